@@ -1,0 +1,84 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The application's side: configure routes while serving, and run functions in pools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from genro_asgi import RoutedApplication
+
+from .errors import ExecutorConfigError
+from .offload import registry_of
+from .registry import ExecutorRegistry
+from .steering import ApplicationRouter
+
+__all__ = ["ApplicationExecutors", "ExecutorApplication"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class ApplicationExecutors:
+    """The pools of the server, as an application's own code uses them."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def run_blocking(self, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Run ``func`` on a thread of the pool ``blocking`` and return what it returns.
+
+        Raises:
+            ExecutorError: as ``BaseExecutor.submit``.
+        """
+        result: T = await self._registry.get("blocking").submit(func, *args, **kwargs)
+        return result
+
+    async def run_process(self, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Run ``func`` in a process of the pool ``cpu`` and return what it returns.
+
+        Raises:
+            ExecutorError: as ``BaseExecutor.submit``.
+        """
+        result: T = await self._registry.get("cpu").submit(func, *args, **kwargs)
+        return result
+
+    @property
+    def _registry(self) -> ExecutorRegistry:
+        registry = registry_of(self._application)
+        if registry is None:
+            raise ExecutorConfigError(
+                f"application {self._application.code!r} has no pools: it is not served by a "
+                "server with executors. Serve it with ExecutorServer"
+            )
+        return registry
+
+
+class ExecutorApplication(RoutedApplication):  # type: ignore[misc]
+    """``RoutedApplication`` with ``app.router.configure(...)`` and ``app.executor``.
+
+    A plain ``RoutedApplication`` is offloaded just the same; this class only adds the names.
+    """
+
+    @property
+    def router(self) -> ApplicationRouter:
+        """The application's routes, to be configured while it serves."""
+        return ApplicationRouter(self)
+
+    @property
+    def executor(self) -> ApplicationExecutors:
+        """The server's pools ``blocking`` and ``cpu``, for the application's own code."""
+        return ApplicationExecutors(self)

@@ -1,0 +1,295 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The call made portable: which function, which ``self``, which arguments.
+
+``CallPacker`` turns a function and its arguments into a ``PackedCall``: bytes, and the
+definitions (functions, states of replicas) a worker must have before it reads them.
+``CallReader`` is the other end, in the worker. A call is packed before it takes a place in any
+line: an argument that cannot travel costs nobody a worker.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import pickle
+import struct
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FunctionType, MethodType
+from typing import Any
+
+from .definitions import FUNCTION, Definition
+from .errors import SerializationError
+from .pickling import dumps, why
+from .references import Reference, describe, reference_to
+from .replicas import ReplicaCatalog, ReplicaStore, is_routing, replica_reference
+
+__all__ = ["CallPacker", "CallReader", "PackedCall", "pack_result"]
+
+_HEAD = struct.Struct("<III")
+"""Keys of the function, of ``self`` and of the application to clean up; 0 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedCall:
+    """A call as bytes.
+
+    Attributes:
+        payload: what a worker's ``CallReader`` reads.
+        definitions: what the worker must have before, in this order.
+        title: the function's name, for messages and displays.
+    """
+
+    payload: bytes
+    definitions: tuple[Definition, ...]
+    title: str
+
+    def reread_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments as a worker would get them.
+
+        Raises:
+            ReplicaHereError: an application is among them; its replica is for a worker only.
+            Exception: whatever their unpickling raises.
+        """
+        args, kwargs, *_ = pickle.loads(memoryview(self.payload)[_HEAD.size :])
+        return args, kwargs
+
+
+class CallPacker:
+    """Packs the calls of one pool; remembers what it has packed before."""
+
+    def __init__(self) -> None:
+        self._keys = itertools.count(1)
+        self._replicas = ReplicaCatalog(self._keys)
+        self._functions: weakref.WeakKeyDictionary[FunctionType, tuple[Definition | None, str]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def pack(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        cleanup: Any = None,
+    ) -> PackedCall:
+        """Pack ``func(*args, **kwargs)``.
+
+        Args:
+            func: a function, a method, or anything callable that pickles.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+            cleanup: the application whose ``route_cleanup()`` runs after the call.
+
+        Raises:
+            SerializationError: naming what cannot travel, the reason and the cure.
+        """
+        definitions: list[Definition] = []
+        seen: set[int] = set()
+        target, owner_key = func, 0
+        if type(func) is MethodType and is_routing(func.__self__):
+            target, owner_key = func.__func__, self._define(func.__self__, definitions, seen)
+        function_key, title = self._function(target, func, definitions)
+        cleanup_key = 0 if cleanup is None else self._define(cleanup, definitions, seen)
+        call = (args, kwargs) if function_key else (args, kwargs, target)
+        try:
+            body = pickle.dumps(call, 5) if function_key else dumps(call)
+        except Exception:  # noqa: BLE001 - the careful way tells what is wrong with it
+            body = self._pack_carefully(func, call, definitions, seen)
+        head = _HEAD.pack(function_key, owner_key, cleanup_key)
+        return PackedCall(head + body, tuple(definitions), title)
+
+    def _define(self, instance: Any, definitions: list[Definition], seen: set[int]) -> int:
+        source = self._replicas.source_of(instance)
+        definitions.extend(source.definitions(seen))
+        return source.key
+
+    def _function(self, target: Any, func: Any, definitions: list[Definition]) -> tuple[int, str]:
+        if type(target) is not FunctionType:
+            return 0, describe(target)
+        known = self._functions.get(target)
+        if known is None:
+            owner = type(func.__self__) if type(func) is MethodType else None
+            reference = reference_to(target, owner)
+            definition = None
+            if reference is not None:
+                key = next(self._keys)
+                definition = Definition(key, 1, key, FUNCTION, pickle.dumps(reference, 5))
+            known = self._functions[target] = definition, describe(target)
+        definition, title = known
+        if definition is None:
+            return 0, title
+        definitions.append(definition)
+        return definition.key, title
+
+    def _pack_carefully(
+        self, func: Any, call: tuple[Any, ...], definitions: list[Definition], seen: set[int]
+    ) -> bytes:
+        met: list[Any] = []
+
+        def special(obj: Any) -> Any:
+            if not is_routing(obj):
+                return NotImplemented
+            met.append(obj)
+            return replica_reference(self._replicas.source_of(obj), obj)
+
+        try:
+            body = dumps(call, special)
+        except Exception as error:
+            raise self._refusal(func, call, error, special) from error
+        for instance in met:
+            self._define(instance, definitions, seen)
+        return body
+
+    def _refusal(
+        self, func: Any, call: tuple[Any, ...], error: Exception, special: Callable[[Any], Any]
+    ) -> SerializationError:
+        args, kwargs, *function = call
+        for name, value in _named(func, args, kwargs):
+            reason = _reason(value, special)
+            if reason is not None:
+                return SerializationError(
+                    f"argument {name!r} of {describe(func)} cannot travel to a worker: {reason}. "
+                    "Pass plain data instead, and open in the worker what only lives there"
+                )
+        reason = _reason(function[0], special) if function else None
+        return SerializationError(
+            f"the function {describe(func)} cannot travel to a worker: {reason or why(error)}. "
+            "Define it at the top level of a module"
+        )
+
+
+def _reason(value: Any, special: Callable[[Any], Any]) -> str | None:
+    try:
+        dumps(value, special)
+    except Exception as error:  # noqa: BLE001 - whatever the value's own pickling raises
+        return why(error)
+    return None
+
+
+def _named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
+    try:
+        names = [
+            name
+            for name, parameter in inspect.signature(func).parameters.items()
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):
+        names = []
+    positional = [
+        (names[index] if index < len(names) else f"#{index + 1}", value)
+        for index, value in enumerate(args)
+    ]
+    return positional + list(kwargs.items())
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCall:
+    """A call ready to run in a worker.
+
+    Attributes:
+        func: what to call; ``self`` is among the arguments already.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+        cleanup: called after a sync function, ``None`` if there is nothing to clean up.
+    """
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    cleanup: Callable[[], Any] | None
+
+
+class CallReader:
+    """Reads packed calls in a worker, and keeps what was defined for them."""
+
+    def __init__(self) -> None:
+        self.replicas = ReplicaStore()
+        self.replicas.activate()
+        self._functions: dict[int, Callable[..., Any]] = {}
+        self._broken: dict[int, dict[int, SerializationError]] = {}
+
+    def define(self, key: int, owner: int, kind: int, payload: bytes | memoryview) -> None:
+        """Take in a definition. What is wrong with it is told by every call that needs it."""
+        self._broken.get(owner, {}).pop(key, None)
+        try:
+            if kind == FUNCTION:
+                self._functions[key] = _resolve(pickle.loads(payload))
+            else:
+                self._load_state(payload)
+        except SerializationError as error:
+            self._broken.setdefault(owner, {})[key] = error
+
+    def _load_state(self, payload: bytes | memoryview) -> None:
+        try:
+            self.replicas.load(payload)
+        except Exception as error:
+            raise SerializationError(
+                f"the state of self cannot be rebuilt in the worker: {why(error)}. Its class and "
+                "the classes of its attributes must import and unpickle there"
+            ) from error
+
+    def read(self, payload: bytes | memoryview) -> ReadCall:
+        """The call in ``payload``.
+
+        Raises:
+            SerializationError: the function, ``self`` or an argument cannot be had here.
+            Exception: what ``on_worker_startup`` of a new replica raises.
+        """
+        function_key, owner_key, cleanup_key = _HEAD.unpack_from(payload)
+        for owner in (function_key, owner_key, cleanup_key):
+            for error in self._broken.get(owner, {}).values():
+                raise error
+        try:
+            args, kwargs, *rest = pickle.loads(memoryview(payload)[_HEAD.size :])
+        except Exception as error:
+            title = describe(self._functions[function_key]) if function_key else "a function"
+            raise SerializationError(
+                f"the arguments of {title} cannot be rebuilt in the worker: {why(error)}. Their "
+                "classes must import and unpickle there"
+            ) from error
+        func: Any = self._functions[function_key] if function_key else rest[0]
+        if owner_key:
+            args = (self.replicas.ready(owner_key), *args)
+        cleanup = self.replicas.ready(cleanup_key).route_cleanup if cleanup_key else None
+        return ReadCall(func, args, kwargs, cleanup)
+
+
+def _resolve(reference: Reference) -> Callable[..., Any]:
+    try:
+        found = reference.resolve()
+    except Exception as error:
+        raise SerializationError(
+            f"the worker does not find {reference.module}.{reference.path}: {why(error)}. "
+            "The module must import in the worker as it does in the server"
+        ) from error
+    assert callable(found)
+    return found
+
+
+def pack_result(result: Any, title: str) -> bytes:
+    """A result as bytes.
+
+    Raises:
+        SerializationError: naming the function, the reason and the cure.
+    """
+    try:
+        return dumps(result)
+    except Exception as error:
+        raise SerializationError(
+            f"the result of {title}, of type {describe(type(result))}, cannot travel back: "
+            f"{why(error)}. Return plain data"
+        ) from error

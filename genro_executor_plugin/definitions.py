@@ -1,0 +1,46 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a worker keeps between calls: functions and the state of replicas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FUNCTION", "STATE", "Definition"]
+
+FUNCTION = 1
+"""The payload is a pickled ``Reference`` to a function."""
+
+STATE = 2
+"""The payload is a part of a replica's state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """Something a worker keeps, sent to it when it does not have this version yet.
+
+    Attributes:
+        key: what it is, for as long as the pool lives.
+        version: which state of it; a worker needs the last one only.
+        owner: the function or replica it is part of; its own key for a function.
+        kind: ``FUNCTION`` or ``STATE``.
+        payload: the pickled thing.
+    """
+
+    key: int
+    version: int
+    owner: int
+    kind: int
+    payload: bytes

@@ -1,0 +1,244 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Every error this package raises, and the HTTP answer each one stands for.
+
+::
+
+    ExecutorError                     500
+    ├── ExecutorConfigError           boot: an option, a pool or a route is written wrong
+    │   └── UnknownExecutorError      boot, 500: no pool of that name
+    ├── ExecutorOverloadError         503 + Retry-After: the waiting line is full
+    ├── ExecutorClosedError           503 + Retry-After: the pool is shutting down
+    ├── ExecutorTimeoutError          504: the run took too long (also a TimeoutError)
+    ├── WorkerCrashedError            500: the worker died during the call
+    ├── SerializationError            500: something cannot travel
+    └── RemoteError                   500: an exception that could not be rebuilt here
+
+Where genro-asgi is loaded, an instance is a genro-asgi ``HTTPException`` too, so that its
+``ErrorMiddleware`` answers it. This module never imports genro-asgi by itself: a worker for
+plain functions must start small. Instances pickle, because they cross processes.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import Any, Self
+
+__all__ = [
+    "ExecutorClosedError",
+    "ExecutorConfigError",
+    "ExecutorError",
+    "ExecutorOverloadError",
+    "ExecutorTimeoutError",
+    "RemoteError",
+    "RemoteTraceback",
+    "SerializationError",
+    "UnknownExecutorError",
+    "WorkerCrashedError",
+]
+
+
+@cache
+def _answerable(cls: type[ExecutorError], http_exception: type) -> type[ExecutorError]:
+    """``cls`` under its own name, as an ``HTTPException`` too."""
+    body = {
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__doc__": cls.__doc__,
+        "_plain": cls,
+    }
+    return type(cls.__name__, (cls, http_exception), body)
+
+
+def _rebuild(cls: type[ExecutorError], message: str, facts: dict[str, Any]) -> ExecutorError:
+    error = cls(message)
+    error.__dict__.update(facts)
+    return error
+
+
+class ExecutorError(Exception):
+    """The base of every error of this package.
+
+    Attributes:
+        pool: the name of the pool concerned, ``None`` when there is none.
+        route: the route that was called, ``None`` for a call that came from no route.
+        status: the HTTP status this error answers with.
+        detail: what an HTTP client reads: a stable text with nothing from inside the server.
+        headers: the ASGI header pairs of the answer.
+    """
+
+    status: int = 500
+    detail: str = "Internal Server Error"
+    _plain: type[ExecutorError] | None = None
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
+        http_exception = getattr(sys.modules.get("genro_asgi.exceptions"), "HTTPException", None)
+        if http_exception is None or issubclass(cls, http_exception):
+            return super().__new__(cls)
+        return super().__new__(_answerable(cls, http_exception))
+
+    def __init__(self, message: str, *, pool: str | None = None, route: str | None = None) -> None:
+        # Not super().__init__: HTTPException and OSError read their own meaning into arguments.
+        self.args = (message,)
+        self.pool = pool
+        self.route = route
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self._plain or type(self), str(self), dict(self.__dict__))
+
+
+class _RetryLaterError(ExecutorError):
+    """An error that says when to come back.
+
+    Attributes:
+        retry_after: whole seconds, at least 1.
+    """
+
+    status = 503
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pool: str | None = None,
+        route: str | None = None,
+        retry_after: int = 1,
+    ) -> None:
+        super().__init__(message, pool=pool, route=route)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [(b"retry-after", str(self.retry_after).encode("ascii"))]
+
+
+class ExecutorConfigError(ExecutorError, ValueError):
+    """A pool, an option or a route is declared wrong. The message names it and what is allowed."""
+
+
+class UnknownExecutorError(ExecutorConfigError, LookupError):
+    """No pool of that name was declared. The message lists the pools that were."""
+
+
+class ExecutorOverloadError(_RetryLaterError):
+    """The waiting line of the pool is full, or ``queue_timeout`` passed before the run began.
+
+    Nothing was started: repeating the call later is safe.
+    """
+
+    detail = "The server is busy. Try again later."
+
+
+class ExecutorClosedError(_RetryLaterError):
+    """The pool is shutting down or has shut down. Nothing was started."""
+
+    detail = "The server is shutting down. Try again later."
+
+
+class ExecutorTimeoutError(ExecutorError, TimeoutError):
+    """The run took longer than ``timeout`` seconds.
+
+    In a process pool the worker was killed; the call may have had effects before that.
+
+    Attributes:
+        timeout: the limit in seconds, counted from the start of the run.
+    """
+
+    status = 504
+    detail = "The request took too long."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pool: str | None = None,
+        route: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        super().__init__(message, pool=pool, route=route)
+        self.timeout = timeout
+
+
+class WorkerCrashedError(ExecutorError):
+    """The worker died during the call, or no worker could be started for it.
+
+    The call may have had effects; the other calls of the pool are not concerned.
+
+    Attributes:
+        exit_code: the worker's exit code, negative for a signal (``-9`` is SIGKILL), ``None``
+            when nobody could tell.
+        pid: the worker's process id, ``None`` when it never started.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pool: str | None = None,
+        route: str | None = None,
+        exit_code: int | None = None,
+        pid: int | None = None,
+    ) -> None:
+        super().__init__(message, pool=pool, route=route)
+        self.exit_code = exit_code
+        self.pid = pid
+
+
+class SerializationError(ExecutorError):
+    """A function, an argument, a result or an attribute of ``self`` cannot travel.
+
+    The message names it, the reason and the cure. No worker was lost.
+    """
+
+
+class RemoteError(ExecutorError):
+    """The function raised an exception that could not be rebuilt in this process.
+
+    Attributes:
+        type_name: the qualified name of the exception's class in the worker.
+        remote_traceback: its traceback there, as text.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pool: str | None = None,
+        route: str | None = None,
+        type_name: str = "",
+        remote_traceback: str = "",
+    ) -> None:
+        super().__init__(message, pool=pool, route=route)
+        self.type_name = type_name
+        self.remote_traceback = remote_traceback
+
+
+class RemoteTraceback(Exception):
+    """The traceback an exception had in its worker, as text, set as the exception's cause."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text.rstrip()}\n"""'

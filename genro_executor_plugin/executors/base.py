@@ -1,0 +1,403 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The contract of every kind of pool, and what all kinds do alike: admission and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, ParamSpec, TypeVar
+
+from ..errors import (
+    ExecutorClosedError,
+    ExecutorConfigError,
+    ExecutorError,
+    ExecutorOverloadError,
+    ExecutorTimeoutError,
+    WorkerCrashedError,
+)
+from ..metrics import PoolMetrics
+from ..modules import inside_worker, stop_main_import
+from ..options import CallOptions, PoolOptions, check_option
+
+__all__ = ["BaseExecutor", "BoundExecutor", "Call"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+@dataclass(slots=True)
+class Call:
+    """A function call on its way through a pool.
+
+    Attributes:
+        func: what to run.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+        options: how to run it.
+        cleanup: an application whose ``route_cleanup()`` follows the run, ``None`` for none.
+        deadline: loop time at which its run must have begun, ``None`` for no limit.
+    """
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: CallOptions
+    cleanup: Any = None
+    deadline: float | None = None
+
+
+_DEFAULT_CALL = CallOptions()
+
+
+class BaseExecutor(ABC):
+    """A named pool. One instance belongs to one event loop at a time.
+
+    Also a decorator: ``await f(...)`` on a decorated ``f`` runs it in the pool.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, name: str, options: PoolOptions) -> None:
+        self._name = name
+        self._options = options
+        self._metrics = PoolMetrics()
+        self._admitted = 0
+        self._running = 0
+        self._at_the_door: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+
+    # -- the contract -------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The pool's name."""
+        return self._name
+
+    @property
+    def pool_options(self) -> PoolOptions:
+        """The options in force, complete and checked."""
+        return self._options
+
+    @property
+    def mode(self) -> str:
+        """How calls run: ``process``, ``thread``, ``inline`` or ``bypass``."""
+        return self.kind
+
+    async def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run ``func(*args, **kwargs)`` in this pool and return what it returns.
+
+        A coroutine function is awaited where it runs. Cancelling the caller takes a waiting
+        call out of the line; what happens to a running one is the pool's ``on_cancel``.
+
+        Raises:
+            ExecutorOverloadError: the waiting line is full; nothing was started.
+            ExecutorTimeoutError: the run took longer than ``timeout`` seconds.
+            WorkerCrashedError: the worker died during the call; the call may have had effects.
+            SerializationError: the function, an argument or the result cannot travel.
+            ExecutorClosedError: the pool is shut down.
+            Exception: whatever ``func`` raises, with the remote traceback as its cause.
+        """
+        return await self.run(Call(func, args, kwargs, _DEFAULT_CALL))
+
+    def options(self, **options: Any) -> BoundExecutor:
+        """This pool with other options for the calls made through what is returned.
+
+        Args:
+            options: ``timeout``, ``queue_timeout``, ``on_overload``, ``retries``.
+
+        Raises:
+            ExecutorConfigError: naming the option, the value and what is allowed.
+        """
+        return BoundExecutor(self, self.check_call(f"pool {self._name!r}", options))
+
+    def check_call(
+        self, where: str, options: dict[str, Any], route: str | None = None
+    ) -> CallOptions:
+        """``options`` of a call (from ``route``), checked against what this kind of pool can keep.
+
+        Raises:
+            ExecutorConfigError: naming ``where``, the option, the value and what is allowed.
+        """
+        checked: dict[str, Any] = {}
+        for option, value in options.items():
+            if option not in ("timeout", "queue_timeout", "on_overload", "retries"):
+                raise ExecutorConfigError(
+                    f"{where}: unknown option {option!r}; a call takes on_overload, "
+                    "queue_timeout, retries, timeout",
+                    pool=self._name,
+                )
+            checked[option] = None if value is None else check_option(where, option, value)
+        self._check_promises(where, checked)
+        return CallOptions(**checked, route=route)
+
+    async def map(
+        self, func: Callable[..., T], /, *iterables: Iterable[Any], ahead: int | None = None
+    ) -> AsyncIterator[T]:
+        """Run ``func`` over the items of ``iterables`` and yield the results in their order.
+
+        At most ``ahead`` calls are under way or done and not yet taken; the default is twice
+        ``max_workers``. Ending the iteration early cancels what is under way.
+        """
+        limit = ahead if ahead is not None else 2 * self._options.max_workers
+        tasks: deque[asyncio.Task[T]] = deque()
+        arguments = zip(*iterables, strict=False)
+        try:
+            for items in arguments:
+                tasks.append(asyncio.ensure_future(self.submit(func, *items)))
+                if len(tasks) >= limit:
+                    yield await tasks[0]
+                    tasks.popleft()
+            while tasks:
+                yield await tasks[0]
+                tasks.popleft()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def __call__(self, func: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
+        """Decorate ``func``: calling the result runs ``func`` in this pool."""
+        return BoundExecutor(self, _DEFAULT_CALL)(func)
+
+    async def shutdown(self) -> None:
+        """Refuse new calls, finish the admitted ones, and end the workers.
+
+        Calls that are not done after ``shutdown_timeout`` seconds are ended with
+        ``ExecutorClosedError``. Calling it again is harmless.
+        """
+        self._closed = True
+        for waiter in self._at_the_door:
+            if not waiter.done():
+                waiter.set_exception(self._closed_error())
+        await self._end()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pool has been shut down."""
+        return self._closed
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The pool's state as plain values; durations in milliseconds."""
+        counters = self._metrics
+        pending = counters.pending
+        return {
+            "name": self._name,
+            "mode": self.mode,
+            "pending": pending,
+            "running": self._running_now(),
+            "queued": max(0, pending - self._running_now()),
+            "submitted": counters.submitted,
+            "completed": counters.completed,
+            "failed": counters.failed,
+            "rejected": counters.rejected,
+            "timed_out": counters.timed_out,
+            "crashed": counters.crashed,
+            "cancelled": counters.cancelled,
+            "restarts": self._restarts(),
+            "workers": self._worker_count(),
+            "busy": self._running_now(),
+            "max_workers": self._options.max_workers,
+            "max_pending": self._options.max_pending,
+            "avg_duration_ms": round(counters.run.mean * 1000, 3),
+            **counters.wait.percentiles_ms("wait"),
+            **counters.run.percentiles_ms("run"),
+        }
+
+    # -- what a kind provides -----------------------------------------------------------------
+
+    @abstractmethod
+    async def _execute(self, call: Call, packed: Any) -> Any:
+        """Run an admitted call; record its wait and run time with ``_ran``."""
+
+    @abstractmethod
+    async def _end(self) -> None:
+        """Finish what is admitted within ``shutdown_timeout`` and let go of everything."""
+
+    @abstractmethod
+    def _running_now(self) -> int:
+        """How many calls run just now."""
+
+    @abstractmethod
+    def _worker_count(self) -> int:
+        """How many workers there are."""
+
+    def _restarts(self) -> int:
+        return 0
+
+    def _pack(self, call: Call) -> Any:  # noqa: ARG002
+        """Make the call portable, where the kind needs it. Raises ``SerializationError``."""
+        return None
+
+    def _check_promises(self, where: str, options: dict[str, Any]) -> None:
+        """Refuse the options of a call that this kind cannot keep."""
+
+    # -- what all kinds do alike ----------------------------------------------------------------
+
+    async def run(self, call: Call) -> Any:
+        """Run ``call``: serialize, be admitted, run, count. See ``submit`` for what it raises."""
+        if inside_worker():
+            stop_main_import()
+            return await _run_here(call)
+        counters = self._metrics
+        counters.submitted += 1
+        try:
+            result = await self._admit_and_execute(call)
+        except ExecutorError as error:
+            self._count(error)
+            if error.pool is None:
+                error.pool = self._name
+            if error.route is None:
+                error.route = call.options.route
+            raise
+        except asyncio.CancelledError:
+            counters.cancelled += 1
+            raise
+        except BaseException:
+            counters.failed += 1
+            raise
+        counters.completed += 1
+        return result
+
+    def _count(self, error: ExecutorError) -> None:
+        counters = self._metrics
+        if isinstance(error, ExecutorOverloadError | ExecutorClosedError):
+            counters.rejected += 1
+        elif isinstance(error, ExecutorTimeoutError):
+            counters.timed_out += 1
+        elif isinstance(error, WorkerCrashedError):
+            counters.crashed += 1
+        else:
+            counters.failed += 1
+
+    async def _admit_and_execute(self, call: Call) -> Any:
+        if self._closed:
+            raise self._closed_error()
+        full = self._admitted >= self._options.max_pending
+        if full and (call.options.on_overload or self._options.on_overload) == "fail":
+            raise self._overload(f"has {self._admitted} calls, its max_pending")
+        # Before it is admitted: an argument that cannot travel must not cost anyone a place.
+        packed = self._pack(call)
+        if call.options.queue_timeout is not None or self._options.queue_timeout is not None:
+            limit = call.options.queue_timeout or self._options.queue_timeout
+            call.deadline = asyncio.get_running_loop().time() + (limit or 0.0)
+        if full or self._at_the_door:
+            await self._wait_at_the_door(call)
+        else:
+            self._admitted += 1
+        try:
+            return await self._execute(call, packed)
+        finally:
+            self._leave()
+
+    async def _wait_at_the_door(self, call: Call) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._at_the_door.append(waiter)
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                await waiter
+        except TimeoutError:
+            self._give_back(waiter)
+            raise self._waited_too_long(call) from None
+        except BaseException:
+            self._give_back(waiter)
+            raise
+
+    def _give_back(self, waiter: asyncio.Future[None]) -> None:
+        """Hand on a place that was given to a caller who no longer wants it."""
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            self._leave()
+        else:
+            with suppress(ValueError):
+                self._at_the_door.remove(waiter)
+
+    def _leave(self) -> None:
+        self._admitted -= 1
+        while self._at_the_door and self._admitted < self._options.max_pending:
+            waiter = self._at_the_door.popleft()
+            if not waiter.done():
+                self._admitted += 1
+                waiter.set_result(None)
+
+    def _ran(self, waited: float, ran: float) -> None:
+        self._metrics.wait.add(waited)
+        self._metrics.run.add(ran)
+
+    def _waited_too_long(self, call: Call) -> ExecutorOverloadError:
+        limit = call.options.queue_timeout or self._options.queue_timeout
+        return self._overload(f"did not begin the call within its queue_timeout of {limit:g} s")
+
+    def _overload(self, fact: str) -> ExecutorOverloadError:
+        return ExecutorOverloadError(
+            f"pool {self._name!r} {fact}; try again in {self.retry_after} s",
+            pool=self._name,
+            retry_after=self.retry_after,
+        )
+
+    @property
+    def retry_after(self) -> int:
+        """Whole seconds until the line should have moved: its length times the mean run time."""
+        seconds = self._metrics.pending * self._metrics.run.mean / self._options.max_workers
+        return max(1, math.ceil(seconds))
+
+    def _closed_error(self) -> ExecutorClosedError:
+        return ExecutorClosedError(f"pool {self._name!r} is shut down", pool=self._name)
+
+
+class BoundExecutor:
+    """A pool with the options of its calls: what ``BaseExecutor.options`` returns."""
+
+    def __init__(self, executor: BaseExecutor, options: CallOptions) -> None:
+        self._executor = executor
+        self._options = options
+
+    async def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """As ``BaseExecutor.submit``, with these options."""
+        return await self._executor.run(Call(func, args, kwargs, self._options))
+
+    def options(self, **options: Any) -> BoundExecutor:
+        """These options with some of them changed."""
+        checked = self._executor.check_call(f"pool {self._executor.name!r}", options)
+        changes = {name: getattr(checked, name) for name in options}
+        return BoundExecutor(self._executor, replace(self._options, **changes))
+
+    def __call__(self, func: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
+        """Decorate ``func``: calling the result runs ``func`` in the pool with these options."""
+        if not callable(func):
+            raise ExecutorConfigError(
+                f"pool {self._executor.name!r} decorates functions, not {func!r}; "
+                "for one call use submit(func, ...)",
+                pool=self._executor.name,
+            )
+
+        @functools.wraps(func)
+        async def offloaded(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return await self.submit(func, *args, **kwargs)
+
+        return offloaded
+
+
+async def _run_here(call: Call) -> Any:
+    """Run a call of a pool inside a worker: it is offloaded already, and pools do not nest."""
+    result = call.func(*call.args, **call.kwargs)
+    return await result if inspect.isawaitable(result) else result

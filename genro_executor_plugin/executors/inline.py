@@ -1,0 +1,101 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Calls in the server's process, under the rules of a pool: for debugging and for tests."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ..calls import CallPacker, pack_result
+from ..errors import SerializationError
+from ..options import PoolOptions
+from ..pickling import why
+from ..references import describe
+from ..replicas import ReplicaHereError
+from .base import Call
+from .thread import ThreadExecutor
+
+__all__ = ["InlineExecutor"]
+
+
+class InlineExecutor(ThreadExecutor):
+    """Runs calls in this process, and still asks of them what a worker process would ask.
+
+    The function runs as it is, with breakpoints, patches and coverage. Its arguments and its
+    result are pickled and unpickled on the way, so that a test which passes here does not hide
+    what a process would refuse; ``bypass="fast"`` leaves that out. Sync functions run on
+    threads of the pool, so that the event loop stays free here, too.
+
+    A pool of processes that is bypassed keeps its ``timeout``: the caller gets the error in
+    time, and the place stays taken until the call is really done.
+    """
+
+    kind: ClassVar[str] = "inline"
+
+    def __init__(
+        self,
+        name: str,
+        options: PoolOptions | None = None,
+        *,
+        bypassed: bool | str = False,
+        **given: Any,
+    ) -> None:
+        super().__init__(name, options or PoolOptions.declare(name, self.kind, given))
+        self._bypassed = bypassed
+        self._checks = (bypassed or self._options.bypass) != "fast"
+        self._packer = CallPacker()
+
+    @property
+    def mode(self) -> str:
+        return "bypass" if self._bypassed else self.kind
+
+    def _check_promises(self, where: str, options: dict[str, Any]) -> None:
+        if not self._bypassed:
+            super()._check_promises(where, options)
+
+    def _pack(self, call: Call) -> None:
+        if not self._checks:
+            return
+        packed = self._packer.pack(call.func, call.args, call.kwargs)
+        try:
+            call.args, call.kwargs = packed.reread_arguments()
+        except ReplicaHereError:
+            return  # an application among the arguments is itself here, and no replica
+        except Exception as error:
+            raise SerializationError(
+                f"the arguments of {packed.title} cannot be rebuilt in a worker: {why(error)}. "
+                "Their classes must import and unpickle there"
+            ) from error
+
+    def _body(self, call: Call, packed: Any) -> Callable[[], Any]:
+        body = super()._body(call, packed)
+        if not self._checks:
+            return body
+
+        def checked() -> Any:
+            result = body()
+            try:
+                return pickle.loads(pack_result(result, describe(call.func)))
+            except SerializationError:
+                raise
+            except Exception as error:
+                raise SerializationError(
+                    f"the result of {describe(call.func)} cannot be rebuilt in the server: "
+                    f"{why(error)}. Return plain data"
+                ) from error
+
+        return checked

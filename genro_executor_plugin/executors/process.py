@@ -1,0 +1,138 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Worker processes: CPU-bound work, work that may crash, work that must be stoppable."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import Any, ClassVar
+
+from ..calls import CallPacker, PackedCall
+from ..errors import SerializationError
+from ..options import PoolOptions
+from ..pickling import dumps, why
+from ..references import describe
+from ..workers.job import Job
+from ..workers.pool import WorkerPool
+from .base import BaseExecutor, Call
+
+__all__ = ["ProcessExecutor"]
+
+
+class ProcessExecutor(BaseExecutor):
+    """A pool of worker processes, started when they are needed.
+
+    A worker that dies fails only the call it ran; a run over its ``timeout`` is killed. The
+    server itself is never forked.
+    """
+
+    kind: ClassVar[str] = "process"
+
+    def __init__(self, name: str, options: PoolOptions | None = None, **given: Any) -> None:
+        options = options or PoolOptions.declare(name, self.kind, given)
+        super().__init__(name, options)
+        self._packer = CallPacker()
+        self._pool: WorkerPool | None = None
+        self._initializer = self._pack_initializer()
+        self._restarts_before = 0
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the workers that are up."""
+        return self._pool.pids if self._pool is not None else []
+
+    def _pack_initializer(self) -> bytes | None:
+        options = self._options
+        if options.initializer is None:
+            return None
+        try:
+            return dumps((options.initializer, options.initargs))
+        except Exception as error:
+            raise SerializationError(
+                f"pool {self._name!r}: initializer {describe(options.initializer)} with "
+                f"initargs={options.initargs!r} cannot travel to a worker: {why(error)}. Use a "
+                "function of a module, and plain arguments",
+                pool=self._name,
+            ) from error
+
+    def _pack(self, call: Call) -> PackedCall:
+        return self._packer.pack(call.func, call.args, call.kwargs, call.cleanup)
+
+    async def _execute(self, call: Call, packed: PackedCall) -> Any:
+        pool = self._running_pool()
+        loop = pool.loop
+        job = Job(
+            packed,
+            loop.create_future(),
+            timeout=call.options.timeout or self._options.timeout,
+            retries=self._options.retries if call.options.retries is None else call.options.retries,
+            abandon=self._options.on_cancel == "abandon",
+        )
+        queued_at = perf_counter()
+        pool.submit(job)
+        alarm = None
+        if call.deadline is not None and job.started_at is None:
+            alarm = loop.call_at(call.deadline, self._give_up, job, call)
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            pool.cancel(job)
+            raise
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            if job.started_at is not None:
+                self._ran(job.started_at - queued_at, perf_counter() - job.started_at)
+
+    def _give_up(self, job: Job, call: Call) -> None:
+        if job.started_at is None and not job.future.done() and self._pool is not None:
+            self._pool.cancel(job)
+            job.fail(self._waited_too_long(call))
+
+    def _running_pool(self) -> WorkerPool:
+        loop = asyncio.get_running_loop()
+        pool = self._pool
+        if pool is not None and pool.loop is not loop:
+            if not pool.loop.is_closed():
+                raise RuntimeError(
+                    f"pool {self._name!r} is in use on another event loop; "
+                    "give every event loop a pool of its own"
+                )
+            self._restarts_before += pool.restarts
+            pool.abandon()
+            pool = None
+        if pool is None:
+            pool = self._pool = WorkerPool(self._name, self._options, self._initializer)
+        return pool
+
+    async def _end(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        self._restarts_before += pool.restarts
+        if pool.loop.is_closed():
+            pool.abandon()
+        else:
+            await pool.close(self._options.shutdown_timeout)
+
+    def _running_now(self) -> int:
+        return self._pool.busy if self._pool is not None else 0
+
+    def _worker_count(self) -> int:
+        return self._pool.size if self._pool is not None else 0
+
+    def _restarts(self) -> int:
+        return self._restarts_before + (self._pool.restarts if self._pool is not None else 0)

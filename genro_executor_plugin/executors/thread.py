@@ -1,0 +1,215 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Threads of the server's process: blocking work that waits more than it computes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from time import perf_counter
+from typing import Any, ClassVar
+
+from ..errors import ExecutorConfigError, ExecutorTimeoutError
+from ..options import PoolOptions
+from ..references import describe
+from .base import BaseExecutor, Call
+
+__all__ = ["ThreadExecutor"]
+
+
+class _Run:
+    """One call on its way through a thread: when it began, and how it ended."""
+
+    __slots__ = ("began", "context", "func", "future", "loop", "queued_at", "started_at")
+
+    def __init__(self, func: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.func = func
+        self.loop = loop
+        self.context = contextvars.copy_context()
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.began: asyncio.Future[None] = loop.create_future()
+        self.queued_at = perf_counter()
+        self.started_at: float | None = None
+
+
+class ThreadExecutor(BaseExecutor):
+    """A pool of threads of its own: nothing else waits because these are busy.
+
+    A thread cannot be killed. With ``abandon_on_timeout`` the caller gets its
+    ``ExecutorTimeoutError`` in time, and the thread's place stays taken until it is done.
+    """
+
+    kind: ClassVar[str] = "thread"
+
+    def __init__(self, name: str, options: PoolOptions | None = None, **given: Any) -> None:
+        super().__init__(name, options or PoolOptions.declare(name, self.kind, given))
+        self._threads: list[threading.Thread] = []
+        self._runs: queue.SimpleQueue[_Run | None] = queue.SimpleQueue()
+        self._taken = 0
+        self._line: deque[_Run] = deque()
+        self._all_done: asyncio.Event | None = None
+
+    def _check_promises(self, where: str, options: dict[str, Any]) -> None:
+        if options.get("timeout") is not None and not self._options.abandon_on_timeout:
+            raise ExecutorConfigError(
+                f"{where}: timeout={options['timeout']!r} is not for pool {self._name!r}, a "
+                f"{self.kind} pool: a thread cannot be killed. Use a process pool, or declare the "
+                "pool with abandon_on_timeout=True",
+                pool=self._name,
+            )
+        if options.get("retries"):
+            raise ExecutorConfigError(
+                f"{where}: retries={options['retries']!r} is not for pool {self._name!r}: "
+                "a thread cannot crash alone",
+                pool=self._name,
+            )
+
+    async def _execute(self, call: Call, packed: Any) -> Any:
+        run = _Run(self._body(call, packed), asyncio.get_running_loop())
+        self._line.append(run)
+        self._start_next()
+        try:
+            await self._until_begun(run, call)
+            return await self._result(run, call)
+        finally:
+            if run.started_at is None:
+                self._line.remove(run)
+            else:
+                self._ran(run.started_at - run.queued_at, perf_counter() - run.started_at)
+
+    def _body(self, call: Call, packed: Any) -> Callable[[], Any]:  # noqa: ARG002
+        """What the thread runs."""
+
+        def body() -> Any:
+            if inspect.iscoroutinefunction(call.func):
+                return asyncio.run(call.func(*call.args, **call.kwargs))
+            try:
+                return call.func(*call.args, **call.kwargs)
+            finally:
+                if call.cleanup is not None:
+                    call.cleanup.route_cleanup()
+
+        return body
+
+    async def _until_begun(self, run: _Run, call: Call) -> None:
+        if run.started_at is not None:
+            return
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                await run.began
+        except TimeoutError:
+            raise self._waited_too_long(call) from None
+
+    async def _result(self, run: _Run, call: Call) -> Any:
+        limit = call.options.timeout or self._options.timeout
+        if limit is None:
+            return await run.future
+        assert run.started_at is not None
+        done, _ = await asyncio.wait([run.future], timeout=run.started_at + limit - perf_counter())
+        if done:
+            return run.future.result()
+        raise ExecutorTimeoutError(
+            f"{describe(call.func)} ran longer than {limit:g} s in pool {self._name!r}; it goes "
+            "on in its thread, and its place stays taken until it is done",
+            pool=self._name,
+            timeout=limit,
+        )
+
+    def _start_next(self) -> None:
+        while self._line and self._taken < self._options.max_workers:
+            run = self._line.popleft()
+            self._taken += 1
+            run.started_at = perf_counter()
+            if not run.began.done():
+                run.began.set_result(None)
+            if len(self._threads) < self._taken:
+                self._threads.append(self._new_thread())
+            self._runs.put(run)
+        if self._all_done is not None and not self._taken:
+            self._all_done.set()
+
+    def _new_thread(self) -> threading.Thread:
+        thread = threading.Thread(
+            target=self._serve,
+            args=(self._runs,),
+            name=f"genro-executor-{self._name}-{len(self._threads)}",
+            daemon=True,  # a call that never ends must not keep the server from ending
+        )
+        thread.start()
+        return thread
+
+    def _serve(self, runs: queue.SimpleQueue[_Run | None]) -> None:
+        initialized = self._options.initializer is None
+        while (run := runs.get()) is not None:
+            result, error = None, None
+            try:
+                if not initialized:
+                    self._options.initializer(*self._options.initargs)  # type: ignore[misc]
+                    initialized = True
+                result = run.context.run(run.func)
+            except BaseException as raised:  # noqa: BLE001 - the caller gets it, whatever it is
+                error = raised
+            try:
+                run.loop.call_soon_threadsafe(self._finished, run, result, error)
+            except RuntimeError:
+                self._taken -= 1  # its loop is closed: nobody waits for it any more
+            del run, result, error  # what is idle must not keep anybody's objects
+
+    def _finished(self, run: _Run, result: Any, error: BaseException | None) -> None:
+        self._taken -= 1
+        if not run.future.done():
+            if error is None:
+                run.future.set_result(result)
+            else:
+                run.future.set_exception(_raisable(error))
+                run.future.exception()  # an abandoned run has nobody to retrieve it
+        self._start_next()
+
+    async def _end(self) -> None:
+        if self._taken or self._line:
+            self._all_done = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._options.shutdown_timeout):
+                    await self._all_done.wait()
+        for run in self._line:
+            if not run.began.done():
+                run.began.set_exception(self._closed_error())
+        idle = not self._taken
+        threads, self._threads = self._threads, []
+        for _ in threads:
+            self._runs.put(None)
+        for thread in threads if idle else ():
+            thread.join()
+
+    def _running_now(self) -> int:
+        return self._taken
+
+    def _worker_count(self) -> int:
+        return len(self._threads)
+
+
+def _raisable(error: BaseException) -> BaseException:
+    """``error`` as something a future takes and an event loop survives."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    raised = RuntimeError(f"the function raised {error!r}, which cannot leave its thread")
+    raised.__cause__ = error
+    return raised

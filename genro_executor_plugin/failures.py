@@ -1,0 +1,88 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How an exception travels from a worker to the caller.
+
+It arrives as itself: type, arguments, attributes, notes, ``__cause__`` and the remote frames
+(tblib), and with the remote traceback as text at the root of its causes. The round trip is
+tried in the worker; an exception that does not survive it travels as a ``RemoteError``.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import traceback
+from types import TracebackType
+from typing import Any
+
+from .errors import RemoteError, RemoteTraceback
+from .pickling import CarefulPickler
+
+__all__ = ["pack_failure", "unpack_failure"]
+
+
+def _reduce(obj: Any) -> Any:
+    from tblib.pickling_support import pickle_exception, pickle_traceback
+
+    if isinstance(obj, TracebackType):
+        return pickle_traceback(obj)
+    if isinstance(obj, BaseException):
+        return pickle_exception(obj)
+    return NotImplemented
+
+
+def _dumps(error: BaseException, text: str) -> bytes:
+    buffer = io.BytesIO()
+    CarefulPickler(buffer, _reduce).dump((error, text))
+    return buffer.getvalue()
+
+
+def pack_failure(error: BaseException) -> bytes:
+    """``error`` as bytes that ``unpack_failure`` is sure to read."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        packed = _dumps(error, text)
+        survivor = pickle.loads(packed)[0]
+        if type(survivor).__name__ == type(error).__name__ and survivor.args == error.args:
+            return packed
+    except Exception:  # noqa: BLE001, S110 - any reason at all: RemoteError says what it was
+        pass
+    return _dumps(_substitute(error, text), text)
+
+
+def _substitute(error: BaseException, text: str) -> RemoteError:
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    try:
+        message = str(error)
+    except Exception as broken:  # noqa: BLE001 - a broken __str__ must not hide the failure
+        message = f"(its text cannot be had: {type(broken).__name__})"
+    return RemoteError(f"{name}: {message}", type_name=name, remote_traceback=text)
+
+
+def unpack_failure(packed: bytes | memoryview) -> BaseException:
+    """The exception in ``packed``, ready to be raised here."""
+    try:
+        error, text = pickle.loads(packed)
+    except Exception as unreadable:  # noqa: BLE001 - the caller must get an answer
+        return RemoteError(
+            f"the function failed, and its exception cannot be read here: {unreadable!r}"
+        )
+    root, seen = error, set()
+    while root.__cause__ is not None and id(root) not in seen:
+        seen.add(id(root))
+        root = root.__cause__
+    if root.__cause__ is None:
+        root.__cause__ = RemoteTraceback(text)
+    return error

@@ -1,0 +1,269 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The options of a pool: what they are, what they may be, and which kind keeps which.
+
+A pool's options are checked once, when the pool is declared, and never change shape afterwards.
+A mistake names the pool, the option, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from .errors import ExecutorConfigError
+
+__all__ = [
+    "BYPASS_VARIABLE",
+    "CallOptions",
+    "PoolOptions",
+    "check_option",
+    "granted_cpus",
+    "kind_of",
+]
+
+BYPASS_VARIABLE = "GENRO_EXECUTOR_BYPASS"
+"""The environment variable that runs every pool inline: ``1``, or ``fast`` (no serialization)."""
+
+KINDS = {"inline": "inline", "thread": "thread", "local": "process", "process": "process"}
+"""The accepted spellings of ``executor_type``, and the kind each one means."""
+
+
+def granted_cpus() -> int:
+    """How many CPUs this process may use: what the scheduler grants, not what the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
+def kind_of(executor_type: object, pool: str) -> str:
+    """The kind that ``executor_type`` names: ``inline``, ``thread`` or ``process``."""
+    kind = KINDS.get(executor_type) if isinstance(executor_type, str) else None
+    if kind is None:
+        raise ExecutorConfigError(
+            f"pool {pool!r}: executor_type={executor_type!r} is not a kind of pool; "
+            f"use one of {', '.join(map(repr, KINDS))}",
+            pool=pool,
+        )
+    return kind
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """How one call is run. ``None`` means: as the pool says.
+
+    Attributes:
+        timeout: seconds the run may take, counted from its start.
+        queue_timeout: seconds the call may wait before its run starts.
+        on_overload: ``"wait"`` or ``"fail"`` when the pool has ``max_pending`` calls.
+        retries: how often the call is sent again after its worker crashed.
+        route: the route the call came from, for errors and metrics.
+    """
+
+    timeout: float | None = None
+    queue_timeout: float | None = None
+    on_overload: str | None = None
+    retries: int | None = None
+    route: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """What a pool was declared with, checked and complete.
+
+    Times are seconds as floats. ``None`` means no limit, but for ``max_workers``: there it has
+    been replaced by the kind's default.
+    """
+
+    max_workers: int
+    initializer: Callable[..., Any] | None = None
+    initargs: tuple[Any, ...] = ()
+    preload: tuple[str, ...] = ()
+    start_method: str = "forkserver"
+    max_pending: int = 100
+    on_overload: str = "wait"
+    queue_timeout: float | None = None
+    timeout: float | None = None
+    retries: int = 0
+    on_cancel: str = "kill"
+    max_tasks_per_child: int | None = None
+    shutdown_timeout: float = 10.0
+    abandon_on_timeout: bool = False
+    bypass: bool | str = False
+
+    @classmethod
+    def declare(cls, pool: str, kind: str, given: Mapping[str, Any]) -> PoolOptions:
+        """Check ``given`` for a pool of ``kind`` and complete it with the defaults.
+
+        Raises:
+            ExecutorConfigError: an option is unknown, has a wrong type or an impossible value,
+                or is one that this kind of pool cannot keep.
+        """
+        known = {field.name for field in fields(cls)}
+        refused = _REFUSED[kind]
+        values: dict[str, Any] = {}
+        for option, value in given.items():
+            if option not in known:
+                raise ExecutorConfigError(
+                    f"pool {pool!r}: unknown option {option!r}; "
+                    f"a {kind} pool takes {', '.join(sorted(known - refused.keys()))}",
+                    pool=pool,
+                )
+            if option in refused and value != _DEFAULTS[option]:
+                raise ExecutorConfigError(
+                    f"pool {pool!r}: {option}={value!r} is not for a {kind} pool: {refused[option]}",
+                    pool=pool,
+                )
+            values[option] = check_option(f"pool {pool!r}", option, value)
+        if values.get("max_workers") is None:
+            values["max_workers"] = granted_cpus() if kind == "process" else 40
+        options = cls(**values)
+        if kind != "process" and options.timeout is not None and not options.abandon_on_timeout:
+            raise ExecutorConfigError(
+                f"pool {pool!r}: timeout={options.timeout!r} is not for a {kind} pool: a thread "
+                "cannot be killed. Use a process pool, or add abandon_on_timeout=True: the caller "
+                "then gets its error in time, and the slot stays taken until the thread is done",
+                pool=pool,
+            )
+        if options.initargs and options.initializer is None:
+            raise ExecutorConfigError(
+                f"pool {pool!r}: initargs={options.initargs!r} without an initializer; "
+                "give initializer= too",
+                pool=pool,
+            )
+        return options
+
+    def with_preload(self, modules: tuple[str, ...]) -> PoolOptions:
+        """These options, with ``modules`` imported ahead as well."""
+        return replace(self, preload=tuple(dict.fromkeys((*self.preload, *modules))))
+
+    @property
+    def effective_bypass(self) -> bool | str:
+        """``bypass`` as the environment has it: ``False``, ``True`` or ``"fast"``."""
+        wanted = os.environ.get(BYPASS_VARIABLE, "").strip().lower()
+        if wanted == "fast":
+            return "fast"
+        if wanted not in ("", "0", "false", "no", "off"):
+            return self.bypass or True
+        return self.bypass
+
+
+class _NotAllowedError(Exception):
+    """Carries what would have been allowed."""
+
+
+def _count(least: int, *, optional: bool = False) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if optional and value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise _NotAllowedError(f"a whole number of at least {least}")
+        return value
+
+    return check
+
+
+def _seconds(*, optional: bool = True, zero: bool = False) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if optional and value is None:
+            return None
+        number = not isinstance(value, bool) and isinstance(value, int | float)
+        if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+            raise _NotAllowedError(f"a number of seconds {'from' if zero else 'above'} 0")
+        return float(value)
+
+    return check
+
+
+def _one_of(*allowed: Any) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if not any(type(value) is type(choice) and value == choice for choice in allowed):
+            raise _NotAllowedError(f"one of {', '.join(map(repr, allowed))}")
+        return value
+
+    return check
+
+
+def _function(value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise _NotAllowedError("a callable")
+    return value
+
+
+def _arguments(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, tuple | list):
+        raise _NotAllowedError("a tuple of arguments")
+    return tuple(value)
+
+
+def _modules(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+        raise _NotAllowedError("a list of module names")
+    return tuple(value)
+
+
+_CHECKS: Mapping[str, Callable[[Any], Any]] = {
+    "max_workers": _count(1, optional=True),
+    "initializer": _function,
+    "initargs": _arguments,
+    "preload": _modules,
+    "start_method": _one_of("forkserver", "spawn"),
+    "max_pending": _count(1),
+    "on_overload": _one_of("wait", "fail"),
+    "queue_timeout": _seconds(),
+    "timeout": _seconds(),
+    "retries": _count(0),
+    "on_cancel": _one_of("kill", "abandon"),
+    "max_tasks_per_child": _count(1, optional=True),
+    "shutdown_timeout": _seconds(optional=False, zero=True),
+    "abandon_on_timeout": _one_of(True, False),
+    "bypass": _one_of(True, False, "fast"),
+}
+
+_DEFAULTS = {field.name: field.default for field in fields(PoolOptions)}
+
+_NO_PROCESS = "it has no worker process"
+_REFUSED: Mapping[str, Mapping[str, str]] = {
+    "process": {"abandon_on_timeout": "a process that is over its timeout is killed"},
+    "thread": {
+        "preload": "it has no process that could import ahead",
+        "start_method": _NO_PROCESS,
+        "retries": "a thread cannot crash alone",
+        "max_tasks_per_child": _NO_PROCESS,
+        "on_cancel": "a thread cannot be killed; its call always goes on",
+    },
+    "inline": {
+        "preload": "it has no process that could import ahead",
+        "start_method": _NO_PROCESS,
+        "retries": "a call in this process cannot crash alone",
+        "max_tasks_per_child": _NO_PROCESS,
+        "on_cancel": "a call in this process cannot be killed; it always goes on",
+    },
+}
+
+
+def check_option(where: str, option: str, value: Any) -> Any:
+    """The value of ``option`` in its normal form (seconds as floats, arguments as a tuple).
+
+    Raises:
+        ExecutorConfigError: naming ``where``, the option, the value and what is allowed.
+    """
+    try:
+        return _CHECKS[option](value)
+    except _NotAllowedError as wrong:
+        raise ExecutorConfigError(f"{where}: {option}={value!r} is not {wrong}") from None

@@ -1,0 +1,74 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Routers as this package needs them: their tree, their entries, the application above them.
+
+Everything that reaches behind genro-routes' public surface is in this one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["RouteLeaf", "application_of", "bound_entries", "leaves", "unbuilt_leaves"]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteLeaf:
+    """A route: the path that leads to it, and its entry in its router."""
+
+    path: str
+    router: Any
+    entry: Any
+
+
+def application_of(instance: Any) -> Any:
+    """The application (or the topmost section) that ``instance`` is mounted in."""
+    parent = getattr(instance, "_routing_parent", None)
+    while parent is not None:
+        instance, parent = parent, getattr(parent, "_routing_parent", None)
+    return instance
+
+
+def bound_entries(router: Any) -> list[Any]:
+    """The entries a router has now; none, rather than a binding, before it is bound."""
+    return list(router._entries.values()) if router._bound else []
+
+
+def children(router: Any) -> list[tuple[str, Any]]:
+    """The sections a router has now, by name."""
+    return list(router._children.items())
+
+
+def leaves(router: Any, prefix: str = "") -> Iterator[RouteLeaf]:
+    """Every route below ``router``, in built sections, each once."""
+    for name, entry in list(router._entries.items()):
+        if entry.router is router:
+            yield RouteLeaf(prefix + name, router, entry)
+    for name, child in children(router):
+        yield from leaves(child, f"{prefix}{name}/")
+
+
+def unbuilt_leaves(router: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Routes of lazy branches that were not built yet: path, and what ``@route`` was given."""
+    for name, branch in router.branches.items():
+        cls = branch.get("cls")
+        for base in getattr(cls, "__mro__", ()):
+            for attribute, value in vars(base).items():
+                for marker in getattr(value, "_route_decorator_kw", ()):
+                    yield f"{prefix}{name}/{marker.get('entry_name') or attribute}", marker
+    for name, child in children(router):
+        yield from unbuilt_leaves(child, f"{prefix}{name}/")

@@ -1,0 +1,154 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The server's side: pools that live and die with the server.
+
+``ExecutorMixin`` composes before a genro-asgi server class. It owns the registry, arms the
+plugin on every routed application, checks the routes when the server starts and ends the pools
+when it stops. It never decides where a call runs; the plugin does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from genro_asgi import AsgiServer
+from genro_asgi.exceptions import HTTPException
+
+from .boot import check_routes, modules_of
+from .errors import ExecutorError
+from .executors import BaseExecutor
+from .modules import stop_main_import
+from .plugin import ExecutorPlugin
+from .registry import ExecutorRegistry
+
+if TYPE_CHECKING:
+    from genro_asgi.types import Message, Receive, Scope, Send
+
+__all__ = ["ExecutorMixin", "ExecutorServer"]
+
+
+class ExecutorMixin:
+    """Pools as a capability of a server.
+
+    Constructor keyword peeled here: ``executors`` — ``{name: options}``, or a list of dicts with
+    a ``name`` each. The pools ``blocking`` (40 threads) and ``cpu`` (one process per granted
+    CPU) exist without being declared.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        executors = kwargs.pop("executors", None)
+        self._executors = ExecutorRegistry(executors)
+        super().__init__(**kwargs)
+
+    @property
+    def executors(self) -> ExecutorRegistry:
+        """The pools of this server."""
+        return self._executors
+
+    def executor(
+        self, executor_type: str = "local", *, name: str = "default", **options: Any
+    ) -> BaseExecutor:
+        """Pool ``name``, declared now if it was not before; also a decorator for functions.
+
+        Raises:
+            ExecutorConfigError: an option is wrong, or differs from the one in force.
+        """
+        return self.executors.get_or_create(name, executor_type=executor_type, **options)
+
+    def get_executor(self, name: str = "default") -> BaseExecutor:
+        """Pool ``name``.
+
+        Raises:
+            UnknownExecutorError: no pool of that name is declared; the message lists those are.
+        """
+        return self.executors.get(name)
+
+    def get_executor_metrics(self) -> dict[str, dict[str, Any]]:
+        """``metrics`` of every pool that was used, by name."""
+        return self.executors.all_metrics()
+
+    def arm_router(self, router: Any) -> None:
+        """Plug the server's plugins into ``router``, ``executor`` last."""
+        arm = getattr(super(), "arm_router", None)
+        if arm is not None:
+            arm(router)
+        if ExecutorPlugin.plugin_code not in {plugin.name for plugin in router.iter_plugins()}:
+            router.plug(ExecutorPlugin.plugin_code)
+
+    def serve(self, *args: Any, **kwargs: Any) -> None:
+        """Serve, as genro-asgi does."""
+        stop_main_import()
+        super().serve(*args, **kwargs)  # type: ignore[misc]
+
+    def demux(self, scope: Scope) -> tuple[Any, Scope]:
+        """What answers ``scope``, with the errors of pools put as a client may read them."""
+        app, target = super().demux(scope)  # type: ignore[misc]
+        return (_Answering(app), target) if scope["type"] == "http" else (app, target)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope; around the lifespan, check the routes and end the pools."""
+        if scope["type"] != "lifespan":
+            await super().__call__(scope, receive, send)  # type: ignore[misc]
+            return
+        startup: Message = await receive()
+        try:
+            self.executors.preload(modules_of(self))
+            check_routes(self)
+        except ExecutorError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        waiting = [startup]
+
+        async def replaying_receive() -> Message:
+            return waiting.pop() if waiting else await receive()
+
+        async def ending_send(message: Message) -> None:
+            # Behind this message the event loop may end at any moment: the pools end before it.
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.startup.failed"):
+                await self.executors.shutdown_all()
+            await send(message)
+
+        try:
+            await super().__call__(scope, replaying_receive, ending_send)  # type: ignore[misc]
+        finally:
+            await self.executors.shutdown_all()
+
+
+class _Answering:
+    """An application whose pool errors reach the client as a stable text.
+
+    The message of such an error is for the server's log: it names functions, pids and values.
+    """
+
+    __slots__ = ("_app",)
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._app, name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except ExecutorError as error:
+            raise HTTPException(error.status, error.detail, error.headers) from error
+
+
+class ExecutorServer(ExecutorMixin, AsgiServer):  # type: ignore[misc]
+    """``genro_asgi.AsgiServer`` with pools: ``ExecutorServer(applications=[...], executors={...})``."""
+
+    def __init__(self, config: Any = None, **kwargs: Any) -> None:
+        super().__init__(config=config, **kwargs)

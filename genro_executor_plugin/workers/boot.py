@@ -1,0 +1,39 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a worker is told before its first call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..modules import ModuleSources
+
+__all__ = ["WorkerBoot"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBoot:
+    """The first thing a worker reads.
+
+    Attributes:
+        pool: the name of the pool it works for.
+        sources: where the modules of the program come from.
+        initializer: a packed call of the pool's initializer, ``None`` if it has none; packed
+            on its own so that a broken one is told from a broken worker.
+    """
+
+    pool: str
+    sources: ModuleSources
+    initializer: bytes | None = None

@@ -1,0 +1,58 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""One call on its way through a pool."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..calls import PackedCall
+
+__all__ = ["Job"]
+
+
+class Job:
+    """A packed call, the future its caller waits on, and the limits it runs under.
+
+    Attributes:
+        call: what to run.
+        future: settled exactly once, with the result or with the error.
+        timeout: seconds the run may take, ``None`` for no limit.
+        retries: how many crashes the call may still survive.
+        abandon: a cancelled caller leaves the run going instead of having its worker killed.
+        started_at: ``time.perf_counter()`` when the run began, ``None`` before.
+    """
+
+    __slots__ = ("abandon", "call", "future", "retries", "started_at", "timeout")
+
+    def __init__(
+        self,
+        call: PackedCall,
+        future: asyncio.Future[Any],
+        timeout: float | None = None,
+        retries: int = 0,
+        abandon: bool = False,
+    ) -> None:
+        self.call = call
+        self.future = future
+        self.timeout = timeout
+        self.retries = retries
+        self.abandon = abandon
+        self.started_at: float | None = None
+
+    def fail(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)

@@ -1,0 +1,202 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The server's hold on a pool's template process: start a worker, kill one, learn of its end.
+
+Everything is a message on one socket that the event loop watches: nothing here blocks, no
+thread waits for a child, and no pid is signalled that might already belong to somebody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from ..modules import ModuleSources, expose_main
+from .template import EVENT, EXITED, FORK, KILL, REQUEST, SPAWN, STARTED
+
+__all__ = ["ExitReport", "Launcher"]
+
+_TEMPLATE_CODE = (
+    "import sys; sys.path[:] = sys.argv[3:]; "
+    "from genro_executor_plugin.workers.template import main; "
+    "main(int(sys.argv[1]), sys.argv[2])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReport:
+    """How a worker ended.
+
+    Attributes:
+        exit_code: its exit code, negative for a signal; ``None`` when nobody could tell.
+        peak_memory: the most memory it ever held, in bytes; 0 when nobody could tell.
+    """
+
+    exit_code: int | None
+    peak_memory: int = 0
+
+
+class Launcher:
+    """Starts workers through a template process, which it starts with the first one."""
+
+    def __init__(self, start_method: str, preload: tuple[str, ...] = ()) -> None:
+        self._what = SPAWN if start_method == "spawn" else FORK
+        self._preload = preload
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended_templates: list[subprocess.Popen[bytes]] = []
+        self._control: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._buffer = b""
+        self._on_exit: dict[int, Callable[[ExitReport], None]] = {}
+        self._pids: dict[int, int] = {}
+        self._keys = 0
+        self._gone: asyncio.Event | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The template's process id, ``None`` while there is none."""
+        return self._process.pid if self._process is not None else None
+
+    def start_worker(
+        self, sock: socket.socket, lifeline: int, on_exit: Callable[[ExitReport], None]
+    ) -> int:
+        """Start a worker that serves ``sock``; ``on_exit`` is called once when it has ended.
+
+        Returns:
+            the worker's key, for ``pid_of`` and ``kill``.
+        """
+        if self._control is None:
+            self._start_template()
+        assert self._control is not None
+        self._keys += 1
+        key = self._keys
+        self._on_exit[key] = on_exit
+        request = REQUEST.pack(self._what, key, 0)
+        socket.send_fds(self._control, [request], [sock.fileno(), lifeline])
+        return key
+
+    def pid_of(self, key: int) -> int | None:
+        """The process id of worker ``key``, ``None`` until it has started."""
+        return self._pids.get(key)
+
+    def kill(self, key: int) -> None:
+        """End worker ``key`` with SIGKILL. One that has ended already is left in peace."""
+        if key not in self._on_exit:
+            return
+        if self._control is not None:
+            self._control.send(REQUEST.pack(KILL, key, signal.SIGKILL))
+        elif key in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pids[key], signal.SIGKILL)
+
+    async def close(self) -> None:
+        """End the template, and with it every worker that is still there."""
+        if self._control is not None:
+            assert self._gone is not None
+            self._control.shutdown(socket.SHUT_WR)
+            await self._gone.wait()
+        ended, self._ended_templates = self._ended_templates, []
+        for process in ended:
+            # Its socket is closed, so it is at its end: this waits for the kernel, not for work.
+            await asyncio.to_thread(process.wait)
+
+    def abandon(self) -> None:
+        """End the template without its event loop, which is closed already."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            self._ended_templates.append(self._process)
+            self._process = None
+        for process in self._ended_templates:
+            process.wait()
+
+    def _start_template(self) -> None:
+        expose_main()
+        sources = ModuleSources.here()
+        wanted = {**asdict(sources), "preload": self._preload}
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
+                    "-c",
+                    _TEMPLATE_CODE,
+                    str(theirs.fileno()),
+                    json.dumps(wanted),
+                    *sources.path,
+                ],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        self._control.setblocking(False)
+        self._gone = asyncio.Event()
+        self._buffer = b""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._control, self._read)
+
+    def _read(self) -> None:
+        assert self._control is not None
+        try:
+            data = self._control.recv(64 * 1024)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._template_is_gone()
+            return
+        data = self._buffer + data
+        cut = len(data) - len(data) % EVENT.size
+        self._buffer = data[cut:]
+        for what, key, number, memory in EVENT.iter_unpack(data[:cut]):
+            if what == STARTED:
+                self._pids[key] = number
+            elif what == EXITED:
+                self._ended(key, ExitReport(os.waitstatus_to_exitcode(number), memory))
+
+    def _ended(self, key: int, report: ExitReport) -> None:
+        self._pids.pop(key, None)
+        on_exit = self._on_exit.pop(key, None)
+        if on_exit is not None:
+            on_exit(report)
+
+    def _template_is_gone(self) -> None:
+        """The template ended: workers of a live one it took along, others go on alone."""
+        assert self._control is not None and self._loop is not None and self._gone is not None
+        self._loop.remove_reader(self._control)
+        self._control.close()
+        self._control = None
+        if self._process is not None:
+            self._ended_templates.append(self._process)
+            self._process = None
+        for key in list(self._on_exit):
+            if key not in self._pids:
+                self._ended(key, ExitReport(None))  # asked for, and never started
+        self._gone.set()
+
+    def forget(self, key: int) -> None:
+        """Report worker ``key`` as ended: its socket closed, and no template is there to tell."""
+        if self._control is None:
+            self._ended(key, ExitReport(None))

@@ -1,0 +1,52 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How a worker ended, in words, with a hint where one can be given."""
+
+from __future__ import annotations
+
+import signal
+
+from .launcher import ExitReport
+
+__all__ = ["exit_words"]
+
+_HINTS = {
+    signal.SIGKILL: "the system ends processes this way when memory runs out, and so does kill -9",
+    signal.SIGSEGV: "native code touched memory that it must not touch",
+    signal.SIGABRT: "native code gave up",
+    signal.SIGBUS: "native code touched memory that is not there; is /dev/shm full?",
+    signal.SIGTERM: "somebody asked it to end",
+}
+
+
+def exit_words(report: ExitReport) -> str:
+    """``exit code 3``, or ``signal SIGKILL (...)``, with the worker's peak memory."""
+    code = report.exit_code
+    if code is None:
+        return "nobody could tell how (the process that would know it is gone, too)"
+    if code >= 0:
+        words = f"exit code {code}"
+        if code == 0:
+            words += " (it ended by itself; did the call use os._exit?)"
+    else:
+        try:
+            name = signal.Signals(-code).name
+            hint = _HINTS.get(signal.Signals(-code))
+        except ValueError:
+            name, hint = str(-code), None
+        words = f"signal {name}" + (f" ({hint})" if hint else "")
+    if report.peak_memory:
+        words += f"; its peak memory was {report.peak_memory / 2**20:.0f} MB"
+    return words

@@ -1,0 +1,145 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The frames between the server and a worker: what they are, and how they are cut from bytes.
+
+A frame is a header and a payload. The header holds the payload's length, a number (which call,
+or which definition), an owner (of a definition) and the kind. Frames keep their order.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+__all__ = [
+    "BOOT",
+    "BOOT_FAILED",
+    "CALL",
+    "DEFINE",
+    "FAILURE",
+    "HEADER",
+    "READY",
+    "RESULT",
+    "STOP",
+    "BlockingChannel",
+    "Frame",
+    "FrameCutter",
+    "frame",
+]
+
+HEADER = struct.Struct("<QIIB3x")
+
+BOOT, DEFINE, CALL, STOP = 1, 16, 3, 4
+"""Server to worker. ``DEFINE`` is added to the definition's kind."""
+
+READY, BOOT_FAILED, RESULT, FAILURE = 33, 34, 35, 36
+"""Worker to server."""
+
+_CHUNK = 256 * 1024
+_SMALL = 64 * 1024
+"""Up to this size a payload is copied behind its header: one write is cheaper than two."""
+
+
+class Frame(NamedTuple):
+    """A frame as it was read."""
+
+    kind: int
+    number: int
+    owner: int
+    payload: bytes | memoryview
+
+
+def frame(kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> bytes:
+    """A frame as bytes."""
+    return HEADER.pack(len(payload), number, owner, kind) + payload
+
+
+class FrameCutter:
+    """Cuts what a socket delivers into frames, without copying large payloads twice."""
+
+    __slots__ = ("_filled", "_head", "_large", "_rest", "_socket")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._rest = b""
+        self._large: bytearray | None = None
+        self._head = (0, 0, 0)
+        self._filled = 0
+
+    def read(self) -> Iterator[Frame]:
+        """Read once from the socket and yield the frames that are complete now.
+
+        Raises:
+            BlockingIOError: there is nothing to read yet.
+            EOFError: the other side is gone.
+        """
+        if self._large is not None:
+            count = self._socket.recv_into(memoryview(self._large)[self._filled :])
+            if not count:
+                raise EOFError
+            self._filled += count
+            if self._filled == len(self._large):
+                kind, number, owner = self._head
+                payload, self._large = memoryview(self._large), None
+                yield Frame(kind, number, owner, payload)
+            return
+        data = self._socket.recv(_CHUNK)
+        if not data:
+            raise EOFError
+        yield from self._cut(self._rest + data if self._rest else data)
+
+    def _cut(self, data: bytes) -> Iterator[Frame]:
+        start, end = 0, len(data)
+        while end - start >= HEADER.size:
+            length, number, owner, kind = HEADER.unpack_from(data, start)
+            body = start + HEADER.size
+            if end - body < length:
+                if length > _SMALL:
+                    self._rest = b""
+                    self._head = kind, number, owner
+                    self._large = bytearray(length)
+                    self._filled = end - body
+                    self._large[: self._filled] = memoryview(data)[body:]
+                    return
+                break
+            start = body + length
+            yield Frame(kind, number, owner, data[body:start])
+        self._rest = data[start:]
+
+
+class BlockingChannel:
+    """A worker's end: frames in, frames out, waiting for either."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._cutter = FrameCutter(sock)
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame until the server closes its end or dies."""
+        while True:
+            try:
+                yield from self._cutter.read()
+            except (EOFError, ConnectionError):
+                return
+
+    def send(self, kind: int, number: int = 0, payload: bytes = b"") -> None:
+        head = HEADER.pack(len(payload), number, 0, kind)
+        if len(payload) <= _SMALL:
+            self._socket.sendall(head + payload)
+        else:
+            self._socket.sendall(head)
+            self._socket.sendall(payload)

@@ -1,0 +1,151 @@
+"""Every ``python`` block of README.md and docs/*.md runs as a program of its own.
+
+A block is written to a file and started with this interpreter in an empty folder; it must exit
+with 0. Two HTML comments, on the lines directly before a block, say more about it:
+
+``<!-- continues -->``
+    The block goes on where the previous one of the page ended; together they are one program.
+``<!-- serves: GET /path -> 200 -->``
+    The program ends in a server. It is started, each such request has to be answered with its
+    status, and SIGINT has to shut it down.
+
+There is no way to leave a block out.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+PROGRAM_TIMEOUT_SECONDS = 45.0
+REQUEST_TIMEOUT_SECONDS = 20.0
+EXIT_TIMEOUT_SECONDS = 15.0
+
+FENCE = re.compile(r"(?P<indent>\s*)(?P<ticks>`{3,}|~{3,})\s*(?P<info>[^`]*?)\s*$")
+PYTHON = re.compile(r"\bpy", re.IGNORECASE)
+MARKER = re.compile(r"\s*<!--\s*(?P<kind>continues|serves)\b:?\s*(?P<rest>.*?)\s*-->\s*$")
+REQUEST = re.compile(r"(?P<method>[A-Z]+) (?P<path>/\S*) -> (?P<status>\d{3})$")
+RUNNING = re.compile(r"Uvicorn running on (?P<url>http://\S+)")
+
+
+@dataclass
+class Program:
+    """One program of a page: its blocks' text, on the same line numbers as in the page."""
+
+    page: str
+    line: int
+    source: str = ""
+    requests: list[re.Match[str]] = field(default_factory=list)
+
+    def add(self, line: int, code: list[str]) -> None:
+        self.source += "\n" * (line - self.source.count("\n")) + "".join(code)
+
+    def write_to(self, folder: Path) -> Path:
+        path = folder / (re.sub(r"\W", "_", f"{self.page}_{self.line}") + ".py")
+        path.write_text(self.source, encoding="utf-8")
+        return path
+
+
+def programs_of(page: str, text: str) -> list[Program]:
+    """The programs of one page in their order; ``ValueError`` where a block could not be run."""
+    programs: list[Program] = []
+    markers: list[re.Match[str]] = []
+    lines = iter(enumerate(text.splitlines(keepends=True), start=1))
+    for number, line in lines:
+        if marker := MARKER.match(line):
+            markers.append(marker)
+            continue
+        fence = FENCE.match(line)
+        info = fence["info"] if fence else ""
+        if info != "python" and (markers or PYTHON.search(info)):
+            raise ValueError(f"{page}:{number}: expected a block marked ```python and nothing else")
+        if fence is None:
+            continue
+        closing = re.compile(rf"\s*{fence['ticks']}{fence['ticks'][0]}*\s*$")
+        code: list[str] = []
+        for _, inner in lines:
+            if closing.match(inner):
+                break
+            code.append(inner.removeprefix(fence["indent"]))
+        if info != "python":
+            continue
+        kinds = [marker["kind"] for marker in markers]
+        if "continues" not in kinds:
+            programs.append(Program(page, number))
+        elif not programs:
+            raise ValueError(f"{page}:{number}: continues, but no block comes before it")
+        programs[-1].add(number, code)
+        for marker in markers:
+            if marker["kind"] == "serves":
+                if (request := REQUEST.match(marker["rest"])) is None:
+                    raise ValueError(f"{page}:{number}: expected <!-- serves: GET /path -> 200 -->")
+                programs[-1].requests.append(request)
+        markers = []
+    return programs
+
+
+@contextmanager
+def started(program: Path) -> Iterator[subprocess.Popen[str]]:
+    """The running program; whatever is left of it and of its workers is killed at the end."""
+    with subprocess.Popen(
+        [sys.executable, program.name],
+        cwd=program.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(program, id=f"{program.page}:{program.line}")
+        for path in PAGES
+        for program in programs_of(
+            path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+        )
+    ],
+)
+def test_a_block_runs(program: Program, tmp_path: Path) -> None:
+    """What the page shows works when it is copied into a file and started."""
+    with started(program.write_to(tmp_path)) as process:
+        assert process.stdout is not None
+        if not program.requests:
+            output, _ = process.communicate(timeout=PROGRAM_TIMEOUT_SECONDS)
+            assert process.returncode == 0, output
+            return
+
+        log = ""
+        while (running := RUNNING.search(log)) is None:
+            line = process.stdout.readline()
+            assert line, f"the program ended before it served:\n{log}"
+            log += line
+        for request in program.requests:
+            answer = httpx.request(
+                request["method"], running["url"] + request["path"], timeout=REQUEST_TIMEOUT_SECONDS
+            )
+            assert answer.status_code == int(request["status"]), answer.text
+
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=EXIT_TIMEOUT_SECONDS)
+        assert "Application shutdown complete" in output, log + output
+        # uvicorn raises the signal again after its shutdown: the program ends as by Ctrl-C.
+        assert process.returncode in (0, -signal.SIGINT), log + output
