@@ -24,60 +24,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .application import ExecutorApplication as ExecutorApplication
+    from .application import ExecutorApplication
     from .errors import (
-        ExecutorClosedError as ExecutorClosedError,
-        ExecutorConfigError as ExecutorConfigError,
-        ExecutorError as ExecutorError,
-        ExecutorOverloadError as ExecutorOverloadError,
-        ExecutorTimeoutError as ExecutorTimeoutError,
-        RemoteError as RemoteError,
-        SerializationError as SerializationError,
-        UnknownExecutorError as UnknownExecutorError,
-        WorkerCrashedError as WorkerCrashedError,
+        ExecutorClosedError,
+        ExecutorConfigError,
+        ExecutorError,
+        ExecutorOverloadError,
+        ExecutorTimeoutError,
+        RemoteError,
+        SerializationError,
+        UnknownExecutorError,
+        WorkerCrashedError,
     )
-    from .executors import (
-        BaseExecutor as BaseExecutor,
-        InlineExecutor as InlineExecutor,
-        ProcessExecutor as LocalExecutor,
-        ProcessExecutor as ProcessExecutor,
-        ThreadExecutor as ThreadExecutor,
-    )
-    from .plugin import ExecutorPlugin as ExecutorPlugin
-    from .registry import ExecutorRegistry as ExecutorRegistry
-    from .server import ExecutorMixin as ExecutorMixin, ExecutorServer as ExecutorServer
+    from .executors import BaseExecutor, InlineExecutor, ProcessExecutor, ThreadExecutor
+    from .plugin import ExecutorPlugin
+    from .registry import ExecutorRegistry
+    from .server import ExecutorMixin, ExecutorServer
+
+    LocalExecutor = ProcessExecutor
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "BaseExecutor",
+    "ExecutorApplication",
+    "ExecutorClosedError",
+    "ExecutorConfigError",
+    "ExecutorError",
+    "ExecutorMixin",
+    "ExecutorOverloadError",
+    "ExecutorPlugin",
+    "ExecutorRegistry",
+    "ExecutorServer",
+    "ExecutorTimeoutError",
+    "InlineExecutor",
+    "LocalExecutor",
+    "ProcessExecutor",
+    "RemoteError",
+    "SerializationError",
+    "ThreadExecutor",
+    "UnknownExecutorError",
+    "WorkerCrashedError",
+]
+
 _HOMES = {
-    "BaseExecutor": "executors",
     "ExecutorApplication": "application",
-    "ExecutorClosedError": "errors",
-    "ExecutorConfigError": "errors",
-    "ExecutorError": "errors",
     "ExecutorMixin": "server",
-    "ExecutorOverloadError": "errors",
     "ExecutorPlugin": "plugin",
     "ExecutorRegistry": "registry",
     "ExecutorServer": "server",
-    "ExecutorTimeoutError": "errors",
-    "InlineExecutor": "executors",
-    "LocalExecutor": "executors",
-    "ProcessExecutor": "executors",
-    "RemoteError": "errors",
-    "SerializationError": "errors",
-    "ThreadExecutor": "executors",
-    "UnknownExecutorError": "errors",
-    "WorkerCrashedError": "errors",
 }
-
-__all__ = [*_HOMES]
+"""Where a name is defined, if it is neither an error nor a kind of pool."""
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES.get(name, "errors" if name.endswith("Error") else "executors")
     module = import_module(f".{home}", __name__)
     value = getattr(module, "ProcessExecutor" if name == "LocalExecutor" else name)
     globals()[name] = value
@@ -85,4 +88,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

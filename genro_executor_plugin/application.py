@@ -67,7 +67,7 @@ class ApplicationExecutors:
         return registry
 
 
-class ExecutorApplication(RoutedApplication):  # type: ignore[misc]
+class ExecutorApplication(RoutedApplication):
     """``RoutedApplication`` with ``app.router.configure(...)`` and ``app.executor``.
 
     A plain ``RoutedApplication`` is offloaded just the same; this class only adds the names.

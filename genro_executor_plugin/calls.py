@@ -107,7 +107,7 @@ class CallPacker:
         call = (args, kwargs) if function_key else (args, kwargs, target)
         try:
             body = pickle.dumps(call, 5) if function_key else dumps(call)
-        except Exception:  # noqa: BLE001 - the careful way tells what is wrong with it
+        except Exception:
             body = self._pack_carefully(func, call, definitions, seen)
         head = _HEAD.pack(function_key, owner_key, cleanup_key)
         return PackedCall(head + body, tuple(definitions), title)
@@ -175,7 +175,7 @@ class CallPacker:
 def _reason(value: Any, special: Callable[[Any], Any]) -> str | None:
     try:
         dumps(value, special)
-    except Exception as error:  # noqa: BLE001 - whatever the value's own pickling raises
+    except Exception as error:
         return why(error)
     return None
 
@@ -270,13 +270,12 @@ class CallReader:
 
 def _resolve(reference: Reference) -> Callable[..., Any]:
     try:
-        found = reference.resolve()
+        found: Callable[..., Any] = reference.resolve()
     except Exception as error:
         raise SerializationError(
             f"the worker does not find {reference.module}.{reference.path}: {why(error)}. "
             "The module must import in the worker as it does in the server"
         ) from error
-    assert callable(found)
     return found
 
 

@@ -52,7 +52,7 @@ __all__ = [
 
 
 @cache
-def _answerable(cls: type[ExecutorError], http_exception: type) -> type[ExecutorError]:
+def _answerable(cls: Any, http_exception: type) -> type[ExecutorError]:
     """``cls`` under its own name, as an ``HTTPException`` too."""
     body = {
         "__module__": cls.__module__,
@@ -88,7 +88,10 @@ class ExecutorError(Exception):
         http_exception = getattr(sys.modules.get("genro_asgi.exceptions"), "HTTPException", None)
         if http_exception is None or issubclass(cls, http_exception):
             return super().__new__(cls)
-        return super().__new__(_answerable(cls, http_exception))
+        plain: Any = cls
+        answerable: Any = _answerable(plain, http_exception)
+        error: Self = super().__new__(answerable)
+        return error
 
     def __init__(self, message: str, *, pool: str | None = None, route: str | None = None) -> None:
         # Not super().__init__: HTTPException and OSError read their own meaning into arguments.

@@ -57,7 +57,7 @@ def pack_failure(error: BaseException) -> bytes:
         survivor = pickle.loads(packed)[0]
         if type(survivor).__name__ == type(error).__name__ and survivor.args == error.args:
             return packed
-    except Exception:  # noqa: BLE001, S110 - any reason at all: RemoteError says what it was
+    except Exception:
         pass
     return _dumps(_substitute(error, text), text)
 
@@ -66,7 +66,7 @@ def _substitute(error: BaseException, text: str) -> RemoteError:
     name = f"{type(error).__module__}.{type(error).__qualname__}"
     try:
         message = str(error)
-    except Exception as broken:  # noqa: BLE001 - a broken __str__ must not hide the failure
+    except Exception as broken:
         message = f"(its text cannot be had: {type(broken).__name__})"
     return RemoteError(f"{name}: {message}", type_name=name, remote_traceback=text)
 
@@ -74,8 +74,9 @@ def _substitute(error: BaseException, text: str) -> RemoteError:
 def unpack_failure(packed: bytes | memoryview) -> BaseException:
     """The exception in ``packed``, ready to be raised here."""
     try:
+        error: BaseException
         error, text = pickle.loads(packed)
-    except Exception as unreadable:  # noqa: BLE001 - the caller must get an answer
+    except Exception as unreadable:
         return RemoteError(
             f"the function failed, and its exception cannot be read here: {unreadable!r}"
         )

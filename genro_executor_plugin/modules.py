@@ -15,7 +15,7 @@
 """Where the modules of this program come from, so that a worker can have the same ones.
 
 Most modules import in a worker as they did here, once ``sys.path`` is the same. Two kinds do
-not: ``__main__``, and files that were loaded by path (``genro-asgi serve application=./hello.py:Hello``
+not: ``__main__``, and files that were loaded by path (``genro-asgi serve application=./hello.py:H``
 registers one as ``genro_asgi_target_hello``). ``ModuleSources`` is what a worker is told of them;
 ``install`` is what the worker makes of it. Nothing is imported before somebody asks for it.
 """
@@ -128,8 +128,8 @@ class _FileFinder:
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002
-        target: ModuleType | None = None,  # noqa: ARG002
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         file = self.files.get(fullname)
         return importlib.util.spec_from_file_location(fullname, file) if file else None
@@ -166,7 +166,7 @@ class _MainModule(ModuleType):
         else:
             spec = importlib.util.spec_from_file_location(MAIN_ALIAS, sources.main_file)
         loader = getattr(spec, "loader", None)
-        if spec is None or not hasattr(loader, "get_code"):
+        if spec is None or loader is None or not hasattr(loader, "get_code"):
             raise ImportError(f"the worker does not find the main module {sources.main_name!r}")
         self.__file__ = spec.origin
         self.__package__ = spec.parent if sources.main_name is not None else ""

@@ -219,7 +219,7 @@ async def _on_own_thread(call: Callable[[], Any], plan: _Plan, name: str) -> Any
     def body() -> None:
         try:
             outcome.set_result(context.run(call))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
+        except BaseException as error:
             outcome.set_exception(error)
 
     thread = threading.Thread(target=body, name=name, daemon=True)

@@ -126,7 +126,8 @@ class PoolOptions:
                 )
             if option in refused and value != _DEFAULTS[option]:
                 raise ExecutorConfigError(
-                    f"pool {pool!r}: {option}={value!r} is not for a {kind} pool: {refused[option]}",
+                    f"pool {pool!r}: {option}={value!r} is not for a {kind} pool: "
+                    f"{refused[option]}",
                     pool=pool,
                 )
             values[option] = check_option(f"pool {pool!r}", option, value)

@@ -79,7 +79,7 @@ def dumps(value: Any, special: Callable[[Any], Any] | None = None) -> bytes:
     if special is None and any(main_source()):
         try:
             return pickle.dumps(value, 5)
-        except Exception:  # noqa: BLE001, S110 - the careful pickler tells what is wrong
+        except Exception:
             pass
     buffer = io.BytesIO()
     CarefulPickler(buffer, special).dump(value)

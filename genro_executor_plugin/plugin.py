@@ -39,7 +39,7 @@ __all__ = ["ExecutorPlugin"]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class ExecutorPlugin(BasePlugin):  # type: ignore[misc]
+class ExecutorPlugin(BasePlugin):
     """Runs handlers in the pool that their route, or their router, names.
 
     Options (``@route(executor_<option>=...)``, ``router.plug("executor", <option>=...)``,
@@ -83,8 +83,8 @@ class ExecutorPlugin(BasePlugin):  # type: ignore[misc]
 
     def on_decore(
         self,
-        router: Any,  # noqa: ARG002
-        func: Callable[..., Any],  # noqa: ARG002
+        router: Any,
+        func: Callable[..., Any],
         entry: MethodEntry,
     ) -> None:
         """Offload an entry that has a pool."""
@@ -99,8 +99,8 @@ class ExecutorPlugin(BasePlugin):  # type: ignore[misc]
 
     def on_parent_config_changed(
         self,
-        old_config: dict[str, Any],  # noqa: ARG002
-        new_config: dict[str, Any],  # noqa: ARG002
+        old_config: dict[str, Any],
+        new_config: dict[str, Any],
     ) -> None:
         """Nothing is copied: ``configuration`` asks the router above when it is read."""
         self._offload_entries()
@@ -135,7 +135,7 @@ def _naming_the_route(configure: Callable[..., None]) -> Callable[..., None]:
 
 
 def _in_words(error: ValidationError) -> str:
-    known = [name for name in inspect.signature(ExecutorPlugin.configure).parameters][1:]
+    known = list(inspect.signature(ExecutorPlugin.configure).parameters)[1:]
     words = []
     for detail in error.errors():
         option = detail["loc"][0]

@@ -95,7 +95,8 @@ class ExecutorRegistry:
             ExecutorConfigError: a name, a kind or an option is wrong, or the pool was declared
                 with other options; the message shows both.
         """
-        if not isinstance(name, str) or not name:
+        wanted: object = name
+        if not isinstance(wanted, str) or not wanted:
             raise ExecutorConfigError(f"a pool's name is a text that is not empty, not {name!r}")
         if self._closed:
             raise ExecutorClosedError(f"pool {name!r}: the registry is shut down", pool=name)

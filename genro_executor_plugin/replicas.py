@@ -193,7 +193,7 @@ class ReplicaSource:
         }
         try:
             payload, references = self._pickle(number, instance, values)
-        except Exception:  # noqa: BLE001 - which attribute it is, and why, is found out below
+        except Exception:
             self._set_aside(number, instance, values)
             self._fixed = {}  # what was set aside belongs to the fixed part from now on
             self._refresh()
@@ -205,7 +205,7 @@ class ReplicaSource:
         for name, value in values.items():
             try:
                 self._pickle(number, instance, {name: value})
-            except Exception as error:  # noqa: BLE001 - whatever its pickling raises
+            except Exception as error:
                 found = True
                 text = (
                     f"{describe(type(instance))}.{name} cannot travel to a worker: {why(error)}. "
@@ -318,7 +318,7 @@ class ReplicaStore:
         """Take in one part of a replica's state."""
         self.update(pickle.loads(payload))
 
-    def shell(self, key: int, cls: type) -> Any:
+    def shell(self, key: int, cls: Any) -> Any:
         """The replica of ``key``; an empty one of ``cls`` if there is none yet."""
         replica = self._replicas.get(key)
         if replica is None:

@@ -147,8 +147,8 @@ class _Answering:
             raise HTTPException(error.status, error.detail, error.headers) from error
 
 
-class ExecutorServer(ExecutorMixin, AsgiServer):  # type: ignore[misc]
-    """``genro_asgi.AsgiServer`` with pools: ``ExecutorServer(applications=[...], executors={...})``."""
+class ExecutorServer(ExecutorMixin, AsgiServer):
+    """genro-asgi's ``AsgiServer`` with pools: ``ExecutorServer(..., executors={...})``."""
 
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)

@@ -245,12 +245,13 @@ class BaseExecutor(ABC):
     def _restarts(self) -> int:
         return 0
 
-    def _pack(self, call: Call) -> Any:  # noqa: ARG002
+    def _pack(self, call: Call) -> Any:
         """Make the call portable, where the kind needs it. Raises ``SerializationError``."""
         return None
 
     def _check_promises(self, where: str, options: dict[str, Any]) -> None:
         """Refuse the options of a call that this kind cannot keep."""
+        return
 
     # -- what all kinds do alike ----------------------------------------------------------------
 

@@ -95,7 +95,7 @@ class ThreadExecutor(BaseExecutor):
             else:
                 self._ran(run.started_at - run.queued_at, perf_counter() - run.started_at)
 
-    def _body(self, call: Call, packed: Any) -> Callable[[], Any]:  # noqa: ARG002
+    def _body(self, call: Call, packed: Any) -> Callable[[], Any]:
         """What the thread runs."""
 
         def body() -> Any:
@@ -165,7 +165,7 @@ class ThreadExecutor(BaseExecutor):
                     self._options.initializer(*self._options.initargs)  # type: ignore[misc]
                     initialized = True
                 result = run.context.run(run.func)
-            except BaseException as raised:  # noqa: BLE001 - the caller gets it, whatever it is
+            except BaseException as raised:
                 error = raised
             try:
                 run.loop.call_soon_threadsafe(self._finished, run, result, error)

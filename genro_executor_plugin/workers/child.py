@@ -95,7 +95,7 @@ class _Worker:
             if boot.initializer is not None:
                 func, args = pickle.loads(boot.initializer)
                 self._run(ReadCall(func, args, {}, None))
-        except BaseException as error:  # noqa: BLE001 - SystemExit, too, is a failed start
+        except BaseException as error:
             self._channel.send(BOOT_FAILED, 0, pack_failure(error))
             return False
         gc.freeze()  # what was loaded to start with is not worth looking at again
@@ -106,7 +106,7 @@ class _Worker:
         try:
             call = self._reader.read(payload)
             answer = pack_result(self._run(call), describe(call.func))
-        except BaseException as error:  # noqa: BLE001 - the caller gets it, whatever it is
+        except BaseException as error:
             self._channel.send(FAILURE, number, pack_failure(error))
         else:
             self._channel.send(RESULT, number, answer)

@@ -32,7 +32,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from ..modules import ModuleSources, expose_main
-from .template import EVENT, EXITED, FORK, KILL, REQUEST, SPAWN, STARTED
+from .template import EVENT, EXITED, FORK, KILL, NOT_STARTED, REQUEST, SPAWN, STARTED
 
 __all__ = ["ExitReport", "Launcher"]
 
@@ -50,10 +50,12 @@ class ExitReport:
     Attributes:
         exit_code: its exit code, negative for a signal; ``None`` when nobody could tell.
         peak_memory: the most memory it ever held, in bytes; 0 when nobody could tell.
+        reason: why it could not be started at all, empty for one that was.
     """
 
     exit_code: int | None
     peak_memory: int = 0
+    reason: str = ""
 
 
 class Launcher:
@@ -175,6 +177,8 @@ class Launcher:
                 self._pids[key] = number
             elif what == EXITED:
                 self._ended(key, ExitReport(os.waitstatus_to_exitcode(number), memory))
+            elif what == NOT_STARTED:
+                self._ended(key, ExitReport(None, reason=os.strerror(number)))
 
     def _ended(self, key: int, report: ExitReport) -> None:
         self._pids.pop(key, None)
@@ -184,7 +188,9 @@ class Launcher:
 
     def _template_is_gone(self) -> None:
         """The template ended: workers of a live one it took along, others go on alone."""
-        assert self._control is not None and self._loop is not None and self._gone is not None
+        assert self._control is not None
+        assert self._loop is not None
+        assert self._gone is not None
         self._loop.remove_reader(self._control)
         self._control.close()
         self._control = None

@@ -33,6 +33,8 @@ _HINTS = {
 
 def exit_words(report: ExitReport) -> str:
     """``exit code 3``, or ``signal SIGKILL (...)``, with the worker's peak memory."""
+    if report.reason:
+        return f"the system refused to start it: {report.reason}"
     code = report.exit_code
     if code is None:
         return "nobody could tell how (the process that would know it is gone, too)"

@@ -32,16 +32,27 @@ import struct
 import sys
 import traceback
 
-__all__ = ["EVENT", "EXITED", "FORK", "KILL", "PRELOADED", "REQUEST", "SPAWN", "STARTED", "main"]
+__all__ = [
+    "EVENT",
+    "EXITED",
+    "FORK",
+    "KILL",
+    "NOT_STARTED",
+    "PRELOADED",
+    "REQUEST",
+    "SPAWN",
+    "STARTED",
+    "main",
+]
 
 REQUEST = struct.Struct("<BII")
 """Server to template: what, which worker, a signal number (``KILL``)."""
 
 EVENT = struct.Struct("<BIiQ")
-"""Template to server: what, which worker, pid or wait status, peak memory in bytes."""
+"""Template to server: what, which worker, pid, wait status or errno, peak memory in bytes."""
 
 FORK, SPAWN, KILL = 1, 2, 3
-STARTED, EXITED, PRELOADED = 1, 2, 3
+STARTED, EXITED, PRELOADED, NOT_STARTED = 1, 2, 3, 4
 
 _SPAWN_CODE = (
     "import sys; sys.path[:] = sys.argv[3:]; "
@@ -73,7 +84,7 @@ def _preload(wanted: dict[str, object]) -> None:
     for name in modules:  # type: ignore[attr-defined]
         try:
             load(name)
-        except BaseException:  # noqa: BLE001 - the worker that needs it will say it to its caller
+        except BaseException:
             sys.stderr.write(f"genro-executor: cannot preload {name!r}\n{traceback.format_exc()}")
     gc.collect()
     gc.freeze()
@@ -123,7 +134,7 @@ class _Template:
         try:
             pid = os.fork()
         except OSError as error:
-            self._tell(EXITED, key, -error.errno << 8)
+            self._tell(NOT_STARTED, key, error.errno or 0)
         else:
             if pid == 0:
                 self._become_worker(what, *fds)
@@ -151,7 +162,7 @@ class _Template:
 
             run_worker(socket.socket(fileno=sock_fd), lifeline)
             code = 0
-        except BaseException:  # noqa: BLE001 - nothing may return into the template's loop
+        except BaseException:
             traceback.print_exc()
         finally:
             with contextlib.suppress(Exception):

@@ -180,7 +180,7 @@ class Worker:
             return
         try:
             result = pickle.loads(payload)
-        except Exception as error:  # noqa: BLE001 - whatever the result's unpickling raises
+        except Exception as error:
             refusal = SerializationError(
                 f"the result of {job.call.title} cannot be rebuilt in the server: {why(error)}. "
                 "Return plain data"
