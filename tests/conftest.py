@@ -1,0 +1,112 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What every test has: a gate into workers, and a check that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from worker_functions import PID
+
+LEAK_PATIENCE_SECONDS = 5.0
+"""How long something that is ending may take to be gone."""
+
+
+class Gate:
+    """Where functions in workers wait until the test lets them go (``worker_functions.hold``).
+
+    ``path`` is what the function is given; it says that it is inside, and with which pid.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._entered: asyncio.Queue[int] = asyncio.Queue()
+        self._inside: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_unix_server(self._arrived, self.path)
+
+    async def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        (pid,) = PID.unpack(await reader.readexactly(PID.size))
+        self._inside.append(writer)
+        self._entered.put_nowait(pid)
+
+    async def entered(self) -> int:
+        """The pid of the next function that came in."""
+        return await asyncio.wait_for(self._entered.get(), 20)
+
+    def release(self) -> None:
+        """Let everything go that is inside now."""
+        for writer in self._inside:
+            writer.close()
+        self._inside.clear()
+
+    async def close(self) -> None:
+        self.release()
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+
+@pytest.fixture
+async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
+    gate = Gate(str(tmp_path / "gate"))
+    await gate.open()
+    yield gate
+    await gate.close()
+
+
+def _children() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test leaves a process, a thread or a file descriptor of a pool behind."""
+    monkeypatch.delenv("GENRO_EXECUTOR_BYPASS", raising=False)
+    processes, threads = _children(), set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + LEAK_PATIENCE_SECONDS
+    while True:
+        left_processes = _children() - processes
+        left_threads = [thread for thread in threading.enumerate() if thread not in threads]
+        # The event loop's own default pool ends with the loop, after this fixture.
+        left_threads = [thread for thread in left_threads if not thread.name.startswith("asyncio_")]
+        if not left_processes and not left_threads:
+            return
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    for pid in left_processes:
+        os.kill(pid, 9)
+    pytest.fail(f"left behind: processes {left_processes}, threads {left_threads}")
+
+
+@pytest.fixture(autouse=True)
+async def no_task_is_left() -> AsyncIterator[None]:
+    """No test leaves a task pending."""
+    before = asyncio.all_tasks()
+    yield
+    left = {task for task in asyncio.all_tasks() - before if not task.done()}
+    left.discard(asyncio.current_task())  # type: ignore[arg-type]
+    assert not left, f"left behind: {left}"
