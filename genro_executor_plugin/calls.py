@@ -38,7 +38,7 @@ from .pickling import dumps, why
 from .references import Reference, describe, reference_to
 from .replicas import ReplicaCatalog, ReplicaStore, is_routing, replica_reference
 
-__all__ = ["CallPacker", "CallReader", "PackedCall", "pack_result"]
+__all__ = ["CallPacker", "CallReader", "PackedCall", "Target", "pack_result"]
 
 _HEAD = struct.Struct("<III")
 """Keys of the function, of ``self`` and of the application to clean up; 0 for none."""
@@ -196,21 +196,26 @@ def _named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tup
     return positional + list(kwargs.items())
 
 
-@dataclass(frozen=True, slots=True)
-class ReadCall:
-    """A call ready to run in a worker.
+class Target:
+    """A function in a worker, and what is known of it.
 
     Attributes:
-        func: what to call; ``self`` is among the arguments already.
-        args: its positional arguments.
-        kwargs: its keyword arguments.
-        cleanup: called after a sync function, ``None`` if there is nothing to clean up.
+        func: what to call.
+        is_async: whether calling it makes a coroutine.
     """
 
-    func: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    cleanup: Callable[[], Any] | None
+    __slots__ = ("func", "is_async")
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.func = func
+        self.is_async = inspect.iscoroutinefunction(func)
+
+    def __str__(self) -> str:
+        return describe(self.func)
+
+
+ReadCall = tuple[Target, tuple[Any, ...], dict[str, Any], Callable[[], Any] | None]
+"""A call ready to run: the function, its arguments (``self`` among them), and what cleans up."""
 
 
 class CallReader:
@@ -219,7 +224,7 @@ class CallReader:
     def __init__(self) -> None:
         self.replicas = ReplicaStore()
         self.replicas.activate()
-        self._functions: dict[int, Callable[..., Any]] = {}
+        self._functions: dict[int, Target] = {}
         self._broken: dict[int, dict[int, SerializationError]] = {}
 
     def define(self, key: int, owner: int, kind: int, payload: bytes | memoryview) -> None:
@@ -227,7 +232,7 @@ class CallReader:
         self._broken.get(owner, {}).pop(key, None)
         try:
             if kind == FUNCTION:
-                self._functions[key] = _resolve(pickle.loads(payload))
+                self._functions[key] = Target(_resolve(pickle.loads(payload)))
             else:
                 self._load_state(payload)
         except SerializationError as error:
@@ -250,22 +255,23 @@ class CallReader:
             Exception: what ``on_worker_startup`` of a new replica raises.
         """
         function_key, owner_key, cleanup_key = _HEAD.unpack_from(payload)
-        for owner in (function_key, owner_key, cleanup_key):
-            for error in self._broken.get(owner, {}).values():
-                raise error
+        if self._broken:
+            for owner in (function_key, owner_key, cleanup_key):
+                for broken in self._broken.get(owner, {}).values():
+                    raise broken
         try:
-            args, kwargs, *rest = pickle.loads(memoryview(payload)[_HEAD.size :])
+            args, kwargs, *by_value = pickle.loads(memoryview(payload)[_HEAD.size :])
         except Exception as error:
-            title = describe(self._functions[function_key]) if function_key else "a function"
+            title = self._functions[function_key] if function_key else "a function"
             raise SerializationError(
                 f"the arguments of {title} cannot be rebuilt in the worker: {why(error)}. Their "
                 "classes must import and unpickle there"
             ) from error
-        func: Any = self._functions[function_key] if function_key else rest[0]
+        target = self._functions[function_key] if function_key else Target(by_value[0])
         if owner_key:
             args = (self.replicas.ready(owner_key), *args)
         cleanup = self.replicas.ready(cleanup_key).route_cleanup if cleanup_key else None
-        return ReadCall(func, args, kwargs, cleanup)
+        return target, args, kwargs, cleanup
 
 
 def _resolve(reference: Reference) -> Callable[..., Any]:
@@ -279,12 +285,19 @@ def _resolve(reference: Reference) -> Callable[..., Any]:
     return found
 
 
-def pack_result(result: Any, title: str) -> bytes:
-    """A result as bytes.
+def pack_result(result: Any, title: object) -> bytes:
+    """A result of the function ``title`` as bytes.
 
     Raises:
         SerializationError: naming the function, the reason and the cure.
     """
+    try:
+        return pickle.dumps(result, 5)
+    except Exception:
+        return _pack_result_carefully(result, title)
+
+
+def _pack_result_carefully(result: Any, title: object) -> bytes:
     try:
         return dumps(result)
     except Exception as error:

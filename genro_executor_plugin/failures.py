@@ -52,14 +52,23 @@ def _dumps(error: BaseException, text: str) -> bytes:
 def pack_failure(error: BaseException) -> bytes:
     """``error`` as bytes that ``unpack_failure`` is sure to read."""
     text = "".join(traceback.format_exception(error))
+    packed = _dumps_itself(error, text) if _may_leave_as_itself(error) else None
+    return packed if packed is not None else _dumps(_substitute(error, text), text)
+
+
+def _dumps_itself(error: BaseException, text: str) -> bytes | None:
+    """``error`` as bytes, ``None`` if it does not survive the way there."""
     try:
         packed = _dumps(error, text)
         survivor = pickle.loads(packed)[0]
-        if type(survivor).__name__ == type(error).__name__ and survivor.args == error.args:
-            return packed
     except Exception:
-        pass
-    return _dumps(_substitute(error, text), text)
+        return None
+    return packed if type(survivor).__name__ == type(error).__name__ else None
+
+
+def _may_leave_as_itself(error: BaseException) -> bool:
+    """Not what would end the server, cancel its caller, or break a coroutine when raised there."""
+    return isinstance(error, Exception) and not isinstance(error, StopIteration)
 
 
 def _substitute(error: BaseException, text: str) -> RemoteError:

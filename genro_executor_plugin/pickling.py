@@ -80,7 +80,11 @@ def dumps(value: Any, special: Callable[[Any], Any] | None = None) -> bytes:
         try:
             return pickle.dumps(value, 5)
         except Exception:
-            pass
+            return _dumps_carefully(value, None)  # it can more, or tells what is wrong
+    return _dumps_carefully(value, special)
+
+
+def _dumps_carefully(value: Any, special: Callable[[Any], Any] | None) -> bytes:
     buffer = io.BytesIO()
     CarefulPickler(buffer, special).dump(value)
     return buffer.getvalue()

@@ -22,7 +22,7 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, ParamSpec, TypeVar
@@ -103,7 +103,9 @@ class BaseExecutor(ABC):
         """How calls run: ``process``, ``thread``, ``inline`` or ``bypass``."""
         return self.kind
 
-    async def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def submit(
+        self, func: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Run ``func(*args, **kwargs)`` in this pool and return what it returns.
 
         A coroutine function is awaited where it runs. Cancelling the caller takes a waiting
@@ -117,7 +119,7 @@ class BaseExecutor(ABC):
             ExecutorClosedError: the pool is shut down.
             Exception: whatever ``func`` raises, with the remote traceback as its cause.
         """
-        return await self.run(Call(func, args, kwargs, _DEFAULT_CALL))
+        return self.run(Call(func, args, kwargs, _DEFAULT_CALL))
 
     def options(self, **options: Any) -> BoundExecutor:
         """This pool with other options for the calls made through what is returned.
@@ -263,7 +265,11 @@ class BaseExecutor(ABC):
         counters = self._metrics
         counters.submitted += 1
         try:
-            result = await self._admit_and_execute(call)
+            packed = await self._admit(call) if self._must_wait() else self._enter(call)
+            try:
+                result = await self._execute(call, packed)
+            finally:
+                self._leave()
         except ExecutorError as error:
             self._count(error)
             if error.pool is None:
@@ -291,25 +297,34 @@ class BaseExecutor(ABC):
         else:
             counters.failed += 1
 
-    async def _admit_and_execute(self, call: Call) -> Any:
-        if self._closed:
-            raise self._closed_error()
-        full = self._admitted >= self._options.max_pending
-        if full and (call.options.on_overload or self._options.on_overload) == "fail":
-            raise self._overload(f"has {self._admitted} calls, its max_pending")
+    def _must_wait(self) -> bool:
+        return (
+            self._closed or self._admitted >= self._options.max_pending or bool(self._at_the_door)
+        )
+
+    def _enter(self, call: Call) -> Any:
+        """Admit a call that need not wait; what it is packed into."""
         # Before it is admitted: an argument that cannot travel must not cost anyone a place.
         packed = self._pack(call)
-        if call.options.queue_timeout is not None or self._options.queue_timeout is not None:
-            limit = call.options.queue_timeout or self._options.queue_timeout
-            call.deadline = asyncio.get_running_loop().time() + (limit or 0.0)
-        if full or self._at_the_door:
-            await self._wait_at_the_door(call)
-        else:
-            self._admitted += 1
-        try:
-            return await self._execute(call, packed)
-        finally:
-            self._leave()
+        self._set_deadline(call)
+        self._admitted += 1
+        return packed
+
+    async def _admit(self, call: Call) -> Any:
+        """Refuse a call, or let it wait until there is a place; what it is packed into."""
+        if self._closed:
+            raise self._closed_error()
+        if (call.options.on_overload or self._options.on_overload) == "fail":
+            raise self._overload(f"has {self._admitted} calls, its max_pending")
+        packed = self._pack(call)
+        self._set_deadline(call)
+        await self._wait_at_the_door(call)
+        return packed
+
+    def _set_deadline(self, call: Call) -> None:
+        limit = call.options.queue_timeout or self._options.queue_timeout
+        if limit is not None:
+            call.deadline = asyncio.get_running_loop().time() + limit
 
     async def _wait_at_the_door(self, call: Call) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -334,6 +349,8 @@ class BaseExecutor(ABC):
 
     def _leave(self) -> None:
         self._admitted -= 1
+        if not self._at_the_door:
+            return
         while self._at_the_door and self._admitted < self._options.max_pending:
             waiter = self._at_the_door.popleft()
             if not waiter.done():

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import inspect
 import logging
 import os
 import pickle
@@ -32,10 +31,9 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..calls import CallReader, ReadCall, pack_result
+from ..calls import CallReader, Target, pack_result
 from ..failures import pack_failure
 from ..modules import install
-from ..references import describe
 from .boot import WorkerBoot
 from .wire import BOOT_FAILED, CALL, DEFINE, FAILURE, READY, RESULT, STOP, BlockingChannel
 
@@ -78,15 +76,15 @@ class _Worker:
     def run(self) -> None:
         frames = self._channel.frames()
         boot = next(frames, None)
-        if boot is None or not self._boot(pickle.loads(boot.payload)):
+        if boot is None or not self._boot(pickle.loads(boot[3])):
             return
-        for frame in frames:
-            if frame.kind == CALL:
-                self._answer(frame.number, frame.payload)
-            elif frame.kind == STOP:
+        for kind, number, owner, payload in frames:
+            if kind == CALL:
+                self._answer(number, payload)
+            elif kind == STOP:
                 break
             else:
-                self._reader.define(frame.number, frame.owner, frame.kind - DEFINE, frame.payload)
+                self._reader.define(number, owner, kind - DEFINE, payload)
         self._shut_down()
 
     def _boot(self, boot: WorkerBoot) -> bool:
@@ -94,7 +92,7 @@ class _Worker:
             install(boot.sources)
             if boot.initializer is not None:
                 func, args = pickle.loads(boot.initializer)
-                self._run(ReadCall(func, args, {}, None))
+                self._run(Target(func), args, {}, None)
         except BaseException as error:
             self._channel.send(BOOT_FAILED, 0, pack_failure(error))
             return False
@@ -104,25 +102,36 @@ class _Worker:
 
     def _answer(self, number: int, payload: bytes | memoryview) -> None:
         try:
-            call = self._reader.read(payload)
-            answer = pack_result(self._run(call), describe(call.func))
+            target, args, kwargs, cleanup = self._reader.read(payload)
+            result = self._run(target, args, kwargs, cleanup)
+            answer = pack_result(result, target)
         except BaseException as error:
             self._channel.send(FAILURE, number, pack_failure(error))
         else:
             self._channel.send(RESULT, number, answer)
 
-    def _run(self, call: ReadCall) -> Any:
-        if inspect.iscoroutinefunction(call.func):
-            if self._runner is None:
-                import asyncio  # costs a worker 5 MB; most never run a coroutine
-
-                self._runner = asyncio.Runner()
-            return self._runner.run(call.func(*call.args, **call.kwargs))
+    def _run(
+        self,
+        target: Target,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        cleanup: Callable[[], Any] | None,
+    ) -> Any:
+        if target.is_async:
+            return self._run_async(target.func(*args, **kwargs))
+        if cleanup is None:
+            return target.func(*args, **kwargs)
         try:
-            return call.func(*call.args, **call.kwargs)
+            return target.func(*args, **kwargs)
         finally:
-            if call.cleanup is not None:
-                call.cleanup()
+            cleanup()
+
+    def _run_async(self, coroutine: Any) -> Any:
+        if self._runner is None:
+            import asyncio  # costs a worker 5 MB; most never run a coroutine
+
+            self._runner = asyncio.Runner()
+        return self._runner.run(coroutine)
 
     def _shut_down(self) -> None:
         for hook in self._reader.replicas.shutdown_hooks():

@@ -23,7 +23,6 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 __all__ = [
     "BOOT",
@@ -42,6 +41,7 @@ __all__ = [
 ]
 
 HEADER = struct.Struct("<QIIB3x")
+_HEADER_SIZE = HEADER.size
 
 BOOT, DEFINE, CALL, STOP = 1, 16, 3, 4
 """Server to worker. ``DEFINE`` is added to the definition's kind."""
@@ -49,18 +49,13 @@ BOOT, DEFINE, CALL, STOP = 1, 16, 3, 4
 READY, BOOT_FAILED, RESULT, FAILURE = 33, 34, 35, 36
 """Worker to server."""
 
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024
 _SMALL = 64 * 1024
 """Up to this size a payload is copied behind its header: one write is cheaper than two."""
 
 
-class Frame(NamedTuple):
-    """A frame as it was read."""
-
-    kind: int
-    number: int
-    owner: int
-    payload: bytes | memoryview
+Frame = tuple[int, int, int, bytes | memoryview]
+"""A frame as it was read: kind, number, owner, payload."""
 
 
 def frame(kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> bytes:
@@ -71,54 +66,61 @@ def frame(kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> b
 class FrameCutter:
     """Cuts what a socket delivers into frames, without copying large payloads twice."""
 
-    __slots__ = ("_filled", "_head", "_large", "_rest", "_socket")
+    __slots__ = ("_buffer", "_filled", "_head", "_large", "_rest", "_socket")
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        # One buffer for good: a fresh one per read costs more than the read itself.
+        self._buffer = memoryview(bytearray(_CHUNK))
         self._rest = b""
         self._large: bytearray | None = None
         self._head = (0, 0, 0)
         self._filled = 0
 
-    def read(self) -> Iterator[Frame]:
-        """Read once from the socket and yield the frames that are complete now.
+    def read(self) -> list[Frame]:
+        """Read once from the socket; the frames that are complete now.
 
         Raises:
             BlockingIOError: there is nothing to read yet.
             EOFError: the other side is gone.
         """
         if self._large is not None:
-            count = self._socket.recv_into(memoryview(self._large)[self._filled :])
-            if not count:
-                raise EOFError
-            self._filled += count
-            if self._filled == len(self._large):
-                kind, number, owner = self._head
-                payload, self._large = memoryview(self._large), None
-                yield Frame(kind, number, owner, payload)
-            return
-        data = self._socket.recv(_CHUNK)
-        if not data:
+            return self._read_large(self._large)
+        count = self._socket.recv_into(self._buffer)
+        if not count:
             raise EOFError
-        yield from self._cut(self._rest + data if self._rest else data)
-
-    def _cut(self, data: bytes) -> Iterator[Frame]:
+        data = self._rest + self._buffer[:count] if self._rest else bytes(self._buffer[:count])
+        frames: list[Frame] = []
         start, end = 0, len(data)
-        while end - start >= HEADER.size:
+        while end - start >= _HEADER_SIZE:
             length, number, owner, kind = HEADER.unpack_from(data, start)
-            body = start + HEADER.size
-            if end - body < length:
-                if length > _SMALL:
-                    self._rest = b""
-                    self._head = kind, number, owner
-                    self._large = bytearray(length)
-                    self._filled = end - body
-                    self._large[: self._filled] = memoryview(data)[body:]
-                    return
-                break
+            body = start + _HEADER_SIZE
             start = body + length
-            yield Frame(kind, number, owner, data[body:start])
+            if start > end:
+                start = body - _HEADER_SIZE
+                if length > _SMALL:
+                    self._expect_large((kind, number, owner), length, memoryview(data)[body:])
+                    start = end
+                break
+            frames.append((kind, number, owner, data[body:start]))
         self._rest = data[start:]
+        return frames
+
+    def _expect_large(self, head: tuple[int, int, int], length: int, begun: memoryview) -> None:
+        self._head = head
+        self._large = bytearray(length)
+        self._filled = len(begun)
+        self._large[: self._filled] = begun
+
+    def _read_large(self, large: bytearray) -> list[Frame]:
+        count = self._socket.recv_into(memoryview(large)[self._filled :])
+        if not count:
+            raise EOFError
+        self._filled += count
+        if self._filled < len(large):
+            return []
+        self._large = None
+        return [(*self._head, memoryview(large))]
 
 
 class BlockingChannel:

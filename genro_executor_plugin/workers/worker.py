@@ -29,7 +29,18 @@ from ..failures import unpack_failure
 from ..pickling import why
 from .job import Job
 from .launcher import ExitReport, Launcher
-from .wire import BOOT, BOOT_FAILED, CALL, DEFINE, READY, RESULT, STOP, Frame, FrameCutter, frame
+from .wire import (
+    BOOT,
+    BOOT_FAILED,
+    CALL,
+    DEFINE,
+    FAILURE,
+    READY,
+    RESULT,
+    STOP,
+    FrameCutter,
+    frame,
+)
 
 __all__ = ["Owner", "Worker"]
 
@@ -149,31 +160,31 @@ class Worker:
 
     def _readable(self) -> None:
         try:
-            for received in self._cutter.read():
-                self._receive(received)
+            for kind, number, _, payload in self._cutter.read():
+                self._receive(kind, number, payload)
         except BlockingIOError:
             return
         except (EOFError, ConnectionError):
             self._hang_up()
             self._launcher.forget(self._key)
 
-    def _receive(self, received: Frame) -> None:
-        kind = received.kind
+    def _receive(self, kind: int, number: int, payload: bytes | memoryview) -> None:
         if self.killed:
             return
-        if kind == READY:
-            self.pid = received.number
+        job = self.job
+        if job is not None and number == self._calls and kind in (RESULT, FAILURE):
+            self.job = None
+            if kind == RESULT:
+                self._deliver(job, payload)
+            else:
+                job.fail(unpack_failure(payload))
+            self._owner.worker_ready(self)
+        elif kind == READY:
+            self.pid = number
             self.ready = True
             self._owner.worker_ready(self)
         elif kind == BOOT_FAILED:
-            self.boot_error = unpack_failure(received.payload)
-        elif self.job is not None and received.number == self._calls:
-            job, self.job = self.job, None
-            if kind == RESULT:
-                self._deliver(job, received.payload)
-            else:
-                job.fail(unpack_failure(received.payload))
-            self._owner.worker_ready(self)
+            self.boot_error = unpack_failure(payload)
 
     def _deliver(self, job: Job, payload: bytes | memoryview) -> None:
         if job.future.done():
@@ -193,8 +204,8 @@ class Worker:
     def _exited(self, report: ExitReport) -> None:
         while self._open:  # what it had sent before it ended still counts
             try:
-                for received in self._cutter.read():
-                    self._receive(received)
+                for kind, number, _, payload in self._cutter.read():
+                    self._receive(kind, number, payload)
             except (BlockingIOError, EOFError, ConnectionError):
                 break
         self._hang_up()
