@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ExecutorTimeoutError,
         RemoteError,
         SerializationError,
+        SoftTimeoutError,
         UnknownExecutorError,
         WorkerCrashedError,
     )
@@ -62,6 +63,7 @@ __all__ = [
     "ProcessExecutor",
     "RemoteError",
     "SerializationError",
+    "SoftTimeoutError",
     "ThreadExecutor",
     "UnknownExecutorError",
     "WorkerCrashedError",

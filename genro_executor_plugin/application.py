@@ -16,12 +16,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from genro_asgi import RoutedApplication
 
 from .errors import ExecutorConfigError
+from .modules import inside_worker
 from .offload import registry_of
 from .registry import ExecutorRegistry
 from .steering import ApplicationRouter
@@ -44,8 +46,7 @@ class ApplicationExecutors:
         Raises:
             ExecutorError: as ``BaseExecutor.submit``.
         """
-        result: T = await self._registry.get("blocking").submit(func, *args, **kwargs)
-        return result
+        return await self._run("blocking", func, *args, **kwargs)
 
     async def run_process(self, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Run ``func`` in a process of the pool ``cpu`` and return what it returns.
@@ -53,8 +54,17 @@ class ApplicationExecutors:
         Raises:
             ExecutorError: as ``BaseExecutor.submit``.
         """
-        result: T = await self._registry.get("cpu").submit(func, *args, **kwargs)
-        return result
+        return await self._run("cpu", func, *args, **kwargs)
+
+    async def _run(self, pool: str, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        result: Any
+        if inside_worker():  # it is offloaded already, and pools do not nest
+            result = func(*args, **kwargs)
+            if inspect.isawaitable(result):
+                result = await result
+        else:
+            result = await self._registry.get(pool).submit(func, *args, **kwargs)
+        return cast(T, result)
 
     @property
     def _registry(self) -> ExecutorRegistry:

@@ -16,17 +16,19 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from .errors import ExecutorConfigError, UnknownExecutorError
 from .executors import BaseExecutor
 from .offload import OffloadedEntry
+from .options import CALL_OPTIONS
 from .registry import ExecutorRegistry
 from .routes import RouteLeaf, leaves, unbuilt_leaves
 
-__all__ = ["check_routes", "modules_of"]
+__all__ = ["check_routes", "mistakes_of", "modules_of"]
 
 
 def check_routes(server: Any) -> None:
@@ -46,12 +48,19 @@ def check_routes(server: Any) -> None:
             continue
         for leaf in leaves(router):
             name = f"{application.code}/{leaf.path}"
-            for pool, mistake in _mistakes(registry, name, leaf):
+            for pool, mistake in mistakes_of(registry, name, leaf):
                 (unknown if pool else wrong).append(mistake)
-        for path, marker in unbuilt_leaves(router):
-            pool = marker.get("executor", marker.get("executor_pool"))
-            if pool and pool not in registry:
-                unknown.append(f"route {application.code}/{path} names the pool {pool!r}")
+        for path, func, marker in unbuilt_leaves(router):
+            name = f"{application.code}/{path}"
+            configuration = {
+                key.removeprefix("executor_"): value
+                for key, value in marker.items()
+                if key.startswith("executor_")
+            }
+            configuration.setdefault("pool", marker.get("executor"))
+            takes = inspect.signature(func).parameters
+            for pool, mistake in _mistakes(registry, name, configuration, takes):
+                (unknown if pool else wrong).append(mistake)
     if unknown:
         known = ", ".join(map(repr, registry.names))
         text = "; ".join(unknown + wrong)
@@ -62,30 +71,35 @@ def check_routes(server: Any) -> None:
         raise ExecutorConfigError("; ".join(wrong))
 
 
-def _mistakes(
+def mistakes_of(
     registry: ExecutorRegistry, name: str, leaf: RouteLeaf
 ) -> Iterator[tuple[str | None, str]]:
     """The mistakes of one route: the unknown pool, if that is the mistake, and the text."""
     entry = leaf.entry
-    if not isinstance(entry, OffloadedEntry):
-        stray = [key for key in entry.metadata if key.split("_")[0] == "executor"]
-        if stray:
-            yield (
-                None,
-                (
-                    f"route {name} was bound before genro_executor_plugin was imported, so that "
-                    f"{stray[0]}={entry.metadata[stray[0]]!r} means nothing; import it first"
-                ),
-            )
-        return
-    configuration = entry.plugin.configuration(entry.name)
+    stray = [key for key in entry.metadata if key.split("_")[0] == "executor"]
+    if stray:
+        yield (
+            None,
+            (
+                f"route {name} was bound before genro_executor_plugin was imported, so that "
+                f"{stray[0]}={entry.metadata[stray[0]]!r} means nothing; import it first"
+            ),
+        )
+    if isinstance(entry, OffloadedEntry):
+        configuration = entry.plugin.configuration(entry.name)
+        yield from _mistakes(registry, name, configuration, entry.signature.parameters)
+
+
+def _mistakes(
+    registry: ExecutorRegistry, name: str, configuration: dict[str, Any], takes: Container[str]
+) -> Iterator[tuple[str | None, str]]:
     pool = configuration.get("pool")
     if not pool:
         return
     if pool not in registry:
         yield pool, f"route {name} names the pool {pool!r}"
         return
-    if "_request" in entry.signature.parameters and not configuration.get("disabled"):
+    if "_request" in takes and not configuration.get("disabled"):
         yield (
             None,
             (
@@ -95,7 +109,8 @@ def _mistakes(
         )
     executor: BaseExecutor = registry.get(pool)
     try:
-        entry.call_options(executor, configuration)
+        asked = {option: configuration.get(option) for option in CALL_OPTIONS}
+        executor.check_call(f"route {name}", {o: v for o, v in asked.items() if v is not None})
     except ExecutorConfigError as error:
         yield None, str(error)
 

@@ -52,11 +52,15 @@ class PackedCall:
         payload: what a worker's ``CallReader`` reads.
         definitions: what the worker must have before, in this order.
         title: the function's name, for messages and displays.
+        is_async: whether the function makes a coroutine.
+        key: the same for every call of a function that travels by reference, 0 for others.
     """
 
     payload: bytes
     definitions: tuple[Definition, ...]
     title: str
+    is_async: bool
+    key: int
 
     def reread_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments as a worker would get them.
@@ -75,9 +79,9 @@ class CallPacker:
     def __init__(self) -> None:
         self._keys = itertools.count(1)
         self._replicas = ReplicaCatalog(self._keys)
-        self._functions: weakref.WeakKeyDictionary[FunctionType, tuple[Definition | None, str]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._functions: weakref.WeakKeyDictionary[
+            FunctionType, tuple[Definition | None, str, bool]
+        ] = weakref.WeakKeyDictionary()
 
     def pack(
         self,
@@ -102,7 +106,7 @@ class CallPacker:
         target, owner_key = func, 0
         if type(func) is MethodType and is_routing(func.__self__):
             target, owner_key = func.__func__, self._define(func.__self__, definitions, seen)
-        function_key, title = self._function(target, func, definitions)
+        function_key, title, is_async = self._function(target, func, definitions)
         cleanup_key = 0 if cleanup is None else self._define(cleanup, definitions, seen)
         call = (args, kwargs) if function_key else (args, kwargs, target)
         try:
@@ -110,16 +114,19 @@ class CallPacker:
         except Exception:
             body = self._pack_carefully(func, call, definitions, seen)
         head = _HEAD.pack(function_key, owner_key, cleanup_key)
-        return PackedCall(head + body, tuple(definitions), title)
+        return PackedCall(head + body, tuple(definitions), title, is_async, function_key)
 
     def _define(self, instance: Any, definitions: list[Definition], seen: set[int]) -> int:
         source = self._replicas.source_of(instance)
         definitions.extend(source.definitions(seen))
         return source.key
 
-    def _function(self, target: Any, func: Any, definitions: list[Definition]) -> tuple[int, str]:
+    def _function(
+        self, target: Any, func: Any, definitions: list[Definition]
+    ) -> tuple[int, str, bool]:
+        """The function's key (0 if it travels by value), its name, and whether it is async."""
         if type(target) is not FunctionType:
-            return 0, describe(target)
+            return 0, describe(target), inspect.iscoroutinefunction(target)
         known = self._functions.get(target)
         if known is None:
             owner = type(func.__self__) if type(func) is MethodType else None
@@ -128,12 +135,13 @@ class CallPacker:
             if reference is not None:
                 key = next(self._keys)
                 definition = Definition(key, 1, key, FUNCTION, pickle.dumps(reference, 5))
-            known = self._functions[target] = definition, describe(target)
-        definition, title = known
+            is_async = inspect.iscoroutinefunction(target)
+            known = self._functions[target] = definition, describe(target), is_async
+        definition, title, is_async = known
         if definition is None:
-            return 0, title
+            return 0, title, is_async
         definitions.append(definition)
-        return definition.key, title
+        return definition.key, title, is_async
 
     def _pack_carefully(
         self, func: Any, call: tuple[Any, ...], definitions: list[Definition], seen: set[int]

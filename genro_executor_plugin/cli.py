@@ -27,6 +27,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from . import __version__
@@ -92,9 +93,9 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument(
         "--reports",
         type=_whole("reports", 4, 1000),
-        default=12,
+        default=10,
         metavar="N",
-        help="how many reports to make for each measurement (4 to 1000, default 12)",
+        help="how many reports to make for each measurement (4 to 1000, default 10)",
     )
     parser.add_argument(
         "--port",
@@ -111,16 +112,14 @@ def _add_demo(commands: Any) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    try:
-        from .demo.process import DemoError
-        from .demo.run import run
-    except ModuleNotFoundError as missing:
-        if missing.name != "fpdf":
-            raise
+    from .demo.process import DemoError
+    from .demo.run import run
+
+    if find_spec("fpdf") is None:
         raise CommandError(
-            "the demo makes PDFs with fpdf2, which is not installed: run pip install "
-            '"genro-executor-plugin[demo]"'
-        ) from missing
+            "the demo makes PDFs with fpdf2, which is not installed; "
+            'pip install "genro-executor-plugin[demo]"'
+        )
     try:
         holds = run(
             port=arguments.port,
@@ -149,8 +148,10 @@ def _whole(what: str, least: int, most: int) -> Callable[[str], int]:
 
 
 def _complain(text: str) -> None:
-    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    sys.stderr.write(f"\x1b[31m{text}\x1b[0m\n" if colour else f"{text}\n")
+    if sys.stderr.isatty():
+        coloured = text if os.environ.get("NO_COLOR") else f"\x1b[31m{text}\x1b[0m"
+        text = f"\r\x1b[K{coloured}"  # a line of progress may stand there
+    sys.stderr.write(f"{text}\n")
 
 
 if __name__ == "__main__":

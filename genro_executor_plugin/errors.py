@@ -22,6 +22,7 @@
     ├── ExecutorOverloadError         503 + Retry-After: the waiting line is full
     ├── ExecutorClosedError           503 + Retry-After: the pool is shutting down
     ├── ExecutorTimeoutError          504: the run took too long (also a TimeoutError)
+    ├── SoftTimeoutError              504: raised inside the function at its soft_timeout
     ├── WorkerCrashedError            500: the worker died during the call
     ├── SerializationError            500: something cannot travel
     └── RemoteError                   500: an exception that could not be rebuilt here
@@ -46,6 +47,7 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "SerializationError",
+    "SoftTimeoutError",
     "UnknownExecutorError",
     "WorkerCrashedError",
 ]
@@ -180,6 +182,21 @@ class ExecutorTimeoutError(ExecutorError, TimeoutError):
     ) -> None:
         super().__init__(message, pool=pool, route=route)
         self.timeout = timeout
+
+
+class SoftTimeoutError(ExecutorError, TimeoutError):
+    """Raised inside a function when its ``soft_timeout`` has passed, so that it can clean up.
+
+    A function that does not catch it fails with it. The hard ``timeout`` goes on counting.
+    """
+
+    status = 504
+    detail = "The request took too long."
+
+    @classmethod
+    def after(cls, seconds: float) -> Self:
+        """The error for a limit of ``seconds``."""
+        return cls(f"the call has run for {seconds:g} s, its soft_timeout; it should end now")
 
 
 class WorkerCrashedError(ExecutorError):

@@ -42,14 +42,11 @@ from genro_routes.plugins.pydantic import PydanticPlugin
 
 from .errors import ExecutorError, SerializationError
 from .executors import BaseExecutor, Call
-from .options import CallOptions
+from .options import CALL_OPTIONS, CallOptions
 from .registry import ExecutorRegistry
 from .routes import application_of
 
-__all__ = ["CALL_OPTIONS", "OffloadedEntry", "offload", "registry_of"]
-
-CALL_OPTIONS = ("timeout", "queue_timeout", "on_overload", "retries")
-"""The options of a route that are options of its calls."""
+__all__ = ["OffloadedEntry", "offload", "registry_of"]
 
 _NO_WRAPPER = (BasePlugin.wrap_handler, PydanticPlugin.wrap_handler)
 """Wrappers that do not look at what the handler returns."""
@@ -101,7 +98,7 @@ class OffloadedEntry(MethodEntry):
             for wrapper in wrappers
         )
         if looked_at and not inspect.iscoroutinefunction(self.original):
-            chain = self._through_a_thread(self.router._wrap_handler(self, self._from_thread))
+            chain = self._through_a_thread(self.router._wrap_handler(self, self._innermost()))
         self.__dict__["_handler"] = chain
 
     # -- where a call runs ----------------------------------------------------------------------
@@ -119,8 +116,12 @@ class OffloadedEntry(MethodEntry):
         registry = registry_of(self.router.instance)
         if registry is None:
             return here
-        executor = registry.get(pool)
-        return _Plan(executor, self.call_options(executor, configuration), loop, [])
+        try:
+            executor = registry.get(pool)
+            return _Plan(executor, self.call_options(executor, configuration), loop, [])
+        except ExecutorError as error:
+            self._log(error)
+            raise
 
     def call_options(self, executor: BaseExecutor, configuration: Mapping[str, Any]) -> CallOptions:
         """The options of this route's calls, checked against what the pool can keep.
@@ -147,9 +148,13 @@ class OffloadedEntry(MethodEntry):
             call = Call(self.original, args, kwargs, plan.options, self._cleanup())
             return await plan.executor.run(call)
         except ExecutorError as error:
-            if error.status == 500:
-                _logger.error("route %r: %s", self.name, error, exc_info=error)
+            self._log(error)
             raise
+
+    def _log(self, error: ExecutorError) -> None:
+        error.route = error.route or self.name
+        if error.status == 500:
+            _logger.error("route %r: %s", self.name, error, exc_info=error)
 
     def _refuse_request(self, kwargs: dict[str, Any]) -> None:
         if "_request" in kwargs:
@@ -187,6 +192,21 @@ class OffloadedEntry(MethodEntry):
 
     # -- plugins that look at the result --------------------------------------------------------
 
+    def _innermost(self) -> Callable[..., Any]:
+        """``_from_thread`` with the handler's name and signature, for wrappers that look."""
+
+        @functools.wraps(self.original)
+        def innermost(*args: Any, **kwargs: Any) -> Any:
+            return self._from_thread(*args, **kwargs)
+
+        return innermost
+
+    def _check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise what pydantic has against the arguments, without calling anything."""
+        pydantic = self.router._plugins_by_name.get("pydantic")
+        if pydantic is not None and self.router.is_plugin_enabled(self.name, "pydantic"):
+            pydantic.wrap_handler(self.router, self, lambda *_, **__: None)(*args, **kwargs)
+
     def _from_thread(self, *args: Any, **kwargs: Any) -> Any:
         """The innermost step of the chain when it runs on a thread."""
         plan = _plan.get()
@@ -197,7 +217,13 @@ class OffloadedEntry(MethodEntry):
         return future.result()
 
     def _through_a_thread(self, chain: Callable[..., Any]) -> Callable[..., Any]:
-        async def through_a_thread(*args: Any, **kwargs: Any) -> Any:
+        def through_a_thread(*args: Any, **kwargs: Any) -> Any:
+            # Now, and not when the coroutine is awaited: what is raised here RouterNode answers
+            # as the request's mistake, what is raised there is the handler's.
+            self._check_arguments(args, kwargs)
+            return run(args, kwargs)
+
+        async def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             plan = self.plan()
             token = _plan.set(plan)
             try:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -30,6 +31,8 @@ from .errors import ExecutorConfigError
 
 __all__ = [
     "BYPASS_VARIABLE",
+    "CALL_OPTIONS",
+    "KINDS",
     "CallOptions",
     "PoolOptions",
     "check_option",
@@ -39,6 +42,9 @@ __all__ = [
 
 BYPASS_VARIABLE = "GENRO_EXECUTOR_BYPASS"
 """The environment variable that runs every pool inline: ``1``, or ``fast`` (no serialization)."""
+
+CALL_OPTIONS = ("timeout", "soft_timeout", "queue_timeout", "on_overload", "retries")
+"""The options of a pool that a route or a call may set for itself."""
 
 KINDS = {"inline": "inline", "thread": "thread", "local": "process", "process": "process"}
 """The accepted spellings of ``executor_type``, and the kind each one means."""
@@ -69,6 +75,7 @@ class CallOptions:
 
     Attributes:
         timeout: seconds the run may take, counted from its start.
+        soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
         queue_timeout: seconds the call may wait before its run starts.
         on_overload: ``"wait"`` or ``"fail"`` when the pool has ``max_pending`` calls.
         retries: how often the call is sent again after its worker crashed.
@@ -76,6 +83,7 @@ class CallOptions:
     """
 
     timeout: float | None = None
+    soft_timeout: float | None = None
     queue_timeout: float | None = None
     on_overload: str | None = None
     retries: int | None = None
@@ -91,6 +99,12 @@ class PoolOptions:
     """
 
     max_workers: int
+    min_workers: int = 0
+    idle_timeout: float | None = None
+    threads_per_worker: int = 1
+    warm: bool = False
+    nice: int = 0
+    cpu_affinity: tuple[int, ...] | None = None
     initializer: Callable[..., Any] | None = None
     initargs: tuple[Any, ...] = ()
     preload: tuple[str, ...] = ()
@@ -99,9 +113,12 @@ class PoolOptions:
     on_overload: str = "wait"
     queue_timeout: float | None = None
     timeout: float | None = None
+    soft_timeout: float | None = None
     retries: int = 0
     on_cancel: str = "kill"
     max_tasks_per_child: int | None = None
+    max_memory_per_child: int | None = None
+    max_lifetime: float | None = None
     shutdown_timeout: float = 10.0
     abandon_on_timeout: bool = False
     bypass: bool | str = False
@@ -141,6 +158,7 @@ class PoolOptions:
                 "then gets its error in time, and the slot stays taken until the thread is done",
                 pool=pool,
             )
+        _check_together(pool, options)
         if options.initargs and options.initializer is None:
             raise ExecutorConfigError(
                 f"pool {pool!r}: initargs={options.initargs!r} without an initializer; "
@@ -153,6 +171,17 @@ class PoolOptions:
         """These options, with ``modules`` imported ahead as well."""
         return replace(self, preload=tuple(dict.fromkeys((*self.preload, *modules))))
 
+    def resized(self, pool: str, max_workers: int) -> PoolOptions:
+        """These options with another ``max_workers``.
+
+        Raises:
+            ExecutorConfigError: not a whole number of at least 1, or below ``min_workers``.
+        """
+        checked = check_option(f"pool {pool!r}", "max_workers", max_workers)
+        options = replace(self, max_workers=checked or granted_cpus())
+        _check_together(pool, options)
+        return options
+
     @property
     def effective_bypass(self) -> bool | str:
         """``bypass`` as the environment has it: ``False``, ``True`` or ``"fast"``."""
@@ -162,6 +191,29 @@ class PoolOptions:
         if wanted not in ("", "0", "false", "no", "off"):
             return self.bypass or True
         return self.bypass
+
+
+def _check_together(pool: str, options: PoolOptions) -> None:
+    """Refuse options that contradict each other."""
+    if options.min_workers > options.max_workers:
+        raise ExecutorConfigError(
+            f"pool {pool!r}: min_workers={options.min_workers} is more than "
+            f"max_workers={options.max_workers}",
+            pool=pool,
+        )
+    soft, hard = options.soft_timeout, options.timeout
+    if soft is not None and hard is not None and soft >= hard:
+        raise ExecutorConfigError(
+            f"pool {pool!r}: soft_timeout={soft:g} is not below timeout={hard:g}; the function "
+            "needs time to clean up in between",
+            pool=pool,
+        )
+    if soft is not None and options.threads_per_worker > 1:
+        raise ExecutorConfigError(
+            f"pool {pool!r}: soft_timeout={soft:g} does not go with threads_per_worker="
+            f"{options.threads_per_worker}: it interrupts a worker's main thread only",
+            pool=pool,
+        )
 
 
 class _NotAllowedError(Exception):
@@ -218,8 +270,47 @@ def _modules(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _memory(value: Any) -> int | None:
+    if value is None:
+        return None
+    allowed = "a number of bytes above 0, or a text such as '512MB' or '2GiB'"
+    if isinstance(value, str):
+        match = _MEMORY.fullmatch(value)
+        if match is None:
+            raise _NotAllowedError(allowed)
+        value = int(float(match[1]) * _UNITS[match[2].upper()])
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise _NotAllowedError(allowed)
+    return value
+
+
+def _processors(value: Any) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    granted = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if isinstance(value, str) or not value or not set(value) <= set(granted):
+        raise _NotAllowedError(f"a list of processors out of {granted}")
+    return tuple(value)
+
+
+_MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B|)\s*", re.IGNORECASE)
+_UNITS = {
+    "": 1,
+    "B": 1,
+    **{f"{unit}B": 1000 ** (power + 1) for power, unit in enumerate("KMGT")},
+    **{f"{unit}IB": 1024 ** (power + 1) for power, unit in enumerate("KMGT")},
+    "IB": 1,
+}
+
+
 _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "max_workers": _count(1, optional=True),
+    "min_workers": _count(0),
+    "idle_timeout": _seconds(),
+    "threads_per_worker": _count(1),
+    "warm": _one_of(True, False),
+    "nice": _count(0),
+    "cpu_affinity": _processors,
     "initializer": _function,
     "initargs": _arguments,
     "preload": _modules,
@@ -228,9 +319,12 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "on_overload": _one_of("wait", "fail"),
     "queue_timeout": _seconds(),
     "timeout": _seconds(),
+    "soft_timeout": _seconds(),
     "retries": _count(0),
     "on_cancel": _one_of("kill", "abandon"),
     "max_tasks_per_child": _count(1, optional=True),
+    "max_memory_per_child": _memory,
+    "max_lifetime": _seconds(),
     "shutdown_timeout": _seconds(optional=False, zero=True),
     "abandon_on_timeout": _one_of(True, False),
     "bypass": _one_of(True, False, "fast"),
@@ -239,23 +333,29 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
 _DEFAULTS = {field.name: field.default for field in fields(PoolOptions)}
 
 _NO_PROCESS = "it has no worker process"
+_NOT_KILLED = "it runs in the server's process, where nothing can be killed"
+_ONLY_PROCESSES: Mapping[str, str] = {
+    "preload": _NO_PROCESS,
+    "start_method": _NO_PROCESS,
+    "min_workers": _NO_PROCESS,
+    "idle_timeout": _NO_PROCESS,
+    "threads_per_worker": _NO_PROCESS,
+    "warm": _NO_PROCESS,
+    "nice": _NO_PROCESS,
+    "cpu_affinity": _NO_PROCESS,
+    "max_tasks_per_child": _NO_PROCESS,
+    "max_memory_per_child": _NO_PROCESS,
+    "max_lifetime": _NO_PROCESS,
+    "retries": "it runs in the server's process, and does not crash alone",
+    "on_cancel": _NOT_KILLED,
+    "soft_timeout": _NOT_KILLED,
+}
 _REFUSED: Mapping[str, Mapping[str, str]] = {
     "process": {"abandon_on_timeout": "a process that is over its timeout is killed"},
-    "thread": {
-        "preload": "it has no process that could import ahead",
-        "start_method": _NO_PROCESS,
-        "retries": "a thread cannot crash alone",
-        "max_tasks_per_child": _NO_PROCESS,
-        "on_cancel": "a thread cannot be killed; its call always goes on",
-    },
-    "inline": {
-        "preload": "it has no process that could import ahead",
-        "start_method": _NO_PROCESS,
-        "retries": "a call in this process cannot crash alone",
-        "max_tasks_per_child": _NO_PROCESS,
-        "on_cancel": "a call in this process cannot be killed; it always goes on",
-    },
+    "thread": _ONLY_PROCESSES,
+    "inline": _ONLY_PROCESSES,
 }
+"""What a kind of pool cannot keep, and why."""
 
 
 def check_option(where: str, option: str, value: Any) -> Any:

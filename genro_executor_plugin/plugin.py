@@ -36,7 +36,9 @@ from .routes import bound_entries
 
 __all__ = ["ExecutorPlugin"]
 
-_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Strict: genro-routes stores what was written and not what it was taken for; "false" is true.
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+_Switch = Annotated[bool, Field(strict=True)]
 
 
 class ExecutorPlugin(BasePlugin):
@@ -48,6 +50,7 @@ class ExecutorPlugin(BasePlugin):
     - ``pool``: the pool's name; without one the handler runs in the server as ever.
     - ``disabled``: run in the server although a pool is named.
     - ``timeout``: seconds the run may take.
+    - ``soft_timeout``: seconds after which ``SoftTimeoutError`` is raised in the run.
     - ``queue_timeout``: seconds the call may wait before its run begins.
     - ``on_overload``: ``"wait"`` or ``"fail"`` when the pool is full.
     - ``retries``: how often to repeat a call whose worker crashed.
@@ -66,11 +69,12 @@ class ExecutorPlugin(BasePlugin):
     def configure(  # type: ignore[override]
         self,
         pool: Annotated[str, Field(min_length=1)] | None = None,
-        disabled: bool = False,
+        disabled: _Switch = False,
         timeout: _Seconds | None = None,
+        soft_timeout: _Seconds | None = None,
         queue_timeout: _Seconds | None = None,
         on_overload: Literal["wait", "fail"] | None = None,
-        retries: Annotated[int, Field(ge=0)] | None = None,
+        retries: Annotated[int, Field(ge=0, strict=True)] | None = None,
     ) -> None:
         """Accept the options; genro-routes validates and stores them."""
 

@@ -23,12 +23,14 @@ compared, because a change inside a list is a change, too.
 
 from __future__ import annotations
 
+import inspect
 import io
 import itertools
 import pickle
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -107,12 +109,20 @@ class Placeholder:
         return self._refuse()
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if _current_store.get(None) is not None:
+            self._refuse()  # a handler gives it away: as a result, or in one
         return Placeholder, (self.__dict__["explanation"],)
+
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return f"<not in this worker: {self.__dict__['explanation']}>"
 
     __setattr__ = __call__ = __getitem__ = __setitem__ = __iter__ = __len__ = __bool__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __or__ = __ror__ = _refuse
+    __truediv__ = __floordiv__ = __mod__ = __and__ = __int__ = __float__ = __index__ = _refuse
+    __delitem__ = __delattr__ = __reversed__ = __bytes__ = __aiter__ = __anext__ = _refuse
     __contains__ = __enter__ = __exit__ = __aenter__ = __aexit__ = __await__ = __next__ = _refuse
 
 
@@ -141,7 +151,7 @@ class ReplicaSource:
     def __init__(self, catalog: ReplicaCatalog, instance: Any) -> None:
         self.key = next(catalog.keys)
         self._catalog = catalog
-        self._instance = weakref.ref(instance)
+        self._instance = _reference(instance)
         self._fixed: dict[str, Any] = {}
         self._stuck: dict[str, tuple[Any, Placeholder]] = {}
         self._had_variable = False
@@ -164,7 +174,8 @@ class ReplicaSource:
         instance = self._instance()
         kept, fixed_changed, variable = 0, False, {}
         for name, value in _attributes(instance):
-            if self._fixed.get(name, _UNSET) is value:
+            same = self._fixed.get(name, _UNSET) is value
+            if same and (name not in self._stuck or self._is_stuck(name, value)):
                 kept += 1
             elif _is_fixed(value) or self._is_stuck(name, value):
                 fixed_changed = True
@@ -183,7 +194,20 @@ class ReplicaSource:
             self._write(changing, instance, variable)
 
     def _is_stuck(self, name: str, value: Any) -> bool:
-        return name in self._stuck and self._stuck[name][0] is value
+        if name not in self._stuck or self._stuck[name][0] is not value:
+            return False
+        # What is in the way may have left a container since: then it can travel again.
+        if type(value) in (list, dict, set) and self._travels(name, value):
+            del self._stuck[name]
+            return False
+        return True
+
+    def _travels(self, name: str, value: Any) -> bool:
+        try:
+            self._pickle(1, self._instance(), {name: value})
+        except Exception:
+            return False
+        return True
 
     def _write(self, part: _Part, instance: Any, state: dict[str, Any]) -> None:
         number = self._parts.index(part)
@@ -237,18 +261,25 @@ class ReplicaSource:
         return buffer.getvalue(), tuple(references)
 
 
+def _reference(instance: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(instance)
+    except TypeError:
+        return lambda: instance
+
+
 def _attributes(instance: Any) -> Iterator[tuple[str, Any]]:
     for name, value in vars(instance).items() if hasattr(instance, "__dict__") else ():
-        if name not in _LEFT_BEHIND:
+        if name not in _LEFT_BEHIND or value is None:
             yield name, value
     for cls in type(instance).__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for slot in (slots,) if isinstance(slots, str) else slots:
             name = f"_{cls.__name__.lstrip('_')}{slot}" if _is_mangled(slot) else slot
-            if name in _LEFT_BEHIND or name in ("__dict__", "__weakref__"):
+            if name in ("__dict__", "__weakref__"):
                 continue
             value = getattr(instance, name, _UNSET)
-            if value is not _UNSET:
+            if value is not _UNSET and (name not in _LEFT_BEHIND or value is None):
                 yield name, value
 
 
@@ -268,7 +299,8 @@ class ReplicaCatalog:
         source = self._sources.get(id(instance))
         if source is None:
             source = self._sources[id(instance)] = ReplicaSource(self, instance)
-            weakref.finalize(instance, self._sources.pop, id(instance), None).atexit = False
+            with suppress(TypeError):  # slots without __weakref__: it is kept for good
+                weakref.finalize(instance, self._sources.pop, id(instance), None).atexit = False
         return source
 
 
@@ -349,6 +381,11 @@ class ReplicaStore:
         while self._not_started:
             replica = self._not_started[0]
             startup: Callable[[], Any] | None = getattr(replica, "on_worker_startup", None)
+            if inspect.iscoroutinefunction(startup):
+                raise SerializationError(
+                    f"{describe(type(replica))}.on_worker_startup is a coroutine function; a "
+                    "worker runs it without an event loop. Write it as a plain function"
+                )
             if startup is not None:
                 startup()
             self._started.append(self._not_started.pop(0))

@@ -19,7 +19,7 @@ Everything that reaches behind genro-routes' public surface is in this one place
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,13 +62,19 @@ def leaves(router: Any, prefix: str = "") -> Iterator[RouteLeaf]:
         yield from leaves(child, f"{prefix}{name}/")
 
 
-def unbuilt_leaves(router: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Routes of lazy branches that were not built yet: path, and what ``@route`` was given."""
+def unbuilt_leaves(
+    router: Any, prefix: str = ""
+) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+    """Routes of lazy branches that were not built yet: path, function, what ``@route`` got."""
     for name, branch in router.branches.items():
-        cls = branch.get("cls")
-        for base in getattr(cls, "__mro__", ()):
+        seen: set[str] = set()
+        for base in getattr(branch.get("cls"), "__mro__", ()):
             for attribute, value in vars(base).items():
+                if attribute in seen:
+                    continue  # a derived class has replaced it
+                seen.add(attribute)
                 for marker in getattr(value, "_route_decorator_kw", ()):
-                    yield f"{prefix}{name}/{marker.get('entry_name') or attribute}", marker
+                    path = f"{prefix}{name}/{marker.get('entry_name') or attribute}"
+                    yield path, value, marker
     for name, child in children(router):
         yield from unbuilt_leaves(child, f"{prefix}{name}/")

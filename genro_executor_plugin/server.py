@@ -21,6 +21,7 @@ when it stops. It never decides where a call runs; the plugin does.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from genro_asgi import AsgiServer
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from genro_asgi.types import Message, Receive, Scope, Send
 
 __all__ = ["ExecutorMixin", "ExecutorServer"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 
 class ExecutorMixin:
@@ -144,6 +147,8 @@ class _Answering:
         try:
             await self._app(scope, receive, send)
         except ExecutorError as error:
+            if error.status == 500 and error.route is None:  # a route has logged its own
+                _logger.error("%s", error, exc_info=error)
             raise HTTPException(error.status, error.detail, error.headers) from error
 
 

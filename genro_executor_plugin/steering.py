@@ -27,8 +27,10 @@ from typing import Any
 from genro_routes import Router
 from pydantic import ValidationError, validate_call
 
+from .boot import mistakes_of
 from .errors import ExecutorConfigError, UnknownExecutorError
-from .offload import CALL_OPTIONS, registry_of
+from .offload import registry_of
+from .options import CALL_OPTIONS
 from .routes import children, leaves
 
 __all__ = ["ApplicationRouter"]
@@ -60,6 +62,7 @@ class ApplicationRouter:
             UnknownExecutorError: ``executor_pool`` names no declared pool. Nothing was changed.
         """
         wanted = _by_plugin(options)
+        self._check_before_looking(wanted)
         matches = list(self._matches(target))
         if not matches:
             raise ExecutorConfigError(
@@ -75,15 +78,41 @@ class ApplicationRouter:
     def _change(self, matches: list[Any], wanted: dict[str, dict[str, Any]]) -> None:
         routers = list(_tree(self._application.route))
         before = [_stored(router) for router in routers]
+        known = self._mistakes()
         try:
             for _, router, entry in matches:
                 for plugin, values in wanted.items():
                     router._plugins_by_name[plugin].configure(_target=entry, **values)
+            # What a router says holds for routes with words of their own: only all of them
+            # together tell whether each can be kept.
+            if new := [mistake for mistake in self._mistakes() if mistake not in known]:
+                raise ExecutorConfigError("; ".join(new))
         except Exception:
             for router, store in zip(routers, before, strict=True):
                 router._plugin_info.clear()
                 router._plugin_info.update(store)
             raise
+
+    def _mistakes(self) -> list[str]:
+        registry = registry_of(self._application)
+        if registry is None:
+            return []
+        return [
+            mistake
+            for leaf in leaves(self._application.route)
+            for _, mistake in mistakes_of(registry, leaf.path, leaf)
+        ]
+
+    def _check_before_looking(self, wanted: dict[str, dict[str, Any]]) -> None:
+        """Refuse what is wrong wherever it is meant for, before a lazy branch is built for it."""
+        registry = registry_of(self._application)
+        pool = wanted.get("executor", {}).get("pool")
+        if registry is not None and isinstance(pool, str) and pool and pool not in registry:
+            raise UnknownExecutorError(
+                f"no pool is named {pool!r}; the declared ones are "
+                f"{', '.join(map(repr, registry.names))}",
+                pool=pool,
+            )
 
     def _matches(self, target: str) -> Iterator[tuple[str, Any, str]]:
         """``(path, router, entry name)`` of what ``target`` names."""

@@ -16,12 +16,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import enum
 import functools
 import os
 import signal
 import socket
 import struct
+import sys
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 PID = struct.Struct("<I")
@@ -127,8 +132,6 @@ def give_lambda() -> Any:
 
 
 def give_lock() -> Any:
-    import threading
-
     return threading.Lock()
 
 
@@ -149,3 +152,246 @@ def initialized() -> list[Any]:
 
 def initialize_badly(text: str) -> None:
     raise RuntimeError(text)
+
+
+def keywords(**given: Any) -> dict[str, Any]:
+    return given
+
+
+async def add_async(left: Any, right: Any = 1) -> Any:
+    await asyncio.sleep(0)
+    return left + right
+
+
+def record(path: str, result: Any = None) -> Any:
+    """Leave a trace at ``path``: one byte for each time that this ran."""
+    with open(path, "ab") as trace:
+        trace.write(b".")
+    return result
+
+
+def hold_and_record(path: str, trace: str) -> None:
+    hold(path)
+    record(trace)
+
+
+def record_and_spin(path: str) -> None:
+    record(path)
+    spin()
+
+
+def crash_until(path: str, times: int, code: int = 3) -> int:
+    """Exit the first ``times`` times; then return how often it was called before."""
+    runs = os.path.getsize(path) if os.path.exists(path) else 0
+    record(path)
+    if runs < times:
+        os._exit(code)
+    return runs
+
+
+class Adder:
+    """An instance that is called."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __call__(self, number: int) -> int:
+        return self.start + number
+
+
+class Calculator:
+    factor = 2
+
+    @classmethod
+    def times(cls, number: int) -> int:
+        return cls.factor * number
+
+    @staticmethod
+    def minus(number: int) -> int:
+        return -number
+
+    async def plus_async(self, number: int) -> int:
+        return self.factor + number
+
+    class Inner:
+        def deep(self) -> str:
+            return "deep"
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+class Failure(Exception):
+    """An error with facts of its own, set after it was made."""
+
+
+class Quit(BaseException):
+    """Not an ``Exception``, as a library of another age may have it."""
+
+
+class Opaque:
+    """A value that is equal to nothing but itself."""
+
+
+def fail_with_facts() -> None:
+    error = Failure("it failed", 7)
+    error.status = 418  # type: ignore[attr-defined]
+    error.add_note("a note from the worker")
+    raise error from KeyError("the cause")
+
+
+def fail_with_an_opaque_argument() -> None:
+    raise Failure("it failed", Opaque())
+
+
+def fail_with_itself_as_cause() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    raise first
+
+
+def fail_with_a_group() -> None:
+    raise ExceptionGroup("several", [ValueError("one"), Failure("two")])
+
+
+def fail_over_http(status: int) -> None:
+    from genro_asgi.exceptions import HTTPException
+
+    raise HTTPException(status, "come back later", headers=[(b"x-reason", b"tea")])
+
+
+def fail_locally() -> None:
+    class Local(Exception):
+        pass
+
+    raise Local("from nowhere")
+
+
+def give_generator() -> Any:
+    return (number for number in range(3))
+
+
+def _explode(text: str) -> Any:
+    raise ValueError(text)
+
+
+def _explode_elsewhere(pid: int) -> Any:
+    if os.getpid() != pid:
+        raise ValueError("this value stays where it was made")
+    return Homebound()
+
+
+class Explosive:
+    """Pickles, and cannot be unpickled anywhere."""
+
+    def __reduce__(self) -> Any:
+        return _explode, ("this value cannot be unpickled",)
+
+
+class Homebound:
+    """Pickles, and can be unpickled in the process that pickled it only."""
+
+    def __reduce__(self) -> Any:
+        return _explode_elsewhere, (os.getpid(),)
+
+
+class Deadly:
+    """Ends the process that unpickles it, if that is not the one that pickled it."""
+
+    def __reduce__(self) -> Any:
+        return _exit_elsewhere, (os.getpid(),)
+
+
+def _exit_elsewhere(pid: int) -> Any:
+    if os.getpid() != pid:
+        os._exit(5)
+    return Deadly()
+
+
+def give_explosive() -> Any:
+    return Explosive()
+
+
+def give_homebound() -> Any:
+    return Homebound()
+
+
+def nested(depth: int) -> list[Any]:
+    """A list in a list in a list ... ``depth`` deep."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def initialize_exiting(path: str, code: int) -> None:
+    """End the worker, until there is a file at ``path``."""
+    if not os.path.exists(path):
+        os._exit(code)
+
+
+def initialize_when(path: str) -> None:
+    """Fail, until there is a file at ``path``."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no model at {path}")
+
+
+async def initialize_async(*args: Any) -> None:
+    initialize(*args)
+
+
+def stdin_is_null() -> bool:
+    return os.path.samestat(os.fstat(0), os.stat(os.devnull)) and sys.stdin.read() == ""
+
+
+def say(text: str) -> None:
+    print(text)
+
+
+def thread_name() -> str:
+    return threading.current_thread().name
+
+
+def pid_through_a_pool() -> int:
+    """Call a pool from where this runs; the pid of where that call ran."""
+    from genro_executor_plugin import ProcessExecutor
+
+    async def call() -> int:
+        inner = ProcessExecutor("inner", max_workers=1)
+        try:
+            found: int = await inner.submit(pid)
+            return found
+        finally:
+            await inner.shutdown()
+
+    return asyncio.run(call())
+
+
+def loaded(*names: str) -> list[str]:
+    """Which of these modules are imported where this runs."""
+    return [name for name in names if name in sys.modules]
+
+
+def signal_disposition(number: int) -> str:
+    return str(signal.getsignal(number))
+
+
+def pid_of_nothing(_value: Any) -> int:
+    return os.getpid()
+
+
+class Unspeakable:
+    """An instance that is called, and that no message can show."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    def __call__(self, value: Any) -> Any:
+        return value

@@ -37,7 +37,7 @@ from ..errors import (
 )
 from ..metrics import PoolMetrics
 from ..modules import inside_worker, stop_main_import
-from ..options import CallOptions, PoolOptions, check_option
+from ..options import CALL_OPTIONS, CallOptions, PoolOptions, check_option
 
 __all__ = ["BaseExecutor", "BoundExecutor", "Call"]
 
@@ -125,7 +125,7 @@ class BaseExecutor(ABC):
         """This pool with other options for the calls made through what is returned.
 
         Args:
-            options: ``timeout``, ``queue_timeout``, ``on_overload``, ``retries``.
+            options: ``timeout``, ``soft_timeout``, ``queue_timeout``, ``on_overload``, ``retries``.
 
         Raises:
             ExecutorConfigError: naming the option, the value and what is allowed.
@@ -142,10 +142,9 @@ class BaseExecutor(ABC):
         """
         checked: dict[str, Any] = {}
         for option, value in options.items():
-            if option not in ("timeout", "queue_timeout", "on_overload", "retries"):
+            if option not in CALL_OPTIONS:
                 raise ExecutorConfigError(
-                    f"{where}: unknown option {option!r}; a call takes on_overload, "
-                    "queue_timeout, retries, timeout",
+                    f"{where}: unknown option {option!r}; a call takes {', '.join(CALL_OPTIONS)}",
                     pool=self._name,
                 )
             checked[option] = None if value is None else check_option(where, option, value)
@@ -218,7 +217,7 @@ class BaseExecutor(ABC):
             "cancelled": counters.cancelled,
             "restarts": self._restarts(),
             "workers": self._worker_count(),
-            "busy": self._running_now(),
+            "busy": self._busy_now(),
             "max_workers": self._options.max_workers,
             "max_pending": self._options.max_pending,
             "avg_duration_ms": round(counters.run.mean * 1000, 3),
@@ -243,6 +242,10 @@ class BaseExecutor(ABC):
     @abstractmethod
     def _worker_count(self) -> int:
         """How many workers there are."""
+
+    def _busy_now(self) -> int:
+        """How many workers are at work."""
+        return self._running_now()
 
     def _restarts(self) -> int:
         return 0

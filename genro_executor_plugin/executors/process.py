@@ -21,7 +21,7 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 from ..calls import CallPacker, PackedCall
-from ..errors import SerializationError
+from ..errors import SerializationError, WorkerCrashedError
 from ..options import PoolOptions
 from ..pickling import dumps, why
 from ..references import describe
@@ -78,8 +78,10 @@ class ProcessExecutor(BaseExecutor):
             packed,
             loop.create_future(),
             timeout=call.options.timeout or self._options.timeout,
+            soft_timeout=call.options.soft_timeout or self._options.soft_timeout,
             retries=self._options.retries if call.options.retries is None else call.options.retries,
             abandon=self._options.on_cancel == "abandon",
+            route=call.options.route,
         )
         queued_at = perf_counter()
         pool.submit(job)
@@ -111,7 +113,7 @@ class ProcessExecutor(BaseExecutor):
                     f"pool {self._name!r} is in use on another event loop; "
                     "give every event loop a pool of its own"
                 )
-            self._restarts_before += pool.restarts
+            self._restarts_before += sum(pool.restarts.values())
             pool.abandon()
             pool = None
         if pool is None:
@@ -122,17 +124,44 @@ class ProcessExecutor(BaseExecutor):
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        self._restarts_before += pool.restarts
+        self._restarts_before += sum(pool.restarts.values())
         if pool.loop.is_closed():
             pool.abandon()
         else:
             await pool.close(self._options.shutdown_timeout)
 
-    def _running_now(self) -> int:
+    @property
+    def start_error(self) -> WorkerCrashedError | None:
+        """Why no worker can be started just now; ``None`` while the pool is healthy."""
+        return self._pool.start_error if self._pool is not None else None
+
+    async def warm(self) -> None:
+        """Start ``min_workers`` workers (``max_workers`` with ``warm=True``) and wait for them.
+
+        Raises:
+            WorkerCrashedError: a worker could not be started; the message has the reason.
+        """
+        await self._running_pool().warm()
+
+    def resize(self, max_workers: int) -> None:
+        """Have at most ``max_workers`` workers from now on. Nothing that runs is ended.
+
+        Raises:
+            ExecutorConfigError: not a whole number of at least 1, or below ``min_workers``.
+        """
+        self._options = self._options.resized(self._name, max_workers)
+        if self._pool is not None:
+            self._pool.resize(self._options.max_workers)
+
+    def _busy_now(self) -> int:
         return self._pool.busy if self._pool is not None else 0
+
+    def _running_now(self) -> int:
+        return self._pool.running if self._pool is not None else 0
 
     def _worker_count(self) -> int:
         return self._pool.size if self._pool is not None else 0
 
     def _restarts(self) -> int:
-        return self._restarts_before + (self._pool.restarts if self._pool is not None else 0)
+        now = sum(self._pool.restarts.values()) if self._pool is not None else 0
+        return self._restarts_before + now

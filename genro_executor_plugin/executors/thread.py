@@ -75,6 +75,12 @@ class ThreadExecutor(BaseExecutor):
                 "pool with abandon_on_timeout=True",
                 pool=self._name,
             )
+        if options.get("soft_timeout") is not None:
+            raise ExecutorConfigError(
+                f"{where}: soft_timeout={options['soft_timeout']!r} is not for pool "
+                f"{self._name!r}, a {self.kind} pool: its threads are not interrupted",
+                pool=self._name,
+            )
         if options.get("retries"):
             raise ExecutorConfigError(
                 f"{where}: retries={options['retries']!r} is not for pool {self._name!r}: "

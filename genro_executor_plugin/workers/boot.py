@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import dataclass
 
 from ..modules import ModuleSources
@@ -32,8 +34,23 @@ class WorkerBoot:
         sources: where the modules of the program come from.
         initializer: a packed call of the pool's initializer, ``None`` if it has none; packed
             on its own so that a broken one is told from a broken worker.
+        threads: how many sync calls it runs at a time.
+        nice: added to its niceness.
+        cpu_affinity: the processors it may use, ``None`` for those it has.
     """
 
     pool: str
     sources: ModuleSources
     initializer: bytes | None = None
+    threads: int = 1
+    nice: int = 0
+    cpu_affinity: tuple[int, ...] | None = None
+
+    def settle_process(self) -> None:
+        """Give this process, a worker, its name, its priority and its processors."""
+        if self.nice:
+            os.nice(self.nice)
+        if self.cpu_affinity is not None:
+            os.sched_setaffinity(0, self.cpu_affinity)
+        with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
+            comm.write(f"genro:{self.pool}"[:15])

@@ -12,41 +12,60 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A worker process: reads calls from its socket, runs them one at a time, answers.
+"""A worker process: reads calls from its socket, runs them, answers.
 
-It ends when its socket closes, when it is told to stop, or when it is killed; it never ends
-because of what a call raises. Its module imports neither genro-routes nor genro-asgi.
+Sync functions run one at a time on the main thread, or on ``threads_per_worker`` threads;
+coroutines run on an event loop of their own, many at a time. A worker ends when its socket
+closes, when it is told to stop, or when it is killed; it never ends because of what a call
+raises. Its module imports neither genro-routes nor genro-asgi.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
 import pickle
+import queue
 import signal
 import socket
-import sys
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..calls import CallReader, Target, pack_result
+from ..calls import CallReader, ReadCall, pack_result
 from ..failures import pack_failure
 from ..modules import install
 from .boot import WorkerBoot
-from .wire import BOOT_FAILED, CALL, DEFINE, FAILURE, READY, RESULT, STOP, BlockingChannel
+from .claims import WorkerClaims
+from .soft_limit import soft_limit
+from .wire import (
+    BOOT_FAILED,
+    CALL,
+    CALL_AHEAD,
+    DEFINE,
+    FAILURE,
+    READY,
+    RESULT,
+    STOP,
+    BlockingChannel,
+)
 
 if TYPE_CHECKING:
     import asyncio
 
+    from .coroutines import CoroutineThread
+
 __all__ = ["run_worker"]
 
 
-def run_worker(sock: socket.socket, lifeline: int) -> None:
-    """Serve calls from ``sock`` until it closes. ``lifeline`` closes when the server dies."""
+def run_worker(socket_fd: int, lifeline: int, claims_fd: int) -> None:
+    """Serve calls from a socket until it closes. ``lifeline`` closes when the server dies."""
     _die_with_the_server(lifeline)
-    _Worker(sock).run()
+    faulthandler.enable()
+    _Worker(socket.socket(fileno=socket_fd), WorkerClaims(claims_fd)).run()
 
 
 def _die_with_the_server(lifeline: int) -> None:
@@ -68,10 +87,13 @@ def _die_with_the_server(lifeline: int) -> None:
 
 
 class _Worker:
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, claims: WorkerClaims) -> None:
         self._channel = BlockingChannel(sock)
+        self._claims = claims
         self._reader = CallReader()
-        self._runner: asyncio.Runner | None = None
+        self._coroutines: CoroutineThread | None = None
+        self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
+        self._threads: list[threading.Thread] = []
 
     def run(self) -> None:
         frames = self._channel.frames()
@@ -79,65 +101,99 @@ class _Worker:
         if boot is None or not self._boot(pickle.loads(boot[3])):
             return
         for kind, number, owner, payload in frames:
-            if kind == CALL:
-                self._answer(number, payload)
+            if kind == CALL or (kind == CALL_AHEAD and self._claims.claim(number)):
+                self._start(number, payload, owner / 1000)
             elif kind == STOP:
                 break
-            else:
+            elif kind > DEFINE:
                 self._reader.define(number, owner, kind - DEFINE, payload)
         self._shut_down()
 
     def _boot(self, boot: WorkerBoot) -> bool:
         try:
             install(boot.sources)
+            boot.settle_process()
             if boot.initializer is not None:
                 func, args = pickle.loads(boot.initializer)
-                self._run(Target(func), args, {}, None)
+                func(*args)
         except BaseException as error:
             self._channel.send(BOOT_FAILED, 0, pack_failure(error))
             return False
+        if boot.threads > 1:
+            self._calls = queue.SimpleQueue()
+            self._threads = [
+                threading.Thread(target=self._serve_thread, args=(self._calls,), daemon=True)
+                for _ in range(boot.threads)
+            ]
+            for thread in self._threads:
+                thread.start()
         gc.freeze()  # what was loaded to start with is not worth looking at again
         self._channel.send(READY, os.getpid())
         return True
 
-    def _answer(self, number: int, payload: bytes | memoryview) -> None:
+    def _start(self, number: int, payload: bytes | memoryview, soft_timeout: float) -> None:
         try:
-            target, args, kwargs, cleanup = self._reader.read(payload)
-            result = self._run(target, args, kwargs, cleanup)
-            answer = pack_result(result, target)
+            call = self._reader.read(payload)
+            if call[0].is_async:
+                self._start_coroutine(number, call, soft_timeout)
+                return
+            if self._calls is not None:
+                self._calls.put((number, call))
+                return
+            with soft_limit(soft_timeout):
+                result = _run(call)
+            answer = pack_result(result, call[0])
         except BaseException as error:
             self._channel.send(FAILURE, number, pack_failure(error))
         else:
             self._channel.send(RESULT, number, answer)
 
-    def _run(
-        self,
-        target: Target,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        cleanup: Callable[[], Any] | None,
-    ) -> Any:
-        if target.is_async:
-            return self._run_async(target.func(*args, **kwargs))
-        if cleanup is None:
-            return target.func(*args, **kwargs)
-        try:
-            return target.func(*args, **kwargs)
-        finally:
-            cleanup()
+    def _serve_thread(self, calls: queue.SimpleQueue[tuple[int, ReadCall] | None]) -> None:
+        while (item := calls.get()) is not None:
+            number, call = item
+            try:
+                answer = pack_result(_run(call), call[0])
+            except BaseException as error:
+                self._channel.send(FAILURE, number, pack_failure(error))
+            else:
+                self._channel.send(RESULT, number, answer)
+            del item, call
 
-    def _run_async(self, coroutine: Any) -> Any:
-        if self._runner is None:
-            import asyncio  # costs a worker 5 MB; most never run a coroutine
+    def _start_coroutine(self, number: int, call: ReadCall, soft_timeout: float) -> None:
+        if self._coroutines is None:
+            from .coroutines import CoroutineThread  # imports asyncio: only who needs it pays
 
-            self._runner = asyncio.Runner()
-        return self._runner.run(coroutine)
+            self._coroutines = CoroutineThread()
+        target, args, kwargs, _ = call
+
+        def done(task: asyncio.Task[Any]) -> None:
+            try:
+                answer = pack_result(task.result(), target)
+            except BaseException as error:
+                self._channel.send(FAILURE, number, pack_failure(error))
+            else:
+                self._channel.send(RESULT, number, answer)
+
+        self._coroutines.start(target.func(*args, **kwargs), soft_timeout, done)
 
     def _shut_down(self) -> None:
+        if self._calls is not None:
+            for _ in self._threads:
+                self._calls.put(None)
         for hook in self._reader.replicas.shutdown_hooks():
             _guarded(hook)
-        if self._runner is not None:
-            _guarded(self._runner.close)
+        if self._coroutines is not None:
+            _guarded(self._coroutines.close)
+
+
+def _run(call: ReadCall) -> Any:
+    target, args, kwargs, cleanup = call
+    if cleanup is None:
+        return target.func(*args, **kwargs)
+    try:
+        return target.func(*args, **kwargs)
+    finally:
+        cleanup()
 
 
 def _guarded(hook: Callable[[], Any]) -> None:
@@ -145,10 +201,3 @@ def _guarded(hook: Callable[[], Any]) -> None:
         hook()
     except Exception:
         logging.getLogger("genro_executor_plugin").exception("%r failed at the worker's end", hook)
-
-
-def main(sock_fd: int, lifeline: int) -> None:
-    """The entry of a worker that was started as a new interpreter (``start_method="spawn"``)."""
-    run_worker(socket.socket(fileno=sock_fd), lifeline)
-    sys.stdout.flush()
-    sys.stderr.flush()

@@ -31,26 +31,42 @@ class Job:
         call: what to run.
         future: settled exactly once, with the result or with the error.
         timeout: seconds the run may take, ``None`` for no limit.
+        soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
         retries: how many crashes the call may still survive.
         abandon: a cancelled caller leaves the run going instead of having its worker killed.
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
+        route: the route it came from, for displays.
     """
 
-    __slots__ = ("abandon", "call", "future", "retries", "started_at", "timeout")
+    __slots__ = (
+        "abandon",
+        "call",
+        "future",
+        "retries",
+        "route",
+        "soft_timeout",
+        "started_at",
+        "timeout",
+    )
 
     def __init__(
         self,
         call: PackedCall,
         future: asyncio.Future[Any],
+        *,
         timeout: float | None = None,
+        soft_timeout: float | None = None,
         retries: int = 0,
         abandon: bool = False,
+        route: str | None = None,
     ) -> None:
         self.call = call
         self.future = future
         self.timeout = timeout
+        self.soft_timeout = soft_timeout
         self.retries = retries
         self.abandon = abandon
+        self.route = route
         self.started_at: float | None = None
 
     def fail(self, error: BaseException) -> None:

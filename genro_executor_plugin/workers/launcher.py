@@ -79,10 +79,12 @@ class Launcher:
         """The template's process id, ``None`` while there is none."""
         return self._process.pid if self._process is not None else None
 
-    def start_worker(
-        self, sock: socket.socket, lifeline: int, on_exit: Callable[[ExitReport], None]
-    ) -> int:
-        """Start a worker that serves ``sock``; ``on_exit`` is called once when it has ended.
+    def start_worker(self, descriptors: list[int], on_exit: Callable[[ExitReport], None]) -> int:
+        """Start a worker; ``on_exit`` is called once when it has ended.
+
+        Args:
+            descriptors: its socket, its lifeline and its end of the claims.
+            on_exit: told how it ended.
 
         Returns:
             the worker's key, for ``pid_of`` and ``kill``.
@@ -94,7 +96,7 @@ class Launcher:
         key = self._keys
         self._on_exit[key] = on_exit
         request = REQUEST.pack(self._what, key, 0)
-        socket.send_fds(self._control, [request], [sock.fileno(), lifeline])
+        socket.send_fds(self._control, [request], descriptors)
         return key
 
     def pid_of(self, key: int) -> int | None:

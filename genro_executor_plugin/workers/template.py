@@ -55,9 +55,9 @@ FORK, SPAWN, KILL = 1, 2, 3
 STARTED, EXITED, PRELOADED, NOT_STARTED = 1, 2, 3, 4
 
 _SPAWN_CODE = (
-    "import sys; sys.path[:] = sys.argv[3:]; "
-    "from genro_executor_plugin.workers.child import main; "
-    "main(int(sys.argv[1]), int(sys.argv[2]))"
+    "import sys; sys.path[:] = sys.argv[4:]; "
+    "from genro_executor_plugin.workers.child import run_worker; "
+    "run_worker(*map(int, sys.argv[1:4]))"
 )
 
 
@@ -120,7 +120,7 @@ class _Template:
     def _serve_request(self) -> bool:
         """Serve one request; ``False`` when the server is gone."""
         try:
-            data, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, 2)
+            data, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, 3)
         except ConnectionError:
             return False
         if len(data) < REQUEST.size:
@@ -144,7 +144,7 @@ class _Template:
             os.close(fd)
         return True
 
-    def _become_worker(self, what: int, sock_fd: int, lifeline: int) -> None:
+    def _become_worker(self, what: int, *descriptors: int) -> None:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -153,14 +153,14 @@ class _Template:
             os.close(self._wake_read)
             os.close(self._wake_write)
             if what == SPAWN:
-                os.set_inheritable(sock_fd, True)
-                os.set_inheritable(lifeline, True)
+                for descriptor in descriptors:
+                    os.set_inheritable(descriptor, True)
                 flags = sys.orig_argv[1 : sys.orig_argv.index("-c")]
-                arguments = ["-c", _SPAWN_CODE, str(sock_fd), str(lifeline), *sys.path]
+                arguments = ["-c", _SPAWN_CODE, *map(str, descriptors), *sys.path]
                 os.execv(sys.executable, [sys.executable, *flags, *arguments])
             from .child import run_worker
 
-            run_worker(socket.socket(fileno=sock_fd), lifeline)
+            run_worker(*descriptors)
             code = 0
         except BaseException:
             traceback.print_exc()

@@ -22,12 +22,14 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 
 __all__ = [
     "BOOT",
     "BOOT_FAILED",
     "CALL",
+    "CALL_AHEAD",
     "DEFINE",
     "FAILURE",
     "HEADER",
@@ -43,8 +45,9 @@ __all__ = [
 HEADER = struct.Struct("<QIIB3x")
 _HEADER_SIZE = HEADER.size
 
-BOOT, DEFINE, CALL, STOP = 1, 16, 3, 4
-"""Server to worker. ``DEFINE`` is added to the definition's kind."""
+BOOT, CALL, CALL_AHEAD, STOP, DEFINE = 1, 2, 3, 4, 16
+"""Server to worker. ``DEFINE`` is added to the definition's kind; a call's owner field holds its
+soft timeout in milliseconds."""
 
 READY, BOOT_FAILED, RESULT, FAILURE = 33, 34, 35, 36
 """Worker to server."""
@@ -129,6 +132,7 @@ class BlockingChannel:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._cutter = FrameCutter(sock)
+        self._sending = threading.Lock()
 
     def frames(self) -> Iterator[Frame]:
         """Every frame until the server closes its end or dies."""
@@ -140,8 +144,9 @@ class BlockingChannel:
 
     def send(self, kind: int, number: int = 0, payload: bytes = b"") -> None:
         head = HEADER.pack(len(payload), number, 0, kind)
-        if len(payload) <= _SMALL:
-            self._socket.sendall(head + payload)
-        else:
-            self._socket.sendall(head)
-            self._socket.sendall(payload)
+        with self._sending:  # calls on threads and coroutines answer, too
+            if len(payload) <= _SMALL:
+                self._socket.sendall(head + payload)
+            else:
+                self._socket.sendall(head)
+                self._socket.sendall(payload)

@@ -27,12 +27,14 @@ from typing import Protocol
 from ..errors import SerializationError
 from ..failures import unpack_failure
 from ..pickling import why
+from .claims import Claims
 from .job import Job
 from .launcher import ExitReport, Launcher
 from .wire import (
     BOOT,
     BOOT_FAILED,
     CALL,
+    CALL_AHEAD,
     DEFINE,
     FAILURE,
     READY,
@@ -48,17 +50,26 @@ __all__ = ["Owner", "Worker"]
 class Owner(Protocol):
     """What a worker tells the pool that owns it."""
 
-    def worker_ready(self, worker: Worker) -> None:
-        """It has started, or has finished a call, and can take the next one."""
+    def worker_started(self, worker: Worker) -> None:
+        """It is up and can take its first call."""
+
+    def job_done(self, worker: Worker, job: Job) -> None:
+        """It has settled ``job``."""
 
     def worker_ended(self, worker: Worker, report: ExitReport) -> None:
-        """It is gone; ``worker.job`` is the call it took along, if any."""
+        """It is gone; its jobs are still with it."""
 
 
 class Worker:
     """Sends calls to one process and settles them with what comes back.
 
-    It never decides which call runs where; its pool does. It holds at most one call.
+    It never decides which call runs where; its pool does.
+
+    Attributes:
+        running: the calls that it runs, by number.
+        ahead: the calls that were sent to it while it was busy, oldest first.
+        coroutines: how many of the running calls are coroutines.
+        not_started: once it is gone, the calls that were sent ahead and never started.
     """
 
     def __init__(self, owner: Owner, launcher: Launcher, boot: bytes) -> None:
@@ -66,11 +77,15 @@ class Worker:
         self._launcher = launcher
         self._loop = asyncio.get_running_loop()
         self._socket, theirs = socket.socketpair()
+        self._claims = Claims()
         lifeline, self._lifeline = os.pipe()
         try:
-            self._key = launcher.start_worker(theirs, lifeline, self._exited)
+            self._key = launcher.start_worker(
+                [theirs.fileno(), lifeline, self._claims.worker_fd], self._exited
+            )
         except BaseException:
             self._socket.close()
+            self._claims.close()
             os.close(self._lifeline)
             raise
         finally:
@@ -80,39 +95,78 @@ class Worker:
         self._cutter = FrameCutter(self._socket)
         self._outgoing: deque[memoryview] = deque()
         self._known: dict[int, int] = {}
-        self._calls = 0
+        self._number = 0
         self._open = True
+        self.running: dict[int, Job] = {}
+        self.ahead: deque[tuple[int, Job]] = deque()
+        self.not_started: list[Job] = []
+        self.coroutines = 0
         self.pid: int | None = None
-        self.job: Job | None = None
         self.boot_error: BaseException | None = None
+        self.born_at = perf_counter()
+        self.idle_since = self.born_at
         self.ready = False
         self.leaving = False
         self.killed = False
+        self._told_to_stop = False
         self._loop.add_reader(self._socket, self._readable)
         self._write(frame(BOOT, 0, boot))
+
+    # -- what the pool asks of it -----------------------------------------------------------
 
     @property
     def calls(self) -> int:
         """How many calls it has been sent."""
-        return self._calls
+        return self._number
 
-    def send(self, job: Job) -> None:
-        """Run ``job`` next; its run starts now."""
-        self.job = job
+    @property
+    def sync_running(self) -> int:
+        """How many of the running calls occupy a thread of it."""
+        return len(self.running) - self.coroutines
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be sent a call."""
+        return self._open and self.ready and not self.leaving
+
+    def send(self, job: Job) -> bool:
+        """Run ``job`` now; ``False`` if the process turns out to be gone already."""
+        self._number += 1
+        if not self._write(self._frames(CALL, self._number, job)):
+            return False
+        self.running[self._number] = job
+        self.coroutines += job.call.is_async
         job.started_at = perf_counter()
-        self._calls += 1
-        known = self._known
-        for definition in job.call.definitions:
-            if known.get(definition.key) != definition.version:
-                known[definition.key] = definition.version
-                kind = DEFINE + definition.kind
-                self._write(frame(kind, definition.key, definition.payload, definition.owner))
-        self._write(frame(CALL, self._calls, job.call.payload))
+        return True
+
+    def send_ahead(self, jobs: list[Job]) -> None:
+        """Run ``jobs`` after what it runs, unless they are taken back before."""
+        frames, numbers = [], []
+        for job in jobs:
+            self._number += 1
+            self.ahead.append((self._number, job))
+            numbers.append(self._number)
+            frames.append(self._frames(CALL_AHEAD, self._number, job))
+        self._claims.give(numbers)
+        self._write(b"".join(frames))
+
+    def take_back(self) -> Job | None:
+        """The oldest call that was sent ahead and not started; ``None`` if there is none."""
+        number = self._claims.take_back() if self._open else None
+        if number is None:
+            return None
+        job = self.running.pop(number, None)
+        if job is None:
+            job = next(waiting for n, waiting in self.ahead if n == number)
+            self.ahead.remove((number, job))
+        job.started_at = None
+        return job
 
     def stop(self) -> None:
         """Have it end by itself, after what it is doing."""
-        if not self.leaving:
-            self.leaving = True
+        self.leaving = True
+        if not self._told_to_stop:
+            self._told_to_stop = True
             self._write(frame(STOP))
 
     def kill(self) -> None:
@@ -123,26 +177,44 @@ class Worker:
 
     def abandon(self) -> None:
         """Let go of it without its event loop, which is closed already."""
-        self._socket.close()
-        os.close(self._lifeline)
-        self._open = False
+        if self._open:
+            self._open = False
+            self._socket.close()
+            self._claims.close()
+            os.close(self._lifeline)
 
-    def _write(self, data: bytes) -> None:
+    # -- to the process -----------------------------------------------------------------------
+
+    def _frames(self, kind: int, number: int, job: Job) -> bytes:
+        """The call as a frame, behind the definitions that the process does not have yet."""
+        call = job.call
+        data = frame(kind, number, call.payload, int((job.soft_timeout or 0.0) * 1000))
+        known = self._known
+        for definition in reversed(call.definitions):
+            if known.get(definition.key) != definition.version:
+                kind = DEFINE + definition.kind
+                data = frame(kind, definition.key, definition.payload, definition.owner) + data
+        for definition in call.definitions:
+            known[definition.key] = definition.version
+        return data
+
+    def _write(self, data: bytes) -> bool:
+        """Send ``data``, now or when the socket takes it; ``False`` if the process is gone."""
         if not self._open:
-            return
-        if not self._outgoing:
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                return  # it is dying; its exit report settles the call
-            if sent == len(data):
-                return
+            return False
+        if self._outgoing:
+            self._outgoing.append(memoryview(data))
+            return True
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return False
+        if sent != len(data):
             self._loop.add_writer(self._socket, self._writable)
             self._outgoing.append(memoryview(data)[sent:])
-        else:
-            self._outgoing.append(memoryview(data))
+        return True
 
     def _writable(self) -> None:
         try:
@@ -155,8 +227,10 @@ class Worker:
         except BlockingIOError:
             return
         except OSError:
-            self._outgoing.clear()  # it is dying; its exit report settles the call
+            self._outgoing.clear()  # it is dying; its exit report settles its calls
         self._loop.remove_writer(self._socket)
+
+    # -- from the process ---------------------------------------------------------------------
 
     def _readable(self) -> None:
         try:
@@ -171,20 +245,34 @@ class Worker:
     def _receive(self, kind: int, number: int, payload: bytes | memoryview) -> None:
         if self.killed:
             return
-        job = self.job
-        if job is not None and number == self._calls and kind in (RESULT, FAILURE):
-            self.job = None
+        if kind in (RESULT, FAILURE):
+            job = self._finished(number)
             if kind == RESULT:
                 self._deliver(job, payload)
             else:
                 job.fail(unpack_failure(payload))
-            self._owner.worker_ready(self)
+            self._owner.job_done(self, job)
         elif kind == READY:
             self.pid = number
             self.ready = True
-            self._owner.worker_ready(self)
+            self._owner.worker_started(self)
         elif kind == BOOT_FAILED:
             self.boot_error = unpack_failure(payload)
+
+    def _finished(self, number: int) -> Job:
+        """The job of ``number``; the next one that was sent ahead is taken to run now."""
+        job = self.running.pop(number, None)
+        if job is None:
+            position = next(i for i, (n, _) in enumerate(self.ahead) if n == number)
+            job = self.ahead[position][1]
+            del self.ahead[position]
+            job.started_at = job.started_at or perf_counter()
+        self.coroutines -= job.call.is_async
+        if self.ahead and not self.sync_running:
+            following, next_job = self.ahead.popleft()
+            next_job.started_at = perf_counter()
+            self.running[following] = next_job
+        return job
 
     def _deliver(self, job: Job, payload: bytes | memoryview) -> None:
         if job.future.done():
@@ -213,10 +301,13 @@ class Worker:
 
     def _hang_up(self) -> None:
         if self._open:
+            while (job := self.take_back()) is not None:
+                self.not_started.append(job)
             self._open = False
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._outgoing.clear()
             self._socket.close()
+            self._claims.close()
             os.close(self._lifeline)
             self._launcher.kill(self._key)

@@ -1,0 +1,124 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""``python -m benchmarks``: this package and its peers side by side, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from benchmarks.engine import run_engine
+from benchmarks.environment import describe_environment
+from benchmarks.figures import Table
+from benchmarks.http import run_http
+from benchmarks.report import as_json, as_markdown, shown_goals, shown_table
+from benchmarks.settings import Settings
+
+_PARTS: dict[str, Callable[[Settings, Callable[[str], None]], Iterator[Table]]] = {
+    "http": run_http,
+    "engine": run_engine,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print, write; 0 whatever the figures are: they are for people to judge."""
+    chosen = _parser().parse_args(arguments)
+    rounds, seconds = (1, 0.2) if chosen.quick else (5, 0.4)
+    settings = Settings(
+        chosen.rounds or rounds, chosen.seconds or seconds, chosen.only, goals_only=chosen.quick
+    )
+    signal.signal(signal.SIGTERM, _leave)
+    began = time.monotonic()
+    environment = describe_environment()
+    lines = [f"{name}: {version}" for name, version in environment.items()]
+    print("\n".join([*lines, ""]), flush=True)
+    tables: list[Table] = []
+    try:
+        for part in _PARTS if chosen.part == "all" else [chosen.part]:
+            for table in _PARTS[part](settings, _progress):
+                _progress("")
+                print(shown_table(table), flush=True)
+                tables.append(table)
+    except KeyboardInterrupt:
+        _progress("")
+        print("Stopped; all processes have ended.", file=sys.stderr)
+        return 130
+    print(shown_goals(tables))
+    print(f"{time.monotonic() - began:.0f} s")
+    command = " ".join(["python -m benchmarks", *_without_files(arguments)])
+    if chosen.json is not None:
+        chosen.json.write_text(as_json(tables, environment, settings), encoding="utf-8")
+    if chosen.markdown is not None:
+        text = as_markdown(tables, environment, settings, command)
+        chosen.markdown.write_text(text, encoding="utf-8")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=[*_PARTS, "all"], default="all")
+    parser.add_argument("--quick", action="store_true", help="one short round, under a minute")
+    parser.add_argument("--rounds", type=_count, help="how often each variant is measured")
+    parser.add_argument("--seconds", type=_seconds, help="how long one measurement lasts")
+    parser.add_argument("--only", default="", metavar="TEXT", help="experiments named like this")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
+    return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text}")
+    return count
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text}")
+    return seconds
+
+
+def _without_files(arguments: list[str]) -> Iterator[str]:
+    """The arguments that say what was measured, without those that say where it was written."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in ("--json", "--markdown"):
+            next(rest, None)
+        elif not argument.startswith(("--json=", "--markdown=")):
+            yield argument
+
+
+def _progress(text: str) -> None:
+    """Show what is being done, on one line of a terminal."""
+    if sys.stderr.isatty():
+        width = max(20, os.get_terminal_size(sys.stderr.fileno()).columns - 1)
+        sys.stderr.write(f"\r{text[:width]:<{width}}" if text else f"\r{'':<{width}}\r")
+        sys.stderr.flush()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,69 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The functions that every pool runs. The module is light: each worker of each peer imports it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+__all__ = ["answer", "awaited", "burn", "grow", "rest", "wait_for_end", "wait_while"]
+
+
+def answer() -> int:
+    """The no-op."""
+    return 42
+
+
+def burn(milliseconds: float) -> None:
+    """Use that much time of a CPU: being preempted does not make the work any less."""
+    end = time.process_time() + milliseconds / 1000
+    while time.process_time() < end:
+        pass
+
+
+def rest(seconds: float) -> None:
+    """Hold a worker without using its CPU."""
+    time.sleep(seconds)
+
+
+def wait_while(path: str) -> None:
+    """Hold a worker for as long as the file ``path`` is there."""
+    while os.path.exists(path):
+        time.sleep(0.005)
+
+
+def grow(data: bytes) -> NDArray[numpy.uint8]:
+    """As many bytes as came in, in a fresh array."""
+    import numpy
+
+    return numpy.full(len(data), data[0], dtype=numpy.uint8)
+
+
+async def awaited(func: Callable[..., Any], *args: Any) -> Any:
+    """``func`` as a coroutine, for the peer that runs nothing else."""
+    return func(*args)
+
+
+def wait_for_end(connection: Any) -> None:
+    """What a bare child does: it says that it is there, and waits until it may end."""
+    connection.send(answer())
+    connection.recv()

@@ -1,0 +1,114 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What pools are held against: the least that the system and Python cost by themselves."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from benchmarks.figures import percentile
+from benchmarks.functions import burn, wait_for_end
+
+__all__ = ["YARDSTICKS"]
+
+_MESSAGE = b"x" * 64
+_WARM_UP = 100
+
+
+def raw(seconds: float) -> dict[str, float]:
+    """A forked child and a socketpair: blocking writes and reads, 64 bytes there and back."""
+    here, there = socket.socketpair()
+
+    def echo() -> None:
+        here.close()
+        while data := there.recv(4096):
+            there.sendall(data)
+
+    with _forked(echo):
+        there.close()
+        times: list[float] = []
+        end = perf_counter() + seconds
+        while (began := perf_counter()) < end:
+            here.sendall(_MESSAGE)
+            here.recv(4096)
+            times.append(perf_counter() - began)
+        here.close()
+    ordered = sorted(times[_WARM_UP:] or times)
+    return {"p50_us": percentile(ordered, 50) * 1e6, "p99_us": percentile(ordered, 99) * 1e6}
+
+
+def raw_pinned(seconds: float) -> dict[str, float]:
+    """As ``raw``, on one CPU."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    return raw(seconds)
+
+
+def ideal(seconds: float) -> dict[str, float]:
+    """Two forked loops, each with half of the 1 ms calls, and nothing between them."""
+    calls = max(1, round(seconds * 1000))
+
+    def loop() -> None:
+        os.read(go_read, 1)
+        for _ in range(calls):
+            burn(1.0)
+
+    go_read, go_write = os.pipe()
+    with _forked(loop), _forked(loop):
+        began = perf_counter()
+        os.write(go_write, b"go")
+    elapsed = perf_counter() - began
+    for fd in (go_read, go_write):
+        os.close(fd)
+    return {"per_second": 2 * calls / elapsed}
+
+
+def bare_child(seconds: float) -> dict[str, float]:
+    """A child of multiprocessing's forkserver that has done nothing but say so."""
+    import multiprocessing
+    import time
+
+    import psutil
+
+    context = multiprocessing.get_context("forkserver")
+    here, there = context.Pipe()
+    child = context.Process(target=wait_for_end, args=(there,))
+    child.start()
+    here.recv()
+    time.sleep(0.2)
+    uss = psutil.Process(child.pid).memory_full_info().uss
+    here.send(None)
+    child.join()
+    return {"worker_mb": uss / 1_000_000}
+
+
+YARDSTICKS = {yardstick.__name__: yardstick for yardstick in (raw, raw_pinned, ideal, bare_child)}
+"""By name: ``yardstick(seconds)`` gives its figures."""
+
+
+@contextmanager
+def _forked(body: Callable[[], None]) -> Iterator[None]:
+    """``body`` in a forked child, which has ended when the block has."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            body()
+        finally:
+            os._exit(0)
+    yield
+    os.waitpid(pid, 0)

@@ -1,0 +1,28 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The pools of the example and its limits, for the server and for those who watch it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["LIMIT_SECONDS", "POOLS"]
+
+POOLS: dict[str, dict[str, Any]] = {
+    "pdf": {"max_workers": 2, "max_pending": 6, "shutdown_timeout": 3.0}
+}
+
+LIMIT_SECONDS = 1.0
+"""How long ``/endless`` may run."""

@@ -1,0 +1,53 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How long the calls of a function are expected to run, from how long they ran."""
+
+from __future__ import annotations
+
+__all__ = ["Estimates"]
+
+SHORT_SECONDS = 0.002
+"""Only calls expected to run at most this long are sent ahead: nobody waits long behind them."""
+
+AHEAD_SECONDS = 0.004
+"""How much work, at most, is sent ahead to one worker."""
+
+MAX_AHEAD = 8
+"""How many calls, at most, are sent ahead to one worker."""
+
+_WEIGHT = 0.2
+_BEST_CASE_SECONDS = 0.00005
+
+
+class Estimates:
+    """A moving mean of the run time for each function."""
+
+    __slots__ = ("_means",)
+
+    def __init__(self) -> None:
+        self._means: dict[int, float] = {}
+
+    def add(self, key: int, seconds: float) -> None:
+        """A call of function ``key`` ran for ``seconds``."""
+        if key:
+            mean = self._means.get(key, seconds)
+            self._means[key] = mean + _WEIGHT * (seconds - mean)
+
+    def depth(self, key: int) -> int:
+        """How many calls of function ``key`` may be sent ahead to a worker; often 0."""
+        mean = self._means.get(key) if key else None
+        if mean is None or mean > SHORT_SECONDS:
+            return 0
+        return min(MAX_AHEAD, int(AHEAD_SECONDS / max(mean, _BEST_CASE_SECONDS)))

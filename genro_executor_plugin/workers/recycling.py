@@ -1,0 +1,130 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""When a worker has to make room: for its calls, its memory, its age, or for want of work."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from time import perf_counter
+
+import psutil
+
+from ..options import PoolOptions
+from .worker import Worker
+
+__all__ = ["Recycling"]
+
+LIFETIME_JITTER = 0.1
+"""By how much, at most, a worker's lifetime is shorter: they must not all end at once."""
+
+_MEMORY_EVERY_SECONDS = 0.1
+"""How often, at most, a worker's memory is read between calls."""
+
+
+class Recycling:
+    """Decides for one pool, always between calls; what it decides, the pool does."""
+
+    def __init__(
+        self,
+        options: PoolOptions,
+        loop: asyncio.AbstractEventLoop,
+        retire: Callable[[Worker, str | None], None],
+    ) -> None:
+        self._options = options
+        self._loop = loop
+        self._retire = retire
+        self._timers: dict[Worker, asyncio.TimerHandle] = {}
+        self._memory_read: dict[Worker, float] = {}
+        self._lifetimes: dict[Worker, float] = {}
+        self._watched = any(
+            limit is not None
+            for limit in (
+                options.max_tasks_per_child,
+                options.max_memory_per_child,
+                options.max_lifetime,
+            )
+        )
+
+    def started(self, worker: Worker) -> None:
+        """``worker`` is up: its life, and its idleness, count from now."""
+        if self._options.max_lifetime is not None:
+            jitter = 1 - LIFETIME_JITTER * random.random()
+            self._lifetimes[worker] = self._options.max_lifetime * jitter
+        self._look_again(worker)
+
+    def ended(self, worker: Worker) -> None:
+        timer = self._timers.pop(worker, None)
+        if timer is not None:
+            timer.cancel()
+        self._memory_read.pop(worker, None)
+        self._lifetimes.pop(worker, None)
+
+    def stop(self) -> None:
+        for worker in list(self._timers):
+            self.ended(worker)
+
+    def is_due_soon(self, worker: Worker) -> bool:
+        """Whether nothing should be sent ahead to ``worker``: its calls are counted."""
+        return self._watched
+
+    def reason_to_retire(self, worker: Worker) -> str | None:
+        """Why ``worker`` has to go now that it has finished a call; ``None`` if it may stay."""
+        if not self._watched:
+            return None
+        limit = self._options.max_tasks_per_child
+        if limit is not None and worker.calls >= limit:
+            return "max_tasks"
+        if self._is_too_old(worker):
+            return "max_lifetime"
+        return "max_memory" if self._is_too_large(worker) else None
+
+    def _is_too_old(self, worker: Worker) -> bool:
+        lifetime = self._lifetimes.get(worker)
+        return lifetime is not None and perf_counter() - worker.born_at >= lifetime
+
+    def _is_too_large(self, worker: Worker) -> bool:
+        limit = self._options.max_memory_per_child
+        now = perf_counter()
+        if limit is None or now - self._memory_read.get(worker, 0.0) < _MEMORY_EVERY_SECONDS:
+            return False
+        self._memory_read[worker] = now
+        with suppress(psutil.Error):
+            return bool(psutil.Process(worker.pid).memory_info().rss > limit)
+        return False
+
+    def _look_again(self, worker: Worker) -> None:
+        """Look at an idle worker when its lifetime, or its idle time, may be over."""
+        now = perf_counter()
+        waits = []
+        if worker in self._lifetimes:
+            waits.append(self._lifetimes[worker] - (now - worker.born_at))
+        if self._options.idle_timeout is not None:
+            waits.append(self._options.idle_timeout - (now - worker.idle_since))
+        if waits:
+            self._timers[worker] = self._loop.call_later(max(0.01, min(waits)), self._look, worker)
+
+    def _look(self, worker: Worker) -> None:
+        del self._timers[worker]
+        if not worker.running and not worker.ahead and not worker.leaving:
+            idle_timeout = self._options.idle_timeout
+            if self._is_too_old(worker):
+                self._retire(worker, "max_lifetime")
+            elif idle_timeout is not None and perf_counter() - worker.idle_since >= idle_timeout:
+                self._retire(worker, None)
+        if not worker.leaving:
+            self._look_again(worker)

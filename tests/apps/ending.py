@@ -1,0 +1,79 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A program that serves until it is told to end: ``ending.py <seconds for the shutdown>``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from genro_routes import route
+from worker_functions import hold
+
+from genro_executor_plugin import ExecutorApplication, ExecutorServer
+
+
+class Ending(ExecutorApplication):
+    mount = "ending"
+
+    def on_worker_shutdown(self) -> None:
+        log = os.environ.get("ENDING_LOG")
+        if log:
+            with open(log, "a") as file:
+                file.write(f"{os.getpid()}\n")
+
+    @route(executor="p")
+    def pid(self) -> int:
+        return os.getpid()
+
+    @route(executor="p")
+    def held(self, gate: str) -> int:
+        hold(gate)
+        return os.getpid()
+
+    @route(executor="p")
+    def endless(self, gate: str) -> None:
+        """Says that it runs, and hears nothing any more."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        hold(gate)
+        while True:
+            pass
+
+    @route(executor="threads")
+    def endless_thread(self, gate: str) -> None:
+        hold(gate)
+        while True:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def main(seconds: str) -> None:
+    limits: dict[str, Any] = {"shutdown_timeout": float(seconds)}
+    server = ExecutorServer(
+        applications=[Ending],
+        executors={
+            "p": {"max_workers": 3, **limits},
+            "threads": {"executor_type": "thread", "max_workers": 2, **limits},
+        },
+        shutdown_timeout_seconds=float(seconds),
+        tasks=False,
+    )
+    server.serve()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

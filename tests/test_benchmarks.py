@@ -1,0 +1,105 @@
+"""The benchmarks' scripts work: every part runs, says whether goals are reached, and ends clean.
+
+Nothing here looks at how fast anything is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytest.importorskip("numpy")
+
+ROOT = Path(__file__).parents[1]
+RUN_TIMEOUT_SECONDS = 50.0
+EXIT_TIMEOUT_SECONDS = 30.0
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(tmp_path: Path, *arguments: str) -> tuple[str, str, list[dict[str, Any]]]:
+    """What a short run prints, what it writes as Markdown, and its tables."""
+    report, page = tmp_path / "report.json", tmp_path / "page.md"
+    files = [f"--json={report}", f"--markdown={page}"]
+    with started(*arguments, "--quick", "--seconds", "0.05", *files) as process:
+        output, _ = process.communicate(timeout=RUN_TIMEOUT_SECONDS)
+    assert process.returncode == 0, output
+    content = json.loads(report.read_text(encoding="utf-8"))
+    assert content["environment"]["python"] in page.read_text(encoding="utf-8")
+    return output, page.read_text(encoding="utf-8"), content["tables"]
+
+
+def judged(table: dict[str, Any]) -> list[bool]:
+    """For every goal whether it was reached; a goal without a figure is a broken script."""
+    goals = [goal["reached"] for goal in table["goals"]]
+    assert goals
+    assert None not in goals, table
+    return goals
+
+
+def test_http_measures_every_route_on_one_loop(tmp_path: Path) -> None:
+    """Stock, offloaded and naive routes answer under load, and so does what stays responsive."""
+    output, page, tables = run(tmp_path, "http", "--only", "asyncio")
+
+    assert [table["key"] for table in tables] == [
+        "http-no-op-asyncio",
+        "http-waiting-asyncio",
+        "http-ping-asyncio",
+    ]
+    assert all(figures["per_second"] > 0 for figures in tables[0]["medians"].values())
+    verdicts = [verdict for table in tables for verdict in judged(table)]
+    assert f"Goals: {sum(verdicts)} of {len(verdicts)} reached" in output
+    assert page.count("| reached |") == sum(verdicts) + 1  # the heading of the column is one
+
+
+def test_the_engine_is_measured_against_every_peer_that_is_there(tmp_path: Path) -> None:
+    """A row of the engine has the standard library's pools; absent peers are named as such."""
+    output, _, (table,) = run(tmp_path, "engine", "--only", "throughput")
+
+    shown = table["samples"].keys() | table["missing"].keys()
+    assert {"genro-executor-plugin", "ProcessPoolExecutor (spawn)", "loky", "pebble"} <= shown
+    assert all(
+        reason in ("not installed", "uvloop is not installed")
+        for reason in table["missing"].values()
+    ), table["missing"]
+    assert "ProcessPoolExecutor (fork)" in output
+
+
+def test_a_killed_worker_is_measured(tmp_path: Path) -> None:
+    """The pool gives a good result after both of its workers were killed."""
+    _, _, (table,) = run(tmp_path, "engine", "--only", "killed-both")
+
+    judged(table)
+
+
+def test_ctrl_c_leaves_no_process_behind() -> None:
+    """An interrupted run ends the servers that it started, with their workers."""
+    with started("http", "--only", "no-op-asyncio", "--rounds", "100") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("python:")
+        family: list[psutil.Process] = []
+        while not any("template" in " ".join(child.cmdline()) for child in family):
+            assert process.poll() is None
+            family = psutil.Process(process.pid).children(recursive=True)
+
+        os.kill(process.pid, signal.SIGINT)
+
+        output, _ = process.communicate(timeout=EXIT_TIMEOUT_SECONDS)
+        assert process.returncode == 130, output
+        assert psutil.wait_procs(family, timeout=1)[1] == []

@@ -1,0 +1,115 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Every example starts, answers over HTTP and ends on Ctrl-C."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+EXIT_TIMEOUT_SECONDS = 20.0
+
+
+def makes_reports(client: httpx.Client, server_pid: int) -> None:
+    report = client.get("/reports/report", params={"title": "Sales", "lines": 20})
+    assert report.headers["content-type"] == "application/pdf"
+    assert report.content.startswith(b"%PDF-")
+    assert client.get("/reports/ping").json() == {"pid": server_pid}
+    assert client.get("/reports/offload?enabled=false").json()["updated"] == ["report"]
+    assert client.get("/reports/report?lines=1").content.startswith(b"%PDF-")
+
+
+def keeps_orders(client: httpx.Client, server_pid: int) -> None:
+    assert client.get("/orders/list").json() == []
+    client.get("/orders/add", params={"item": "tea", "quantity": 3}).raise_for_status()
+    assert client.get("/orders/list").json() == [{"item": "tea", "quantity": 3}]
+    slow = client.get("/orders/slow").json()
+    assert slow["sum"] == 500000500000
+    assert "-db-" in slow["thread"]
+
+
+def counts_primes(client: httpx.Client, server_pid: int) -> None:
+    one = client.get("/numbers/primes", params={"below": 1000}).json()
+    assert one["primes"] == 168
+    assert one["pid"] != server_pid
+    parts = client.get("/numbers/table", params={"below": 1000, "parts": 4}).json()
+    assert [part["first"] for part in parts] == [0, 250, 500, 750]
+    assert sum(part["primes"] for part in parts) == 168
+    pi = client.get("/numbers/pi", params={"terms": 1000}).json()["pi"]
+    assert pi == pytest.approx(3.14159, abs=0.01)
+
+
+CALLS: dict[str, Callable[[httpx.Client, int], None]] = {
+    "blocking_database": keeps_orders,
+    "pdf_reports": makes_reports,
+    "plain_functions": counts_primes,
+}
+
+
+def started(name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), "0"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
+def test_an_example_runs(name: str) -> None:
+    """It serves on the port it is given, does what it shows, and leaves nothing behind."""
+    family: list[Any] = []
+    log = ""
+    with started(name) as example:
+        try:
+            assert example.stdout is not None
+            while (serving := re.search(r"running on (http://\S+)", log)) is None:
+                line = example.stdout.readline()
+                assert line, f"it ended before it served:\n{log}"
+                log += line
+            with httpx.Client(base_url=serving[1], timeout=20) as client:
+                CALLS[name](client, example.pid)
+            family = psutil.Process(example.pid).children(recursive=True)
+            example.send_signal(signal.SIGINT)
+            rest, _ = example.communicate(timeout=EXIT_TIMEOUT_SECONDS)
+        finally:
+            example.kill()
+    # uvicorn raises the signal again after its shutdown: the program ends as by Ctrl-C.
+    assert example.returncode in (0, -signal.SIGINT), log + rest
+    until_shutdown, complete, _ = (log + rest).partition("Application shutdown complete")
+    assert complete, until_shutdown
+    assert "Traceback" not in until_shutdown
+    assert not psutil.wait_procs(family, timeout=5)[1]
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_an_example_says_what_it_shows_and_how_to_try_it(name: str) -> None:
+    """The first lines of the file are for the person who opens it."""
+    text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+    docstring = text.split('"""')[1]
+    assert "Shows " in docstring
+    assert f"python examples/{name}.py [port]" in docstring
+    assert "curl" in docstring

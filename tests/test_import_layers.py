@@ -1,0 +1,227 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Imports run one way, down; a worker for plain functions stays small; names are lazy."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from waiting import run_program
+
+import genro_executor_plugin
+
+PACKAGE = Path(genro_executor_plugin.__file__).parent
+
+LAYERS = (
+    ("errors", "definitions", "metrics", "modules"),
+    ("options", "references"),
+    ("pickling",),
+    ("failures", "replicas"),
+    ("calls",),
+    ("workers",),
+    ("executors",),
+    ("registry",),
+    ("routes", "offload", "plugin", "boot", "steering"),
+    ("server", "application", "console"),
+    ("demo", "cli", "__main__"),
+)
+"""From the ground up. A module imports its own layer and those before it."""
+
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+PLUMBING = LEVEL["registry"]
+"""Up to here nobody knows genro-routes or genro-asgi."""
+
+MODULES = sorted(
+    path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"
+)  # fmt: skip
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> list[tuple[int, str]]:
+    """The absolute names that ``path`` imports anywhere in it, with their lines."""
+    package = ["genro_executor_plugin", *path.relative_to(PACKAGE).parent.parts]
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found += [(node.lineno, f"{module}.{alias.name}") for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_nothing_that_stands_above_it(path: Path) -> None:
+    own = layer_of(path)
+    assert own in LEVEL, f"{path.name} has no layer yet: give it one in LAYERS"
+    for line, name in imports_of(path):
+        top, _, rest = name.partition(".")
+        if top == "genro_executor_plugin":
+            target = rest.split(".")[0]
+            if target in LEVEL:
+                assert LEVEL[target] <= LEVEL[own], f"{path}:{line} imports {name}"
+            else:
+                assert LEVEL[own] == len(LAYERS) - 1, f"{path}:{line} imports the package itself"
+        elif top in ("genro_routes", "genro_asgi"):
+            assert LEVEL[own] > PLUMBING, f"{path}:{line} imports {name}"
+
+
+def test_modules_of_one_layer_do_not_import_each_other_in_a_circle() -> None:
+    edges: dict[str, set[str]] = {}
+    for path in MODULES:
+        own = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for _, name in imports_of(path):
+            parts = name.split(".")
+            if parts[0] != "genro_executor_plugin":
+                continue
+            for length in (len(parts), len(parts) - 1):
+                target = PACKAGE.joinpath(*parts[1:length]).with_suffix(".py")
+                if target.is_file():
+                    edges.setdefault(own, set()).add(".".join(parts[1:length]))
+                    break
+    finished: set[str] = set()
+
+    def walk(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, f"a circle: {' -> '.join([*above, module])}"
+        if module in finished:
+            return
+        for target in sorted(edges.get(module, ())):
+            walk(target, (*above, module))
+        finished.add(module)
+
+    for module in sorted(edges):
+        walk(module, ())
+    assert "executors.process" in finished
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["", ".errors", ".calls", ".workers.child", ".workers.template", ".executors", ".registry"],
+)
+def test_the_plumbing_loads_neither_genro_routes_nor_genro_asgi(module: str) -> None:
+    loaded = json.loads(
+        run_program(
+            "-c",
+            f"import json, sys, genro_executor_plugin{module}; print(json.dumps([*sys.modules]))",
+        )
+    )
+    tops = {name.partition(".")[0] for name in loaded}
+    assert not tops & {"genro_routes", "genro_asgi", "genro_toolbox", "pydantic", "uvicorn"}
+    if module in (".workers.child", ".workers.template"):
+        assert not tops & {"psutil", "asyncio", "multiprocessing", "concurrent.futures"}
+
+
+PUBLIC = {
+    "BaseExecutor",
+    "ExecutorApplication",
+    "ExecutorClosedError",
+    "ExecutorError",
+    "ExecutorMixin",
+    "ExecutorOverloadError",
+    "ExecutorPlugin",
+    "ExecutorRegistry",
+    "ExecutorServer",
+    "ExecutorTimeoutError",
+    "InlineExecutor",
+    "LocalExecutor",
+    "ProcessExecutor",
+    "RemoteError",
+    "SerializationError",
+    "ThreadExecutor",
+    "UnknownExecutorError",
+    "WorkerCrashedError",
+}
+"""The names that the documentation promises."""
+
+
+def test_the_public_names_are_exported() -> None:
+    exported = genro_executor_plugin.__all__
+    assert set(exported) >= PUBLIC
+    assert exported == sorted(exported)
+    assert set(dir(genro_executor_plugin)) >= set(exported)
+    for name in exported:
+        assert getattr(genro_executor_plugin, name).__name__ in (name, "ProcessExecutor")
+    with pytest.raises(AttributeError, match="no attribute 'NoSuchName'"):
+        genro_executor_plugin.NoSuchName  # noqa: B018
+
+
+def test_every_error_is_exported() -> None:
+    from genro_executor_plugin import errors
+
+    declared = {name for name in errors.__all__ if name.endswith("Error")}
+    assert declared <= set(genro_executor_plugin.__all__)
+
+
+def test_a_type_checker_sees_every_name_that_is_exported() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    block = next(
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    seen = {
+        alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    seen |= {
+        target.id
+        for node in block.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    assert seen == set(genro_executor_plugin.__all__)
+
+
+def test_names_are_imported_when_they_are_used() -> None:
+    shown = run_program(
+        "-c",
+        "import sys, genro_executor_plugin as package\n"
+        "def loaded(): return sorted(m for m in sys.modules if m.startswith('genro_'))\n"
+        "print(loaded())\n"
+        "package.ExecutorOverloadError\n"
+        "print(loaded())\n"
+        "package.ExecutorServer\n"
+        "print('genro_asgi' in sys.modules)\n",
+    ).splitlines()
+    assert shown == [
+        "['genro_executor_plugin']",
+        "['genro_executor_plugin', 'genro_executor_plugin.errors']",
+        "True",
+    ]
+
+
+def test_everything_a_module_says_it_has_is_there() -> None:
+    listing = "\n".join(
+        "genro_executor_plugin." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for path in MODULES
+        if path.name not in ("__init__.py", "__main__.py") and layer_of(path) != "demo"
+    )
+    run_program(
+        "-c",
+        "import importlib, sys\n"
+        "for name in sys.stdin.read().split():\n"
+        "    module = importlib.import_module(name)\n"
+        "    missing = [n for n in getattr(module, '__all__', ()) if not hasattr(module, n)]\n"
+        "    assert not missing, (name, missing)\n",
+        input=listing,
+    )

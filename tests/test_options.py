@@ -1,0 +1,215 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Options of a pool: what is refused, in which words, and what a complete set looks like."""
+
+from __future__ import annotations
+
+import math
+import os
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genro_executor_plugin import ExecutorConfigError, ExecutorRegistry
+from genro_executor_plugin.options import PoolOptions, granted_cpus
+
+COUNTS = ("max_workers", "max_pending", "retries", "max_tasks_per_child")
+TIMES = ("queue_timeout", "timeout", "shutdown_timeout")
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "start_method": ("forkserver", "spawn"),
+    "on_overload": ("wait", "fail"),
+    "on_cancel": ("kill", "abandon"),
+    "bypass": (True, False, "fast"),
+}
+KINDS = ("process", "thread", "inline")
+
+WRONG: list[tuple[str, Any, str]] = [
+    *((name, value, "a whole number of at least") for name in COUNTS for value in (
+        -1, 1.0, "2", True, math.nan, [1], 2j, b"1", object(),
+    )),
+    *((name, 0, "a whole number of at least 1") for name in COUNTS if name != "retries"),
+    *((name, None, "a whole number of at least") for name in ("max_pending", "retries")),
+    *((name, value, "a number of seconds") for name in TIMES for value in (
+        -0.1, math.nan, math.inf, -math.inf, "5", True, [1], Decimal(1), 1j, object(), 10**400,
+    )),
+    ("timeout", 0, "a number of seconds above 0"),
+    ("queue_timeout", 0.0, "a number of seconds above 0"),
+    ("shutdown_timeout", None, "a number of seconds from 0"),
+    *((name, value, "one of") for name in CHOICES for value in (
+        None, 1, 0, "", "no", b"wait", ["fail"], "WAIT",
+    )),
+    ("start_method", "fork", "'forkserver', 'spawn'"),
+    *(("initializer", value, "a callable") for value in ("load", 1, b"", ())),
+    *(("initargs", value, "a tuple of arguments") for value in ("model", 1, None, {"a": 1})),
+    *(("preload", value, "a list of module names") for value in (
+        "numpy", 5, None, [1], ["numpy", None], 1.5,
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"), WRONG, ids=lambda part: f"{part!r:.20}".replace("::", ":")
+)
+def test_a_wrong_value_is_refused_in_full_words(option: str, value: Any, allowed: str) -> None:
+    """The message names the pool, the option, the value and what is allowed."""
+    with pytest.raises(ExecutorConfigError) as caught:
+        ExecutorRegistry({"reports": {option: value}})
+    message = str(caught.value)
+    assert "pool 'reports'" in message
+    assert f"{option}={value!r}" in message
+    assert allowed in message
+    assert caught.value.pool == "reports"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("option", ["max_worker", "min_workerss", "", "name ", "Timeout"])
+def test_an_unknown_option_is_refused_with_those_that_are_known(kind: str, option: str) -> None:
+    with pytest.raises(ExecutorConfigError) as caught:
+        PoolOptions.declare("reports", kind, {option: 1})
+    message = str(caught.value)
+    assert message.startswith(f"pool 'reports': unknown option {option!r}; a {kind} pool takes ")
+    assert "max_workers" in message
+    assert ("start_method" in message) is (kind == "process")
+
+
+OF_OTHER_KINDS = [
+    ("process", "abandon_on_timeout", True),
+    *(
+        (kind, option, value)
+        for kind in ("thread", "inline")
+        for option, value in (
+            ("preload", ["numpy"]),
+            ("start_method", "spawn"),
+            ("retries", 1),
+            ("max_tasks_per_child", 10),
+            ("on_cancel", "abandon"),
+            ("timeout", 5),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "option", "value"), OF_OTHER_KINDS)
+def test_what_a_kind_cannot_keep_it_refuses(kind: str, option: str, value: Any) -> None:
+    with pytest.raises(ExecutorConfigError) as caught:
+        ExecutorRegistry({"reports": {"executor_type": kind, option: value}})
+    message = str(caught.value)
+    assert "pool 'reports'" in message
+    assert option in message
+    assert repr(value) in message or repr(float(value)) in message
+    assert f"is not for a {kind} pool" in message
+
+
+def test_a_thread_may_be_abandoned_where_that_is_wanted() -> None:
+    options = PoolOptions.declare("db", "thread", {"timeout": 5, "abandon_on_timeout": True})
+    assert options.timeout == 5.0
+    with pytest.raises(ExecutorConfigError, match="abandon_on_timeout=True"):
+        PoolOptions.declare("db", "thread", {"timeout": 5})
+
+
+def test_arguments_without_an_initializer_are_refused() -> None:
+    with pytest.raises(ExecutorConfigError, match=r"pool 'ml': initargs=\(1,\) without an init"):
+        PoolOptions.declare("ml", "process", {"initargs": [1]})
+
+
+@pytest.mark.parametrize("kind", [None, "", "Process", "procces", 3, [], {}, ("thread",), b"local"])
+def test_an_unknown_kind_is_refused_with_those_that_are_known(kind: Any) -> None:
+    with pytest.raises(ExecutorConfigError) as caught:
+        ExecutorRegistry({"reports": {"executor_type": kind}})
+    message = str(caught.value)
+    assert "pool 'reports'" in message
+    assert f"executor_type={kind!r}" in message
+    for known in ("inline", "thread", "local", "process"):
+        assert repr(known) in message
+
+
+def test_what_is_not_given_has_its_default() -> None:
+    options = PoolOptions.declare("cpu", "process", {})
+    assert options == PoolOptions(
+        max_workers=granted_cpus(),
+        initializer=None,
+        initargs=(),
+        preload=(),
+        start_method="forkserver",
+        max_pending=100,
+        on_overload="wait",
+        queue_timeout=None,
+        timeout=None,
+        retries=0,
+        on_cancel="kill",
+        max_tasks_per_child=None,
+        shutdown_timeout=10.0,
+        abandon_on_timeout=False,
+        bypass=False,
+    )
+    assert PoolOptions.declare("db", "thread", {}).max_workers == 40
+    assert PoolOptions.declare("db", "thread", {"max_workers": None}).max_workers == 40
+
+
+def test_values_have_one_form() -> None:
+    options = PoolOptions.declare(
+        "ml",
+        "process",
+        {"timeout": 5, "initializer": print, "initargs": [1, 2], "preload": ["a", "b"]},
+    )
+    assert options.timeout == 5.0
+    assert isinstance(options.timeout, float)
+    assert options.initargs == (1, 2)
+    assert options.preload == ("a", "b")
+
+
+def test_granted_cpus_are_those_of_this_process() -> None:
+    assert granted_cpus() == len(os.sched_getaffinity(0))
+
+
+plain_values = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.binary(max_size=5)
+    | st.lists(st.integers(), max_size=2)
+    | st.dictionaries(st.text(max_size=2), st.integers(), max_size=2)
+    | st.sampled_from(["wait", "fail", "kill", "abandon", "spawn", "fork", "fast", print, int])
+)
+
+
+@given(
+    kind=st.sampled_from(KINDS),
+    options=st.dictionaries(
+        st.sampled_from([*COUNTS, *TIMES, *CHOICES, "initializer", "initargs", "preload", "x"]),
+        plain_values,
+        max_size=4,
+    ),
+)
+def test_whatever_is_given_is_taken_as_it_is_or_refused_by_name(
+    kind: str, options: dict[str, Any]
+) -> None:
+    """No value gets through as another one, and none raises anything else."""
+    try:
+        made = PoolOptions.declare("reports", kind, options)
+    except ExecutorConfigError as error:
+        assert "pool 'reports'" in str(error)
+        assert any(option in str(error) for option in options)
+        return
+    for option, value in options.items():
+        kept = getattr(made, option)
+        if isinstance(kept, tuple):
+            value = tuple(value)
+        assert kept == value or (option == "max_workers" and value is None)
