@@ -24,7 +24,7 @@ from __future__ import annotations
 import io
 import pickle
 import traceback
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import Any
 
 from .errors import RemoteError, RemoteTraceback
@@ -34,13 +34,19 @@ __all__ = ["pack_failure", "unpack_failure"]
 
 
 def _reduce(obj: Any) -> Any:
-    from tblib.pickling_support import pickle_exception, pickle_traceback
+    from tblib.pickling_support import pickle_exception, pickle_traceback, unpickle_exception
 
     if isinstance(obj, TracebackType):
         return pickle_traceback(obj)
-    if isinstance(obj, BaseException):
-        return pickle_exception(obj)
-    return NotImplemented
+    if not isinstance(obj, BaseException):
+        return NotImplemented
+    if isinstance(type(obj).__init__, FunctionType):
+        return pickle_exception(obj)  # without calling that __init__, whatever it takes
+    reduced: Any = obj.__reduce__()
+    func, args, *state = reduced
+    chain = obj.__cause__, obj.__traceback__, obj.__context__, obj.__suppress_context__
+    notes = getattr(obj, "__notes__", None)
+    return unpickle_exception, (func, args, *chain, notes), *state
 
 
 def _dumps(error: BaseException, text: str) -> bytes:
@@ -61,9 +67,11 @@ def _dumps_itself(error: BaseException, text: str) -> bytes | None:
     try:
         packed = _dumps(error, text)
         survivor = pickle.loads(packed)[0]
+        str(survivor)
+        survives = type(survivor).__name__ == type(error).__name__
     except Exception:
         return None
-    return packed if type(survivor).__name__ == type(error).__name__ else None
+    return packed if survives else None
 
 
 def _may_leave_as_itself(error: BaseException) -> bool:

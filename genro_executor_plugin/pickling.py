@@ -92,7 +92,7 @@ def _dumps_carefully(value: Any, special: Callable[[Any], Any] | None) -> bytes:
 
 def why(error: BaseException) -> str:
     """The reason that ``error`` gives, in one line."""
-    if isinstance(error, RecursionError):
+    if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
         return "it nests too deeply"
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

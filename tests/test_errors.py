@@ -35,6 +35,7 @@ from genro_executor_plugin.errors import (
     RemoteError,
     RemoteTraceback,
     SerializationError,
+    SoftTimeoutError,
     UnknownExecutorError,
     WorkerCrashedError,
 )
@@ -46,6 +47,7 @@ EXAMPLES: list[ExecutorError] = [
     ExecutorOverloadError("broken", pool="pdf", route="report", retry_after=7),
     ExecutorClosedError("broken", pool="pdf", retry_after=2),
     ExecutorTimeoutError("broken", pool="pdf", route="report", timeout=1.5),
+    SoftTimeoutError("broken", pool="pdf", route="report"),
     WorkerCrashedError("broken", pool="pdf", route="report", exit_code=-9, pid=123),
     SerializationError("broken", pool="pdf", route="report"),
     RemoteError("broken", pool="pdf", type_name="a.B", remote_traceback="Traceback ..."),
@@ -56,6 +58,7 @@ STATUS = {
     ExecutorOverloadError: 503,
     ExecutorClosedError: 503,
     ExecutorTimeoutError: 504,
+    SoftTimeoutError: 504,
 }
 
 
@@ -135,6 +138,7 @@ def test_facts_that_nobody_knows_are_none() -> None:
 
 def test_errors_can_be_caught_as_what_they_are_elsewhere() -> None:
     assert issubclass(ExecutorTimeoutError, TimeoutError)
+    assert issubclass(SoftTimeoutError, TimeoutError)
     assert issubclass(ExecutorConfigError, ValueError)
     assert issubclass(UnknownExecutorError, LookupError)
     for error in EXAMPLES:

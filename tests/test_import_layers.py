@@ -180,7 +180,10 @@ def test_a_type_checker_sees_every_name_that_is_exported() -> None:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     )
     seen = {
-        alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
+        alias.name
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
     seen |= {
         target.id

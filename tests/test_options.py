@@ -28,13 +28,29 @@ from hypothesis import strategies as st
 from genro_executor_plugin import ExecutorConfigError, ExecutorRegistry
 from genro_executor_plugin.options import PoolOptions, granted_cpus
 
-COUNTS = ("max_workers", "max_pending", "retries", "max_tasks_per_child")
-TIMES = ("queue_timeout", "timeout", "shutdown_timeout")
+COUNTS = (
+    "max_workers",
+    "min_workers",
+    "threads_per_worker",
+    "nice",
+    "max_pending",
+    "retries",
+    "max_tasks_per_child",
+)
+TIMES = (
+    "idle_timeout",
+    "queue_timeout",
+    "timeout",
+    "soft_timeout",
+    "max_lifetime",
+    "shutdown_timeout",
+)
 CHOICES: dict[str, tuple[Any, ...]] = {
     "start_method": ("forkserver", "spawn"),
     "on_overload": ("wait", "fail"),
     "on_cancel": ("kill", "abandon"),
     "bypass": (True, False, "fast"),
+    "warm": (True, False),
 }
 KINDS = ("process", "thread", "inline")
 
@@ -42,8 +58,12 @@ WRONG: list[tuple[str, Any, str]] = [
     *((name, value, "a whole number of at least") for name in COUNTS for value in (
         -1, 1.0, "2", True, math.nan, [1], 2j, b"1", object(),
     )),
-    *((name, 0, "a whole number of at least 1") for name in COUNTS if name != "retries"),
-    *((name, None, "a whole number of at least") for name in ("max_pending", "retries")),
+    *((name, 0, "a whole number of at least 1") for name in (
+        "max_workers", "threads_per_worker", "max_pending", "max_tasks_per_child",
+    )),
+    *((name, None, "a whole number of at least") for name in (
+        "min_workers", "threads_per_worker", "max_pending", "retries",
+    )),
     *((name, value, "a number of seconds") for name in TIMES for value in (
         -0.1, math.nan, math.inf, -math.inf, "5", True, [1], Decimal(1), 1j, object(), 10**400,
     )),
@@ -58,6 +78,12 @@ WRONG: list[tuple[str, Any, str]] = [
     *(("initargs", value, "a tuple of arguments") for value in ("model", 1, None, {"a": 1})),
     *(("preload", value, "a list of module names") for value in (
         "numpy", 5, None, [1], ["numpy", None], 1.5,
+    )),
+    *(("max_memory_per_child", value, "a number of bytes above 0") for value in (
+        0, -1, 1.5, True, "", "much", "-1MB", "1 PB", "9" * 400 + "TB", [1], math.nan,
+    )),
+    *(("cpu_affinity", value, "a list of processors out of") for value in (
+        [], "0", 0, [-1], [10**6], [None], [[0]], ["0"], 1.5, object(),
     )),
 ]  # fmt: skip
 
@@ -97,6 +123,15 @@ OF_OTHER_KINDS = [
             ("start_method", "spawn"),
             ("retries", 1),
             ("max_tasks_per_child", 10),
+            ("max_memory_per_child", "1GB"),
+            ("max_lifetime", 60),
+            ("min_workers", 1),
+            ("idle_timeout", 5),
+            ("threads_per_worker", 2),
+            ("warm", True),
+            ("nice", 5),
+            ("cpu_affinity", [0]),
+            ("soft_timeout", 5),
             ("on_cancel", "abandon"),
             ("timeout", 5),
         )
@@ -142,6 +177,12 @@ def test_what_is_not_given_has_its_default() -> None:
     options = PoolOptions.declare("cpu", "process", {})
     assert options == PoolOptions(
         max_workers=granted_cpus(),
+        min_workers=0,
+        idle_timeout=None,
+        threads_per_worker=1,
+        warm=False,
+        nice=0,
+        cpu_affinity=None,
         initializer=None,
         initargs=(),
         preload=(),
@@ -150,15 +191,55 @@ def test_what_is_not_given_has_its_default() -> None:
         on_overload="wait",
         queue_timeout=None,
         timeout=None,
+        soft_timeout=None,
         retries=0,
         on_cancel="kill",
         max_tasks_per_child=None,
+        max_memory_per_child=None,
+        max_lifetime=None,
         shutdown_timeout=10.0,
         abandon_on_timeout=False,
         bypass=False,
     )
     assert PoolOptions.declare("db", "thread", {}).max_workers == 40
     assert PoolOptions.declare("db", "thread", {"max_workers": None}).max_workers == 40
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"min_workers": 3, "max_workers": 2}, ("min_workers=3", "max_workers=2")),
+        ({"soft_timeout": 5, "timeout": 5}, ("soft_timeout=5", "timeout=5")),
+        ({"soft_timeout": 6, "timeout": 5.5}, ("soft_timeout=6", "timeout=5.5")),
+        ({"soft_timeout": 5, "threads_per_worker": 2}, ("soft_timeout=5", "threads_per_worker=2")),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    options: dict[str, Any], named: tuple[str, str]
+) -> None:
+    with pytest.raises(ExecutorConfigError) as caught:
+        PoolOptions.declare("reports", "process", options)
+    for text in ("pool 'reports'", *named):
+        assert text in str(caught.value)
+    assert caught.value.pool == "reports"
+
+
+@pytest.mark.parametrize(
+    ("given", "bytes_"),
+    [
+        (None, None),
+        (1, 1),
+        ("1", 1),
+        ("512MB", 512 * 1000**2),
+        ("512 mb", 512 * 1000**2),
+        ("1.5 GiB", 3 * 1024**3 // 2),
+        ("2KiB", 2048),
+        ("1TB", 1000**4),
+    ],
+)
+def test_memory_is_bytes_or_a_text(given: Any, bytes_: int | None) -> None:
+    options = PoolOptions.declare("reports", "process", {"max_memory_per_child": given})
+    assert options.max_memory_per_child == bytes_
 
 
 def test_values_have_one_form() -> None:
@@ -193,9 +274,11 @@ plain_values = (
 @given(
     kind=st.sampled_from(KINDS),
     options=st.dictionaries(
-        st.sampled_from([*COUNTS, *TIMES, *CHOICES, "initializer", "initargs", "preload", "x"]),
+        st.sampled_from(
+            [*COUNTS, *TIMES, *CHOICES, "initializer", "initargs", "preload", "cpu_affinity"]
+        ),
         plain_values,
-        max_size=4,
+        max_size=2,
     ),
 )
 def test_whatever_is_given_is_taken_as_it_is_or_refused_by_name(
@@ -204,9 +287,13 @@ def test_whatever_is_given_is_taken_as_it_is_or_refused_by_name(
     """No value gets through as another one, and none raises anything else."""
     try:
         made = PoolOptions.declare("reports", kind, options)
-    except ExecutorConfigError as error:
-        assert "pool 'reports'" in str(error)
-        assert any(option in str(error) for option in options)
+    except ExecutorConfigError as refused:
+        message = str(refused)
+    else:
+        message = None
+    if message is not None:
+        assert "pool 'reports'" in message
+        assert any(option in message for option in options)
         return
     for option, value in options.items():
         kept = getattr(made, option)

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 import worker_functions as wf
+from waiting import until
 
 from genro_executor_plugin import (
     BaseExecutor,
@@ -317,8 +318,7 @@ async def test_all_pools_end_together(gate: Any) -> None:
     for _ in pools:
         await gate.entered()
     ending = asyncio.create_task(registry.shutdown_all())
-    while not all(pool.closed for pool in pools):
-        await asyncio.sleep(0)
+    await until(lambda: all(pool.closed for pool in pools))
     gate.release()
     await ending
     assert await asyncio.gather(*held) == ["released"] * 3

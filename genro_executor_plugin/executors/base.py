@@ -56,6 +56,7 @@ class Call:
         options: how to run it.
         cleanup: an application whose ``route_cleanup()`` follows the run, ``None`` for none.
         deadline: loop time at which its run must have begun, ``None`` for no limit.
+        raised: whether the error it ended with came out of the function itself.
     """
 
     func: Callable[..., Any]
@@ -64,6 +65,7 @@ class Call:
     options: CallOptions
     cleanup: Any = None
     deadline: float | None = None
+    raised: bool = False
 
 
 _DEFAULT_CALL = CallOptions()
@@ -85,6 +87,8 @@ class BaseExecutor(ABC):
         self._running = 0
         self._at_the_door: deque[asyncio.Future[None]] = deque()
         self._closed = False
+        self._empty: asyncio.Event | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     # -- the contract -------------------------------------------------------------------------
 
@@ -187,9 +191,20 @@ class BaseExecutor(ABC):
         ``ExecutorClosedError``. Calling it again is harmless.
         """
         self._closed = True
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end_all())
+        if not self._ending.done():
+            await asyncio.shield(self._ending)
+
+    async def _end_all(self) -> None:
         for waiter in self._at_the_door:
             if not waiter.done():
                 waiter.set_exception(self._closed_error())
+        if self._admitted:
+            self._empty = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._options.shutdown_timeout):
+                    await self._empty.wait()
         await self._end()
 
     @property
@@ -233,7 +248,7 @@ class BaseExecutor(ABC):
 
     @abstractmethod
     async def _end(self) -> None:
-        """Finish what is admitted within ``shutdown_timeout`` and let go of everything."""
+        """End what still runs with ``ExecutorClosedError``, and let go of everything."""
 
     @abstractmethod
     def _running_now(self) -> int:
@@ -274,7 +289,10 @@ class BaseExecutor(ABC):
             finally:
                 self._leave()
         except ExecutorError as error:
-            self._count(error)
+            if call.raised:
+                counters.failed += 1
+            else:
+                self._count(error)
             if error.pool is None:
                 error.pool = self._name
             if error.route is None:
@@ -352,7 +370,9 @@ class BaseExecutor(ABC):
 
     def _leave(self) -> None:
         self._admitted -= 1
-        if not self._at_the_door:
+        if self._closed:
+            if self._empty is not None and not self._admitted:
+                self._empty.set()
             return
         while self._at_the_door and self._admitted < self._options.max_pending:
             waiter = self._at_the_door.popleft()

@@ -48,6 +48,7 @@ class ProcessExecutor(BaseExecutor):
         self._pool: WorkerPool | None = None
         self._initializer = self._pack_initializer()
         self._restarts_before = 0
+        self._ended = False
 
     @property
     def pids(self) -> list[int]:
@@ -94,6 +95,7 @@ class ProcessExecutor(BaseExecutor):
             pool.cancel(job)
             raise
         finally:
+            call.raised = job.raised
             if alarm is not None:
                 alarm.cancel()
             if job.started_at is not None:
@@ -105,6 +107,8 @@ class ProcessExecutor(BaseExecutor):
             job.fail(self._waited_too_long(call))
 
     def _running_pool(self) -> WorkerPool:
+        if self._ended:
+            raise self._closed_error()
         loop = asyncio.get_running_loop()
         pool = self._pool
         if pool is not None and pool.loop is not loop:
@@ -121,14 +125,15 @@ class ProcessExecutor(BaseExecutor):
         return pool
 
     async def _end(self) -> None:
-        pool, self._pool = self._pool, None
+        pool, self._ended = self._pool, True
         if pool is None:
             return
-        self._restarts_before += sum(pool.restarts.values())
         if pool.loop.is_closed():
             pool.abandon()
         else:
-            await pool.close(self._options.shutdown_timeout)
+            await pool.close()
+        self._restarts_before += sum(pool.restarts.values())
+        self._pool = None
 
     @property
     def start_error(self) -> WorkerCrashedError | None:

@@ -23,7 +23,6 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -38,7 +37,7 @@ __all__ = ["ThreadExecutor"]
 class _Run:
     """One call on its way through a thread: when it began, and how it ended."""
 
-    __slots__ = ("began", "context", "func", "future", "loop", "queued_at", "started_at")
+    __slots__ = ("began", "context", "func", "future", "loop", "queued_at", "raised", "started_at")
 
     def __init__(self, func: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
         self.func = func
@@ -47,6 +46,7 @@ class _Run:
         self.future: asyncio.Future[Any] = loop.create_future()
         self.began: asyncio.Future[None] = loop.create_future()
         self.queued_at = perf_counter()
+        self.raised = False
         self.started_at: float | None = None
 
 
@@ -64,8 +64,9 @@ class ThreadExecutor(BaseExecutor):
         self._threads: list[threading.Thread] = []
         self._runs: queue.SimpleQueue[_Run | None] = queue.SimpleQueue()
         self._taken = 0
+        self._loop: asyncio.AbstractEventLoop
         self._line: deque[_Run] = deque()
-        self._all_done: asyncio.Event | None = None
+        self._begun: set[_Run] = set()
 
     def _check_promises(self, where: str, options: dict[str, Any]) -> None:
         if options.get("timeout") is not None and not self._options.abandon_on_timeout:
@@ -89,13 +90,15 @@ class ThreadExecutor(BaseExecutor):
             )
 
     async def _execute(self, call: Call, packed: Any) -> Any:
-        run = _Run(self._body(call, packed), asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        run = _Run(self._body(call, packed), self._loop)
         self._line.append(run)
         self._start_next()
         try:
             await self._until_begun(run, call)
             return await self._result(run, call)
         finally:
+            call.raised = run.raised
             if run.started_at is None:
                 self._line.remove(run)
             else:
@@ -122,7 +125,8 @@ class ThreadExecutor(BaseExecutor):
             async with asyncio.timeout_at(call.deadline):
                 await run.began
         except TimeoutError:
-            raise self._waited_too_long(call) from None
+            if run.started_at is None:
+                raise self._waited_too_long(call) from None
 
     async def _result(self, run: _Run, call: Call) -> Any:
         limit = call.options.timeout or self._options.timeout
@@ -143,14 +147,13 @@ class ThreadExecutor(BaseExecutor):
         while self._line and self._taken < self._options.max_workers:
             run = self._line.popleft()
             self._taken += 1
+            self._begun.add(run)
             run.started_at = perf_counter()
             if not run.began.done():
                 run.began.set_result(None)
             if len(self._threads) < self._taken:
                 self._threads.append(self._new_thread())
             self._runs.put(run)
-        if self._all_done is not None and not self._taken:
-            self._all_done.set()
 
     def _new_thread(self) -> threading.Thread:
         thread = threading.Thread(
@@ -173,15 +176,25 @@ class ThreadExecutor(BaseExecutor):
                 result = run.context.run(run.func)
             except BaseException as raised:
                 error = raised
-            try:
-                run.loop.call_soon_threadsafe(self._finished, run, result, error)
-            except RuntimeError:
-                self._taken -= 1  # its loop is closed: nobody waits for it any more
+            self._tell(run, result, error)
             del run, result, error  # what is idle must not keep anybody's objects
+
+    def _tell(self, run: _Run, result: Any, error: BaseException | None) -> None:
+        """Report the end of ``run`` on its event loop, or on the one that is used by now."""
+        for loop in (run.loop, self._loop):
+            try:
+                loop.call_soon_threadsafe(self._finished, run, result, error)
+            except RuntimeError:
+                continue  # closed: nobody waits there any more
+            return
+        self._taken -= 1
+        self._begun.discard(run)
 
     def _finished(self, run: _Run, result: Any, error: BaseException | None) -> None:
         self._taken -= 1
+        self._begun.discard(run)
         if not run.future.done():
+            run.raised = error is not None
             if error is None:
                 run.future.set_result(result)
             else:
@@ -190,19 +203,15 @@ class ThreadExecutor(BaseExecutor):
         self._start_next()
 
     async def _end(self) -> None:
-        if self._taken or self._line:
-            self._all_done = asyncio.Event()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._options.shutdown_timeout):
-                    await self._all_done.wait()
-        for run in self._line:
+        for run in (*self._line, *self._begun):
             if not run.began.done():
                 run.began.set_exception(self._closed_error())
-        idle = not self._taken
+            elif not run.future.done():
+                run.future.set_exception(self._closed_error())
         threads, self._threads = self._threads, []
         for _ in threads:
             self._runs.put(None)
-        for thread in threads if idle else ():
+        for thread in () if self._begun else threads:
             thread.join()
 
     def _running_now(self) -> int:

@@ -34,6 +34,7 @@ class Job:
         soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
         retries: how many crashes the call may still survive.
         abandon: a cancelled caller leaves the run going instead of having its worker killed.
+        raised: whether the function itself raised what the future is given.
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
         route: the route it came from, for displays.
     """
@@ -42,6 +43,7 @@ class Job:
         "abandon",
         "call",
         "future",
+        "raised",
         "retries",
         "route",
         "soft_timeout",
@@ -67,6 +69,7 @@ class Job:
         self.retries = retries
         self.abandon = abandon
         self.route = route
+        self.raised = False
         self.started_at: float | None = None
 
     def fail(self, error: BaseException) -> None:

@@ -160,11 +160,10 @@ class WorkerPool:
         for worker in list(self._workers):
             self._retire(worker, "restart")
 
-    async def close(self, timeout: float) -> None:
-        """Finish what was submitted, for at most ``timeout`` seconds; then end every worker."""
+    async def close(self) -> None:
+        """End every worker, and every call that is still there."""
         self._closing = True
         self._recycling.stop()
-        await self._until(lambda: not self._waiting and not self.busy, timeout)
         for job in self._drain_line():
             job.fail(self._closed(job, "before its run began"))
         for worker in list(self._workers):

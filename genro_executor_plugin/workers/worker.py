@@ -250,6 +250,7 @@ class Worker:
             if kind == RESULT:
                 self._deliver(job, payload)
             else:
+                job.raised = True
                 job.fail(unpack_failure(payload))
             self._owner.job_done(self, job)
         elif kind == READY:
