@@ -34,11 +34,20 @@ from typing import Any
 
 from .definitions import FUNCTION, Definition
 from .errors import SerializationError
+from .options import PoolOptions
 from .pickling import dumps, why
 from .references import Reference, describe, reference_to
 from .replicas import ReplicaCatalog, ReplicaStore, is_routing, replica_reference
 
-__all__ = ["CallPacker", "CallReader", "PackedCall", "Target", "pack_result"]
+__all__ = [
+    "CallPacker",
+    "CallReader",
+    "PackedCall",
+    "Target",
+    "pack_initializer",
+    "pack_result",
+    "run_initializer",
+]
 
 _HEAD = struct.Struct("<III")
 """Keys of the function, of ``self`` and of the application to clean up; 0 for none."""
@@ -313,3 +322,30 @@ def _pack_result_carefully(result: Any, title: object) -> bytes:
             f"the result of {title}, of type {describe(type(result))}, cannot travel back: "
             f"{why(error)}. Return plain data"
         ) from error
+
+
+def pack_initializer(pool: str, options: PoolOptions) -> bytes | None:
+    """The initializer of a pool with its arguments as bytes, ``None`` if there is none.
+
+    Raises:
+        SerializationError: naming the pool, the reason and the cure.
+    """
+    if options.initializer is None:
+        return None
+    try:
+        return dumps((options.initializer, options.initargs))
+    except Exception as error:
+        raise SerializationError(
+            f"pool {pool!r}: initializer {describe(options.initializer)} with its initargs cannot "
+            f"travel to a worker: {why(error)}. Use a function of a module, and plain arguments",
+            pool=pool,
+        ) from error
+
+
+def run_initializer(initializer: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Call an initializer; a coroutine function runs on an event loop of its own."""
+    outcome = initializer(*arguments)
+    if inspect.iscoroutine(outcome):
+        import asyncio  # costs a worker 5 MB; most never run a coroutine
+
+        asyncio.run(outcome)

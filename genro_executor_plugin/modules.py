@@ -23,6 +23,7 @@ registers one as ``genro_asgi_target_hello``). ``ModuleSources`` is what a worke
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -76,7 +77,7 @@ class ModuleSources:
         """The sources of this process, now."""
         name, file = main_source()
         return cls(
-            path=[entry or os.getcwd() for entry in sys.path],
+            path=[entry or os.getcwd() for entry in sys.path if isinstance(entry, str)],
             files=_files_off_the_path(),
             main_name=name,
             main_file=file,
@@ -104,7 +105,7 @@ def main_source() -> tuple[str | None, str | None]:
 
 
 def _files_off_the_path() -> dict[str, str]:
-    known = {os.path.abspath(entry) for entry in sys.path}
+    known = {os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)}
     files: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__spec__", None)
@@ -164,7 +165,12 @@ class _MainModule(ModuleType):
         if sources.main_name is not None:
             spec = importlib.util.find_spec(sources.main_name)
         else:
-            spec = importlib.util.spec_from_file_location(MAIN_ALIAS, sources.main_file)
+            assert sources.main_file is not None
+            spec = importlib.util.spec_from_file_location(
+                MAIN_ALIAS,
+                sources.main_file,
+                loader=importlib.machinery.SourceFileLoader(MAIN_ALIAS, sources.main_file),
+            )
         loader = getattr(spec, "loader", None)
         if spec is None or loader is None or not hasattr(loader, "get_code"):
             raise ImportError(f"the worker does not find the main module {sources.main_name!r}")
@@ -174,13 +180,20 @@ class _MainModule(ModuleType):
         self.__dict__["_running"] = True
         try:
             exec(loader.get_code(spec.name), self.__dict__)
-        except MainModuleStop:
-            pass  # what stands before the call that starts the server is all a worker needs
-        except BaseException:
-            self.__dict__["_sources"] = sources  # the next look tells the same story
-            raise
+        except BaseException as error:
+            # What stands before the call that starts the server is all a worker needs.
+            if not _is_stop(error):
+                self.__dict__["_sources"] = sources  # the next look tells the same story
+                raise
         finally:
             del self.__dict__["_running"]
+
+
+def _is_stop(error: BaseException) -> bool:
+    """Whether ``error`` is a ``MainModuleStop``, alone or out of a task group."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(MainModuleStop)[1] is None
+    return isinstance(error, MainModuleStop)
 
 
 def expose_main() -> None:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -57,13 +57,13 @@ def granted_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def kind_of(executor_type: object, pool: str) -> str:
+def kind_of(executor_type: object, pool: str, others: Sequence[str] = ()) -> str:
     """The kind that ``executor_type`` names: ``inline``, ``thread`` or ``process``."""
     kind = KINDS.get(executor_type) if isinstance(executor_type, str) else None
     if kind is None:
         raise ExecutorConfigError(
             f"pool {pool!r}: executor_type={executor_type!r} is not a kind of pool; "
-            f"use one of {', '.join(map(repr, KINDS))}",
+            f"use one of {', '.join(map(repr, (*KINDS, *others)))}",
             pool=pool,
         )
     return kind
@@ -147,7 +147,7 @@ class PoolOptions:
                     f"{refused[option]}",
                     pool=pool,
                 )
-            values[option] = check_option(f"pool {pool!r}", option, value)
+            values[option] = check_option(f"pool {pool!r}", option, value, pool)
         if values.get("max_workers") is None:
             values["max_workers"] = granted_cpus() if kind == "process" else 40
         options = cls(**values)
@@ -236,9 +236,13 @@ def _seconds(*, optional: bool = True, zero: bool = False) -> Callable[[Any], An
         if optional and value is None:
             return None
         number = not isinstance(value, bool) and isinstance(value, int | float)
-        if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        try:
+            seconds = float(value) if number else math.nan
+        except OverflowError:
+            seconds = math.inf
+        if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero):
             raise _NotAllowedError(f"a number of seconds {'from' if zero else 'above'} 0")
-        return float(value)
+        return seconds
 
     return check
 
@@ -265,7 +269,7 @@ def _arguments(value: Any) -> tuple[Any, ...]:
 
 
 def _modules(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+    if not isinstance(value, tuple | list) or not all(isinstance(name, str) for name in value):
         raise _NotAllowedError("a list of module names")
     return tuple(value)
 
@@ -358,7 +362,7 @@ _REFUSED: Mapping[str, Mapping[str, str]] = {
 """What a kind of pool cannot keep, and why."""
 
 
-def check_option(where: str, option: str, value: Any) -> Any:
+def check_option(where: str, option: str, value: Any, pool: str | None = None) -> Any:
     """The value of ``option`` in its normal form (seconds as floats, arguments as a tuple).
 
     Raises:
@@ -367,4 +371,6 @@ def check_option(where: str, option: str, value: Any) -> Any:
     try:
         return _CHECKS[option](value)
     except _NotAllowedError as wrong:
-        raise ExecutorConfigError(f"{where}: {option}={value!r} is not {wrong}") from None
+        raise ExecutorConfigError(
+            f"{where}: {option}={value!r} is not {wrong}", pool=pool
+        ) from None

@@ -132,5 +132,5 @@ def describe(func: Any) -> str:
     inner = getattr(func, "func", func) if not isinstance(func, FunctionType) else func
     name = getattr(inner, "__qualname__", None)
     if name is None:
-        return repr(func)
+        return f"an instance of {describe(type(func))}"
     return f"{getattr(inner, '__module__', '?')}.{name}"

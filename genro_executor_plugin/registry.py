@@ -112,9 +112,10 @@ class ExecutorRegistry:
             )
 
     def _described(self, name: str, executor_type: str, options: dict[str, Any]) -> _Pool:
-        if executor_type in self._factories and executor_type not in KINDS:
+        custom = self._factories.keys() - KINDS.keys()
+        if isinstance(executor_type, str) and executor_type in custom:
             return _Pool(executor_type, options, None)
-        kind = kind_of(executor_type, name)
+        kind = kind_of(executor_type, name, sorted(custom))
         return _Pool(kind, options, PoolOptions.declare(name, kind, options))
 
     def get_or_create(
@@ -175,9 +176,6 @@ class ExecutorRegistry:
     def _make(self, name: str, pool: _Pool) -> BaseExecutor:
         if pool.options is None:
             return self._factories[pool.executor_type](name, **pool.given)
-        bypass = pool.options.effective_bypass
-        if bypass:
-            return InlineExecutor(name, pool.options, bypassed=bypass)
         options = pool.options
         if pool.executor_type == "process":
             options = options.with_preload(self._preload)
@@ -231,7 +229,7 @@ def _declared(executors: Any) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise ExecutorConfigError(
                     f"pool {name!r}: its options are a dict, not {options!r}", pool=str(name)
                 )
-            yield name, dict(options)
+            yield name, _named(name, options)
         return
     if isinstance(executors, str) or not isinstance(executors, Iterable):
         raise ExecutorConfigError(
@@ -243,12 +241,19 @@ def _declared(executors: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             raise ExecutorConfigError(
                 f"executors: {item!r} is not a dict with a 'name' and the pool's options"
             )
-        options = dict(item)
-        name = options.pop("name")
-        if name in seen:
+        name = item["name"]
+        if isinstance(name, str) and name in seen:
             raise ExecutorConfigError(f"executors: pool {name!r} is in the list twice", pool=name)
-        seen.add(name)
-        yield name, options
+        seen.add(str(name))
+        yield name, _named(name, {option: v for option, v in item.items() if option != "name"})
+
+
+def _named(name: object, options: Mapping[Any, Any]) -> dict[str, Any]:
+    """``options`` as keyword arguments; what can be none is an unknown option."""
+    for option in options:
+        if not isinstance(option, str) or option in ("name", "self"):
+            raise ExecutorConfigError(f"pool {name!r}: unknown option {option!r}", pool=str(name))
+    return dict(options)
 
 
 def _same(one: _Pool, other: _Pool) -> bool:

@@ -1108,28 +1108,29 @@ async def test_a_pool_goes_on_with_the_next_event_loop(kind: str) -> None:
 
 
 async def test_a_call_cut_off_by_the_end_of_its_loop_costs_no_place(kind: str, gate: Any) -> None:
+    """Even where it goes on in its thread: who waits on the next loop is served when it is done."""
     pool = KINDS[kind](max_workers=1, max_pending=1, shutdown_timeout=1)
+    main = asyncio.get_running_loop()
 
     async def leave_a_call_behind() -> None:
         call = asyncio.create_task(pool.submit(wf.hold, gate.path))
         waiting = asyncio.create_task(pool.submit(wf.answer))
-        await asyncio.wrap_future(
-            asyncio.run_coroutine_threadsafe(gate.entered(), main)  # type: ignore[arg-type]
-        )
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(gate.entered(), main))
         assert not call.done()
         assert not waiting.done()
 
     async def use_and_end() -> Any:
         try:
             async with asyncio.timeout(10):
-                return await pool.submit(wf.add, 2)
+                call = asyncio.create_task(pool.submit(wf.add, 2))
+                await until(lambda: pool.metrics["pending"] == 1)
+                main.call_soon_threadsafe(gate.release)
+                return await call
         finally:
             await pool.shutdown()
 
-    main = asyncio.get_running_loop()
     await asyncio.to_thread(asyncio.run, leave_a_call_behind())
     assert pool.metrics["pending"] == 0
     assert pool.metrics["cancelled"] == 2
-    gate.release()
     assert await asyncio.to_thread(asyncio.run, use_and_end()) == 3
     assert_balanced(pool)

@@ -398,22 +398,21 @@ async def test_every_call_has_a_limit_of_its_own(make: Any, gate: Any) -> None:
 
 async def test_a_late_answer_reaches_nobody(make: Any) -> None:
     """Calls that end just as their time is up: each caller has its own answer or an error."""
-    pool = make(max_workers=2, max_pending=64)
-    await asyncio.gather(*(pool.submit(wf.answer) for _ in range(4)))
+    pool = make(max_workers=2, timeout=0.003)
+    slow = pool.options(timeout=30)
+    await asyncio.gather(*(slow.submit(wf.answer) for _ in range(4)))
 
     async def call(number: int) -> bool:
-        limit = 0.0002 * (1 + number % 8)
         try:
-            assert await pool.options(timeout=limit).submit(wf.echo, number) == number
+            assert await pool.submit(wf.linger, 0.002 + number * 0.00005, number) == number
         except ExecutorTimeoutError:
             return False
         return True
 
-    outcomes = await asyncio.gather(*(call(number) for number in range(120)))
-    assert not all(outcomes)
-    assert await asyncio.gather(*(pool.submit(wf.echo, n) for n in range(20))) == list(range(20))
-    metrics = pool.metrics
-    assert metrics["timed_out"] == outcomes.count(False)
+    outcomes = await asyncio.gather(*(call(number) for number in range(60)))
+    assert not any(outcomes[40:])
+    assert await asyncio.gather(*(slow.submit(wf.echo, n) for n in range(20))) == list(range(20))
+    assert pool.metrics["timed_out"] == outcomes.count(False)
 
 
 async def test_a_cancelled_caller_ends_the_run(make: Any, gate: Any) -> None:

@@ -25,6 +25,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -173,6 +174,14 @@ def record(path: str, result: Any = None) -> Any:
 def hold_and_record(path: str, trace: str) -> None:
     hold(path)
     record(trace)
+
+
+def linger(seconds: float, value: Any) -> Any:
+    """Be busy for so long, then return ``value``."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+    return value
 
 
 def record_and_spin(path: str) -> None:

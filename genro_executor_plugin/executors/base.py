@@ -180,6 +180,10 @@ class BaseExecutor(ABC):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What refers to a pool can travel by value: in a worker, calls run where they are."""
+        return _as_in_a_worker, (self._name,)
+
     def __call__(self, func: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
         """Decorate ``func``: calling the result runs ``func`` in this pool."""
         return BoundExecutor(self, _DEFAULT_CALL)(func)
@@ -436,6 +440,12 @@ class BoundExecutor:
             return await self.submit(func, *args, **kwargs)
 
         return offloaded
+
+
+def _as_in_a_worker(name: str) -> BaseExecutor:
+    from .inline import InlineExecutor
+
+    return InlineExecutor(name)
 
 
 async def _run_here(call: Call) -> Any:

@@ -20,7 +20,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..calls import CallPacker, pack_result
+from ..calls import CallPacker, pack_initializer, pack_result
 from ..errors import SerializationError
 from ..options import PoolOptions
 from ..pickling import why
@@ -58,6 +58,8 @@ class InlineExecutor(ThreadExecutor):
         self._bypassed = bypassed
         self._checks = (bypassed or self._options.bypass) != "fast"
         self._packer = CallPacker()
+        if self._checks:
+            pack_initializer(name, self._options)
 
     @property
     def mode(self) -> str:

@@ -20,14 +20,13 @@ import asyncio
 from time import perf_counter
 from typing import Any, ClassVar
 
-from ..calls import CallPacker, PackedCall
-from ..errors import SerializationError, WorkerCrashedError
+from ..calls import CallPacker, PackedCall, pack_initializer
+from ..errors import WorkerCrashedError
 from ..options import PoolOptions
-from ..pickling import dumps, why
-from ..references import describe
 from ..workers.job import Job
 from ..workers.pool import WorkerPool
 from .base import BaseExecutor, Call
+from .inline import InlineExecutor
 
 __all__ = ["ProcessExecutor"]
 
@@ -41,12 +40,19 @@ class ProcessExecutor(BaseExecutor):
 
     kind: ClassVar[str] = "process"
 
+    def __new__(cls, name: str, options: PoolOptions | None = None, **given: Any) -> Any:
+        """A pool of processes, or what stands in for one that is bypassed."""
+        options = options or PoolOptions.declare(name, cls.kind, given)
+        if options.effective_bypass:
+            return InlineExecutor(name, options, bypassed=options.effective_bypass)
+        return super().__new__(cls)
+
     def __init__(self, name: str, options: PoolOptions | None = None, **given: Any) -> None:
         options = options or PoolOptions.declare(name, self.kind, given)
         super().__init__(name, options)
         self._packer = CallPacker()
         self._pool: WorkerPool | None = None
-        self._initializer = self._pack_initializer()
+        self._initializer = pack_initializer(name, options)
         self._restarts_before = 0
         self._ended = False
 
@@ -54,20 +60,6 @@ class ProcessExecutor(BaseExecutor):
     def pids(self) -> list[int]:
         """The process ids of the workers that are up."""
         return self._pool.pids if self._pool is not None else []
-
-    def _pack_initializer(self) -> bytes | None:
-        options = self._options
-        if options.initializer is None:
-            return None
-        try:
-            return dumps((options.initializer, options.initargs))
-        except Exception as error:
-            raise SerializationError(
-                f"pool {self._name!r}: initializer {describe(options.initializer)} with "
-                f"initargs={options.initargs!r} cannot travel to a worker: {why(error)}. Use a "
-                "function of a module, and plain arguments",
-                pool=self._name,
-            ) from error
 
     def _pack(self, call: Call) -> PackedCall:
         return self._packer.pack(call.func, call.args, call.kwargs, call.cleanup)
@@ -102,7 +94,7 @@ class ProcessExecutor(BaseExecutor):
                 self._ran(job.started_at - queued_at, perf_counter() - job.started_at)
 
     def _give_up(self, job: Job, call: Call) -> None:
-        if job.started_at is None and not job.future.done() and self._pool is not None:
+        if not job.begun and not job.future.done() and self._pool is not None:
             self._pool.cancel(job)
             job.fail(self._waited_too_long(call))
 

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, ClassVar
 
+from ..calls import run_initializer
 from ..errors import ExecutorConfigError, ExecutorTimeoutError
 from ..options import PoolOptions
 from ..references import describe
@@ -67,6 +68,10 @@ class ThreadExecutor(BaseExecutor):
         self._loop: asyncio.AbstractEventLoop
         self._line: deque[_Run] = deque()
         self._begun: set[_Run] = set()
+
+    @property
+    def mode(self) -> str:
+        return "bypass" if self._options.effective_bypass else self.kind
 
     def _check_promises(self, where: str, options: dict[str, Any]) -> None:
         if options.get("timeout") is not None and not self._options.abandon_on_timeout:
@@ -171,7 +176,8 @@ class ThreadExecutor(BaseExecutor):
             result, error = None, None
             try:
                 if not initialized:
-                    self._options.initializer(*self._options.initargs)  # type: ignore[misc]
+                    assert self._options.initializer is not None
+                    run_initializer(self._options.initializer, self._options.initargs)
                     initialized = True
                 result = run.context.run(run.func)
             except BaseException as raised:

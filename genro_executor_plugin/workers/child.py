@@ -35,7 +35,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..calls import CallReader, ReadCall, pack_result
+from ..calls import CallReader, ReadCall, pack_result, run_initializer
 from ..failures import pack_failure
 from ..modules import install
 from .boot import WorkerBoot
@@ -114,8 +114,7 @@ class _Worker:
             install(boot.sources)
             boot.settle_process()
             if boot.initializer is not None:
-                func, args = pickle.loads(boot.initializer)
-                func(*args)
+                run_initializer(*pickle.loads(boot.initializer))
         except BaseException as error:
             self._channel.send(BOOT_FAILED, 0, pack_failure(error))
             return False

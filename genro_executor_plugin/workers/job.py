@@ -34,6 +34,7 @@ class Job:
         soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
         retries: how many crashes the call may still survive.
         abandon: a cancelled caller leaves the run going instead of having its worker killed.
+        begun: whether a run of it was ever begun, also one that crashed and is repeated.
         raised: whether the function itself raised what the future is given.
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
         route: the route it came from, for displays.
@@ -41,6 +42,7 @@ class Job:
 
     __slots__ = (
         "abandon",
+        "begun",
         "call",
         "future",
         "raised",
@@ -69,6 +71,7 @@ class Job:
         self.retries = retries
         self.abandon = abandon
         self.route = route
+        self.begun = False
         self.raised = False
         self.started_at: float | None = None
 

@@ -71,6 +71,7 @@ class Launcher:
         self._buffer = b""
         self._on_exit: dict[int, Callable[[ExitReport], None]] = {}
         self._pids: dict[int, int] = {}
+        self._orphans: set[int] = set()
         self._keys = 0
         self._gone: asyncio.Event | None = None
 
@@ -89,14 +90,19 @@ class Launcher:
         Returns:
             the worker's key, for ``pid_of`` and ``kill``.
         """
-        if self._control is None:
-            self._start_template()
-        assert self._control is not None
         self._keys += 1
         key = self._keys
-        self._on_exit[key] = on_exit
         request = REQUEST.pack(self._what, key, 0)
-        socket.send_fds(self._control, [request], descriptors)
+        try:
+            if self._control is not None:
+                socket.send_fds(self._control, [request], descriptors)
+        except ConnectionError:
+            self._template_is_gone()  # and the loop has not read of it yet
+        if self._control is None:
+            self._start_template()
+            assert self._control is not None
+            socket.send_fds(self._control, [request], descriptors)
+        self._on_exit[key] = on_exit
         return key
 
     def pid_of(self, key: int) -> int | None:
@@ -107,9 +113,13 @@ class Launcher:
         """End worker ``key`` with SIGKILL. One that has ended already is left in peace."""
         if key not in self._on_exit:
             return
-        if self._control is not None:
-            self._control.send(REQUEST.pack(KILL, key, signal.SIGKILL))
-        elif key in self._pids:
+        if self._control is not None and key not in self._orphans:
+            try:
+                self._control.send(REQUEST.pack(KILL, key, signal.SIGKILL))
+                return
+            except ConnectionError:
+                self._template_is_gone()
+        if key in self._pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pids[key], signal.SIGKILL)
 
@@ -139,8 +149,9 @@ class Launcher:
         expose_main()
         sources = ModuleSources.here()
         wanted = {**asdict(sources), "preload": self._preload}
-        self._control, theirs = socket.socketpair()
-        with theirs:
+        mine, theirs = socket.socketpair()
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(mine.close)
             self._process = subprocess.Popen(
                 [
                     sys.executable,
@@ -154,6 +165,8 @@ class Launcher:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
+            undo.pop_all()
+        self._control = mine
         self._control.setblocking(False)
         self._gone = asyncio.Event()
         self._buffer = b""
@@ -184,6 +197,7 @@ class Launcher:
 
     def _ended(self, key: int, report: ExitReport) -> None:
         self._pids.pop(key, None)
+        self._orphans.discard(key)
         on_exit = self._on_exit.pop(key, None)
         if on_exit is not None:
             on_exit(report)
@@ -199,6 +213,7 @@ class Launcher:
         if self._process is not None:
             self._ended_templates.append(self._process)
             self._process = None
+        self._orphans.update(self._pids)
         for key in list(self._on_exit):
             if key not in self._pids:
                 self._ended(key, ExitReport(None))  # asked for, and never started
@@ -206,5 +221,5 @@ class Launcher:
 
     def forget(self, key: int) -> None:
         """Report worker ``key`` as ended: its socket closed, and no template is there to tell."""
-        if self._control is None:
+        if self._control is None or key in self._orphans:
             self._ended(key, ExitReport(None))

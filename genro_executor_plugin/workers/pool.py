@@ -32,6 +32,7 @@ from time import perf_counter
 from ..errors import ExecutorClosedError, ExecutorTimeoutError, WorkerCrashedError
 from ..modules import ModuleSources
 from ..options import PoolOptions
+from ..pickling import why
 from .boot import WorkerBoot
 from .estimates import SHORT_SECONDS, Estimates
 from .exits import exit_words
@@ -372,7 +373,13 @@ class WorkerPool:
         )
         packed = pickle.dumps(boot, 5)
         for _ in range(count):
-            self._workers.add(Worker(self, self._launcher, packed))
+            try:
+                self._workers.add(Worker(self, self._launcher, packed))
+            except OSError as error:
+                self._startups.impossible(why(error), error)
+                if not self._staying():
+                    self._startups.refuse(self._drain_line())
+                return
 
     def _retire(self, worker: Worker, reason: str | None) -> None:
         """Send ``worker`` nothing more, and have it end when it is empty.
@@ -438,13 +445,13 @@ class WorkerPool:
                 self._end_worker(worker, job, "another call in it ran over its timeout")
                 break
 
-    def _end_worker(self, worker: Worker, guilty: Job, why: str) -> None:
+    def _end_worker(self, worker: Worker, guilty: Job, reason: str) -> None:
         """Kill ``worker`` because of ``guilty``; the other calls in it are told or repeated."""
         others = [job for job in self._take_jobs(worker) if job is not guilty]
         self._drop_from_free(worker)
         worker.kill()
         for job in others:
-            self._crash(job, worker.pid, None, f"it was killed because {why}")
+            self._crash(job, worker.pid, None, f"it was killed because {reason}")
         self._requeue(worker)
 
     def _take_jobs(self, worker: Worker) -> list[Job]:

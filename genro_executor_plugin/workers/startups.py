@@ -57,18 +57,24 @@ class Startups:
 
     def failed(self, worker: Worker, report: ExitReport) -> None:
         """``worker`` ended before it was ready."""
+        reason = why(worker.boot_error) if worker.boot_error else exit_words(report)
+        self.impossible(reason, worker.boot_error, report.exit_code)
+
+    def impossible(
+        self, reason: str, cause: BaseException | None, exit_code: int | None = None
+    ) -> None:
+        """No worker came up, for ``reason``."""
         delay = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LAST_BACKOFF_SECONDS)
         self._failures += 1
         self._not_before = self._loop.time() + delay
-        reason = why(worker.boot_error) if worker.boot_error else exit_words(report)
         self.error = WorkerCrashedError(
             f"pool {self._pool!r} cannot start a worker: {reason}. It tries again when it is "
             f"called after {delay:g} s",
             pool=self._pool,
-            exit_code=report.exit_code,
+            exit_code=exit_code,
         )
-        self.error.__cause__ = worker.boot_error
-        _logger.error("%s", self.error, exc_info=worker.boot_error)
+        self.error.__cause__ = cause
+        _logger.error("%s", self.error, exc_info=cause)
 
     def must_wait(self) -> bool:
         """Whether it is too early to start a worker; ``try_again`` is called when it is not."""

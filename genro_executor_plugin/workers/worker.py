@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pickle
 import socket
@@ -76,21 +77,19 @@ class Worker:
         self._owner = owner
         self._launcher = launcher
         self._loop = asyncio.get_running_loop()
-        self._socket, theirs = socket.socketpair()
-        self._claims = Claims()
-        lifeline, self._lifeline = os.pipe()
-        try:
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            self._socket, their_socket = socket.socketpair()
+            ours.callback(self._socket.close)
+            theirs.callback(their_socket.close)
+            self._claims = Claims()
+            ours.callback(self._claims.close)
+            lifeline, self._lifeline = os.pipe()
+            ours.callback(os.close, self._lifeline)
+            theirs.callback(os.close, lifeline)
             self._key = launcher.start_worker(
-                [theirs.fileno(), lifeline, self._claims.worker_fd], self._exited
+                [their_socket.fileno(), lifeline, self._claims.worker_fd], self._exited
             )
-        except BaseException:
-            self._socket.close()
-            self._claims.close()
-            os.close(self._lifeline)
-            raise
-        finally:
-            theirs.close()
-            os.close(lifeline)
+            self._descriptors = ours.pop_all()
         self._socket.setblocking(False)
         self._cutter = FrameCutter(self._socket)
         self._outgoing: deque[memoryview] = deque()
@@ -137,6 +136,7 @@ class Worker:
         self.running[self._number] = job
         self.coroutines += job.call.is_async
         job.started_at = perf_counter()
+        job.begun = True
         return True
 
     def send_ahead(self, jobs: list[Job]) -> None:
@@ -160,6 +160,7 @@ class Worker:
             job = next(waiting for n, waiting in self.ahead if n == number)
             self.ahead.remove((number, job))
         job.started_at = None
+        job.begun = False
         return job
 
     def stop(self) -> None:
@@ -179,9 +180,7 @@ class Worker:
         """Let go of it without its event loop, which is closed already."""
         if self._open:
             self._open = False
-            self._socket.close()
-            self._claims.close()
-            os.close(self._lifeline)
+            self._descriptors.close()
 
     # -- to the process -----------------------------------------------------------------------
 
@@ -272,6 +271,7 @@ class Worker:
         if self.ahead and not self.sync_running:
             following, next_job = self.ahead.popleft()
             next_job.started_at = perf_counter()
+            next_job.begun = True
             self.running[following] = next_job
         return job
 
@@ -308,7 +308,5 @@ class Worker:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._outgoing.clear()
-            self._socket.close()
-            self._claims.close()
-            os.close(self._lifeline)
+            self._descriptors.close()
             self._launcher.kill(self._key)
