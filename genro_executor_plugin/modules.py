@@ -77,7 +77,7 @@ class ModuleSources:
         """The sources of this process, now."""
         name, file = main_source()
         return cls(
-            path=[entry or os.getcwd() for entry in sys.path if isinstance(entry, str)],
+            path=[entry or os.getcwd() for entry in _path()],
             files=_files_off_the_path(),
             main_name=name,
             main_file=file,
@@ -104,8 +104,14 @@ def main_source() -> tuple[str | None, str | None]:
     return None, os.path.abspath(file)
 
 
+def _path() -> list[str]:
+    """``sys.path`` without what is no text, which the import system passes over, too."""
+    entries: list[Any] = sys.path
+    return [entry for entry in entries if isinstance(entry, str)]
+
+
 def _files_off_the_path() -> dict[str, str]:
-    known = {os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)}
+    known = {os.path.abspath(entry) for entry in _path()}
     files: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__spec__", None)

@@ -282,7 +282,8 @@ def _memory(value: Any) -> int | None:
         match = _MEMORY.fullmatch(value)
         if match is None:
             raise _NotAllowedError(allowed)
-        value = int(float(match[1]) * _UNITS[match[2].upper()])
+        size = float(match[1]) * _UNITS[match[2].upper()]
+        value = int(size) if math.isfinite(size) else None
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
         raise _NotAllowedError(allowed)
     return value
@@ -292,7 +293,9 @@ def _processors(value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
     granted = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    if isinstance(value, str) or not value or not set(value) <= set(granted):
+    if not isinstance(value, tuple | list | set | range) or not value:
+        raise _NotAllowedError(f"a list of processors out of {granted}")
+    if not all(isinstance(number, int) and number in granted for number in value):
         raise _NotAllowedError(f"a list of processors out of {granted}")
     return tuple(value)
 

@@ -113,7 +113,8 @@ class ExecutorRegistry:
 
     def _described(self, name: str, executor_type: str, options: dict[str, Any]) -> _Pool:
         custom = self._factories.keys() - KINDS.keys()
-        if isinstance(executor_type, str) and executor_type in custom:
+        wanted: object = executor_type
+        if isinstance(wanted, str) and wanted in custom:
             return _Pool(executor_type, options, None)
         kind = kind_of(executor_type, name, sorted(custom))
         return _Pool(kind, options, PoolOptions.declare(name, kind, options))

@@ -442,10 +442,26 @@ class BoundExecutor:
         return offloaded
 
 
-def _as_in_a_worker(name: str) -> BaseExecutor:
-    from .inline import InlineExecutor
+class _PoolInWorker(BaseExecutor):
+    """What a pool is in a worker: ``run`` runs its calls on the spot."""
 
-    return InlineExecutor(name)
+    kind: ClassVar[str] = "inline"
+
+    async def _execute(self, call: Call, packed: Any) -> Any:
+        raise ExecutorError(f"pool {self._name!r} was sent here; a pool stays where it was made")
+
+    async def _end(self) -> None:
+        """It has nothing to end."""
+
+    def _running_now(self) -> int:
+        return 0
+
+    def _worker_count(self) -> int:
+        return 0
+
+
+def _as_in_a_worker(name: str) -> BaseExecutor:
+    return _PoolInWorker(name, PoolOptions.declare(name, "inline", {}))
 
 
 async def _run_here(call: Call) -> Any:

@@ -93,17 +93,23 @@ class Launcher:
         self._keys += 1
         key = self._keys
         request = REQUEST.pack(self._what, key, 0)
-        try:
-            if self._control is not None:
-                socket.send_fds(self._control, [request], descriptors)
-        except ConnectionError:
-            self._template_is_gone()  # and the loop has not read of it yet
-        if self._control is None:
+        if not self._request(request, descriptors):
             self._start_template()
-            assert self._control is not None
-            socket.send_fds(self._control, [request], descriptors)
+            if not self._request(request, descriptors):
+                raise ConnectionError("the template process ended as soon as it was started")
         self._on_exit[key] = on_exit
         return key
+
+    def _request(self, request: bytes, descriptors: list[int]) -> bool:
+        """Send ``request``; ``False`` if there is no template, or it turns out to be gone."""
+        if self._control is None:
+            return False
+        try:
+            socket.send_fds(self._control, [request], descriptors)
+        except ConnectionError:
+            self._template_is_gone()  # and the loop has not read of it yet
+            return False
+        return True
 
     def pid_of(self, key: int) -> int | None:
         """The process id of worker ``key``, ``None`` until it has started."""
