@@ -58,8 +58,17 @@ def _dumps(error: BaseException, text: str) -> bytes:
 def pack_failure(error: BaseException) -> bytes:
     """``error`` as bytes that ``unpack_failure`` is sure to read."""
     text = "".join(traceback.format_exception(error))
-    packed = _dumps_itself(error, text) if _may_leave_as_itself(error) else None
-    return packed if packed is not None else _dumps(_substitute(error, text), text)
+    if _may_leave_as_itself(error):
+        packed = _dumps_itself(error, text) or _dumps_itself(_bare(error), text)
+        if packed is not None:
+            return packed
+    return _dumps(_substitute(error, text), text)
+
+
+def _bare(error: BaseException) -> BaseException:
+    """``error`` without its frames and causes: those of a deep recursion do not pickle."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
 
 
 def _dumps_itself(error: BaseException, text: str) -> bytes | None:

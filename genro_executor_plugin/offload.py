@@ -63,15 +63,25 @@ def registry_of(instance: Any) -> ExecutorRegistry | None:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Where one call runs: in a pool, or here when ``executor`` is ``None``."""
+    """Where a call runs: in a pool, or here when ``executor`` is ``None``."""
 
     executor: BaseExecutor | None
     options: CallOptions
+
+
+_HERE = _Plan(None, CallOptions())
+
+
+@dataclass(frozen=True, slots=True)
+class _Bridge:
+    """A call whose plugins run on a thread: its plan, and the way back to the event loop."""
+
+    plan: _Plan
     loop: asyncio.AbstractEventLoop
     running: list[Future[Any]]
 
 
-_plan: contextvars.ContextVar[_Plan] = contextvars.ContextVar("_plan")
+_bridge: contextvars.ContextVar[_Bridge] = contextvars.ContextVar("_bridge")
 
 
 class OffloadedEntry(MethodEntry):
@@ -82,6 +92,7 @@ class OffloadedEntry(MethodEntry):
     """
 
     original: Callable[..., Any]
+    is_async: bool
     plugin: Any
 
     @property
@@ -97,7 +108,7 @@ class OffloadedEntry(MethodEntry):
             wrapper not in _NO_WRAPPER and wrapper is not type(self.plugin).wrap_handler
             for wrapper in wrappers
         )
-        if looked_at and not inspect.iscoroutinefunction(self.original):
+        if looked_at and not self.is_async:
             chain = self._through_a_thread(self.router._wrap_handler(self, self._innermost()))
         self.__dict__["_handler"] = chain
 
@@ -105,20 +116,28 @@ class OffloadedEntry(MethodEntry):
 
     def plan(self) -> _Plan:
         """Where a call runs by the configuration as it is now."""
-        loop = asyncio.get_running_loop()
-        here = _Plan(None, CallOptions(), loop, [])
         if not self.router.is_plugin_enabled(self.name, self.plugin.name):
-            return here
+            return _HERE
+        version = self.plugin.version
+        known = self.__dict__.get("_planned")
+        if known is None or known[0] != version:
+            known = version, self._plan()
+            if known[1] is not None:
+                self.__dict__["_planned"] = known
+        return known[1] or _HERE
+
+    def _plan(self) -> _Plan | None:
+        """The plan of the configuration; ``None`` without a server, which may come yet."""
         configuration = self.plugin.configuration(self.name)
         pool = configuration.get("pool")
         if not pool or configuration.get("disabled"):
-            return here
+            return _HERE
         registry = registry_of(self.router.instance)
         if registry is None:
-            return here
+            return None
         try:
             executor = registry.get(pool)
-            return _Plan(executor, self.call_options(executor, configuration), loop, [])
+            return _Plan(executor, self.call_options(executor, configuration))
         except ExecutorError as error:
             self._log(error)
             raise
@@ -129,15 +148,12 @@ class OffloadedEntry(MethodEntry):
         Raises:
             ExecutorConfigError: naming the route, the option and the reason.
         """
-        given = tuple((name, configuration.get(name)) for name in CALL_OPTIONS)
-        known = self.__dict__.get("_checked")
-        if known is not None and known[0] is executor and known[1] == given:
-            options: CallOptions = known[2]
-            return options
-        asked = {name: value for name, value in given if value is not None}
-        options = executor.check_call(f"route {self.name!r}", asked, route=self.name)
-        self.__dict__["_checked"] = executor, given, options
-        return options
+        asked = {
+            name: configuration[name]
+            for name in CALL_OPTIONS
+            if configuration.get(name) is not None
+        }
+        return executor.check_call(f"route {self.name!r}", asked, route=self.name)
 
     async def run(self, plan: _Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the handler by ``plan``."""
@@ -165,7 +181,7 @@ class OffloadedEntry(MethodEntry):
             )
 
     async def _run_here(self, call: Callable[[], Any]) -> Any:
-        if inspect.iscoroutinefunction(self.original):
+        if self.is_async:
             return await call()
         application = application_of(self.router.instance)
         cleanup = getattr(application, "route_cleanup", None)
@@ -188,7 +204,7 @@ class OffloadedEntry(MethodEntry):
         cleanup = getattr(type(application), "route_cleanup", None)
         if cleanup is None or cleanup.__module__ == "genro_asgi.routed_application":
             return None
-        return None if inspect.iscoroutinefunction(self.original) else application
+        return None if self.is_async else application
 
     # -- plugins that look at the result --------------------------------------------------------
 
@@ -209,11 +225,11 @@ class OffloadedEntry(MethodEntry):
 
     def _from_thread(self, *args: Any, **kwargs: Any) -> Any:
         """The innermost step of the chain when it runs on a thread."""
-        plan = _plan.get()
-        if plan.executor is None:
+        bridge = _bridge.get()
+        if bridge.plan.executor is None:
             return self.original(*args, **kwargs)
-        future = asyncio.run_coroutine_threadsafe(self.run(plan, args, kwargs), plan.loop)
-        plan.running.append(future)
+        future = asyncio.run_coroutine_threadsafe(self.run(bridge.plan, args, kwargs), bridge.loop)
+        bridge.running.append(future)
         return future.result()
 
     def _through_a_thread(self, chain: Callable[..., Any]) -> Callable[..., Any]:
@@ -224,20 +240,20 @@ class OffloadedEntry(MethodEntry):
             return run(args, kwargs)
 
         async def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            plan = self.plan()
-            token = _plan.set(plan)
+            bridge = _Bridge(self.plan(), asyncio.get_running_loop(), [])
+            token = _bridge.set(bridge)
             try:
                 call = functools.partial(chain, *args, **kwargs)
-                if plan.executor is None:
+                if bridge.plan.executor is None:
                     return await self._run_here(call)
-                return await _on_own_thread(call, plan, f"genro-executor-{self.name}")
+                return await _on_own_thread(call, bridge, f"genro-executor-{self.name}")
             finally:
-                _plan.reset(token)
+                _bridge.reset(token)
 
         return through_a_thread
 
 
-async def _on_own_thread(call: Callable[[], Any], plan: _Plan, name: str) -> Any:
+async def _on_own_thread(call: Callable[[], Any], bridge: _Bridge, name: str) -> Any:
     """Run ``call`` on a thread that is there for this call alone."""
     context = contextvars.copy_context()
     outcome: Future[Any] = Future()
@@ -253,7 +269,7 @@ async def _on_own_thread(call: Callable[[], Any], plan: _Plan, name: str) -> Any
     try:
         return await asyncio.wrap_future(outcome)
     except asyncio.CancelledError:
-        for future in plan.running:
+        for future in bridge.running:
             future.cancel()
         raise
 
@@ -267,6 +283,7 @@ def offload(plugin: Any, entry: MethodEntry) -> None:
     entry.__class__ = OffloadedEntry
     assert isinstance(entry, OffloadedEntry)
     entry.original = original
+    entry.is_async = inspect.iscoroutinefunction(original)
     entry.plugin = plugin
 
     @functools.wraps(original)

@@ -64,6 +64,7 @@ class ExecutorPlugin(BasePlugin):
 
     def __init__(self, router: Any, **config: Any) -> None:
         self._parent: ExecutorPlugin | None = None
+        self._version = 0
         super().__init__(router, **config)
 
     def configure(  # type: ignore[override]
@@ -85,6 +86,15 @@ class ExecutorPlugin(BasePlugin):
         merged.update(own)
         return merged
 
+    @property
+    def version(self) -> int:
+        """A number that is another one after every change of the options in force."""
+        return self._version + (self._parent.version if self._parent is not None else 0)
+
+    def touch(self) -> None:
+        """The options may have changed."""
+        self._version += 1
+
     def on_decore(
         self,
         router: Any,
@@ -98,6 +108,8 @@ class ExecutorPlugin(BasePlugin):
     def on_attached_to_parent(self, parent_plugin: BasePlugin) -> None:
         """Take over the options of the router above, for as long as it is above."""
         assert isinstance(parent_plugin, ExecutorPlugin)
+        # Ahead of both, so that the sum can only have grown.
+        self._version += self.version + 1
         self._parent = parent_plugin
         self._offload_entries()
 
@@ -112,6 +124,7 @@ class ExecutorPlugin(BasePlugin):
 
     def _write_config(self, target: str, config: dict[str, Any]) -> None:
         super()._write_config(target, config)
+        self.touch()
         self._offload_entries()
 
     def _offload_entries(self) -> None:

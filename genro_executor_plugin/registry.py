@@ -200,6 +200,22 @@ class ExecutorRegistry:
         """``metrics`` of every pool that was used, by name."""
         return {name: executor.metrics for name, executor in self.executors.items()}
 
+    async def warm(self) -> None:
+        """Start the workers of every pool with ``warm`` or ``min_workers``, and wait for them.
+
+        Raises:
+            WorkerCrashedError: a worker could not be started; the message has the reason.
+        """
+        wanted = [
+            name
+            for name, pool in self._pools.items()
+            if pool.options is not None and (pool.options.warm or pool.options.min_workers)
+        ]
+        for name in wanted:
+            executor = self.get(name)
+            if isinstance(executor, ProcessExecutor):
+                await executor.warm()
+
     async def shutdown_all(self) -> None:
         """Shut every pool down, all at once, and refuse everything from then on."""
         self._closed = True

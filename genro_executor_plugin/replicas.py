@@ -29,10 +29,12 @@ import itertools
 import pickle
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from .definitions import STATE, Definition
@@ -55,7 +57,7 @@ _LEFT_BEHIND = {
     "_routing_parent": "the parent is not in the worker; give the handler what it needs of it",
     "_ctx": "the request's context is not in the worker; pass what it holds as an argument",
     "_capabilities": "capabilities are judged in the server, before the call",
-    "__genro_routes_router__": "the router is not in the worker",
+    "__genro_routes_router__": "the router is not in the worker; routes are called in the server",
     "__routing_proxy__": "the router is not in the worker",
 }
 """Attributes that never travel, and what somebody who looks for them in a worker should know."""
@@ -76,12 +78,19 @@ _FIXED_LIBRARY_TYPES = frozenset(
     }
 )
 _UNSET = object()
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def is_routing(obj: Any) -> bool:
     """Whether ``obj`` is an application or a section (a genro-routes ``RoutingClass``)."""
     routing = sys.modules.get("genro_routes.core.routing")
     return routing is not None and isinstance(obj, routing.RoutingClass)
+
+
+def is_router(obj: Any) -> bool:
+    """Whether ``obj`` is a genro-routes router, which leads to everything in the server."""
+    base = sys.modules.get("genro_routes.core.base_router")
+    return base is not None and isinstance(obj, base.BaseRouter)
 
 
 def _is_fixed(value: Any) -> bool:
@@ -249,6 +258,9 @@ class ReplicaSource:
         references: list[ReplicaSource] = []
 
         def special(obj: Any) -> Any:
+            if is_router(obj):
+                text = f"{describe(type(instance))}: {_LEFT_BEHIND['__genro_routes_router__']}"
+                return Placeholder, (text,)
             if not is_routing(obj):
                 return NotImplemented
             source = self._catalog.source_of(obj)
@@ -269,22 +281,28 @@ def _reference(instance: Any) -> Callable[[], Any]:
 
 
 def _attributes(instance: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in vars(instance).items() if hasattr(instance, "__dict__") else ():
+    for name, value in getattr(instance, "__dict__", _NOTHING).items():
         if name not in _LEFT_BEHIND or value is None:
             yield name, value
-    for cls in type(instance).__mro__:
+    owner: Any = type(instance)
+    for name in _slots(owner):
+        value = getattr(instance, name, _UNSET)
+        if value is not _UNSET and (name not in _LEFT_BEHIND or value is None):
+            yield name, value
+
+
+@cache
+def _slots(owner: Any) -> tuple[str, ...]:
+    """The names of the slots that instances of ``owner`` have."""
+    names = []
+    for cls in owner.__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for slot in (slots,) if isinstance(slots, str) else slots:
-            name = f"_{cls.__name__.lstrip('_')}{slot}" if _is_mangled(slot) else slot
-            if name in ("__dict__", "__weakref__"):
-                continue
-            value = getattr(instance, name, _UNSET)
-            if value is not _UNSET and (name not in _LEFT_BEHIND or value is None):
-                yield name, value
-
-
-def _is_mangled(name: str) -> bool:
-    return name.startswith("__") and not name.endswith("__")
+            mangled = slot.startswith("__") and not slot.endswith("__")
+            name = f"_{cls.__name__.lstrip('_')}{slot}" if mangled else slot
+            if name not in ("__dict__", "__weakref__"):
+                names.append(name)
+    return tuple(names)
 
 
 class ReplicaCatalog:

@@ -109,7 +109,9 @@ class ExecutorMixin:
         try:
             self.executors.preload(modules_of(self))
             check_routes(self)
+            await self.executors.warm()
         except ExecutorError as error:
+            await self.executors.shutdown_all()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         waiting = [startup]

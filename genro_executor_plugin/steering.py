@@ -91,6 +91,8 @@ class ApplicationRouter:
             for router, store in zip(routers, before, strict=True):
                 router._plugin_info.clear()
                 router._plugin_info.update(store)
+                if "executor" in router._plugins_by_name:
+                    router._plugins_by_name["executor"].touch()
             raise
 
     def _mistakes(self) -> list[str]:

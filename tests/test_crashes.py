@@ -164,6 +164,30 @@ async def test_an_idle_worker_that_dies_costs_no_call(pool: ProcessExecutor) -> 
     assert pool.metrics["restarts"] == 1
 
 
+async def test_a_call_just_after_an_idle_worker_died_is_served(pool: ProcessExecutor) -> None:
+    """Before the loop had a chance to learn of it: nothing of the call was started."""
+    pid = await pool.submit(wf.pid)
+    os.kill(pid, signal.SIGKILL)
+    block_until(lambda: is_dead(pid))
+    assert await pool.submit(wf.pid) != pid
+    assert pool.metrics["crashed"] == 0
+
+
+async def test_short_calls_around_a_crash_all_answer(make: Any) -> None:
+    """Calls that were sent to the worker ahead and never started go to the next one."""
+    pool = make(max_workers=1)
+    for number in range(30):
+        await pool.submit(wf.echo, number)
+    before = [asyncio.create_task(pool.submit(wf.echo, n)) for n in range(30)]
+    victim = asyncio.create_task(pool.submit(wf.exit_with, 3))
+    after = [asyncio.create_task(pool.submit(wf.echo, n)) for n in range(30, 60)]
+    with pytest.raises(WorkerCrashedError, match="exit code 3"):
+        await victim
+    assert await asyncio.gather(*before, *after) == list(range(60))
+    assert pool.metrics["crashed"] == 1
+    assert pool.metrics["restarts"] == 1
+
+
 async def test_a_stopped_worker_is_ended_by_the_limit_of_its_call(make: Any, gate: Any) -> None:
     """A worker that does not even handle signals."""
     pool = make(max_workers=1, timeout=0.1)

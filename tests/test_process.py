@@ -415,6 +415,44 @@ async def test_a_late_answer_reaches_nobody(make: Any) -> None:
     assert pool.metrics["timed_out"] == outcomes.count(False)
 
 
+async def test_short_calls_around_one_that_takes_too_long_all_answer(make: Any) -> None:
+    """Also those that had been sent to its worker ahead, because they used to be short."""
+    pool = make(max_workers=1)
+    for number in range(30):
+        await pool.submit(wf.linger, 0.0, number)
+    before = [asyncio.create_task(pool.submit(wf.linger, 0.0, n)) for n in range(30)]
+    stuck = asyncio.create_task(pool.options(timeout=0.2).submit(wf.linger, 60.0, None))
+    after = [asyncio.create_task(pool.submit(wf.linger, 0.0, n)) for n in range(30, 60)]
+    with pytest.raises(ExecutorTimeoutError):
+        await stuck
+    assert await asyncio.gather(*before, *after) == list(range(60))
+    assert pool.metrics["timed_out"] == 1
+
+
+async def test_a_coroutine_is_ended_by_its_limit_and_by_its_caller(make: Any) -> None:
+    pool = make(max_workers=1)
+    with pytest.raises(ExecutorTimeoutError):
+        await pool.options(timeout=0.05).submit(asyncio.sleep, 60)
+    running = asyncio.create_task(pool.submit(asyncio.sleep, 60))
+    await until(lambda: pool.metrics["running"] == 1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await pool.submit(wf.answer) == 42
+    assert pool.metrics["cancelled"] == 1
+
+
+@pytest.mark.parametrize("start_method", METHODS)
+async def test_pools_that_come_and_go_leave_no_descriptor(start_method: str) -> None:
+    counts = []
+    for _ in range(4):
+        pool = ProcessExecutor("pool", max_workers=2, start_method=start_method)
+        await asyncio.gather(*(pool.submit(wf.answer) for _ in range(4)))
+        await pool.shutdown()
+        counts.append(psutil.Process().num_fds())
+    assert len(set(counts)) == 1, counts
+
+
 async def test_a_cancelled_caller_ends_the_run(make: Any, gate: Any) -> None:
     pool = make(max_workers=1)
     running = asyncio.create_task(pool.submit(wf.hold, gate.path))

@@ -295,6 +295,17 @@ async def test_a_pool_made_by_hand_can_be_bypassed(monkeypatch: pytest.MonkeyPat
         await pool.shutdown()
 
 
+async def test_the_environment_holds_for_a_pool_made_by_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GENRO_EXECUTOR_BYPASS", "1")
+    pool = ProcessExecutor("pdf", max_workers=1)
+    try:
+        assert await pool.submit(wf.pid) == os.getpid()
+    finally:
+        await pool.shutdown()
+
+
 async def test_a_bypassed_pool_of_threads_takes_what_threads_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -404,3 +404,51 @@ class Unspeakable:
 
     def __call__(self, value: Any) -> Any:
         return value
+
+
+async def hold_async(path: str, result: Any = "released") -> Any:
+    """``hold`` as a coroutine."""
+    import asyncio
+
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(PID.pack(os.getpid()))
+    await reader.read(1)
+    writer.close()
+    return result
+
+
+def maybe_hold(path: str | None) -> str:
+    """Very short, unless it is given a gate to wait at."""
+    return hold(path) if path else "short"
+
+
+def clean_up() -> str:
+    from genro_executor_plugin import SoftTimeoutError
+
+    try:
+        spin()
+    except SoftTimeoutError as error:
+        return f"cleaned up after {str(error).split(' for ')[1].split(',')[0]}"
+    return "never"
+
+
+async def clean_up_async() -> str:
+    import asyncio
+
+    from genro_executor_plugin import SoftTimeoutError
+
+    try:
+        await asyncio.sleep(60)
+    except SoftTimeoutError as error:
+        return f"cleaned up after {str(error).split(' for ')[1].split(',')[0]}"
+    return "never"
+
+
+def ignore_the_soft_timeout() -> None:
+    from genro_executor_plugin import SoftTimeoutError
+
+    while True:
+        try:
+            spin()
+        except SoftTimeoutError:
+            continue

@@ -139,7 +139,10 @@ class _Worker:
             if self._calls is not None:
                 self._calls.put((number, call))
                 return
-            with soft_limit(soft_timeout):
+            if soft_timeout:
+                with soft_limit(soft_timeout):
+                    result = _run(call)
+            else:
                 result = _run(call)
             answer = pack_result(result, call[0])
         except BaseException as error:

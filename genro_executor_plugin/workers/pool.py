@@ -208,6 +208,8 @@ class WorkerPool:
             self._estimates.add(job.call.key, perf_counter() - job.started_at)
         if worker.leaving:
             self._leave_when_empty(worker)
+        elif len(self._workers) > self._max_workers < len(self._staying()):
+            self._retire(worker, None)
         elif (reason := self._recycling.reason_to_retire(worker)) is not None:
             self._retire(worker, reason)
         elif worker.ahead or worker.sync_running >= self._options.threads_per_worker:

@@ -28,14 +28,11 @@ __all__ = ["soft_limit"]
 
 @contextmanager
 def soft_limit(seconds: float) -> Iterator[None]:
-    """Raise ``SoftTimeoutError`` in the block after ``seconds``; 0.0 is no limit.
+    """Raise ``SoftTimeoutError`` in the block after ``seconds``.
 
     It comes by SIGALRM, once, between two instructions of Python: native code that does not
     return to the interpreter is not interrupted (the hard ``timeout`` ends that).
     """
-    if not seconds:
-        yield
-        return
 
     def run_out(_signal: int, _frame: FrameType | None) -> None:
         raise SoftTimeoutError.after(seconds)
