@@ -25,12 +25,14 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import gc
+import io
 import logging
 import os
 import pickle
 import queue
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -65,6 +67,8 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int) -> None:
     """Serve calls from a socket until it closes. ``lifeline`` closes when the server dies."""
     _die_with_the_server(lifeline)
     faulthandler.enable()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a killed worker printed is seen, too
     _Worker(socket.socket(fileno=socket_fd), WorkerClaims(claims_fd)).run()
 
 
