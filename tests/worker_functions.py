@@ -452,3 +452,20 @@ def ignore_the_soft_timeout() -> None:
             spin()
         except SoftTimeoutError:
             continue
+
+
+def echo_after(value: Any, seconds: float) -> Any:
+    """``echo`` after ``seconds`` of work."""
+    import time
+
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline:
+        pass
+    return value
+
+
+async def echo_async(value: Any) -> Any:
+    import asyncio
+
+    await asyncio.sleep(0)
+    return value

@@ -94,8 +94,9 @@ class ProcessExecutor(BaseExecutor):
                 self._ran(job.started_at - queued_at, perf_counter() - job.started_at)
 
     def _give_up(self, job: Job, call: Call) -> None:
-        if not job.begun and not job.future.done() and self._pool is not None:
-            self._pool.cancel(job)
+        if job.begun or job.future.done() or self._pool is None:
+            return
+        if self._pool.withdraw(job):
             job.fail(self._waited_too_long(call))
 
     def _running_pool(self) -> WorkerPool:

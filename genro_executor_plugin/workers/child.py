@@ -35,6 +35,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from ..calls import CallReader, ReadCall, pack_result, run_initializer
@@ -61,6 +62,9 @@ if TYPE_CHECKING:
     from .coroutines import CoroutineThread
 
 __all__ = ["run_worker"]
+
+_LONGEST = 2**32 - 1
+"""A longer run does not fit into a frame's header, in microseconds."""
 
 
 def run_worker(socket_fd: int, lifeline: int, claims_fd: int) -> None:
@@ -143,16 +147,18 @@ class _Worker:
             if self._calls is not None:
                 self._calls.put((number, call))
                 return
+            began = perf_counter_ns()
             if soft_timeout:
                 with soft_limit(soft_timeout):
                     result = _run(call)
             else:
                 result = _run(call)
+            microseconds = min((perf_counter_ns() - began) // 1000 + 1, _LONGEST)
             answer = pack_result(result, call[0])
         except BaseException as error:
             self._channel.send(FAILURE, number, pack_failure(error))
         else:
-            self._channel.send(RESULT, number, answer)
+            self._channel.send(RESULT, number, answer, microseconds)
 
     def _serve_thread(self, calls: queue.SimpleQueue[tuple[int, ReadCall] | None]) -> None:
         while (item := calls.get()) is not None:

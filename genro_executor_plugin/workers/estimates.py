@@ -21,6 +21,10 @@ __all__ = ["Estimates"]
 SHORT_SECONDS = 0.002
 """Only calls expected to run at most this long are sent ahead: nobody waits long behind them."""
 
+LATE_SECONDS = 0.02
+"""Nothing is sent ahead to a worker whose call has run this long by the server's clock, which
+also counts how late a busy event loop reads the answer."""
+
 AHEAD_SECONDS = 0.004
 """How much work, at most, is sent ahead to one worker."""
 

@@ -37,6 +37,7 @@ class Job:
         begun: whether a run of it was ever begun, also one that crashed and is repeated.
         raised: whether the function itself raised what the future is given.
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
+        microseconds: how long the call ran by the worker's clock, 0 if that was not measured.
         route: the route it came from, for displays.
     """
 
@@ -45,6 +46,7 @@ class Job:
         "begun",
         "call",
         "future",
+        "microseconds",
         "raised",
         "retries",
         "route",
@@ -72,6 +74,7 @@ class Job:
         self.abandon = abandon
         self.route = route
         self.begun = False
+        self.microseconds = 0
         self.raised = False
         self.started_at: float | None = None
 

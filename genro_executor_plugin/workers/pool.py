@@ -34,7 +34,7 @@ from ..modules import ModuleSources
 from ..options import PoolOptions
 from ..pickling import why
 from .boot import WorkerBoot
-from .estimates import SHORT_SECONDS, Estimates
+from .estimates import LATE_SECONDS, SHORT_SECONDS, Estimates
 from .exits import exit_words
 from .job import Job
 from .launcher import ExitReport, Launcher
@@ -123,8 +123,7 @@ class WorkerPool:
 
     def cancel(self, job: Job) -> None:
         """Nobody waits for ``job`` any more: take it out of the line, or end its run."""
-        if job in self._waiting:
-            self._waiting.remove(job)
+        if self.withdraw(job):
             return
         for worker in self._workers:
             if any(sent is job for _, sent in worker.ahead):
@@ -132,6 +131,13 @@ class WorkerPool:
             if job in worker.running.values() and not job.abandon:
                 self._end_worker(worker, job, "another call in it was cancelled")
                 return
+
+    def withdraw(self, job: Job) -> bool:
+        """Take ``job`` out of the line; ``False`` if it is not there, because it begins."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+            return True
+        return False
 
     async def warm(self) -> None:
         """Start ``min_workers`` (with ``warm``: ``max_workers``) workers and wait for them.
@@ -204,8 +210,8 @@ class WorkerPool:
         self._serve(worker)
 
     def job_done(self, worker: Worker, job: Job) -> None:
-        if job.started_at is not None:
-            self._estimates.add(job.call.key, perf_counter() - job.started_at)
+        if job.microseconds:
+            self._estimates.add(job.call.key, job.microseconds / 1e6)
         if worker.leaving:
             self._leave_when_empty(worker)
         elif len(self._workers) > self._max_workers < len(self._staying()):
@@ -267,6 +273,8 @@ class WorkerPool:
             stuck = head is None or now - (head.started_at or now) > SHORT_SECONDS
             if stuck or not only_stuck:
                 job = worker.take_back()
+                if not worker.running and not worker.leaving and worker not in self._free:
+                    self._free.append(worker)  # it has nothing left that would free it
                 if job is not None and not job.future.done():
                     return job
         return None
@@ -303,7 +311,7 @@ class WorkerPool:
             head = next(iter(worker.running.values()), None)
             if head is None or not worker.usable or self._recycling.is_due_soon(worker):
                 continue
-            if worker.coroutines or now - (head.started_at or now) > SHORT_SECONDS:
+            if worker.coroutines or now - (head.started_at or now) > LATE_SECONDS:
                 continue
             jobs = self._short_jobs(min(self._estimates.depth(head.call.key), 8), worker)
             if jobs:

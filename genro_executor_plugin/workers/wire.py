@@ -50,7 +50,7 @@ BOOT, CALL, CALL_AHEAD, STOP, DEFINE = 1, 2, 3, 4, 16
 soft timeout in milliseconds."""
 
 READY, BOOT_FAILED, RESULT, FAILURE = 33, 34, 35, 36
-"""Worker to server."""
+"""Worker to server. A result's owner field holds how long the call ran, in microseconds, or 0."""
 
 _CHUNK = 64 * 1024
 _SMALL = 64 * 1024
@@ -142,8 +142,8 @@ class BlockingChannel:
             except (EOFError, ConnectionError):
                 return
 
-    def send(self, kind: int, number: int = 0, payload: bytes = b"") -> None:
-        head = HEADER.pack(len(payload), number, 0, kind)
+    def send(self, kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> None:
+        head = HEADER.pack(len(payload), number, owner, kind)
         with self._sending:  # calls on threads and coroutines answer, too
             if len(payload) <= _SMALL:
                 self._socket.sendall(head + payload)

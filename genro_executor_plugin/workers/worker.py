@@ -155,12 +155,13 @@ class Worker:
         number = self._claims.take_back() if self._open else None
         if number is None:
             return None
-        job = self.running.pop(number, None)
+        job = self.running.pop(number, None)  # it was next, and has not been started after all
         if job is None:
             job = next(waiting for n, waiting in self.ahead if n == number)
             self.ahead.remove((number, job))
         job.started_at = None
         job.begun = False
+        self._next_runs()
         return job
 
     def stop(self) -> None:
@@ -233,19 +234,20 @@ class Worker:
 
     def _readable(self) -> None:
         try:
-            for kind, number, _, payload in self._cutter.read():
-                self._receive(kind, number, payload)
+            for kind, number, owner, payload in self._cutter.read():
+                self._receive(kind, number, owner, payload)
         except BlockingIOError:
             return
         except (EOFError, ConnectionError):
             self._hang_up()
             self._launcher.forget(self._key)
 
-    def _receive(self, kind: int, number: int, payload: bytes | memoryview) -> None:
+    def _receive(self, kind: int, number: int, owner: int, payload: bytes | memoryview) -> None:
         if self.killed:
             return
         if kind in (RESULT, FAILURE):
             job = self._finished(number)
+            job.microseconds = owner
             if kind == RESULT:
                 self._deliver(job, payload)
             else:
@@ -268,12 +270,16 @@ class Worker:
             del self.ahead[position]
             job.started_at = job.started_at or perf_counter()
         self.coroutines -= job.call.is_async
-        if self.ahead and not self.sync_running:
-            following, next_job = self.ahead.popleft()
-            next_job.started_at = perf_counter()
-            next_job.begun = True
-            self.running[following] = next_job
+        self._next_runs()
         return job
+
+    def _next_runs(self) -> None:
+        """Take the oldest call that was sent ahead to run now, if none does."""
+        if self.ahead and not self.sync_running:
+            number, job = self.ahead.popleft()
+            job.started_at = perf_counter()
+            job.begun = True
+            self.running[number] = job
 
     def _deliver(self, job: Job, payload: bytes | memoryview) -> None:
         if job.future.done():
@@ -293,8 +299,8 @@ class Worker:
     def _exited(self, report: ExitReport) -> None:
         while self._open:  # what it had sent before it ended still counts
             try:
-                for kind, number, _, payload in self._cutter.read():
-                    self._receive(kind, number, payload)
+                for kind, number, owner, payload in self._cutter.read():
+                    self._receive(kind, number, owner, payload)
             except (BlockingIOError, EOFError, ConnectionError):
                 break
         self._hang_up()
