@@ -47,7 +47,11 @@ class Gate:
         self._server = await asyncio.start_unix_server(self._arrived, self.path)
 
     async def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        (pid,) = PID.unpack(await reader.readexactly(PID.size))
+        try:
+            (pid,) = PID.unpack(await reader.readexactly(PID.size))
+        except asyncio.IncompleteReadError:
+            writer.close()  # it was killed between its two steps
+            return
         self._inside.append(writer)
         self._entered.put_nowait(pid)
 

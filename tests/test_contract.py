@@ -640,6 +640,7 @@ async def test_map_ended_early_cancels_what_is_under_way(make: Any, gate: Any, k
     await gate.entered()
     gate.release()
     await gate.entered()
+    await gate.entered()
     assert await first == 0
     await results.aclose()
     assert pool.metrics["pending"] == 0
@@ -1134,3 +1135,9 @@ async def test_a_call_cut_off_by_the_end_of_its_loop_costs_no_place(kind: str, g
     assert pool.metrics["cancelled"] == 2
     assert await asyncio.to_thread(asyncio.run, use_and_end()) == 3
     assert_balanced(pool)
+
+
+async def test_a_coroutine_is_awaited_whoever_returned_it(make: Any) -> None:
+    pool = make(max_workers=1)
+    assert await pool.submit(wf.coroutine_in_disguise, 5) == 5
+    assert await pool.submit(wf.coroutine_in_disguise, [6]) == [6]

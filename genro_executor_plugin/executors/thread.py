@@ -116,7 +116,8 @@ class ThreadExecutor(BaseExecutor):
             if inspect.iscoroutinefunction(call.func):
                 return asyncio.run(call.func(*call.args, **call.kwargs))
             try:
-                return call.func(*call.args, **call.kwargs)
+                result = call.func(*call.args, **call.kwargs)
+                return asyncio.run(result) if inspect.iscoroutine(result) else result
             finally:
                 if call.cleanup is not None:
                     call.cleanup.route_cleanup()

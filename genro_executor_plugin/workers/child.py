@@ -36,9 +36,10 @@ import sys
 import threading
 from collections.abc import Callable
 from time import perf_counter_ns
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from ..calls import CallReader, ReadCall, pack_result, run_initializer
+from ..calls import CallReader, ReadCall, Target, pack_result, run_initializer
 from ..failures import pack_failure
 from ..modules import install
 from .boot import WorkerBoot
@@ -141,8 +142,9 @@ class _Worker:
     def _start(self, number: int, payload: bytes | memoryview, soft_timeout: float) -> None:
         try:
             call = self._reader.read(payload)
-            if call[0].is_async:
-                self._start_coroutine(number, call, soft_timeout)
+            target, args, kwargs, _ = call
+            if target.is_async:
+                self._start_coroutine(number, target, target.func(*args, **kwargs), soft_timeout)
                 return
             if self._calls is not None:
                 self._calls.put((number, call))
@@ -153,8 +155,11 @@ class _Worker:
                     result = _run(call)
             else:
                 result = _run(call)
+            if type(result) is CoroutineType:  # of a function that does not say so
+                self._start_coroutine(number, target, result, soft_timeout)
+                return
             microseconds = min((perf_counter_ns() - began) // 1000 + 1, _LONGEST)
-            answer = pack_result(result, call[0])
+            answer = pack_result(result, target)
         except BaseException as error:
             self._channel.send(FAILURE, number, pack_failure(error))
         else:
@@ -164,19 +169,24 @@ class _Worker:
         while (item := calls.get()) is not None:
             number, call = item
             try:
-                answer = pack_result(_run(call), call[0])
+                result = _run(call)
+                if type(result) is CoroutineType:
+                    self._start_coroutine(number, call[0], result, 0.0)
+                    continue
+                answer = pack_result(result, call[0])
             except BaseException as error:
                 self._channel.send(FAILURE, number, pack_failure(error))
             else:
                 self._channel.send(RESULT, number, answer)
             del item, call
 
-    def _start_coroutine(self, number: int, call: ReadCall, soft_timeout: float) -> None:
+    def _start_coroutine(
+        self, number: int, target: Target, coroutine: Any, soft_timeout: float
+    ) -> None:
         if self._coroutines is None:
             from .coroutines import CoroutineThread  # imports asyncio: only who needs it pays
 
             self._coroutines = CoroutineThread()
-        target, args, kwargs, _ = call
 
         def done(task: asyncio.Task[Any]) -> None:
             try:
@@ -186,7 +196,7 @@ class _Worker:
             else:
                 self._channel.send(RESULT, number, answer)
 
-        self._coroutines.start(target.func(*args, **kwargs), soft_timeout, done)
+        self._coroutines.start(coroutine, soft_timeout, done)
 
     def _shut_down(self) -> None:
         if self._calls is not None:
