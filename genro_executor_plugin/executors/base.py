@@ -84,7 +84,6 @@ class BaseExecutor(ABC):
         self._options = options
         self._metrics = PoolMetrics()
         self._admitted = 0
-        self._running = 0
         self._at_the_door: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self._empty: asyncio.Event | None = None

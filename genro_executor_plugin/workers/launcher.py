@@ -75,11 +75,6 @@ class Launcher:
         self._keys = 0
         self._gone: asyncio.Event | None = None
 
-    @property
-    def pid(self) -> int | None:
-        """The template's process id, ``None`` while there is none."""
-        return self._process.pid if self._process is not None else None
-
     def start_worker(self, descriptors: list[int], on_exit: Callable[[ExitReport], None]) -> int:
         """Start a worker; ``on_exit`` is called once when it has ended.
 
@@ -88,7 +83,7 @@ class Launcher:
             on_exit: told how it ended.
 
         Returns:
-            the worker's key, for ``pid_of`` and ``kill``.
+            the worker's key, for ``kill`` and ``forget``.
         """
         self._keys += 1
         key = self._keys
@@ -110,10 +105,6 @@ class Launcher:
             self._template_is_gone()  # and the loop has not read of it yet
             return False
         return True
-
-    def pid_of(self, key: int) -> int | None:
-        """The process id of worker ``key``, ``None`` until it has started."""
-        return self._pids.get(key)
 
     def kill(self, key: int) -> None:
         """End worker ``key`` with SIGKILL. One that has ended already is left in peace."""

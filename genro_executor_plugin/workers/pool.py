@@ -71,7 +71,6 @@ class WorkerPool:
         self._startups = Startups(name, self._loop, self._grow)
         self._recycling = Recycling(options, self._loop, self._retire_one)
         self.restarts: dict[str, int] = {}
-        self.max_workers = options.max_workers
 
     # -- what can be seen ---------------------------------------------------------------------
 
@@ -155,17 +154,12 @@ class WorkerPool:
 
     def resize(self, max_workers: int) -> None:
         """Have at most ``max_workers`` workers; those that are too many end when they are free."""
-        self._max_workers = self.max_workers = max_workers
+        self._max_workers = max_workers
         for worker in list(self._free):
             if len(self._staying()) <= max_workers:
                 break
             self._retire(worker, None)
         self._grow()
-
-    async def restart(self) -> None:
-        """Replace every worker by a new one, each when it has finished what it runs."""
-        for worker in list(self._workers):
-            self._retire(worker, "restart")
 
     async def close(self) -> None:
         """End every worker, and every call that is still there."""
@@ -309,7 +303,7 @@ class WorkerPool:
             if not self._waiting:
                 return
             head = next(iter(worker.running.values()), None)
-            if head is None or not worker.usable or self._recycling.is_due_soon(worker):
+            if head is None or not worker.usable or self._recycling.is_due_soon:
                 continue
             if worker.coroutines or now - (head.started_at or now) > LATE_SECONDS:
                 continue

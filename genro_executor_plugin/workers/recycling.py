@@ -78,8 +78,9 @@ class Recycling:
         for worker in list(self._timers):
             self.ended(worker)
 
-    def is_due_soon(self, worker: Worker) -> bool:
-        """Whether nothing should be sent ahead to ``worker``: its calls are counted."""
+    @property
+    def is_due_soon(self) -> bool:
+        """Whether any worker may have to go after its call: nothing is sent ahead then."""
         return self._watched
 
     def reason_to_retire(self, worker: Worker) -> str | None:

@@ -38,7 +38,6 @@ __all__ = [
     "FORK",
     "KILL",
     "NOT_STARTED",
-    "PRELOADED",
     "REQUEST",
     "SPAWN",
     "STARTED",
@@ -52,7 +51,7 @@ EVENT = struct.Struct("<BIiQ")
 """Template to server: what, which worker, pid, wait status or errno, peak memory in bytes."""
 
 FORK, SPAWN, KILL = 1, 2, 3
-STARTED, EXITED, PRELOADED, NOT_STARTED = 1, 2, 3, 4
+STARTED, EXITED, NOT_STARTED = 1, 2, 3
 
 _SPAWN_CODE = (
     "import sys; sys.path[:] = sys.argv[4:]; "
@@ -71,7 +70,6 @@ def main(control_fd: int, preload: str) -> None:
     os.setsid()  # a terminal's Ctrl-C is for the server, which then drains its workers
     control = socket.socket(fileno=control_fd)
     _preload(json.loads(preload))
-    control.sendall(EVENT.pack(PRELOADED, 0, os.getpid(), 0))
     _Template(control).run()
 
 
