@@ -22,10 +22,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from worker_functions import PID
+
+from genro_executor_plugin import ProcessExecutor
 
 LEAK_PATIENCE_SECONDS = 5.0
 """How long something that is ending may take to be gone."""
@@ -78,6 +81,20 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
     await gate.open()
     yield gate
     await gate.close()
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[Any]:
+    """Makes pools of processes, and shuts them down."""
+    made: list[ProcessExecutor] = []
+
+    def make(**options: Any) -> ProcessExecutor:
+        made.append(ProcessExecutor("pool", **options))
+        return made[-1]
+
+    yield make
+    for executor in made:
+        await executor.shutdown()
 
 
 def _children() -> set[int]:

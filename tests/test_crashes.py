@@ -21,7 +21,7 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +38,6 @@ from genro_executor_plugin import (
 )
 
 METHODS = ("forkserver", "spawn")
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Any]:
-    made: list[ProcessExecutor] = []
-
-    def make(**options: Any) -> ProcessExecutor:
-        made.append(ProcessExecutor("pool", **options))
-        return made[-1]
-
-    yield make
-    for executor in made:
-        await executor.shutdown()
 
 
 @pytest.fixture(params=METHODS)

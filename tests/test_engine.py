@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from typing import Any
 
 import psutil
@@ -31,23 +30,9 @@ from genro_executor_plugin import (
     ExecutorConfigError,
     ExecutorRegistry,
     ExecutorTimeoutError,
-    ProcessExecutor,
     SoftTimeoutError,
     WorkerCrashedError,
 )
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Any]:
-    made: list[ProcessExecutor] = []
-
-    def make(**options: Any) -> ProcessExecutor:
-        made.append(ProcessExecutor("pool", **options))
-        return made[-1]
-
-    yield make
-    for pool in made:
-        await pool.shutdown()
 
 
 async def test_coroutines_run_many_at_a_time_in_one_worker(make: Any, gate: Any) -> None:

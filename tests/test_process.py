@@ -20,7 +20,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +38,6 @@ from genro_executor_plugin import (
 )
 
 METHODS = ("forkserver", "spawn")
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Any]:
-    made: list[ProcessExecutor] = []
-
-    def make(**options: Any) -> ProcessExecutor:
-        made.append(ProcessExecutor("pool", **options))
-        return made[-1]
-
-    yield make
-    for executor in made:
-        await executor.shutdown()
 
 
 @pytest.fixture
