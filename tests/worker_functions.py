@@ -474,3 +474,76 @@ async def echo_async(value: Any) -> Any:
 def coroutine_in_disguise(value: Any) -> Any:
     """Returns a coroutine without being a coroutine function, as some decorators do."""
     return echo_async(value)
+
+
+def _here() -> Any:
+    from genro_executor_plugin.running import current
+
+    call = current()
+    assert call is not None
+    return call
+
+
+def count_aloud(count: int) -> int:
+    """Send ``count`` numbers through the channel ``count``."""
+    for number in range(count):
+        _here().send("count", number)
+    return count
+
+
+async def count_aloud_async(count: int) -> int:
+    return count_aloud(count)
+
+
+def repeat_until_end() -> list[str]:
+    """What it is told through ``words``, until that is ``end``."""
+    call, heard = _here(), []
+    call.send("ready", None)
+    while "end" not in heard:
+        heard += call.wait("words")
+    return heard
+
+
+async def repeat_until_end_async() -> list[str]:
+    import asyncio
+
+    call, heard, arrived = _here(), [], asyncio.Event()
+    loop = asyncio.get_running_loop()
+    call.listen(lambda _: loop.call_soon_threadsafe(arrived.set))
+    call.send("ready", None)
+    while "end" not in heard:
+        await arrived.wait()
+        arrived.clear()
+        heard += call.received("words")
+    return heard
+
+
+_late: dict[str, Any] = {}
+
+
+def leave_a_thread_that_sends() -> None:
+    """Start a thread that sends for this call when the call is over."""
+    import contextvars
+    import threading
+
+    go = threading.Event()
+
+    def send() -> None:
+        go.wait()
+        _here().send("late", 1)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(send,), daemon=True)
+    thread.start()
+    _late.update(go=go, thread=thread)
+
+
+def join_the_thread_that_sends() -> str:
+    _late["go"].set()
+    _late["thread"].join()
+    return "sent"
+
+
+def send_what_does_not_pickle() -> None:
+    import threading
+
+    _here().send("lock", threading.Lock())

@@ -14,7 +14,7 @@
 
 """The kinds of pools: one contract, and what each kind can keep of it."""
 
-from .base import BaseExecutor, BoundExecutor, Call
+from .base import BaseExecutor, BoundExecutor, Call, Message
 from .inline import InlineExecutor
 from .process import ProcessExecutor
 from .thread import ThreadExecutor
@@ -24,6 +24,7 @@ __all__ = [
     "BoundExecutor",
     "Call",
     "InlineExecutor",
+    "Message",
     "ProcessExecutor",
     "ThreadExecutor",
 ]

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections import deque
@@ -39,7 +40,9 @@ from ..metrics import PoolMetrics
 from ..modules import inside_worker, stop_main_import
 from ..options import CALL_OPTIONS, CallOptions, PoolOptions, check_option
 
-__all__ = ["BaseExecutor", "BoundExecutor", "Call"]
+__all__ = ["BaseExecutor", "BoundExecutor", "Call", "Message"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -57,6 +60,9 @@ class Call:
         cleanup: an application whose ``route_cleanup()`` follows the run, ``None`` for none.
         deadline: loop time at which its run must have begun, ``None`` for no limit.
         raised: whether the error it ended with came out of the function itself.
+        on_message: given ``(channel, value)`` of what the run sends, on the event loop, before
+            its result; ``None`` if nobody cares.
+        handle: what its pool knows it by.
     """
 
     func: Callable[..., Any]
@@ -66,6 +72,27 @@ class Call:
     cleanup: Any = None
     deadline: float | None = None
     raised: bool = False
+    on_message: Callable[[str, Any], None] | None = None
+    handle: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a run sent to the server, for those who listen to a whole pool.
+
+    Attributes:
+        channel: which kind of message it is.
+        value: what was sent.
+        pool: the pool's name.
+        pid: the process it comes from.
+        call: the call it comes from, ``None`` for one from outside of any call.
+    """
+
+    channel: str
+    value: Any
+    pool: str
+    pid: int | None
+    call: Call | None
 
 
 _DEFAULT_CALL = CallOptions()
@@ -88,6 +115,7 @@ class BaseExecutor(ABC):
         self._closed = False
         self._empty: asyncio.Event | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._listeners: dict[str, Callable[[Message], None]] = {}
 
     # -- the contract -------------------------------------------------------------------------
 
@@ -209,6 +237,28 @@ class BaseExecutor(ABC):
                 async with asyncio.timeout(self._options.shutdown_timeout):
                     await self._empty.wait()
         await self._end()
+
+    def listen(self, channel: str, listener: Callable[[Message], None]) -> None:
+        """Have ``listener`` called, on the event loop, with every message of ``channel``.
+
+        A channel has one listener; its messages do not reach ``on_message`` of their call.
+        """
+        self._listeners[channel] = listener
+
+    def tell(self, call: Call, channel: str, value: Any) -> bool:
+        """Give the running ``call`` a message; ``False`` if it does not run (any more)."""
+        return False
+
+    def _message(self, call: Call | None, pid: int | None, channel: str, value: Any) -> None:
+        """Hand on what a run has sent."""
+        listener = self._listeners.get(channel)
+        try:
+            if listener is not None:
+                listener(Message(channel, value, self._name, pid, call))
+            elif call is not None and call.on_message is not None:
+                call.on_message(channel, value)
+        except Exception:
+            _logger.exception("pool %r: a message of channel %r was lost", self._name, channel)
 
     @property
     def closed(self) -> bool:

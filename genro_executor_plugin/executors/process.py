@@ -75,7 +75,9 @@ class ProcessExecutor(BaseExecutor):
             retries=self._options.retries if call.options.retries is None else call.options.retries,
             abandon=self._options.on_cancel == "abandon",
             route=call.options.route,
+            context=call,
         )
+        call.handle = job
         queued_at = perf_counter()
         pool.submit(job)
         alarm = None
@@ -88,6 +90,7 @@ class ProcessExecutor(BaseExecutor):
             raise
         finally:
             call.raised = job.raised
+            call.handle = None  # or the two would wait for the garbage collector
             if alarm is not None:
                 alarm.cancel()
             if job.started_at is not None:
@@ -114,8 +117,18 @@ class ProcessExecutor(BaseExecutor):
             pool.abandon()
             pool = None
         if pool is None:
-            pool = self._pool = WorkerPool(self._name, self._options, self._initializer)
+            pool = self._pool = WorkerPool(
+                self._name, self._options, self._initializer, self._arrived
+            )
         return pool
+
+    def _arrived(self, job: Job | None, pid: int | None, channel: str, value: Any) -> None:
+        self._message(job.context if job is not None else None, pid, channel, value)
+
+    def tell(self, call: Call, channel: str, value: Any) -> bool:
+        if self._pool is None or not isinstance(call.handle, Job):
+            return False
+        return self._pool.tell(call.handle, channel, value)
 
     async def _end(self) -> None:
         pool, self._ended = self._pool, True

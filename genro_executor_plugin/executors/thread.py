@@ -19,10 +19,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import os
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -30,6 +32,7 @@ from ..calls import run_initializer
 from ..errors import ExecutorConfigError, ExecutorTimeoutError
 from ..options import PoolOptions
 from ..references import describe
+from ..running import RunningCall, enter
 from .base import BaseExecutor, Call
 
 __all__ = ["ThreadExecutor"]
@@ -38,9 +41,25 @@ __all__ = ["ThreadExecutor"]
 class _Run:
     """One call on its way through a thread: when it began, and how it ended."""
 
-    __slots__ = ("began", "context", "func", "future", "loop", "queued_at", "raised", "started_at")
+    __slots__ = (
+        "began",
+        "context",
+        "func",
+        "future",
+        "loop",
+        "queued_at",
+        "raised",
+        "running",
+        "started_at",
+    )
 
-    def __init__(self, func: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        pool: ThreadExecutor,
+        call: Call,
+        func: Callable[[], Any],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self.func = func
         self.loop = loop
         self.context = contextvars.copy_context()
@@ -49,6 +68,28 @@ class _Run:
         self.queued_at = perf_counter()
         self.raised = False
         self.started_at: float | None = None
+        self.running = RunningCall(0, _Post(pool, call, self.future))
+        self.context.run(enter, self.running)
+
+
+class _Post:
+    """How a call on a thread sends; what it is told is delivered to it at once."""
+
+    def __init__(self, pool: ThreadExecutor, call: Call, future: asyncio.Future[Any]) -> None:
+        self._pool = pool
+        self._call = call
+        self._future = future
+
+    def send(self, number: int, channel: str, value: Any) -> None:
+        if self._future.done():
+            return
+        with suppress(RuntimeError):  # the event loop is closed: nobody listens any more
+            self._future.get_loop().call_soon_threadsafe(
+                self._pool._message, self._call, os.getpid(), channel, value
+            )
+
+    def read(self, timeout: float | None) -> bool:
+        return False
 
 
 class ThreadExecutor(BaseExecutor):
@@ -96,7 +137,7 @@ class ThreadExecutor(BaseExecutor):
 
     async def _execute(self, call: Call, packed: Any) -> Any:
         self._loop = asyncio.get_running_loop()
-        run = _Run(self._body(call, packed), self._loop)
+        run = call.handle = _Run(self, call, self._body(call, packed), self._loop)
         self._line.append(run)
         self._start_next()
         try:
@@ -104,10 +145,18 @@ class ThreadExecutor(BaseExecutor):
             return await self._result(run, call)
         finally:
             call.raised = run.raised
+            call.handle = None  # or the two would wait for the garbage collector
             if run.started_at is None:
                 self._line.remove(run)
             else:
                 self._ran(run.started_at - run.queued_at, perf_counter() - run.started_at)
+
+    def tell(self, call: Call, channel: str, value: Any) -> bool:
+        run = call.handle
+        if not isinstance(run, _Run) or run not in self._begun:
+            return False
+        run.running.deliver(channel, value)
+        return True
 
     def _body(self, call: Call, packed: Any) -> Callable[[], Any]:
         """What the thread runs."""

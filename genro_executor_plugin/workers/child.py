@@ -42,8 +42,10 @@ from typing import TYPE_CHECKING, Any
 from ..calls import CallReader, ReadCall, Target, pack_result, run_initializer
 from ..failures import pack_failure
 from ..modules import install
+from ..running import enter, leave
 from .boot import WorkerBoot
 from .claims import WorkerClaims
+from .post import WorkerPost
 from .soft_limit import soft_limit
 from .wire import (
     BOOT_FAILED,
@@ -54,6 +56,7 @@ from .wire import (
     READY,
     RESULT,
     STOP,
+    TELL,
     BlockingChannel,
 )
 
@@ -99,6 +102,7 @@ class _Worker:
     def __init__(self, sock: socket.socket, claims: WorkerClaims) -> None:
         self._channel = BlockingChannel(sock)
         self._claims = claims
+        self._post = WorkerPost(self._channel)
         self._reader = CallReader()
         self._coroutines: CoroutineThread | None = None
         self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
@@ -114,6 +118,8 @@ class _Worker:
                 self._start(number, payload, owner / 1000)
             elif kind == STOP:
                 break
+            elif kind == TELL:
+                self._post.tell((kind, number, owner, payload))
             elif kind > DEFINE:
                 self._reader.define(number, owner, kind - DEFINE, payload)
         self._shut_down()
@@ -152,9 +158,9 @@ class _Worker:
             began = perf_counter_ns()
             if soft_timeout:
                 with soft_limit(soft_timeout):
-                    result = _run(call)
+                    result = self._run(number, call)
             else:
-                result = _run(call)
+                result = self._run(number, call)
             if type(result) is CoroutineType:  # of a function that does not say so
                 self._start_coroutine(number, target, result, soft_timeout)
                 return
@@ -169,7 +175,7 @@ class _Worker:
         while (item := calls.get()) is not None:
             number, call = item
             try:
-                result = _run(call)
+                result = self._run(number, call)
                 if type(result) is CoroutineType:
                     self._start_coroutine(number, call[0], result, 0.0)
                     continue
@@ -180,6 +186,20 @@ class _Worker:
                 self._channel.send(RESULT, number, answer)
             del item, call
 
+    def _run(self, number: int, call: ReadCall) -> Any:
+        target, args, kwargs, cleanup = call
+        token = enter(self._post.begin(number))
+        try:
+            if cleanup is None:
+                return target.func(*args, **kwargs)
+            try:
+                return target.func(*args, **kwargs)
+            finally:
+                cleanup()
+        finally:
+            leave(token)
+            self._post.end(number)
+
     def _start_coroutine(
         self, number: int, target: Target, coroutine: Any, soft_timeout: float
     ) -> None:
@@ -189,6 +209,7 @@ class _Worker:
             self._coroutines = CoroutineThread()
 
         def done(task: asyncio.Task[Any]) -> None:
+            self._post.end(number)
             try:
                 answer = pack_result(task.result(), target)
             except BaseException as error:
@@ -196,7 +217,11 @@ class _Worker:
             else:
                 self._channel.send(RESULT, number, answer)
 
-        self._coroutines.start(coroutine, soft_timeout, done)
+        token = enter(self._post.begin(number))
+        try:
+            self._coroutines.start(coroutine, soft_timeout, done)
+        finally:
+            leave(token)
 
     def _shut_down(self) -> None:
         if self._calls is not None:
@@ -206,16 +231,6 @@ class _Worker:
             _guarded(hook)
         if self._coroutines is not None:
             _guarded(self._coroutines.close)
-
-
-def _run(call: ReadCall) -> Any:
-    target, args, kwargs, cleanup = call
-    if cleanup is None:
-        return target.func(*args, **kwargs)
-    try:
-        return target.func(*args, **kwargs)
-    finally:
-        cleanup()
 
 
 def _guarded(hook: Callable[[], Any]) -> None:

@@ -29,6 +29,7 @@ class Job:
 
     Attributes:
         call: what to run.
+        context: whose call it is, for whoever gave the job; nothing here looks at it.
         future: settled exactly once, with the result or with the error.
         timeout: seconds the run may take, ``None`` for no limit.
         soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
@@ -45,6 +46,7 @@ class Job:
         "abandon",
         "begun",
         "call",
+        "context",
         "future",
         "microseconds",
         "raised",
@@ -65,6 +67,7 @@ class Job:
         retries: int = 0,
         abandon: bool = False,
         route: str | None = None,
+        context: Any = None,
     ) -> None:
         self.call = call
         self.future = future
@@ -73,6 +76,7 @@ class Job:
         self.retries = retries
         self.abandon = abandon
         self.route = route
+        self.context = context
         self.begun = False
         self.microseconds = 0
         self.raised = False

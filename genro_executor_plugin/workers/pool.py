@@ -28,6 +28,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 from ..errors import ExecutorClosedError, ExecutorTimeoutError, WorkerCrashedError
 from ..modules import ModuleSources
@@ -53,8 +54,15 @@ _logger = logging.getLogger("genro_executor_plugin")
 class WorkerPool:
     """Runs jobs on ``options.min_workers`` to ``options.max_workers`` processes."""
 
-    def __init__(self, name: str, options: PoolOptions, initializer: bytes | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: PoolOptions,
+        initializer: bytes | None,
+        on_message: Callable[[Job | None, int | None, str, Any], None],
+    ) -> None:
         self._name = name
+        self._on_message = on_message
         self._options = options
         self._initializer = initializer
         self._loop = asyncio.get_running_loop()
@@ -130,6 +138,11 @@ class WorkerPool:
             if job in worker.running.values() and not job.abandon:
                 self._end_worker(worker, job, "another call in it was cancelled")
                 return
+
+    def tell(self, job: Job, channel: str, value: Any) -> bool:
+        """Give the running ``job`` a message; ``False`` if it does not run (any more)."""
+        message = pickle.dumps((channel, value), 5)
+        return any(worker.tell(job, message) for worker in self._workers)
 
     def withdraw(self, job: Job) -> bool:
         """Take ``job`` out of the line; ``False`` if it is not there, because it begins."""
@@ -219,6 +232,9 @@ class WorkerPool:
             self._serve(worker)
         if self._closing:
             self._changed.set()
+
+    def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
+        self._on_message(job, worker.pid, channel, value)
 
     def worker_ended(self, worker: Worker, report: ExitReport) -> None:
         self._workers.discard(worker)

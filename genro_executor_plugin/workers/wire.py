@@ -20,9 +20,12 @@ or which definition), an owner (of a definition) and the kind. Frames keep their
 
 from __future__ import annotations
 
+import math
+import select
 import socket
 import struct
 import threading
+from collections import deque
 from collections.abc import Iterator
 
 __all__ = [
@@ -33,9 +36,11 @@ __all__ = [
     "DEFINE",
     "FAILURE",
     "HEADER",
+    "MESSAGE",
     "READY",
     "RESULT",
     "STOP",
+    "TELL",
     "BlockingChannel",
     "Frame",
     "FrameCutter",
@@ -45,12 +50,13 @@ __all__ = [
 HEADER = struct.Struct("<QIIB3x")
 _HEADER_SIZE = HEADER.size
 
-BOOT, CALL, CALL_AHEAD, STOP, DEFINE = 1, 2, 3, 4, 16
+BOOT, CALL, CALL_AHEAD, STOP, TELL, DEFINE = 1, 2, 3, 4, 5, 16
 """Server to worker. ``DEFINE`` is added to the definition's kind; a call's owner field holds its
-soft timeout in milliseconds."""
+soft timeout in milliseconds; ``TELL`` is for a call that runs."""
 
-READY, BOOT_FAILED, RESULT, FAILURE = 33, 34, 35, 36
-"""Worker to server. A result's owner field holds how long the call ran, in microseconds, or 0."""
+READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE = 33, 34, 35, 36, 37
+"""Worker to server. A result's owner field holds how long the call ran, in microseconds, or 0.
+A message is from a call, or from none (0)."""
 
 _CHUNK = 64 * 1024
 _SMALL = 64 * 1024
@@ -132,15 +138,34 @@ class BlockingChannel:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._cutter = FrameCutter(sock)
+        self._read: deque[Frame] = deque()
         self._sending = threading.Lock()
 
     def frames(self) -> Iterator[Frame]:
         """Every frame until the server closes its end or dies."""
         while True:
+            while self._read:
+                yield self._read.popleft()
             try:
-                yield from self._cutter.read()
+                self._read.extend(self._cutter.read())
             except (EOFError, ConnectionError):
                 return
+
+    def take(self, kind: int, timeout: float | None) -> list[Frame]:
+        """The frames of ``kind`` that have arrived, out of turn; waits at most ``timeout`` s.
+
+        Raises:
+            EOFError: the server is gone.
+        """
+        if all(frame[0] != kind for frame in self._read):
+            poll = select.poll()  # and not select, which knows descriptors below 1024 only
+            poll.register(self._socket, select.POLLIN)
+            if poll.poll(None if timeout is None else math.ceil(timeout * 1000)):
+                self._read.extend(self._cutter.read())
+        taken = [frame for frame in self._read if frame[0] == kind]
+        if taken:
+            self._read = deque(frame for frame in self._read if frame[0] != kind)
+        return taken
 
     def send(self, kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> None:
         head = HEADER.pack(len(payload), number, owner, kind)

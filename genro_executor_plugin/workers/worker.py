@@ -23,7 +23,7 @@ import pickle
 import socket
 from collections import deque
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import SerializationError
 from ..failures import unpack_failure
@@ -38,9 +38,11 @@ from .wire import (
     CALL_AHEAD,
     DEFINE,
     FAILURE,
+    MESSAGE,
     READY,
     RESULT,
     STOP,
+    TELL,
     FrameCutter,
     frame,
 )
@@ -56,6 +58,9 @@ class Owner(Protocol):
 
     def job_done(self, worker: Worker, job: Job) -> None:
         """It has settled ``job``."""
+
+    def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
+        """A call in it, or code outside of any call, has sent ``value``."""
 
     def worker_ended(self, worker: Worker, report: ExitReport) -> None:
         """It is gone; its jobs are still with it."""
@@ -164,6 +169,13 @@ class Worker:
         self._next_runs()
         return job
 
+    def tell(self, job: Job, message: bytes) -> bool:
+        """Give the running ``job`` a message; ``False`` if it is not running here."""
+        for number, running in self.running.items():
+            if running is job:
+                return self._write(frame(TELL, number, message))
+        return False
+
     def stop(self) -> None:
         """Have it end by itself, after what it is doing."""
         self.leaving = True
@@ -254,6 +266,9 @@ class Worker:
                 job.raised = True
                 job.fail(unpack_failure(payload))
             self._owner.job_done(self, job)
+        elif kind == MESSAGE:
+            channel, value = pickle.loads(payload)
+            self._owner.message(self, self.running.get(number), channel, value)
         elif kind == READY:
             self.pid = number
             self.ready = True

@@ -1,0 +1,74 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A worker's side of messages: what its calls send, and what they are told while they run."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from typing import Any
+
+from ..running import RunningCall
+from .wire import MESSAGE, TELL, BlockingChannel, Frame
+
+__all__ = ["WorkerPost"]
+
+
+class WorkerPost:
+    """Numbers the calls of one worker and carries their messages.
+
+    The thread that made it reads the socket: between calls always, during a call that runs on
+    it only when that call asks for what it was told.
+    """
+
+    def __init__(self, channel: BlockingChannel) -> None:
+        self._channel = channel
+        self._running: dict[int, RunningCall] = {}
+        self._early: dict[int, list[tuple[str, Any]]] = {}
+        self._last = 0
+        self._reader = threading.get_ident()
+
+    def begin(self, number: int) -> RunningCall:
+        """Call ``number`` runs from now on, until ``end``."""
+        call = self._running[number] = RunningCall(number, self)
+        self._last = number
+        if self._early:
+            for channel, value in self._early.pop(number, ()):
+                call.deliver(channel, value)
+        return call
+
+    def end(self, number: int) -> None:
+        """Call ``number`` has ended; what it is still told is for nobody."""
+        self._running.pop(number, None)
+
+    def send(self, number: int, channel: str, value: Any) -> None:
+        if number in self._running or not number:
+            self._channel.send(MESSAGE, number, pickle.dumps((channel, value), 5))
+
+    def read(self, timeout: float | None) -> bool:
+        if threading.get_ident() != self._reader:
+            return False
+        for frame in self._channel.take(TELL, timeout):
+            self.tell(frame)
+        return True
+
+    def tell(self, frame: Frame) -> None:
+        """Deliver what the server tells a call."""
+        number, told = frame[1], pickle.loads(frame[3])
+        call = self._running.get(number)
+        if call is not None:
+            call.deliver(*told)
+        elif number > self._last:
+            self._early.setdefault(number, []).append(told)
