@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import os
 import pickle
 import struct
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -38,12 +38,14 @@ from .options import PoolOptions
 from .pickling import dumps, why
 from .references import Reference, describe, reference_to
 from .replicas import ReplicaCatalog, ReplicaStore, is_routing, replica_reference
+from .segments import LARGE_BYTES, Segment, Segments, Split, looks_large, read_value, split
 
 __all__ = [
     "CallPacker",
     "CallReader",
     "PackedCall",
     "Target",
+    "hold_result",
     "pack_initializer",
     "pack_result",
     "run_initializer",
@@ -52,8 +54,9 @@ __all__ = [
 _HEAD = struct.Struct("<III")
 """Keys of the function, of ``self`` and of the application to clean up; 0 for none."""
 
+_HEAD_SIZE = _HEAD.size
 
-@dataclass(frozen=True, slots=True)
+
 class PackedCall:
     """A call as bytes.
 
@@ -63,13 +66,26 @@ class PackedCall:
         title: the function's name, for messages and displays.
         is_async: whether the function makes a coroutine.
         key: the same for every call of a function that travels by reference, 0 for others.
+        segment: where its arguments lie if they are large, ``None`` for those in ``payload``.
     """
 
-    payload: bytes
-    definitions: tuple[Definition, ...]
-    title: str
-    is_async: bool
-    key: int
+    __slots__ = ("definitions", "is_async", "key", "payload", "segment", "title")
+
+    def __init__(
+        self,
+        payload: bytes,
+        definitions: tuple[Definition, ...],
+        title: str,
+        is_async: bool,
+        key: int,
+        segment: Segment | None,
+    ) -> None:
+        self.payload = payload
+        self.definitions = definitions
+        self.title = title
+        self.is_async = is_async
+        self.key = key
+        self.segment = segment
 
     def reread_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments as a worker would get them.
@@ -78,19 +94,38 @@ class PackedCall:
             ReplicaHereError: an application is among them; its replica is for a worker only.
             Exception: whatever their unpickling raises.
         """
-        args, kwargs, *_ = pickle.loads(memoryview(self.payload)[_HEAD.size :])
+        args, kwargs, *_ = pickle.loads(self.payload)
         return args, kwargs
 
 
-class CallPacker:
-    """Packs the calls of one pool; remembers what it has packed before."""
+class _Function:
+    """What a packer knows of a function: the same for all of its calls."""
 
-    def __init__(self) -> None:
+    __slots__ = ("definitions", "is_async", "key", "large", "title")
+
+    def __init__(self, title: str, is_async: bool, definition: Definition | None = None) -> None:
+        self.title = title
+        self.is_async = is_async
+        self.definitions = () if definition is None else (definition,)
+        self.key = 0 if definition is None else definition.key
+        self.large = False
+
+
+class CallPacker:
+    """Packs the calls of one pool; remembers what it has packed before.
+
+    With ``segments``, large arguments go there; without, they stay in the payload.
+    """
+
+    def __init__(self, segments: Segments | None = None) -> None:
         self._keys = itertools.count(1)
         self._replicas = ReplicaCatalog(self._keys)
-        self._functions: weakref.WeakKeyDictionary[
-            FunctionType, tuple[Definition | None, str, bool]
-        ] = weakref.WeakKeyDictionary()
+        self._segments = segments
+        # Strongly: what a reference leads to stays in its module anyway.
+        self._by_reference: dict[FunctionType, _Function] = {}
+        self._by_value: weakref.WeakKeyDictionary[FunctionType, _Function] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def pack(
         self,
@@ -110,52 +145,65 @@ class CallPacker:
         Raises:
             SerializationError: naming what cannot travel, the reason and the cure.
         """
-        definitions: list[Definition] = []
+        target: Any = func
+        states: list[Definition] = []
         seen: set[int] = set()
-        target, owner_key = func, 0
+        owner_key = cleanup_key = 0
         if type(func) is MethodType and is_routing(func.__self__):
-            target, owner_key = func.__func__, self._define(func.__self__, definitions, seen)
-        function_key, title, is_async = self._function(target, func, definitions)
-        cleanup_key = 0 if cleanup is None else self._define(cleanup, definitions, seen)
-        call = (args, kwargs) if function_key else (args, kwargs, target)
-        try:
-            body = pickle.dumps(call, 5) if function_key else dumps(call)
-        except Exception:
-            body = self._pack_carefully(func, call, definitions, seen)
-        head = _HEAD.pack(function_key, owner_key, cleanup_key)
-        return PackedCall(head + body, tuple(definitions), title, is_async, function_key)
+            target, owner_key = func.__func__, self._define(func.__self__, states, seen)
+        if cleanup is not None:
+            cleanup_key = self._define(cleanup, states, seen)
+        function = self._by_reference.get(target) if type(target) is FunctionType else None
+        if function is None:
+            function = self._function(target, func)
+        key = function.key
+        call = (args, kwargs) if key else (args, kwargs, target)
+        segment, body = None, None
+        if self._segments is not None and (
+            function.large
+            or (args and any(map(looks_large, args)))
+            or (kwargs and any(map(looks_large, kwargs.values())))
+        ):
+            segment = self._hold(function, call, states, seen)
+        if segment is not None:
+            body = segment.layout
+        else:
+            try:
+                body = pickle.dumps(call, 5) if key else dumps(call)
+            except Exception:
+                body = self._pack_carefully(func, call, states, seen)
+            if len(body) >= LARGE_BYTES and self._segments is not None:
+                function.large = True
+                segment = self._segments.hold(Split.of(body))
+                if segment is not None:
+                    body = segment.layout
+        definitions = (*states, *function.definitions) if states else function.definitions
+        payload = body + _HEAD.pack(key, owner_key, cleanup_key)
+        return PackedCall(payload, definitions, function.title, function.is_async, key, segment)
 
-    def _define(self, instance: Any, definitions: list[Definition], seen: set[int]) -> int:
-        source = self._replicas.source_of(instance)
-        definitions.extend(source.definitions(seen))
-        return source.key
-
-    def _function(
-        self, target: Any, func: Any, definitions: list[Definition]
-    ) -> tuple[int, str, bool]:
-        """The function's key (0 if it travels by value), its name, and whether it is async."""
-        if type(target) is not FunctionType:
-            return 0, describe(target), inspect.iscoroutinefunction(target)
-        known = self._functions.get(target)
-        if known is None:
-            owner = type(func.__self__) if type(func) is MethodType else None
-            reference = reference_to(target, owner)
-            definition = None
-            if reference is not None:
-                key = next(self._keys)
-                definition = Definition(key, 1, key, FUNCTION, pickle.dumps(reference, 5))
-            is_async = inspect.iscoroutinefunction(target)
-            known = self._functions[target] = definition, describe(target), is_async
-        definition, title, is_async = known
-        if definition is None:
-            return 0, title, is_async
-        definitions.append(definition)
-        return definition.key, title, is_async
-
-    def _pack_carefully(
-        self, func: Any, call: tuple[Any, ...], definitions: list[Definition], seen: set[int]
-    ) -> bytes:
+    def _hold(
+        self,
+        function: _Function,
+        call: tuple[Any, ...],
+        states: list[Definition],
+        seen: set[int],
+    ) -> Segment | None:
+        """The arguments in shared memory; ``None`` if they are not large or cannot lie there."""
+        assert self._segments is not None
         met: list[Any] = []
+        try:
+            parts = split(call, self._replicas_for(met))
+        except Exception:
+            return None  # packing them in one piece will tell what is wrong
+        function.large = parts.size >= LARGE_BYTES
+        segment = self._segments.hold(parts) if function.large else None
+        if segment is not None:
+            for instance in met:
+                self._define(instance, states, seen)
+        return segment
+
+    def _replicas_for(self, met: list[Any]) -> Callable[[Any], Any]:
+        """What puts replicas in the place of applications, and these into ``met``."""
 
         def special(obj: Any) -> Any:
             if not is_routing(obj):
@@ -163,6 +211,35 @@ class CallPacker:
             met.append(obj)
             return replica_reference(self._replicas.source_of(obj), obj)
 
+        return special
+
+    def _define(self, instance: Any, definitions: list[Definition], seen: set[int]) -> int:
+        source = self._replicas.source_of(instance)
+        definitions.extend(source.definitions(seen))
+        return source.key
+
+    def _function(self, target: Any, func: Any) -> _Function:
+        if type(target) is not FunctionType:
+            return _Function(describe(target), inspect.iscoroutinefunction(target))
+        known = self._by_value.get(target)
+        if known is not None:
+            return known
+        title, is_async = describe(target), inspect.iscoroutinefunction(target)
+        owner = type(func.__self__) if type(func) is MethodType else None
+        reference = reference_to(target, owner)
+        if reference is None:
+            known = self._by_value[target] = _Function(title, is_async)
+            return known
+        key = next(self._keys)
+        definition = Definition(key, 1, key, FUNCTION, pickle.dumps(reference, 5))
+        known = self._by_reference[target] = _Function(title, is_async, definition)
+        return known
+
+    def _pack_carefully(
+        self, func: Any, call: tuple[Any, ...], definitions: list[Definition], seen: set[int]
+    ) -> bytes:
+        met: list[Any] = []
+        special = self._replicas_for(met)
         try:
             body = dumps(call, special)
         except Exception as error:
@@ -219,13 +296,15 @@ class Target:
     Attributes:
         func: what to call.
         is_async: whether calling it makes a coroutine.
+        large: whether its last result was a large one.
     """
 
-    __slots__ = ("func", "is_async")
+    __slots__ = ("func", "is_async", "large")
 
     def __init__(self, func: Callable[..., Any]) -> None:
         self.func = func
         self.is_async = inspect.iscoroutinefunction(func)
+        self.large = False
 
     def __str__(self) -> str:
         return describe(self.func)
@@ -264,31 +343,44 @@ class CallReader:
                 "the classes of its attributes must import and unpickle there"
             ) from error
 
-    def read(self, payload: bytes | memoryview) -> ReadCall:
-        """The call in ``payload``.
+    def read(self, payload: bytes | memoryview, segment: int = -1) -> ReadCall:
+        """The call in ``payload``; its arguments are in the ``segment``, if there is one.
 
         Raises:
             SerializationError: the function, ``self`` or an argument cannot be had here.
             Exception: what ``on_worker_startup`` of a new replica raises.
         """
-        function_key, owner_key, cleanup_key = _HEAD.unpack_from(payload)
+        function_key, owner_key, cleanup_key = _HEAD.unpack_from(payload, len(payload) - _HEAD_SIZE)
         if self._broken:
             for owner in (function_key, owner_key, cleanup_key):
                 for broken in self._broken.get(owner, {}).values():
+                    if segment >= 0:
+                        os.close(segment)
                     raise broken
         try:
-            args, kwargs, *by_value = pickle.loads(memoryview(payload)[_HEAD.size :])
+            # What stands behind a pickle's end is not looked at.
+            call = pickle.loads(payload) if segment < 0 else self._from(segment, payload)
         except Exception as error:
             title = self._functions[function_key] if function_key else "a function"
             raise SerializationError(
                 f"the arguments of {title} cannot be rebuilt in the worker: {why(error)}. Their "
                 "classes must import and unpickle there"
             ) from error
-        target = self._functions[function_key] if function_key else Target(by_value[0])
+        if function_key:
+            args, kwargs = call
+            target = self._functions[function_key]
+        else:
+            args, kwargs, function = call
+            target = Target(function)
         if owner_key:
             args = (self.replicas.ready(owner_key), *args)
-        cleanup = self.replicas.ready(cleanup_key).route_cleanup if cleanup_key else None
-        return target, args, kwargs, cleanup
+        if not cleanup_key:
+            return target, args, kwargs, None
+        return target, args, kwargs, self.replicas.ready(cleanup_key).route_cleanup
+
+    @staticmethod
+    def _from(segment: int, payload: bytes | memoryview) -> Any:
+        return read_value(segment, memoryview(payload)[:-_HEAD_SIZE])
 
 
 def _resolve(reference: Reference) -> Callable[..., Any]:
@@ -302,8 +394,8 @@ def _resolve(reference: Reference) -> Callable[..., Any]:
     return found
 
 
-def pack_result(result: Any, title: object) -> bytes:
-    """A result of the function ``title`` as bytes.
+def pack_result(result: Any, target: object) -> bytes:
+    """A result of the function ``target`` as bytes.
 
     Raises:
         SerializationError: naming the function, the reason and the cure.
@@ -311,15 +403,27 @@ def pack_result(result: Any, title: object) -> bytes:
     try:
         return pickle.dumps(result, 5)
     except Exception:
-        return _pack_result_carefully(result, title)
+        return _pack_result_carefully(result, target)
 
 
-def _pack_result_carefully(result: Any, title: object) -> bytes:
+def hold_result(
+    result: Any, target: Target, hold: Callable[[Split], Segment | None]
+) -> Segment | None:
+    """A large result in shared memory; ``None`` for one that is not large or cannot lie there."""
+    try:
+        parts = split(result, None)
+    except Exception:
+        return None  # packing it in one piece tells what is wrong
+    target.large = parts.size >= LARGE_BYTES
+    return hold(parts) if target.large else None
+
+
+def _pack_result_carefully(result: Any, target: object) -> bytes:
     try:
         return dumps(result)
     except Exception as error:
         raise SerializationError(
-            f"the result of {title}, of type {describe(type(result))}, cannot travel back: "
+            f"the result of {target}, of type {describe(type(result))}, cannot travel back: "
             f"{why(error)}. Return plain data"
         ) from error
 

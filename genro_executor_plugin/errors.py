@@ -208,6 +208,10 @@ class WorkerCrashedError(ExecutorError):
         exit_code: the worker's exit code, negative for a signal (``-9`` is SIGKILL), ``None``
             when nobody could tell.
         pid: the worker's process id, ``None`` when it never started.
+        peak_memory: the most memory it ever held, in bytes, ``None`` when nobody could tell.
+        last_memory: what it held when it was last looked at (once a second while it works).
+
+    What the worker's faulthandler wrote when native code crashed is a note of the error.
     """
 
     def __init__(
@@ -218,10 +222,14 @@ class WorkerCrashedError(ExecutorError):
         route: str | None = None,
         exit_code: int | None = None,
         pid: int | None = None,
+        peak_memory: int | None = None,
+        last_memory: int | None = None,
     ) -> None:
         super().__init__(message, pool=pool, route=route)
         self.exit_code = exit_code
         self.pid = pid
+        self.peak_memory = peak_memory
+        self.last_memory = last_memory
 
 
 class SerializationError(ExecutorError):

@@ -41,11 +41,16 @@ def _resolve(module: str, path: str, depth: int) -> Any:
     return Reference(module, path, depth).resolve()
 
 
+def _memoryview(buffer: Any, code: str, shape: tuple[int, ...]) -> memoryview:
+    view = memoryview(buffer).cast("B")
+    return view if code == "B" and len(shape) == 1 else view.cast(code, shape)  # type: ignore[call-overload]
+
+
 class CarefulPickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles what plain pickle refuses; ``special`` has the first word on every object."""
 
     def __init__(
-        self, file: io.BytesIO, special: Callable[[Any], Any] | None = None, **kwargs: Any
+        self, file: Any, special: Callable[[Any], Any] | None = None, **kwargs: Any
     ) -> None:
         super().__init__(file, protocol=5, **kwargs)
         self._special = special
@@ -55,6 +60,8 @@ class CarefulPickler(cloudpickle.Pickler):  # type: ignore[misc]
             reduced = self._special(obj)
             if reduced is not NotImplemented:
                 return reduced
+        if isinstance(obj, memoryview):
+            return _memoryview, (pickle.PickleBuffer(obj), obj.format, obj.shape)
         if isinstance(obj, FunctionType | type):
             reference = reference_to(obj)
             if reference is not None:

@@ -31,7 +31,7 @@ LAYERS = (
     ("errors", "definitions", "metrics", "modules", "running"),
     ("options", "references"),
     ("pickling",),
-    ("failures", "replicas"),
+    ("failures", "replicas", "segments"),
     ("calls",),
     ("workers",),
     ("executors",),

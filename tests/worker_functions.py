@@ -547,3 +547,9 @@ def send_what_does_not_pickle() -> None:
     import threading
 
     _here().send("lock", threading.Lock())
+
+
+def initialize_if_there(path: str) -> None:
+    """An initializer that works as long as the file ``path`` is there."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(path)

@@ -39,6 +39,7 @@ from ..errors import (
 from ..metrics import PoolMetrics
 from ..modules import inside_worker, stop_main_import
 from ..options import CALL_OPTIONS, CallOptions, PoolOptions, check_option
+from ..workers.states import WorkerState
 
 __all__ = ["BaseExecutor", "BoundExecutor", "Call", "Message"]
 
@@ -113,6 +114,9 @@ class BaseExecutor(ABC):
         self._admitted = 0
         self._at_the_door: deque[asyncio.Future[None]] = deque()
         self._closed = False
+        self._paused = False
+        self._draining = False
+        self._drained = asyncio.Event()
         self._empty: asyncio.Event | None = None
         self._ending: asyncio.Task[None] | None = None
         self._listeners: dict[str, Callable[[Message], None]] = {}
@@ -265,6 +269,58 @@ class BaseExecutor(ABC):
         """Whether the pool has been shut down."""
         return self._closed
 
+    # -- steering -------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Begin no call until ``resume``: calls are admitted and wait; those that run go on."""
+        if not self._paused:
+            self._paused = True
+            self._pausing()
+
+    def resume(self) -> None:
+        """Begin and admit calls again, after ``pause`` or ``drain``."""
+        self._draining = False
+        if self._paused:
+            self._paused = False
+            self._pausing()
+
+    async def drain(self) -> None:
+        """Refuse new calls with ``ExecutorOverloadError`` until ``resume``; returns when the pool
+        is empty. Cancelling this leaves the pool as it is: refusing.
+        """
+        self._draining = True
+        while self._admitted or self._at_the_door:
+            self._drained.clear()
+            await self._drained.wait()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the pool begins no calls."""
+        return self._paused
+
+    @property
+    def draining(self) -> bool:
+        """Whether the pool refuses new calls until it is resumed."""
+        return self._draining
+
+    @property
+    def unhealthy(self) -> str | None:
+        """Why the pool cannot serve calls as it should just now; ``None`` if it can."""
+        if self._closed:
+            return "it is shut down"
+        if self._draining:
+            return "it is drained and refuses calls"
+        return "it is paused" if self._paused else None
+
+    def worker_states(self) -> list[WorkerState]:
+        """Every worker as it is now; empty for a kind that has none of its own."""
+        return []
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How many workers ended before their time or were replaced, by reason."""
+        return {}
+
     @property
     def metrics(self) -> dict[str, Any]:
         """The pool's state as plain values; durations in milliseconds."""
@@ -283,7 +339,7 @@ class BaseExecutor(ABC):
             "timed_out": counters.timed_out,
             "crashed": counters.crashed,
             "cancelled": counters.cancelled,
-            "restarts": self._restarts(),
+            "restarts": sum(self.restarts.values()),
             "workers": self._worker_count(),
             "busy": self._busy_now(),
             "max_workers": self._options.max_workers,
@@ -315,8 +371,9 @@ class BaseExecutor(ABC):
         """How many workers are at work."""
         return self._running_now()
 
-    def _restarts(self) -> int:
-        return 0
+    def _pausing(self) -> None:
+        """``paused`` has changed: begin no call from now on, or begin those that wait."""
+        raise ExecutorError(f"pool {self._name!r}, a {self.kind} pool, cannot be paused")
 
     def _pack(self, call: Call) -> Any:
         """Make the call portable, where the kind needs it. Raises ``SerializationError``."""
@@ -373,7 +430,10 @@ class BaseExecutor(ABC):
 
     def _must_wait(self) -> bool:
         return (
-            self._closed or self._admitted >= self._options.max_pending or bool(self._at_the_door)
+            self._closed
+            or self._draining
+            or self._admitted >= self._options.max_pending
+            or bool(self._at_the_door)
         )
 
     def _enter(self, call: Call) -> Any:
@@ -388,6 +448,8 @@ class BaseExecutor(ABC):
         """Refuse a call, or let it wait until there is a place; what it is packed into."""
         if self._closed:
             raise self._closed_error()
+        if self._draining:
+            raise self._overload("is drained: it takes no new calls until it is resumed")
         if (call.options.on_overload or self._options.on_overload) == "fail":
             raise self._overload(f"has {self._admitted} calls, its max_pending")
         packed = self._pack(call)
@@ -423,6 +485,8 @@ class BaseExecutor(ABC):
 
     def _leave(self) -> None:
         self._admitted -= 1
+        if self._draining and not self._admitted:
+            self._drained.set()
         if self._closed:
             if self._empty is not None and not self._admitted:
                 self._empty.set()

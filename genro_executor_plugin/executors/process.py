@@ -21,14 +21,20 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 from ..calls import CallPacker, PackedCall, pack_initializer
-from ..errors import WorkerCrashedError
+from ..errors import SerializationError, WorkerCrashedError
 from ..options import PoolOptions
+from ..pickling import why
+from ..segments import Segment, Segments
 from ..workers.job import Job
 from ..workers.pool import WorkerPool
+from ..workers.states import WorkerState
 from .base import BaseExecutor, Call
 from .inline import InlineExecutor
 
 __all__ = ["ProcessExecutor"]
+
+_KEEP_SECONDS = 10.0
+"""How long shared memory is kept for the next large call."""
 
 
 class ProcessExecutor(BaseExecutor):
@@ -50,10 +56,12 @@ class ProcessExecutor(BaseExecutor):
     def __init__(self, name: str, options: PoolOptions | None = None, **given: Any) -> None:
         options = options or PoolOptions.declare(name, self.kind, given)
         super().__init__(name, options)
-        self._packer = CallPacker()
+        self._segments = Segments()
+        self._packer = CallPacker(self._segments)
+        self._trim: asyncio.TimerHandle | None = None
         self._pool: WorkerPool | None = None
         self._initializer = pack_initializer(name, options)
-        self._restarts_before = 0
+        self._restarts_before: dict[str, int] = {}
         self._ended = False
 
     @property
@@ -66,24 +74,25 @@ class ProcessExecutor(BaseExecutor):
 
     async def _execute(self, call: Call, packed: PackedCall) -> Any:
         pool = self._running_pool()
-        loop = pool.loop
-        job = Job(
+        asked, options, loop = call.options, self._options, pool.loop
+        job = call.handle = Job(
             packed,
             loop.create_future(),
-            timeout=call.options.timeout or self._options.timeout,
-            soft_timeout=call.options.soft_timeout or self._options.soft_timeout,
-            retries=self._options.retries if call.options.retries is None else call.options.retries,
-            abandon=self._options.on_cancel == "abandon",
-            route=call.options.route,
-            context=call,
+            asked.timeout or options.timeout,
+            asked.soft_timeout or options.soft_timeout,
+            options.retries if asked.retries is None else asked.retries,
+            options.on_cancel == "abandon",
+            asked.route,
+            call,
         )
-        call.handle = job
         queued_at = perf_counter()
-        pool.submit(job)
         alarm = None
-        if call.deadline is not None and job.started_at is None:
-            alarm = loop.call_at(call.deadline, self._give_up, job, call)
         try:
+            if packed.segment is not None:
+                await self._write(packed.segment, job, pool)
+            pool.submit(job)
+            if call.deadline is not None and job.started_at is None:
+                alarm = loop.call_at(call.deadline, self._give_up, job, call)
             return await job.future
         except asyncio.CancelledError:
             pool.cancel(job)
@@ -91,6 +100,8 @@ class ProcessExecutor(BaseExecutor):
         finally:
             call.raised = job.raised
             call.handle = None  # or the two would wait for the garbage collector
+            if packed.segment is not None:
+                self._let_go(packed.segment, job, pool)
             if alarm is not None:
                 alarm.cancel()
             if job.started_at is not None:
@@ -101,6 +112,37 @@ class ProcessExecutor(BaseExecutor):
             return
         if self._pool.withdraw(job):
             job.fail(self._waited_too_long(call))
+
+    async def _write(self, segment: Segment, job: Job, pool: WorkerPool) -> None:
+        """Write large arguments that cannot change any more where workers read them."""
+        writing = pool.copier.run(segment.finish)
+        try:
+            await asyncio.shield(writing)
+        except OSError as error:
+            raise SerializationError(
+                f"the large arguments of {job.call.title} cannot be held in memory: {why(error)}"
+            ) from error
+        except asyncio.CancelledError:
+            # The thread still writes: the descriptor must stay its own until it is done.
+            held, job.call.segment = segment, None
+            writing.add_done_callback(lambda _: held.close())
+            raise
+
+    def _let_go(self, segment: Segment, job: Job, pool: WorkerPool) -> None:
+        if job.call.segment is None:
+            return
+        # A worker that has answered has read them; of another one nobody knows.
+        if job.answered and not self._ended:
+            self._segments.release(segment)
+            self._trim_later(pool.loop)
+        else:
+            segment.close()
+
+    def _trim_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give memory back that no large call has used for a while."""
+        if self._trim is not None:
+            self._trim.cancel()
+        self._trim = loop.call_later(_KEEP_SECONDS, self._segments.close)
 
     def _running_pool(self) -> WorkerPool:
         if self._ended:
@@ -113,13 +155,15 @@ class ProcessExecutor(BaseExecutor):
                     f"pool {self._name!r} is in use on another event loop; "
                     "give every event loop a pool of its own"
                 )
-            self._restarts_before += sum(pool.restarts.values())
+            self._restarts_before = self.restarts
             pool.abandon()
-            pool = None
+            pool = self._pool = None
         if pool is None:
             pool = self._pool = WorkerPool(
                 self._name, self._options, self._initializer, self._arrived
             )
+            if self._paused:
+                pool.pause()
         return pool
 
     def _arrived(self, job: Job | None, pid: int | None, channel: str, value: Any) -> None:
@@ -138,13 +182,27 @@ class ProcessExecutor(BaseExecutor):
             pool.abandon()
         else:
             await pool.close()
-        self._restarts_before += sum(pool.restarts.values())
+        self._restarts_before = self.restarts
         self._pool = None
+        self._segments.close()
+        if self._trim is not None:
+            self._trim.cancel()
 
     @property
     def start_error(self) -> WorkerCrashedError | None:
         """Why no worker can be started just now; ``None`` while the pool is healthy."""
         return self._pool.start_error if self._pool is not None else None
+
+    @property
+    def unhealthy(self) -> str | None:
+        reason = super().unhealthy
+        if reason is None and self.start_error is not None:
+            reason = str(self.start_error)
+        if reason is None and self._options.warm:
+            ready = self._pool.ready if self._pool is not None else 0
+            if ready < self._options.max_workers:
+                reason = f"{ready} of {self._options.max_workers} workers are up"
+        return reason
 
     async def warm(self) -> None:
         """Start ``min_workers`` workers (``max_workers`` with ``warm=True``) and wait for them.
@@ -164,6 +222,38 @@ class ProcessExecutor(BaseExecutor):
         if self._pool is not None:
             self._pool.resize(self._options.max_workers)
 
+    async def restart(self) -> None:
+        """Replace every worker between two of its calls; returns when the old ones are gone.
+
+        Raises:
+            WorkerCrashedError: no new worker can be started; the old ones go on working.
+        """
+        if self._pool is not None:
+            await self._pool.restart()
+
+    def kill_worker(self, pid: int) -> bool:
+        """Kill the worker ``pid``; its calls fail with ``WorkerCrashedError``.
+
+        Returns:
+            ``False`` if this pool has no such worker.
+        """
+        return self._pool is not None and self._pool.kill_worker(pid)
+
+    def worker_states(self) -> list[WorkerState]:
+        return self._pool.worker_states() if self._pool is not None else []
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        now = self._pool.restarts if self._pool is not None else {}
+        reasons = {*self._restarts_before, *now}
+        return {
+            reason: self._restarts_before.get(reason, 0) + now.get(reason, 0) for reason in reasons
+        }
+
+    def _pausing(self) -> None:
+        if self._pool is not None:
+            self._pool.pause() if self._paused else self._pool.resume()
+
     def _busy_now(self) -> int:
         return self._pool.busy if self._pool is not None else 0
 
@@ -172,7 +262,3 @@ class ProcessExecutor(BaseExecutor):
 
     def _worker_count(self) -> int:
         return self._pool.size if self._pool is not None else 0
-
-    def _restarts(self) -> int:
-        now = sum(self._pool.restarts.values()) if self._pool is not None else 0
-        return self._restarts_before + now

@@ -33,6 +33,7 @@ from ..errors import ExecutorConfigError, ExecutorTimeoutError
 from ..options import PoolOptions
 from ..references import describe
 from ..running import RunningCall, enter
+from ..workers.states import WorkerState
 from .base import BaseExecutor, Call
 
 __all__ = ["ThreadExecutor"]
@@ -43,6 +44,7 @@ class _Run:
 
     __slots__ = (
         "began",
+        "call",
         "context",
         "func",
         "future",
@@ -60,6 +62,7 @@ class _Run:
         func: Callable[[], Any],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        self.call = call
         self.func = func
         self.loop = loop
         self.context = contextvars.copy_context()
@@ -199,7 +202,7 @@ class ThreadExecutor(BaseExecutor):
         )
 
     def _start_next(self) -> None:
-        while self._line and self._taken < self._options.max_workers:
+        while self._line and self._taken < self._options.max_workers and not self._paused:
             run = self._line.popleft()
             self._taken += 1
             self._begun.add(run)
@@ -269,6 +272,24 @@ class ThreadExecutor(BaseExecutor):
             self._runs.put(None)
         for thread in () if self._begun else threads:
             thread.join()
+
+    def _pausing(self) -> None:
+        self._start_next()
+
+    def worker_states(self) -> list[WorkerState]:
+        now = perf_counter()
+        return [
+            WorkerState(
+                os.getpid(),
+                "busy",
+                run.call.options.route,
+                describe(run.call.func),
+                now - (run.started_at or now),
+                running=1,
+                calls=1,
+            )
+            for run in self._begun
+        ]
 
     def _running_now(self) -> int:
         return self._taken

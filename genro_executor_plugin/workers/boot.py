@@ -20,6 +20,8 @@ import contextlib
 import os
 from dataclasses import dataclass
 
+from setproctitle import setproctitle
+
 from ..modules import ModuleSources
 
 __all__ = ["WorkerBoot"]
@@ -31,6 +33,7 @@ class WorkerBoot:
 
     Attributes:
         pool: the name of the pool it works for.
+        server: the process id of the server it works for.
         sources: where the modules of the program come from.
         initializer: a packed call of the pool's initializer, ``None`` if it has none; packed
             on its own so that a broken one is told from a broken worker.
@@ -40,6 +43,7 @@ class WorkerBoot:
     """
 
     pool: str
+    server: int
     sources: ModuleSources
     initializer: bytes | None = None
     threads: int = 1
@@ -52,5 +56,6 @@ class WorkerBoot:
             os.nice(self.nice)
         if self.cpu_affinity is not None:
             os.sched_setaffinity(0, self.cpu_affinity)
+        setproctitle(f"genro-executor: pool {self.pool} of server {self.server}")
         with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
             comm.write(f"genro:{self.pool}"[:15])

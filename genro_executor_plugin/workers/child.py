@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import gc
 import io
 import logging
@@ -39,12 +40,14 @@ from time import perf_counter_ns
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from ..calls import CallReader, ReadCall, Target, pack_result, run_initializer
+from ..calls import CallReader, ReadCall, Target, hold_result, pack_result, run_initializer
 from ..failures import pack_failure
 from ..modules import install
 from ..running import enter, leave
+from ..segments import LARGE_BYTES, looks_large
 from .boot import WorkerBoot
 from .claims import WorkerClaims
+from .handover import WorkerHandover
 from .post import WorkerPost
 from .soft_limit import soft_limit
 from .wire import (
@@ -53,6 +56,7 @@ from .wire import (
     CALL_AHEAD,
     DEFINE,
     FAILURE,
+    LARGE,
     READY,
     RESULT,
     STOP,
@@ -71,13 +75,14 @@ _LONGEST = 2**32 - 1
 """A longer run does not fit into a frame's header, in microseconds."""
 
 
-def run_worker(socket_fd: int, lifeline: int, claims_fd: int) -> None:
+def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) -> None:
     """Serve calls from a socket until it closes. ``lifeline`` closes when the server dies."""
     _die_with_the_server(lifeline)
-    faulthandler.enable()
+    handover = WorkerHandover(handover_fd)
+    faulthandler.enable(handover.fileno())  # the server reads it when this process has died
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a killed worker printed is seen, too
-    _Worker(socket.socket(fileno=socket_fd), WorkerClaims(claims_fd)).run()
+    _Worker(socket.socket(fileno=socket_fd), WorkerClaims(claims_fd), handover).run()
 
 
 def _die_with_the_server(lifeline: int) -> None:
@@ -99,9 +104,10 @@ def _die_with_the_server(lifeline: int) -> None:
 
 
 class _Worker:
-    def __init__(self, sock: socket.socket, claims: WorkerClaims) -> None:
+    def __init__(self, sock: socket.socket, claims: WorkerClaims, handover: WorkerHandover) -> None:
         self._channel = BlockingChannel(sock)
         self._claims = claims
+        self._handover = handover
         self._post = WorkerPost(self._channel)
         self._reader = CallReader()
         self._coroutines: CoroutineThread | None = None
@@ -115,11 +121,13 @@ class _Worker:
             return
         for kind, number, owner, payload in frames:
             if kind == CALL or (kind == CALL_AHEAD and self._claims.claim(number)):
-                self._start(number, payload, owner / 1000)
+                self._start(number, payload, owner)
             elif kind == STOP:
                 break
             elif kind == TELL:
                 self._post.tell((kind, number, owner, payload))
+            elif kind > LARGE:
+                self._start_large(kind - LARGE, number, payload, owner)
             elif kind > DEFINE:
                 self._reader.define(number, owner, kind - DEFINE, payload)
         self._shut_down()
@@ -145,30 +153,67 @@ class _Worker:
         self._channel.send(READY, os.getpid())
         return True
 
-    def _start(self, number: int, payload: bytes | memoryview, soft_timeout: float) -> None:
+    def _start_large(
+        self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
+    ) -> None:
+        """Start a call whose arguments lie in a segment."""
+        if kind == CALL or self._claims.claim(number):
+            self._start(number, payload, soft_timeout, self._handover.take())
+        else:
+            self._handover.drop()
+
+    def _start(
+        self, number: int, payload: bytes | memoryview, soft_timeout: int, segment: int = -1
+    ) -> None:
+        """Start a call. ``soft_timeout`` is in milliseconds, 0 for none."""
         try:
-            call = self._reader.read(payload)
-            target, args, kwargs, _ = call
-            if target.is_async:
-                self._start_coroutine(number, target, target.func(*args, **kwargs), soft_timeout)
-                return
-            if self._calls is not None:
-                self._calls.put((number, call))
+            call = self._reader.read(payload, segment)
+            target = call[0]
+            if target.is_async or self._calls is not None:
+                self._start_beside(number, call, soft_timeout / 1000)
                 return
             began = perf_counter_ns()
             if soft_timeout:
-                with soft_limit(soft_timeout):
+                with soft_limit(soft_timeout / 1000):
                     result = self._run(number, call)
             else:
                 result = self._run(number, call)
+            microseconds = (perf_counter_ns() - began) // 1000 + 1
             if type(result) is CoroutineType:  # of a function that does not say so
-                self._start_coroutine(number, target, result, soft_timeout)
+                self._start_coroutine(number, target, result, soft_timeout / 1000)
                 return
-            microseconds = min((perf_counter_ns() - began) // 1000 + 1, _LONGEST)
+        except BaseException as error:
+            self._channel.send(FAILURE, number, pack_failure(error))
+        else:
+            self._answer(number, target, result, min(microseconds, _LONGEST))
+
+    def _start_beside(self, number: int, call: ReadCall, soft_timeout: float) -> None:
+        """Start a call that does not run on this thread."""
+        target, args, kwargs, _ = call
+        if target.is_async:
+            self._start_coroutine(number, target, target.func(*args, **kwargs), soft_timeout)
+        else:
+            assert self._calls is not None
+            self._calls.put((number, call))
+
+    def _answer(self, number: int, target: Target, result: Any, microseconds: int = 0) -> None:
+        try:
+            if target.large or looks_large(result):
+                segment = hold_result(result, target, self._handover.hold)
+                if segment is not None:
+                    self._channel.send_behind(
+                        functools.partial(self._handover.give, segment),
+                        RESULT + LARGE,
+                        number,
+                        segment.layout,
+                        microseconds,
+                    )
+                    return
             answer = pack_result(result, target)
         except BaseException as error:
             self._channel.send(FAILURE, number, pack_failure(error))
         else:
+            target.large = len(answer) >= LARGE_BYTES
             self._channel.send(RESULT, number, answer, microseconds)
 
     def _serve_thread(self, calls: queue.SimpleQueue[tuple[int, ReadCall] | None]) -> None:
@@ -179,11 +224,11 @@ class _Worker:
                 if type(result) is CoroutineType:
                     self._start_coroutine(number, call[0], result, 0.0)
                     continue
-                answer = pack_result(result, call[0])
             except BaseException as error:
                 self._channel.send(FAILURE, number, pack_failure(error))
             else:
-                self._channel.send(RESULT, number, answer)
+                self._answer(number, call[0], result)
+                del result
             del item, call
 
     def _run(self, number: int, call: ReadCall) -> Any:
@@ -211,11 +256,11 @@ class _Worker:
         def done(task: asyncio.Task[Any]) -> None:
             self._post.end(number)
             try:
-                answer = pack_result(task.result(), target)
+                result = task.result()
             except BaseException as error:
                 self._channel.send(FAILURE, number, pack_failure(error))
             else:
-                self._channel.send(RESULT, number, answer)
+                self._answer(number, target, result)
 
         token = enter(self._post.begin(number))
         try:

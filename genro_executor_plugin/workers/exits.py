@@ -31,8 +31,13 @@ _HINTS = {
 }
 
 
-def exit_words(report: ExitReport) -> str:
-    """``exit code 3``, or ``signal SIGKILL (...)``, with the worker's peak memory."""
+def exit_words(report: ExitReport, memory: int | None = None) -> str:
+    """``exit code 3``, or ``signal SIGKILL (...)``, with the worker's memory.
+
+    Args:
+        report: how it ended.
+        memory: what it held when it was last looked at, in bytes.
+    """
     if report.reason:
         return f"the system refused to start it: {report.reason}"
     code = report.exit_code
@@ -51,4 +56,6 @@ def exit_words(report: ExitReport) -> str:
         words = f"signal {name}" + (f" ({hint})" if hint else "")
     if report.peak_memory:
         words += f"; its peak memory was {report.peak_memory / 2**20:.0f} MB"
+        if memory:
+            words += f", {memory / 2**20:.0f} MB when it was last looked at"
     return words

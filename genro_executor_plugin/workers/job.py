@@ -35,6 +35,7 @@ class Job:
         soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
         retries: how many crashes the call may still survive.
         abandon: a cancelled caller leaves the run going instead of having its worker killed.
+        answered: whether a worker has sent what became of it.
         begun: whether a run of it was ever begun, also one that crashed and is repeated.
         raised: whether the function itself raised what the future is given.
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
@@ -44,6 +45,7 @@ class Job:
 
     __slots__ = (
         "abandon",
+        "answered",
         "begun",
         "call",
         "context",
@@ -61,7 +63,6 @@ class Job:
         self,
         call: PackedCall,
         future: asyncio.Future[Any],
-        *,
         timeout: float | None = None,
         soft_timeout: float | None = None,
         retries: int = 0,
@@ -77,6 +78,7 @@ class Job:
         self.abandon = abandon
         self.route = route
         self.context = context
+        self.answered = False
         self.begun = False
         self.microseconds = 0
         self.raised = False

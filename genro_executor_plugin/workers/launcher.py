@@ -79,7 +79,7 @@ class Launcher:
         """Start a worker; ``on_exit`` is called once when it has ended.
 
         Args:
-            descriptors: its socket, its lifeline and its end of the claims.
+            descriptors: its socket, its lifeline, its ends of the claims and of the handover.
             on_exit: told how it ended.
 
         Returns:

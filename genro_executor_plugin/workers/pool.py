@@ -11,13 +11,12 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-
-"""The workers of one pool: who runs what, who is started, who is replaced.
+"""The workers of one pool: who runs what.
 
 Everything happens on the event loop, in callbacks of the workers' sockets. A call that finds a
 free worker is written to it at once; the others wait in line, first come, first served. Calls
-of a function that has shown to be very short are sent ahead to busy workers, and taken back
-when another worker is free first.
+of a function that has shown to be very short are sent ahead to busy workers (``ahead.py``);
+who works here at all is ``crew.py``'s affair.
 """
 
 from __future__ import annotations
@@ -25,22 +24,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-from collections import deque
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from ..errors import ExecutorClosedError, ExecutorTimeoutError, WorkerCrashedError
-from ..modules import ModuleSources
+from ..errors import WorkerCrashedError
 from ..options import PoolOptions
-from ..pickling import why
-from .boot import WorkerBoot
-from .estimates import LATE_SECONDS, SHORT_SECONDS, Estimates
+from . import endings
+from .ahead import Ahead
+from .copier import Copier
+from .crew import Crew
 from .exits import exit_words
 from .job import Job
-from .launcher import ExitReport, Launcher
+from .launcher import ExitReport
+from .line import Line
+from .observing import Observer
+from .overdue import Overdue
 from .recycling import Recycling
-from .startups import Startups
+from .states import WorkerState
 from .worker import Worker
 
 __all__ = ["WorkerPool"]
@@ -50,35 +51,32 @@ _STOP_GRACE_SECONDS = 2.0
 
 _logger = logging.getLogger("genro_executor_plugin")
 
+OnMessage = Callable[[Job | None, int | None, str, Any], None]
+
 
 class WorkerPool:
     """Runs jobs on ``options.min_workers`` to ``options.max_workers`` processes."""
 
     def __init__(
-        self,
-        name: str,
-        options: PoolOptions,
-        initializer: bytes | None,
-        on_message: Callable[[Job | None, int | None, str, Any], None],
+        self, name: str, options: PoolOptions, initializer: bytes | None, on_message: OnMessage
     ) -> None:
         self._name = name
-        self._on_message = on_message
         self._options = options
-        self._initializer = initializer
+        self._on_message = on_message
         self._loop = asyncio.get_running_loop()
-        self._launcher = Launcher(options.start_method, options.preload)
-        self._max_workers = options.max_workers
-        self._workers: set[Worker] = set()
-        self._free: list[Worker] = []
-        self._waiting: deque[Job] = deque()
-        self._estimates = Estimates()
-        self._alarm: asyncio.TimerHandle | None = None
-        self._filling: asyncio.Handle | None = None
-        self._closing = False
+        self._threads = options.threads_per_worker
+        self._line = Line()
+        self._crew = Crew(self, name, options, initializer, self._line, self._loop)
+        self._overdue = Overdue(self._loop, self._crew, self._run_over)
+        self._ahead = Ahead(self._crew, self._line, self._loop, self._overdue.watch)
+        self._recycling = Recycling(options, self._loop, self._crew)
+        # What is sent ahead could be one call too many for a worker that is counted.
+        self._sends_ahead = options.threads_per_worker == 1 and not self._recycling.watched
+        self._ahead.enabled = self._sends_ahead
+        self._observer = Observer(self._loop, self._crew)
         self._changed: asyncio.Event = asyncio.Event()
-        self._startups = Startups(name, self._loop, self._grow)
-        self._recycling = Recycling(options, self._loop, self._retire_one)
-        self.restarts: dict[str, int] = {}
+        self.closing = False
+        self.paused = False
 
     # -- what can be seen ---------------------------------------------------------------------
 
@@ -88,68 +86,80 @@ class WorkerPool:
         return self._loop
 
     @property
-    def workers(self) -> list[Worker]:
-        """The workers there are, starting ones included."""
-        return list(self._workers)
+    def copier(self) -> Copier:
+        """What copies large values for this pool."""
+        return self._crew.copier
 
     @property
     def pids(self) -> list[int]:
         """The process ids of the workers that are up."""
-        return [worker.pid for worker in self._workers if worker.pid is not None]
+        return [worker.pid for worker in self._crew.workers if worker.pid is not None]
 
     @property
     def running(self) -> int:
         """How many calls run."""
-        return sum(len(worker.running) for worker in self._workers)
+        return sum(len(worker.running) for worker in self._crew.workers)
 
     @property
     def busy(self) -> int:
         """How many workers run a call."""
-        return sum(bool(worker.running) for worker in self._workers)
+        return sum(bool(worker.running) for worker in self._crew.workers)
 
     @property
     def size(self) -> int:
         """How many workers there are, starting ones included."""
-        return len(self._workers)
+        return len(self._crew.workers)
+
+    @property
+    def ready(self) -> int:
+        """How many workers can take calls, or run one."""
+        return sum(worker.usable for worker in self._crew.workers)
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How many workers ended before their time or were replaced, by reason."""
+        return self._crew.restarts
 
     @property
     def start_error(self) -> WorkerCrashedError | None:
         """Why workers cannot be started just now, ``None`` if they can."""
-        return self._startups.error
+        return self._crew.startups.error
+
+    def worker_states(self) -> list[WorkerState]:
+        """Every worker as it is now, the oldest first."""
+        return self._observer.states()
 
     # -- what the executor asks ---------------------------------------------------------------
 
     def submit(self, job: Job) -> None:
         """Run ``job`` as soon as a worker is free."""
-        if self._free and not self._waiting:
+        if self._crew.free and not self._line and not self.paused:
             self._dispatch(job)
         else:
-            self._waiting.append(job)
-            self._grow()
-            self._fill_soon()
+            self._line.append(job)
+            self._crew.grow()
+            self._ahead.fill_soon()
 
     def cancel(self, job: Job) -> None:
         """Nobody waits for ``job`` any more: take it out of the line, or end its run."""
         if self.withdraw(job):
             return
-        for worker in self._workers:
+        for worker in self._crew.workers:
             if any(sent is job for _, sent in worker.ahead):
                 return  # it is short, or it is taken back; either way nobody is told
             if job in worker.running.values() and not job.abandon:
+                self._crew.count_restart("cancel")
                 self._end_worker(worker, job, "another call in it was cancelled")
                 return
+
+    def withdraw(self, job: Job) -> bool:
+        """Take ``job`` out of the line; ``False`` if it is not there, because it begins."""
+        return self._line.remove(job)
 
     def tell(self, job: Job, channel: str, value: Any) -> bool:
         """Give the running ``job`` a message; ``False`` if it does not run (any more)."""
         message = pickle.dumps((channel, value), 5)
-        return any(worker.tell(job, message) for worker in self._workers)
-
-    def withdraw(self, job: Job) -> bool:
-        """Take ``job`` out of the line; ``False`` if it is not there, because it begins."""
-        if job in self._waiting:
-            self._waiting.remove(job)
-            return True
-        return False
+        return any(worker.tell(job, message) for worker in self._crew.workers)
 
     async def warm(self) -> None:
         """Start ``min_workers`` (with ``warm``: ``max_workers``) workers and wait for them.
@@ -157,327 +167,207 @@ class WorkerPool:
         Raises:
             WorkerCrashedError: a worker could not be started.
         """
-        wanted = self._max_workers if self._options.warm else self._options.min_workers
-        self._start(wanted - len(self._workers))
+        crew = self._crew
+        wanted = crew.max_workers if self._options.warm else self._options.min_workers
+        crew.start(wanted - len(crew.workers))
         await self._until(
-            lambda: all(w.ready for w in self._workers) or self._startups.error is not None, None
+            lambda: all(w.ready for w in crew.workers) or crew.startups.error is not None, None
         )
-        if self._startups.error is not None:
-            raise self._startups.fresh_error()
+        if crew.startups.error is not None:
+            raise crew.startups.fresh_error()
 
     def resize(self, max_workers: int) -> None:
         """Have at most ``max_workers`` workers; those that are too many end when they are free."""
-        self._max_workers = max_workers
-        for worker in list(self._free):
-            if len(self._staying()) <= max_workers:
-                break
-            self._retire(worker, None)
-        self._grow()
+        self._crew.max_workers = max_workers
+        self._crew.shrink()
+        self._crew.grow()
+
+    def pause(self) -> None:
+        """Begin no call until ``resume``; those that run go on."""
+        self.paused = True
+        self._ahead.enabled = False
+        for worker in self._crew.workers:
+            self._line.put_back(self._crew.taken_back(worker))
+            self._free_again(worker)
+
+    def resume(self) -> None:
+        """Begin calls again."""
+        self.paused = False
+        self._ahead.enabled = self._sends_ahead
+        self._crew.grow()
+        self._serve_all()
+
+    async def restart(self) -> None:
+        """Replace every worker, each between two calls; returns when the old ones are gone.
+
+        Raises:
+            WorkerCrashedError: no new worker can be started; the old ones go on working.
+        """
+        old = [worker for worker in self._crew.workers if not worker.leaving]
+        for worker in old:
+            self._crew.replace(worker, "restart")
+
+        def gone() -> bool:
+            return not any(worker in self._crew.workers for worker in old)
+
+        await self._until(lambda: gone() or self.start_error is not None, None)
+        if not gone() and self.start_error is not None:
+            raise self._crew.startups.fresh_error()
+
+    def kill_worker(self, pid: int) -> bool:
+        """Kill the worker ``pid``; its calls fail. ``False`` if there is no such worker."""
+        for worker in self._crew.workers:
+            if worker.pid == pid and not worker.killed:
+                self._crew.count_restart("killed")
+                self._end_worker(worker, None, "somebody asked for it")
+                return True
+        return False
 
     async def close(self) -> None:
         """End every worker, and every call that is still there."""
-        self._closing = True
+        self.closing = True
         self._recycling.stop()
-        for job in self._drain_line():
-            job.fail(self._closed(job, "before its run began"))
-        for worker in list(self._workers):
+        self._observer.stop()
+        for job in self._line.drain():
+            job.fail(endings.closed(self._name, job, "before its run began"))
+        for worker in list(self._crew.workers):
             if worker.running:
                 for job in self._take_jobs(worker):
-                    job.fail(self._closed(job, "while it ran; its worker was killed"))
+                    when = "while it ran; its worker was killed"
+                    job.fail(endings.closed(self._name, job, when))
                 worker.kill()
             elif worker.ready:
                 worker.stop()
             else:
                 worker.kill()
-        await self._until(lambda: not self._workers, _STOP_GRACE_SECONDS)
-        for worker in list(self._workers):
+        await self._until(lambda: not self._crew.workers, _STOP_GRACE_SECONDS)
+        for worker in list(self._crew.workers):
             worker.kill()
-        await self._until(lambda: not self._workers, _STOP_GRACE_SECONDS)
-        self._startups.stop()
-        for timer in (self._alarm, self._filling):
-            if timer is not None:
-                timer.cancel()
-        await self._launcher.close()
+        await self._until(lambda: not self._crew.workers, _STOP_GRACE_SECONDS)
+        self._crew.startups.stop()
+        self._overdue.stop()
+        self._ahead.stop()
+        await self._crew.copier.close()
+        await self._crew.launcher.close()
 
     def abandon(self) -> None:
         """End every worker without the pool's event loop, which is closed already."""
-        for worker in self._workers:
+        for worker in self._crew.workers:
             worker.abandon()
-        self._launcher.abandon()
+        self._crew.launcher.abandon()
 
     # -- what the workers tell ----------------------------------------------------------------
 
     def worker_started(self, worker: Worker) -> None:
-        self._startups.succeeded()
         self._changed.set()
-        if len(self._staying()) > self._max_workers:
-            self._retire(worker, None)
-            return
-        self._recycling.started(worker)
-        self._serve(worker)
+        if self._crew.started(worker):
+            self._recycling.started(worker)
+            self._observer.start()
+            self._free_again(worker)
+            self._serve_all()
 
     def job_done(self, worker: Worker, job: Job) -> None:
         if job.microseconds:
-            self._estimates.add(job.call.key, job.microseconds / 1e6)
+            self._ahead.estimates.add(job.call.key, job.microseconds / 1e6)
         if worker.leaving:
-            self._leave_when_empty(worker)
-        elif len(self._workers) > self._max_workers < len(self._staying()):
-            self._retire(worker, None)
-        elif (reason := self._recycling.reason_to_retire(worker)) is not None:
-            self._retire(worker, reason)
-        elif worker.ahead or worker.sync_running >= self._options.threads_per_worker:
-            if self._waiting:
-                self._fill_soon()
-        elif worker not in self._free:
-            self._serve(worker)
-        if self._closing:
+            self._crew.end_if_empty(worker)
+        elif self._crew.is_too_large:
+            self._crew.retire(worker)
+        elif self._recycling.watched and self._recycling.goes_now(worker):
+            pass
+        elif worker.ahead or worker.sync_running >= self._threads:
+            if self._line:
+                self._ahead.fill_soon()
+        else:
+            self._free_again(worker)
+            self._serve_all()
+        if self.closing:
             self._changed.set()
 
     def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
         self._on_message(job, worker.pid, channel, value)
 
     def worker_ended(self, worker: Worker, report: ExitReport) -> None:
-        self._workers.discard(worker)
-        self._drop_from_free(worker)
+        crew = self._crew
+        crew.lost(worker)
         self._recycling.ended(worker)
         self._requeue(worker)
         if not worker.ready and not worker.leaving:
-            self._startups.failed(worker, report)
-            if not self._staying():
-                self._startups.refuse(self._drain_line())
+            crew.startups.failed(worker, report)
+            if not crew.staying:
+                crew.startups.refuse(self._line.drain())
         elif worker.running or not worker.leaving:
-            self._count_restart("crash")
+            crew.count_restart("crash")
             self._crashed(worker, report)
-        self._grow()
-        if self._waiting:
-            self._fill_soon()
+        crew.grow()
+        self._serve_all()
         self._changed.set()
 
-    # -- the line -----------------------------------------------------------------------------
+    # -- who runs what ------------------------------------------------------------------------
 
-    def _serve(self, worker: Worker) -> None:
-        """Give a worker that has a free thread what waits, or count it among the free ones."""
-        self._free.append(worker)
-        while self._free and (job := self._next_job()) is not None:
+    def _free_again(self, worker: Worker) -> None:
+        """Count ``worker`` among the free ones, if it is."""
+        if worker.usable and not worker.ahead and worker.sync_running < self._threads:
+            self._crew.set_free(worker)
+            if not worker.running:
+                worker.idle_since = perf_counter()
+
+    def _serve_all(self) -> None:
+        """Give the free workers what waits: behind a call that turned out long, or in line."""
+        if self.paused:
+            return
+        free, line, ahead = self._crew.free, self._line, self._ahead
+        while free and (line or ahead.any_sent):
+            job = ahead.take_back(only_stuck=bool(line)) or line.take()
+            if job is None:
+                return
             self._dispatch(job)
-        if worker in self._free and not worker.running:
-            worker.idle_since = perf_counter()
-
-    def _next_job(self) -> Job | None:
-        """What has waited longest: stuck behind a call that turned out long, or in line."""
-        stuck = self._take_back(only_stuck=bool(self._waiting))
-        if stuck is not None:
-            return stuck
-        while self._waiting:
-            job = self._waiting.popleft()
-            if not job.future.done():
-                return job
-        return None
-
-    def _take_back(self, *, only_stuck: bool) -> Job | None:
-        now = perf_counter()
-        for worker in self._workers:
-            if not worker.ahead:
-                continue
-            head = next(iter(worker.running.values()), None)
-            stuck = head is None or now - (head.started_at or now) > SHORT_SECONDS
-            if stuck or not only_stuck:
-                job = worker.take_back()
-                if not worker.running and not worker.leaving and worker not in self._free:
-                    self._free.append(worker)  # it has nothing left that would free it
-                if job is not None and not job.future.done():
-                    return job
-        return None
+        if line:
+            ahead.fill_soon()
 
     def _dispatch(self, job: Job) -> None:
         """Send ``job`` to a free worker."""
-        while self._free:
-            worker = self._free[-1] if not job.call.is_async else self._least_loaded()
+        free = self._crew.free
+        while free:
+            worker = free[-1] if not job.call.is_async else min(free, key=_load)
             if not worker.usable or not worker.send(job):
-                self._drop_from_free(worker)  # it is gone; its exit report is on the way
+                free.remove(worker)  # it is gone; its exit report is on the way
                 continue
-            if worker.sync_running >= self._options.threads_per_worker:
-                self._drop_from_free(worker)
+            if worker.sync_running >= self._threads:
+                free.remove(worker)
             if job.timeout is not None:
-                self._watch(job.timeout)
+                self._overdue.watch(job.timeout)
+            if self._recycling.watched:
+                self._recycling.sent(worker)
             return
-        self._waiting.appendleft(job)
-        self._grow()
-
-    def _least_loaded(self) -> Worker:
-        return min(self._free, key=lambda worker: len(worker.running))
-
-    def _fill_soon(self) -> None:
-        """Send calls ahead at the end of this turn of the event loop, many in one write."""
-        if self._filling is None and self._options.threads_per_worker == 1:
-            self._filling = self._loop.call_soon(self._fill)
-
-    def _fill(self) -> None:
-        self._filling = None
-        now = perf_counter()
-        for worker in self._workers:
-            if not self._waiting:
-                return
-            head = next(iter(worker.running.values()), None)
-            if head is None or not worker.usable or self._recycling.is_due_soon:
-                continue
-            if worker.coroutines or now - (head.started_at or now) > LATE_SECONDS:
-                continue
-            jobs = self._short_jobs(min(self._estimates.depth(head.call.key), 8), worker)
-            if jobs:
-                worker.send_ahead(jobs)
-
-    def _short_jobs(self, depth: int, worker: Worker) -> list[Job]:
-        jobs: list[Job] = []
-        if len(worker.ahead) > depth // 2:
-            return jobs  # it has enough; several in one write are cheaper than one now
-        while self._waiting:
-            job = self._waiting[0]
-            room = min(depth, self._estimates.depth(job.call.key)) - len(worker.ahead) - len(jobs)
-            if job.future.done():
-                self._waiting.popleft()
-            elif room <= 0 or job.call.is_async or (job.timeout is not None and job.timeout < 0.1):
-                break
-            else:
-                jobs.append(self._waiting.popleft())
-                if job.timeout is not None:
-                    self._watch(job.timeout)
-        return jobs
-
-    def _drain_line(self) -> list[Job]:
-        jobs = list(self._waiting)
-        self._waiting.clear()
-        return jobs
+        self._line.put_back([job])
+        self._crew.grow()
 
     def _requeue(self, worker: Worker) -> None:
         """Put the calls that were sent ahead to ``worker`` and never started back in line."""
         jobs, worker.not_started = worker.not_started, []
-        self._waiting.extendleft(reversed([job for job in jobs if not job.future.done()]))
-
-    # -- workers come and go ------------------------------------------------------------------
-
-    def _staying(self) -> list[Worker]:
-        return [worker for worker in self._workers if not worker.leaving]
-
-    def _drop_from_free(self, worker: Worker) -> None:
-        if worker in self._free:
-            self._free.remove(worker)
-
-    def _grow(self) -> None:
-        """Start workers for those that wait, as far as the options and the backoff allow."""
-        if len(self._workers) >= self._max_workers:
-            return  # one that is leaving makes room when it is gone
-        staying = self._staying()
-        starting = sum(not worker.ready for worker in staying)
-        wanted = max(len(self._waiting) - starting, self._options.min_workers - len(staying))
-        wanted = min(wanted, self._max_workers - len(staying))
-        if wanted <= 0 or (self._closing and not self._waiting):
-            return
-        if self._startups.must_wait():
-            if not staying:
-                self._startups.refuse(self._drain_line())
-            return
-        self._start(wanted)
-
-    def _start(self, count: int) -> None:
-        if count <= 0:
-            return
-        options = self._options
-        boot = WorkerBoot(
-            self._name,
-            ModuleSources.here(),
-            self._initializer,
-            options.threads_per_worker,
-            options.nice,
-            options.cpu_affinity,
-        )
-        packed = pickle.dumps(boot, 5)
-        for _ in range(count):
-            try:
-                self._workers.add(Worker(self, self._launcher, packed))
-            except OSError as error:
-                self._startups.impossible(why(error), error)
-                if not self._staying():
-                    self._startups.refuse(self._drain_line())
-                return
-
-    def _retire(self, worker: Worker, reason: str | None) -> None:
-        """Send ``worker`` nothing more, and have it end when it is empty.
-
-        With a ``reason`` it is replaced: the one that follows is started before it goes.
-        """
-        if worker.leaving:
-            return
-        self._drop_from_free(worker)
-        if reason is not None:
-            self._count_restart(reason)
-            if not self._closing:
-                self._start(1)
-        while (job := worker.take_back()) is not None:
-            self._waiting.appendleft(job)
-        worker.leaving = True
-        self._leave_when_empty(worker)
-
-    def _leave_when_empty(self, worker: Worker) -> None:
-        if not worker.running and not worker.ahead:
-            worker.stop()
-
-    def _retire_one(self, worker: Worker, reason: str | None) -> None:
-        """Retire a worker for its age, or because it has been idle for long."""
-        if reason is not None:
-            self._retire(worker, reason)
-        elif worker in self._free and len(self._staying()) > self._options.min_workers:
-            self._retire(worker, None)
-
-    def _count_restart(self, reason: str) -> None:
-        self.restarts[reason] = self.restarts.get(reason, 0) + 1
+        self._line.put_back(jobs)
 
     # -- what goes wrong ----------------------------------------------------------------------
 
-    def _watch(self, seconds: float) -> None:
-        """Look for overdue calls in ``seconds``, or earlier if that is arranged already."""
-        when = self._loop.time() + seconds
-        if self._alarm is None or when < self._alarm.when():
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm = self._loop.call_at(when, self._end_overdue)
+    def _run_over(self, worker: Worker, job: Job) -> None:
+        """``job`` has run longer than it may."""
+        job.fail(endings.timed_out(self._name, job, worker))
+        self._crew.count_restart("timeout")
+        self._end_worker(worker, job, "another call in it ran over its timeout")
 
-    def _end_overdue(self) -> None:
-        self._alarm = None
-        now = perf_counter()
-        for worker in list(self._workers):
-            for job in list(worker.running.values()):
-                if job.timeout is None or job.started_at is None:
-                    continue
-                remaining = job.started_at + job.timeout - now
-                if remaining > 0:
-                    self._watch(remaining)
-                    continue
-                job.fail(
-                    ExecutorTimeoutError(
-                        f"{job.call.title} ran longer than {job.timeout:g} s in pool "
-                        f"{self._name!r}; its worker (pid {worker.pid}) was killed",
-                        pool=self._name,
-                        timeout=job.timeout,
-                    )
-                )
-                self._count_restart("timeout")
-                self._end_worker(worker, job, "another call in it ran over its timeout")
-                break
-
-    def _end_worker(self, worker: Worker, guilty: Job, reason: str) -> None:
+    def _end_worker(self, worker: Worker, guilty: Job | None, reason: str) -> None:
         """Kill ``worker`` because of ``guilty``; the other calls in it are told or repeated."""
         others = [job for job in self._take_jobs(worker) if job is not guilty]
-        self._drop_from_free(worker)
+        self._crew.not_free(worker)
         worker.kill()
         for job in others:
-            self._crash(job, worker.pid, None, f"it was killed because {reason}")
+            self._fail(job, lambda job: endings.killed(self._name, job, worker, reason))
         self._requeue(worker)
 
     def _take_jobs(self, worker: Worker) -> list[Job]:
         """The calls that ``worker`` has begun; those that it has not go back in line."""
-        while (job := worker.take_back()) is not None:
-            worker.not_started.append(job)
+        worker.not_started += self._crew.taken_back(worker)
         self._requeue(worker)
         jobs = [*worker.running.values(), *(job for _, job in worker.ahead)]
         worker.running.clear()
@@ -486,36 +376,23 @@ class WorkerPool:
         return jobs
 
     def _crashed(self, worker: Worker, report: ExitReport) -> None:
-        words = exit_words(report)
         jobs = self._take_jobs(worker)
         if not jobs:
+            words = f"{exit_words(report, worker.memory)}\n{worker.fault}".rstrip()
             _logger.warning("pool %r: idle worker %s ended: %s", self._name, worker.pid, words)
         for job in jobs:
-            self._crash(job, worker.pid, report.exit_code, words)
+            self._fail(job, lambda job: endings.crashed(self._name, job, worker, report))
 
-    def _crash(self, job: Job, pid: int | None, exit_code: int | None, words: str) -> None:
+    def _fail(self, job: Job, error: Callable[[Job], WorkerCrashedError]) -> None:
+        """End ``job``, whose worker has died, or have it repeated if it may be."""
         if job.future.done():
             return
-        if job.retries > 0 and not self._closing:
+        if job.retries > 0 and not self.closing:
             job.retries -= 1
             job.started_at = None
-            self._waiting.appendleft(job)
-            return
-        job.fail(
-            WorkerCrashedError(
-                f"the worker (pid {pid}) died while it ran {job.call.title} in pool "
-                f"{self._name!r}: {words}",
-                pool=self._name,
-                exit_code=exit_code,
-                pid=pid,
-            )
-        )
-
-    def _closed(self, job: Job, when: str) -> ExecutorClosedError:
-        return ExecutorClosedError(
-            f"pool {self._name!r} was shut down; {job.call.title} was ended {when}",
-            pool=self._name,
-        )
+            self._line.put_back([job])
+        else:
+            job.fail(error(job))
 
     async def _until(self, reached: Callable[[], bool], seconds: float | None) -> None:
         """Wait until ``reached()``, at most ``seconds``."""
@@ -527,3 +404,7 @@ class WorkerPool:
                     await self._changed.wait()
         except TimeoutError:
             return
+
+
+def _load(worker: Worker) -> int:
+    return len(worker.running)

@@ -18,13 +18,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from contextlib import suppress
 from time import perf_counter
 
-import psutil
-
 from ..options import PoolOptions
+from .crew import Crew
+from .observing import resident_memory
 from .worker import Worker
 
 __all__ = ["Recycling"]
@@ -39,19 +37,14 @@ _MEMORY_EVERY_SECONDS = 0.1
 class Recycling:
     """Decides for one pool, always between calls; what it decides, the pool does."""
 
-    def __init__(
-        self,
-        options: PoolOptions,
-        loop: asyncio.AbstractEventLoop,
-        retire: Callable[[Worker, str | None], None],
-    ) -> None:
+    def __init__(self, options: PoolOptions, loop: asyncio.AbstractEventLoop, crew: Crew) -> None:
         self._options = options
         self._loop = loop
-        self._retire = retire
+        self._crew = crew
         self._timers: dict[Worker, asyncio.TimerHandle] = {}
         self._memory_read: dict[Worker, float] = {}
         self._lifetimes: dict[Worker, float] = {}
-        self._watched = any(
+        self.watched = any(
             limit is not None
             for limit in (
                 options.max_tasks_per_child,
@@ -78,21 +71,25 @@ class Recycling:
         for worker in list(self._timers):
             self.ended(worker)
 
-    @property
-    def is_due_soon(self) -> bool:
-        """Whether any worker may have to go after its call: nothing is sent ahead then."""
-        return self._watched
-
-    def reason_to_retire(self, worker: Worker) -> str | None:
-        """Why ``worker`` has to go now that it has finished a call; ``None`` if it may stay."""
-        if not self._watched:
-            return None
+    def sent(self, worker: Worker) -> None:
+        """``worker`` was given a call: if it is its last one, another worker starts meanwhile."""
         limit = self._options.max_tasks_per_child
         if limit is not None and worker.calls >= limit:
-            return "max_tasks"
-        if self._is_too_old(worker):
-            return "max_lifetime"
-        return "max_memory" if self._is_too_large(worker) else None
+            self._crew.replace(worker, "max_tasks")
+
+    def goes_now(self, worker: Worker) -> bool:
+        """Look at ``worker``, which has finished a call; whether it takes no other one.
+
+        Age and memory do not end it before the worker that replaces it is up.
+        """
+        limit = self._options.max_tasks_per_child
+        if limit is not None and worker.calls >= limit:
+            self._crew.replace(worker, "max_tasks", at_once=True)
+        elif self._is_too_old(worker):
+            self._crew.replace(worker, "max_lifetime")
+        elif self._is_too_large(worker):
+            self._crew.replace(worker, "max_memory")
+        return worker.leaving
 
     def _is_too_old(self, worker: Worker) -> bool:
         lifetime = self._lifetimes.get(worker)
@@ -104,15 +101,15 @@ class Recycling:
         if limit is None or now - self._memory_read.get(worker, 0.0) < _MEMORY_EVERY_SECONDS:
             return False
         self._memory_read[worker] = now
-        with suppress(psutil.Error):
-            return bool(psutil.Process(worker.pid).memory_info().rss > limit)
-        return False
+        assert worker.pid is not None
+        worker.memory = resident_memory(worker.pid)
+        return worker.memory is not None and worker.memory > limit
 
     def _look_again(self, worker: Worker) -> None:
         """Look at an idle worker when its lifetime, or its idle time, may be over."""
         now = perf_counter()
         waits = []
-        if worker in self._lifetimes:
+        if worker in self._lifetimes and not worker.outgoing:
             waits.append(self._lifetimes[worker] - (now - worker.born_at))
         if self._options.idle_timeout is not None:
             waits.append(self._options.idle_timeout - (now - worker.idle_since))
@@ -124,8 +121,12 @@ class Recycling:
         if not worker.running and not worker.ahead and not worker.leaving:
             idle_timeout = self._options.idle_timeout
             if self._is_too_old(worker):
-                self._retire(worker, "max_lifetime")
-            elif idle_timeout is not None and perf_counter() - worker.idle_since >= idle_timeout:
-                self._retire(worker, None)
+                self._crew.replace(worker, "max_lifetime")
+            elif (
+                idle_timeout is not None
+                and perf_counter() - worker.idle_since >= idle_timeout
+                and len(self._crew.staying) > self._options.min_workers
+            ):
+                self._crew.retire(worker)
         if not worker.leaving:
             self._look_again(worker)

@@ -53,10 +53,13 @@ EVENT = struct.Struct("<BIiQ")
 FORK, SPAWN, KILL = 1, 2, 3
 STARTED, EXITED, NOT_STARTED = 1, 2, 3
 
+_DESCRIPTORS = 4
+"""A worker's socket, its lifeline, its claims and its handover."""
+
 _SPAWN_CODE = (
-    "import sys; sys.path[:] = sys.argv[4:]; "
+    "import sys; sys.path[:] = sys.argv[5:]; "
     "from genro_executor_plugin.workers.child import run_worker; "
-    "run_worker(*map(int, sys.argv[1:4]))"
+    "run_worker(*map(int, sys.argv[1:5]))"
 )
 
 
@@ -118,7 +121,7 @@ class _Template:
     def _serve_request(self) -> bool:
         """Serve one request; ``False`` when the server is gone."""
         try:
-            data, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, 3)
+            data, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, _DESCRIPTORS)
         except ConnectionError:
             return False
         if len(data) < REQUEST.size:

@@ -26,7 +26,7 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 __all__ = [
     "BOOT",
@@ -36,6 +36,7 @@ __all__ = [
     "DEFINE",
     "FAILURE",
     "HEADER",
+    "LARGE",
     "MESSAGE",
     "READY",
     "RESULT",
@@ -58,7 +59,12 @@ READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE = 33, 34, 35, 36, 37
 """Worker to server. A result's owner field holds how long the call ran, in microseconds, or 0.
 A message is from a call, or from none (0)."""
 
-_CHUNK = 64 * 1024
+LARGE = 64
+"""Added to the kind of a call or a result that lies in a segment; its payload tells how."""
+
+_CHUNK = 16 * 1024
+"""How much is read at once: most frames are far smaller, and a larger buffer costs more."""
+
 _SMALL = 64 * 1024
 """Up to this size a payload is copied behind its header: one write is cheaper than two."""
 
@@ -75,12 +81,11 @@ def frame(kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> b
 class FrameCutter:
     """Cuts what a socket delivers into frames, without copying large payloads twice."""
 
-    __slots__ = ("_buffer", "_filled", "_head", "_large", "_rest", "_socket")
+    __slots__ = ("_filled", "_head", "_large", "_receive", "_rest", "_socket")
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        # One buffer for good: a fresh one per read costs more than the read itself.
-        self._buffer = memoryview(bytearray(_CHUNK))
+        self._receive = sock.recv
         self._rest = b""
         self._large: bytearray | None = None
         self._head = (0, 0, 0)
@@ -95,10 +100,12 @@ class FrameCutter:
         """
         if self._large is not None:
             return self._read_large(self._large)
-        count = self._socket.recv_into(self._buffer)
-        if not count:
+        data = self._receive(_CHUNK)
+        if not data:
             raise EOFError
-        data = self._rest + self._buffer[:count] if self._rest else bytes(self._buffer[:count])
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
         frames: list[Frame] = []
         start, end = 0, len(data)
         while end - start >= _HEADER_SIZE:
@@ -109,10 +116,11 @@ class FrameCutter:
                 start = body - _HEADER_SIZE
                 if length > _SMALL:
                     self._expect_large((kind, number, owner), length, memoryview(data)[body:])
-                    start = end
+                    return frames
                 break
             frames.append((kind, number, owner, data[body:start]))
-        self._rest = data[start:]
+        if start < end:
+            self._rest = data[start:]
         return frames
 
     def _expect_large(self, head: tuple[int, int, int], length: int, begun: memoryview) -> None:
@@ -166,6 +174,14 @@ class BlockingChannel:
         if taken:
             self._read = deque(frame for frame in self._read if frame[0] != kind)
         return taken
+
+    def send_behind(
+        self, first: Callable[[], None], kind: int, number: int, payload: bytes, owner: int
+    ) -> None:
+        """Send a frame right after ``first``, with no other in between."""
+        with self._sending:
+            first()
+            self._socket.sendall(HEADER.pack(len(payload), number, owner, kind) + payload)
 
     def send(self, kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> None:
         head = HEADER.pack(len(payload), number, owner, kind)

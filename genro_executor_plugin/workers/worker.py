@@ -11,26 +11,23 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-
 """The server's end of one worker process."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
+import functools
 import pickle
-import socket
 from collections import deque
 from time import perf_counter
 from typing import Any, Protocol
 
-from ..errors import SerializationError
+from ..errors import ExecutorOverloadError, SerializationError
 from ..failures import unpack_failure
 from ..pickling import why
-from .claims import Claims
+from .copier import Copier, settle
 from .job import Job
 from .launcher import ExitReport, Launcher
+from .link import Link
 from .wire import (
     BOOT,
     BOOT_FAILED,
@@ -38,12 +35,14 @@ from .wire import (
     CALL_AHEAD,
     DEFINE,
     FAILURE,
+    HEADER,
+    LARGE,
     MESSAGE,
     READY,
     RESULT,
     STOP,
     TELL,
-    FrameCutter,
+    Frame,
     frame,
 )
 
@@ -57,7 +56,7 @@ class Owner(Protocol):
         """It is up and can take its first call."""
 
     def job_done(self, worker: Worker, job: Job) -> None:
-        """It has settled ``job``."""
+        """It has settled ``job``, or has all that is needed for it."""
 
     def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
         """A call in it, or code outside of any call, has sent ``value``."""
@@ -76,31 +75,20 @@ class Worker:
         ahead: the calls that were sent to it while it was busy, oldest first.
         coroutines: how many of the running calls are coroutines.
         not_started: once it is gone, the calls that were sent ahead and never started.
+        calls: how many calls it has been sent.
+        outgoing: whether another worker is on its way to replace it.
+        memory: its resident memory in bytes when it was last looked at, ``None`` before.
+        fault: what its faulthandler wrote when it died, empty for nothing.
     """
 
-    def __init__(self, owner: Owner, launcher: Launcher, boot: bytes) -> None:
+    def __init__(self, owner: Owner, launcher: Launcher, copier: Copier, boot: bytes) -> None:
         self._owner = owner
         self._launcher = launcher
-        self._loop = asyncio.get_running_loop()
-        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            self._socket, their_socket = socket.socketpair()
-            ours.callback(self._socket.close)
-            theirs.callback(their_socket.close)
-            self._claims = Claims()
-            ours.callback(self._claims.close)
-            lifeline, self._lifeline = os.pipe()
-            ours.callback(os.close, self._lifeline)
-            theirs.callback(os.close, lifeline)
-            self._key = launcher.start_worker(
-                [their_socket.fileno(), lifeline, self._claims.worker_fd], self._exited
-            )
-            self._descriptors = ours.pop_all()
-        self._socket.setblocking(False)
-        self._cutter = FrameCutter(self._socket)
-        self._outgoing: deque[memoryview] = deque()
+        self._copier = copier
+        self._key = 0
         self._known: dict[int, int] = {}
-        self._number = 0
-        self._open = True
+        self._told_to_stop = False
+        self.calls = 0
         self.running: dict[int, Job] = {}
         self.ahead: deque[tuple[int, Job]] = deque()
         self.not_started: list[Job] = []
@@ -111,17 +99,19 @@ class Worker:
         self.idle_since = self.born_at
         self.ready = False
         self.leaving = False
+        self.outgoing = False
+        self.memory: int | None = None
+        self.fault = ""
         self.killed = False
-        self._told_to_stop = False
-        self._loop.add_reader(self._socket, self._readable)
-        self._write(frame(BOOT, 0, boot))
+        self._link = Link(self._launch)
+        self._link.watch(self._readable)
+        self._link.write(frame(BOOT, 0, boot))
+
+    def _launch(self, descriptors: list[int]) -> int:
+        self._key = self._launcher.start_worker(descriptors, self._exited)
+        return self._key
 
     # -- what the pool asks of it -----------------------------------------------------------
-
-    @property
-    def calls(self) -> int:
-        """How many calls it has been sent."""
-        return self._number
 
     @property
     def sync_running(self) -> int:
@@ -131,15 +121,19 @@ class Worker:
     @property
     def usable(self) -> bool:
         """Whether it may be sent a call."""
-        return self._open and self.ready and not self.leaving
+        return self.ready and not self.leaving and self._link.open
 
     def send(self, job: Job) -> bool:
         """Run ``job`` now; ``False`` if the process turns out to be gone already."""
-        self._number += 1
-        if not self._write(self._frames(CALL, self._number, job)):
+        number = self.calls = self.calls + 1
+        data = self._frames(CALL, number, job)
+        if data is None:
+            return True
+        if not self._link.write(data):
             return False
-        self.running[self._number] = job
-        self.coroutines += job.call.is_async
+        self.running[number] = job
+        if job.call.is_async:
+            self.coroutines += 1
         job.started_at = perf_counter()
         job.begun = True
         return True
@@ -148,16 +142,18 @@ class Worker:
         """Run ``jobs`` after what it runs, unless they are taken back before."""
         frames, numbers = [], []
         for job in jobs:
-            self._number += 1
-            self.ahead.append((self._number, job))
-            numbers.append(self._number)
-            frames.append(self._frames(CALL_AHEAD, self._number, job))
-        self._claims.give(numbers)
-        self._write(b"".join(frames))
+            self.calls += 1
+            data = self._frames(CALL_AHEAD, self.calls, job)
+            if data is not None:
+                self.ahead.append((self.calls, job))
+                numbers.append(self.calls)
+                frames.append(data)
+        self._link.claims.give(numbers)
+        self._link.write(b"".join(frames))
 
     def take_back(self) -> Job | None:
         """The oldest call that was sent ahead and not started; ``None`` if there is none."""
-        number = self._claims.take_back() if self._open else None
+        number = self._link.claims.take_back() if self._link.open else None
         if number is None:
             return None
         job = self.running.pop(number, None)  # it was next, and has not been started after all
@@ -173,7 +169,7 @@ class Worker:
         """Give the running ``job`` a message; ``False`` if it is not running here."""
         for number, running in self.running.items():
             if running is job:
-                return self._write(frame(TELL, number, message))
+                return self._link.write(frame(TELL, number, message))
         return False
 
     def stop(self) -> None:
@@ -181,7 +177,7 @@ class Worker:
         self.leaving = True
         if not self._told_to_stop:
             self._told_to_stop = True
-            self._write(frame(STOP))
+            self._link.write(frame(STOP))
 
     def kill(self) -> None:
         """End it now. Nothing that it still sends is read."""
@@ -191,80 +187,78 @@ class Worker:
 
     def abandon(self) -> None:
         """Let go of it without its event loop, which is closed already."""
-        if self._open:
-            self._open = False
-            self._descriptors.close()
+        self._link.abandon()
 
     # -- to the process -----------------------------------------------------------------------
 
-    def _frames(self, kind: int, number: int, job: Job) -> bytes:
-        """The call as a frame, behind the definitions that the process does not have yet."""
+    def _frames(self, kind: int, number: int, job: Job) -> bytes | None:
+        """The call as a frame, behind the definitions that the process does not have yet.
+
+        ``None`` if the process has too many large arguments to take over as it is: the call has
+        been refused then.
+        """
         call = job.call
-        data = frame(kind, number, call.payload, int((job.soft_timeout or 0.0) * 1000))
+        payload = call.payload
+        if call.segment is not None:
+            if self._link.open and not self._link.handover.give(call.segment):
+                job.fail(
+                    ExecutorOverloadError(
+                        f"worker {self.pid} has not taken over the large arguments of earlier "
+                        f"calls yet; {call.title} was not started. Lower max_pending"
+                    )
+                )
+                return None
+            kind += LARGE
+        soft_timeout = int(job.soft_timeout * 1000) if job.soft_timeout else 0
+        data = HEADER.pack(len(payload), number, soft_timeout, kind) + payload
         known = self._known
-        for definition in reversed(call.definitions):
-            if known.get(definition.key) != definition.version:
-                kind = DEFINE + definition.kind
-                data = frame(kind, definition.key, definition.payload, definition.owner) + data
         for definition in call.definitions:
-            known[definition.key] = definition.version
+            if known.get(definition.key) != definition.version:
+                return self._defined(job) + data
         return data
 
-    def _write(self, data: bytes) -> bool:
-        """Send ``data``, now or when the socket takes it; ``False`` if the process is gone."""
-        if not self._open:
-            return False
-        if self._outgoing:
-            self._outgoing.append(memoryview(data))
-            return True
-        try:
-            sent = self._socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return False
-        if sent != len(data):
-            self._loop.add_writer(self._socket, self._writable)
-            self._outgoing.append(memoryview(data)[sent:])
-        return True
-
-    def _writable(self) -> None:
-        try:
-            while self._outgoing:
-                sent = self._socket.send(self._outgoing[0])
-                if sent < len(self._outgoing[0]):
-                    self._outgoing[0] = self._outgoing[0][sent:]
-                else:
-                    self._outgoing.popleft()
-        except BlockingIOError:
-            return
-        except OSError:
-            self._outgoing.clear()  # it is dying; its exit report settles its calls
-        self._loop.remove_writer(self._socket)
+    def _defined(self, job: Job) -> bytes:
+        frames = []
+        for definition in job.call.definitions:
+            if self._known.get(definition.key) != definition.version:
+                self._known[definition.key] = definition.version
+                kind = DEFINE + definition.kind
+                frames.append(frame(kind, definition.key, definition.payload, definition.owner))
+        return b"".join(frames)
 
     # -- from the process ---------------------------------------------------------------------
 
     def _readable(self) -> None:
         try:
-            for kind, number, owner, payload in self._cutter.read():
-                self._receive(kind, number, owner, payload)
+            frames = self._link.read()
         except BlockingIOError:
             return
         except (EOFError, ConnectionError):
             self._hang_up()
             self._launcher.forget(self._key)
+            return
+        for item in frames:
+            self._receive(item)
 
-    def _receive(self, kind: int, number: int, owner: int, payload: bytes | memoryview) -> None:
+    def _receive(self, item: Frame) -> None:
         if self.killed:
             return
-        if kind in (RESULT, FAILURE):
+        kind, number, owner, payload = item
+        if kind == RESULT:
             job = self._finished(number)
             job.microseconds = owner
-            if kind == RESULT:
-                self._deliver(job, payload)
-            else:
-                job.raised = True
-                job.fail(unpack_failure(payload))
+            if not job.future.done():
+                settle(job, pickle.loads, payload)
+            self._owner.job_done(self, job)
+        elif kind == FAILURE:
+            job = self._finished(number)
+            job.raised = True
+            job.fail(unpack_failure(payload))
+            self._owner.job_done(self, job)
+        elif kind == RESULT + LARGE:
+            job = self._finished(number)
+            job.microseconds = owner
+            self._take_large(job, payload)
             self._owner.job_done(self, job)
         elif kind == MESSAGE:
             channel, value = pickle.loads(payload)
@@ -284,8 +278,11 @@ class Worker:
             job = self.ahead[position][1]
             del self.ahead[position]
             job.started_at = job.started_at or perf_counter()
-        self.coroutines -= job.call.is_async
-        self._next_runs()
+        job.answered = True
+        if job.call.is_async:
+            self.coroutines -= 1
+        if self.ahead:
+            self._next_runs()
         return job
 
     def _next_runs(self) -> None:
@@ -296,38 +293,35 @@ class Worker:
             job.begun = True
             self.running[number] = job
 
-    def _deliver(self, job: Job, payload: bytes | memoryview) -> None:
-        if job.future.done():
-            return
+    def _take_large(self, job: Job, layout: bytes | memoryview) -> None:
+        handover = self._link.handover
         try:
-            result = pickle.loads(payload)
-        except Exception as error:
+            fd, number = handover.take()
+        except OSError as error:
             refusal = SerializationError(
-                f"the result of {job.call.title} cannot be rebuilt in the server: {why(error)}. "
-                "Return plain data"
+                f"the result of {job.call.title} cannot be taken over: {why(error)}"
             )
             refusal.__cause__ = error
             job.fail(refusal)
-        else:
-            job.future.set_result(result)
+            return
+        self._copier.deliver(job, fd, layout, functools.partial(handover.has_read, number))
 
     def _exited(self, report: ExitReport) -> None:
-        while self._open:  # what it had sent before it ended still counts
+        while self._link.open:  # what it had sent before it ended still counts
             try:
-                for kind, number, owner, payload in self._cutter.read():
-                    self._receive(kind, number, owner, payload)
+                frames = self._link.read()
             except (BlockingIOError, EOFError, ConnectionError):
                 break
+            for item in frames:
+                self._receive(item)
         self._hang_up()
         self._owner.worker_ended(self, report)
 
     def _hang_up(self) -> None:
-        if self._open:
+        if self._link.open:
             while (job := self.take_back()) is not None:
                 self.not_started.append(job)
-            self._open = False
-            self._loop.remove_reader(self._socket)
-            self._loop.remove_writer(self._socket)
-            self._outgoing.clear()
-            self._descriptors.close()
+            if not self.killed:
+                self.fault = self._link.handover.last_words()
+            self._link.close()
             self._launcher.kill(self._key)

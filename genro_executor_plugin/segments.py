@@ -1,0 +1,331 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Large values in shared memory: written once by the sender, read once by the receiver.
+
+A value is pickled into a stream and the buffers beside it (pickle protocol 5, PEP 574). Both lie
+in a segment, an anonymous file in memory (``memfd_create``) whose descriptor goes to the other
+process; the kernel frees it when nobody holds it any more, however a process ended. Segments of
+moderate size are used again, because fresh pages cost more than the copy.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import pickle
+import struct
+from collections.abc import Callable, Sequence
+from pickle import PickleBuffer
+from typing import Any
+
+from .modules import main_source
+from .pickling import CarefulPickler
+
+__all__ = [
+    "LARGE_BYTES",
+    "Segment",
+    "Segments",
+    "Split",
+    "looks_large",
+    "read_value",
+    "split",
+    "total_length",
+]
+
+LARGE_BYTES = 256 * 1024
+"""From this size on a value goes through shared memory; below it the socket is faster."""
+
+_MAPPED_BYTES = 64 * 2**20
+"""From this size on buffers are not copied out of a segment: the receiver keeps its pages."""
+
+_KEPT_BYTES = 32 * 2**20
+"""How much memory one owner keeps in segments that wait to be used again."""
+
+_BUFFER_BYTES = 32 * 1024
+"""Smaller buffers stay in the stream."""
+
+_ALIGNMENT = 64
+_READ_BYTES = 64 * 1024
+
+_SIZED = frozenset({bytes, bytearray, str})
+
+
+def looks_large(value: Any) -> bool:
+    """Whether ``value`` by itself, as far as one look tells, is for shared memory."""
+    cls = type(value)
+    if cls in _SIZED:
+        return len(value) >= LARGE_BYTES
+    if cls is memoryview or (cls.__name__ == "ndarray" and cls.__module__ == "numpy"):
+        return bool(value.nbytes >= LARGE_BYTES)
+    return False
+
+
+class Split:
+    """A pickled value: the pieces of its stream, and the buffers that are not in it."""
+
+    __slots__ = ("buffers", "stream")
+
+    def __init__(self) -> None:
+        self.stream: list[Any] = []
+        self.buffers: list[memoryview] = []
+
+    @classmethod
+    def of(cls, stream: bytes) -> Split:
+        """A value that was pickled in one piece."""
+        parts = cls()
+        parts.stream.append(stream)
+        return parts
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it."""
+        return sum(map(len, self.stream)) + sum(buffer.nbytes for buffer in self.buffers)
+
+    def write(self, piece: Any) -> None:
+        # The pickler hands over large bytes as they are: they are not copied here.
+        self.stream.append(piece)
+
+    def set_aside(self, buffer: PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < _BUFFER_BYTES:
+            return True
+        self.buffers.append(raw)
+        return False
+
+
+def split(value: Any, special: Callable[[Any], Any] | None) -> Split:
+    """``value`` pickled, with its large parts where they are.
+
+    Args:
+        value: what to pickle.
+        special: asked first about the objects of a value that plain pickle refuses.
+
+    Raises:
+        Exception: whatever the value's own pickling raises.
+    """
+    if any(main_source()):
+        parts = Split()
+        try:
+            pickle.Pickler(parts, 5, buffer_callback=parts.set_aside).dump(value)
+        except Exception:
+            parts = Split()  # the careful pickler can more, or tells what is wrong
+        else:
+            return parts
+    parts = Split()
+    CarefulPickler(parts, special, buffer_callback=parts.set_aside).dump(value)
+    return parts
+
+
+class Segment:
+    """A piece of shared memory of one owner.
+
+    Attributes:
+        fd: its descriptor, which another process may be given.
+        layout: what ``read_value`` has to know of what lies in it.
+    """
+
+    __slots__ = ("_later", "capacity", "fd", "layout", "number")
+
+    def __init__(self, number: int, capacity: int) -> None:
+        self.number = number
+        self.capacity = capacity
+        self.layout = b""
+        self._later: list[tuple[int, Any]] = []
+        self.fd = os.memfd_create("genro-executor", os.MFD_CLOEXEC)
+
+    def put(self, parts: Split) -> None:
+        """Take in ``parts``: now what may still change, and with ``finish`` what never does."""
+        lengths = [sum(map(len, parts.stream))]
+        position = 0
+        for piece in parts.stream:
+            if type(piece) is bytes:
+                self._later.append((position, piece))
+            else:
+                _write(self.fd, piece, position)
+            position += len(piece)
+        for buffer in parts.buffers:
+            position = _aligned(position)
+            if type(buffer.obj) is bytes:
+                self._later.append((position, buffer))
+            else:
+                _write(self.fd, buffer, position)
+            position += buffer.nbytes
+            lengths.append(-buffer.nbytes if buffer.readonly else buffer.nbytes)
+        self.layout = struct.pack(f"<{len(lengths)}q", *lengths)
+
+    def finish(self) -> None:
+        """Write what ``put`` left for later; any thread may, and it does not hold the GIL.
+
+        Raises:
+            OSError: there is no memory for it.
+        """
+        later, self._later = self._later, []
+        for position, piece in later:
+            _write(self.fd, piece, position)
+
+    def close(self) -> None:
+        """Let go of it; another process that holds it may still read."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+class Segments:
+    """The segments of one owner, in use and kept for the next value."""
+
+    def __init__(self) -> None:
+        self._numbers = 0
+        self._kept: list[Segment] = []
+
+    def hold(self, parts: Split) -> Segment | None:
+        """A segment with ``parts`` in it; ``None`` if the system has no shared memory for it."""
+        size = parts.size + _ALIGNMENT * len(parts.buffers)
+        segment: Segment | None = None
+        try:
+            segment = self._segment(size)
+            segment.put(parts)
+        except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
+            if segment is not None:
+                segment.close()
+            return None
+        return segment
+
+    def _segment(self, size: int) -> Segment:
+        for segment in self._kept:
+            if size <= segment.capacity <= 4 * size:
+                self._kept.remove(segment)
+                return segment
+        self._numbers += 1
+        return Segment(self._numbers, size)
+
+    def release(self, segment: Segment) -> None:
+        """Nobody reads ``segment`` any more: keep it for the next value, or close it."""
+        kept = sum(other.capacity for other in self._kept)
+        if segment.capacity >= _MAPPED_BYTES or segment.fd < 0:
+            segment.close()
+            return
+        self._kept.append(segment)
+        kept += segment.capacity
+        while kept > _KEPT_BYTES:
+            oldest = self._kept.pop(0)
+            kept -= oldest.capacity
+            oldest.close()
+
+    def close(self) -> None:
+        """Close what is kept."""
+        while self._kept:
+            self._kept.pop().close()
+
+
+def _aligned(position: int) -> int:
+    return -(-position // _ALIGNMENT) * _ALIGNMENT
+
+
+def _write(fd: int, data: Any, position: int) -> None:
+    view = memoryview(data).cast("B")
+    while view.nbytes:
+        written = os.pwrite(fd, view, position)
+        position += written
+        view = view[written:]
+
+
+class _Region(io.RawIOBase):
+    """The stream in a segment as a file; reading does not hold the GIL."""
+
+    def __init__(self, fd: int, length: int) -> None:
+        self._fd = fd
+        self._left = length
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")[: self._left]
+        count = os.preadv(self._fd, [view], self._position) if view.nbytes else 0
+        self._position += count
+        self._left -= count
+        return count
+
+
+def total_length(layout: bytes | memoryview) -> int:
+    """How large a value is in all, in bytes."""
+    return sum(map(abs, struct.unpack(f"<{len(layout) // 8}q", layout)))
+
+
+def read_value(fd: int, layout: bytes | memoryview) -> Any:
+    """The value in the segment ``fd``, which is closed. Its memory is the receiver's own.
+
+    Raises:
+        Exception: whatever its unpickling raises.
+    """
+    try:
+        length, *sizes = struct.unpack(f"<{len(layout) // 8}q", layout)
+        total = length + sum(map(abs, sizes))
+        buffers = _mapped(fd, length, sizes) if total >= _MAPPED_BYTES else None
+        if buffers is None:
+            buffers = _copied(fd, length, sizes)
+        if length <= _READ_BYTES:
+            return pickle.loads(_read_bytes(fd, 0, length), buffers=buffers)
+        stream = io.BufferedReader(_Region(fd, length), _READ_BYTES)
+        return pickle.Unpickler(stream, buffers=buffers).load()
+    finally:
+        os.close(fd)
+
+
+def _mapped(fd: int, length: int, sizes: Sequence[int]) -> list[Any] | None:
+    if not sizes:
+        return None
+    pages = memoryview(mmap.mmap(fd, 0))
+    return [pages[start : start + abs(size)] for start, size in _places(length, sizes)]
+
+
+def _copied(fd: int, length: int, sizes: Sequence[int]) -> list[Any]:
+    buffers: list[Any] = []
+    for start, size in _places(length, sizes):
+        if size < 0:
+            buffers.append(_read_bytes(fd, start, -size))
+            continue
+        target = bytearray(size)
+        view = memoryview(target)
+        while view.nbytes:
+            count = os.preadv(fd, [view], start)
+            if not count:
+                raise EOFError("the shared memory holds less than was said")
+            start += count
+            view = view[count:]
+        buffers.append(target)
+    return buffers
+
+
+def _read_bytes(fd: int, start: int, size: int) -> bytes:
+    pieces = []
+    while size:
+        pieces.append(os.pread(fd, size, start))
+        if not pieces[-1]:
+            raise EOFError("the shared memory holds less than was said")
+        start += len(pieces[-1])
+        size -= len(pieces[-1])
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _places(length: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
+    places = []
+    position = length
+    for size in sizes:
+        position = _aligned(position)
+        places.append((position, size))
+        position += abs(size)
+    return places

@@ -1,0 +1,157 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""How the descriptors of segments (``segments.py``) get from one process to the other.
+
+They travel on a socket of their own, each ahead of the frame that speaks of it, so that reading
+ordinary frames costs nothing more. The server says when it has read a result: the worker uses
+that segment again. A worker that has answered has read its arguments: the server needs no word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+from collections import deque
+
+from ..segments import Segment, Segments, Split
+
+__all__ = ["Handover", "WorkerHandover"]
+
+_MESSAGE = struct.Struct("<BI")
+_GIVEN, _READ = 1, 2
+_DESCRIPTOR = struct.Struct("i")
+
+
+def _receive(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, list[int]]:
+    """``socket.recv_fds``, which takes ``flags`` and passes over them."""
+    data, ancillary, _, _ = sock.recvmsg(size, socket.CMSG_SPACE(_DESCRIPTOR.size), flags)
+    descriptors = []
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors += [fd for (fd,) in _DESCRIPTOR.iter_unpack(content)]
+    return data, descriptors
+
+
+class Handover:
+    """The server's end, which never waits."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._socket.setblocking(False)
+
+    def give(self, segment: Segment) -> bool:
+        """Give the worker ``segment``; ``False`` if it cannot take one just now."""
+        try:
+            socket.send_fds(self._socket, [_MESSAGE.pack(_GIVEN, 0)], [segment.fd])
+        except OSError:
+            return False
+        return True
+
+    def take(self) -> tuple[int, int]:
+        """The descriptor of the oldest segment that the worker gave, and its number there.
+
+        Raises:
+            OSError: there is none; this process may have too many open files.
+        """
+        message, descriptors = _receive(self._socket, _MESSAGE.size)
+        if not descriptors:
+            raise OSError("the descriptor of a large result got lost; are too many files open?")
+        return descriptors[0], _MESSAGE.unpack(message)[1]
+
+    def last_words(self) -> str:
+        """What the worker, which has ended, left on the socket instead of a segment: the
+        traceback of its faulthandler."""
+        left = b""
+        with contextlib.suppress(OSError):
+            while True:
+                data, descriptors = _receive(self._socket, 64 * 1024)
+                for fd in descriptors:
+                    os.close(fd)
+                if not data:
+                    break
+                left += data
+        while left[:1] == bytes([_GIVEN]):
+            left = left[_MESSAGE.size :]
+        return left.decode("utf-8", "replace").strip()
+
+    def has_read(self, number: int) -> None:
+        """Tell the worker that its segment ``number`` is not needed any more."""
+        if self._socket.fileno() >= 0:
+            try:
+                self._socket.send(_MESSAGE.pack(_READ, number))
+            except OSError:
+                return  # it has ended, or keeps one segment more than it would have to
+
+
+class WorkerHandover:
+    """The worker's end: it waits for what was announced, and keeps its segments."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+        self._taken: deque[int] = deque()
+        self._given: dict[int, Segment] = {}
+        self._segments = Segments()
+        self._lock = threading.Lock()  # calls on threads and coroutines answer, too
+
+    def fileno(self) -> int:
+        """The descriptor that the faulthandler writes to."""
+        return self._socket.fileno()
+
+    def hold(self, parts: Split) -> Segment | None:
+        """A segment with ``parts`` in it; ``None`` if the system has no shared memory for it."""
+        self._look()
+        with self._lock:
+            return self._segments.hold(parts)
+
+    def give(self, segment: Segment) -> None:
+        """Give the server ``segment``; it is used again when the server has read it."""
+        segment.finish()
+        with self._lock:
+            self._given[segment.number] = segment
+        socket.send_fds(self._socket, [_MESSAGE.pack(_GIVEN, segment.number)], [segment.fd])
+
+    def take(self) -> int:
+        """The descriptor of the oldest segment that the server gave."""
+        while not self._taken:
+            self._receive(0)
+        return self._taken.popleft()
+
+    def drop(self) -> None:
+        """The call that the next segment belongs to is not run here."""
+        os.close(self.take())
+
+    def _look(self) -> None:
+        try:
+            while True:
+                self._receive(socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+
+    def _receive(self, flags: int) -> None:
+        message, descriptors = _receive(self._socket, _MESSAGE.size, flags)
+        if not message:
+            raise EOFError("the server is gone")
+        what, number = _MESSAGE.unpack(message)
+        if what == _GIVEN:
+            self._taken.extend(descriptors)
+            return
+        with self._lock:
+            segment = self._given.pop(number, None)
+            if segment is not None:
+                self._segments.release(segment)

@@ -1,0 +1,69 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The calls of a pool that wait for a worker, first come, first served."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from .job import Job
+
+__all__ = ["Line"]
+
+
+class Line:
+    """A queue of jobs. Those whose caller has gone are passed over."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Job] = deque()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def append(self, job: Job) -> None:
+        """``job`` is the last in line."""
+        self._jobs.append(job)
+
+    def put_back(self, jobs: Iterable[Job]) -> None:
+        """``jobs``, oldest first, stand before all others: they have waited already."""
+        self._jobs.extendleft(reversed([job for job in jobs if not job.future.done()]))
+
+    def first(self) -> Job | None:
+        """The job whose turn it is, left in line."""
+        while self._jobs:
+            if not self._jobs[0].future.done():
+                return self._jobs[0]
+            self._jobs.popleft()
+        return None
+
+    def take(self) -> Job | None:
+        """The job whose turn it is."""
+        job = self.first()
+        if job is not None:
+            self._jobs.popleft()
+        return job
+
+    def remove(self, job: Job) -> bool:
+        """Take ``job`` out of the line; ``False`` if it is not there."""
+        if job not in self._jobs:
+            return False
+        self._jobs.remove(job)
+        return True
+
+    def drain(self) -> list[Job]:
+        """Every job; the line is empty then."""
+        jobs = list(self._jobs)
+        self._jobs.clear()
+        return jobs

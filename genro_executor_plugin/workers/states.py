@@ -1,0 +1,45 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What is known of one worker, for those who look at a pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["WorkerState"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """One worker, now.
+
+    Attributes:
+        pid: its process id, ``None`` while it starts.
+        state: ``"starting"``, ``"idle"``, ``"busy"`` or ``"leaving"``.
+        route: the route of the call that has run longest in it, ``None`` for none.
+        function: the function of that call.
+        running_seconds: how long that call has run, 0.0 for none.
+        running: how many calls run in it.
+        memory_bytes: its resident memory, ``None`` when that cannot be told.
+        calls: how many calls it was given.
+    """
+
+    pid: int | None
+    state: str
+    route: str | None = None
+    function: str | None = None
+    running_seconds: float = 0.0
+    running: int = 0
+    memory_bytes: int | None = None
+    calls: int = 0
