@@ -337,7 +337,7 @@ class CallReader:
     def _load_state(self, payload: bytes | memoryview) -> None:
         try:
             self.replicas.load(payload)
-        except Exception as error:
+        except BaseException as error:
             raise SerializationError(
                 f"the state of self cannot be rebuilt in the worker: {why(error)}. Its class and "
                 "the classes of its attributes must import and unpickle there"
@@ -360,7 +360,7 @@ class CallReader:
         try:
             # What stands behind a pickle's end is not looked at.
             call = pickle.loads(payload) if segment < 0 else self._from(segment, payload)
-        except Exception as error:
+        except BaseException as error:
             title = self._functions[function_key] if function_key else "a function"
             raise SerializationError(
                 f"the arguments of {title} cannot be rebuilt in the worker: {why(error)}. Their "
@@ -386,7 +386,7 @@ class CallReader:
 def _resolve(reference: Reference) -> Callable[..., Any]:
     try:
         found: Callable[..., Any] = reference.resolve()
-    except Exception as error:
+    except BaseException as error:
         raise SerializationError(
             f"the worker does not find {reference.module}.{reference.path}: {why(error)}. "
             "The module must import in the worker as it does in the server"
@@ -402,7 +402,7 @@ def pack_result(result: Any, target: object) -> bytes:
     """
     try:
         return pickle.dumps(result, 5)
-    except Exception:
+    except BaseException:
         return _pack_result_carefully(result, target)
 
 
@@ -412,7 +412,7 @@ def hold_result(
     """A large result in shared memory; ``None`` for one that is not large or cannot lie there."""
     try:
         parts = split(result, None)
-    except Exception:
+    except BaseException:
         return None  # packing it in one piece tells what is wrong
     target.large = parts.size >= LARGE_BYTES
     return hold(parts) if target.large else None
@@ -421,7 +421,7 @@ def hold_result(
 def _pack_result_carefully(result: Any, target: object) -> bytes:
     try:
         return dumps(result)
-    except Exception as error:
+    except BaseException as error:
         raise SerializationError(
             f"the result of {target}, of type {describe(type(result))}, cannot travel back: "
             f"{why(error)}. Return plain data"

@@ -77,7 +77,9 @@ class InlineExecutor(ThreadExecutor):
             call.args, call.kwargs = packed.reread_arguments()
         except ReplicaHereError:
             return  # an application among the arguments is itself here, and no replica
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as in a worker, where it would not end the server
             raise SerializationError(
                 f"the arguments of {packed.title} cannot be rebuilt in a worker: {why(error)}. "
                 "Their classes must import and unpickle there"
@@ -94,7 +96,7 @@ class InlineExecutor(ThreadExecutor):
                 return pickle.loads(pack_result(result, describe(call.func)))
             except SerializationError:
                 raise
-            except Exception as error:
+            except BaseException as error:
                 raise SerializationError(
                     f"the result of {describe(call.func)} cannot be rebuilt in the server: "
                     f"{why(error)}. Return plain data"

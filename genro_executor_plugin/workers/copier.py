@@ -76,7 +76,9 @@ def settle(job: Job, rebuild: Callable[..., Any], *args: Any) -> None:
     """Settle ``job`` with what ``rebuild(*args)`` makes of its result."""
     try:
         result = rebuild(*args)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a class does there: the server goes on
         refusal = SerializationError(
             f"the result of {job.call.title} cannot be rebuilt in the server: {why(error)}. "
             "Return plain data"

@@ -34,10 +34,18 @@ class CoroutineThread:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
-            target=self._loop.run_forever, name="genro-executor-coroutines", daemon=True
+            target=self._run, name="genro-executor-coroutines", daemon=True
         )
         self._tasks: set[asyncio.Task[Any]] = set()
         self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                continue  # a task that ends with one has it as its outcome; the others go on
+            return
 
     def start(self, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done) -> None:
         """Run ``coroutine``; ``done`` is called on the loop's thread with its task."""

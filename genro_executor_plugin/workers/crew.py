@@ -32,7 +32,11 @@ from .line import Line
 from .startups import Startups
 from .worker import Owner, Worker
 
-__all__ = ["Crew", "CrewOwner"]
+__all__ = ["STOP_GRACE_SECONDS", "Crew", "CrewOwner"]
+
+
+STOP_GRACE_SECONDS = 2.0
+"""How long, at least, a worker has to run its shutdown hooks before it is killed."""
 
 
 class CrewOwner(Owner, Protocol):
@@ -205,11 +209,10 @@ class Crew:
             jobs.append(job)
         return jobs
 
-    @staticmethod
-    def end_if_empty(worker: Worker) -> None:
+    def end_if_empty(self, worker: Worker) -> None:
         """End a worker that is leaving and has nothing left to do."""
         if not worker.running and not worker.ahead:
-            worker.stop()
+            worker.stop(max(self._options.shutdown_timeout, STOP_GRACE_SECONDS))
 
     def shrink(self) -> None:
         """Send free workers home that are too many."""

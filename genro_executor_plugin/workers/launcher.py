@@ -36,6 +36,9 @@ from .template import EVENT, EXITED, FORK, KILL, NOT_STARTED, REQUEST, SPAWN, ST
 
 __all__ = ["ExitReport", "Launcher"]
 
+_CLOSE_SECONDS = 2.0
+"""How long the template, which has nothing left to do, may take to end before it is killed."""
+
 _TEMPLATE_CODE = (
     "import sys; sys.path[:] = sys.argv[3:]; "
     "from genro_executor_plugin.workers.template import main; "
@@ -125,11 +128,15 @@ class Launcher:
         if self._control is not None:
             assert self._gone is not None
             self._control.shutdown(socket.SHUT_WR)
-            await self._gone.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), _CLOSE_SECONDS)
+            if self._control is not None:  # it is stuck, in the import of a module
+                assert self._process is not None
+                self._process.kill()
+                self._template_is_gone()
         ended, self._ended_templates = self._ended_templates, []
         for process in ended:
-            # Its socket is closed, so it is at its end: this waits for the kernel, not for work.
-            await asyncio.to_thread(process.wait)
+            await asyncio.to_thread(_ended, process)
 
     def abandon(self) -> None:
         """End the template without its event loop, which is closed already."""
@@ -140,7 +147,7 @@ class Launcher:
             self._ended_templates.append(self._process)
             self._process = None
         for process in self._ended_templates:
-            process.wait()
+            _ended(process)
 
     def _start_template(self) -> None:
         expose_main()
@@ -220,3 +227,12 @@ class Launcher:
         """Report worker ``key`` as ended: its socket closed, and no template is there to tell."""
         if self._control is None or key in self._orphans:
             self._ended(key, ExitReport(None))
+
+
+def _ended(template: subprocess.Popen[bytes]) -> None:
+    """Wait until ``template``, whose socket is closed, has ended; kill it if it does not."""
+    try:
+        template.wait(_CLOSE_SECONDS)
+    except subprocess.TimeoutExpired:
+        template.kill()  # a module that it imported keeps it: an import, or a thread, without end
+        template.wait()

@@ -33,7 +33,7 @@ from ..options import PoolOptions
 from . import endings
 from .ahead import Ahead
 from .copier import Copier
-from .crew import Crew
+from .crew import STOP_GRACE_SECONDS, Crew
 from .exits import exit_words
 from .job import Job
 from .launcher import ExitReport
@@ -45,9 +45,6 @@ from .states import WorkerState
 from .worker import Worker
 
 __all__ = ["WorkerPool"]
-
-_STOP_GRACE_SECONDS = 2.0
-"""How long an idle worker has to run its shutdown hooks before it is killed."""
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -237,13 +234,15 @@ class WorkerPool:
                     job.fail(endings.closed(self._name, job, when))
                 worker.kill()
             elif worker.ready:
-                worker.stop()
+                worker.stop(STOP_GRACE_SECONDS)
             else:
                 worker.kill()
-        await self._until(lambda: not self._crew.workers, _STOP_GRACE_SECONDS)
+        await self._until(
+            lambda: not any(worker.ready for worker in self._crew.workers), STOP_GRACE_SECONDS
+        )
         for worker in list(self._crew.workers):
             worker.kill()
-        await self._until(lambda: not self._crew.workers, _STOP_GRACE_SECONDS)
+        await self._until(lambda: not self._crew.workers, STOP_GRACE_SECONDS)
         self._crew.startups.stop()
         self._overdue.stop()
         self._ahead.stop()

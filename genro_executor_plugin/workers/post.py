@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import threading
 from typing import Any
@@ -24,6 +25,8 @@ from ..running import RunningCall
 from .wire import MESSAGE, TELL, BlockingChannel, Frame
 
 __all__ = ["WorkerPost"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 
 class WorkerPost:
@@ -66,7 +69,12 @@ class WorkerPost:
 
     def tell(self, frame: Frame) -> None:
         """Deliver what the server tells a call."""
-        number, told = frame[1], pickle.loads(frame[3])
+        number = frame[1]
+        try:
+            told = pickle.loads(frame[3])
+        except Exception:
+            _logger.exception("call %s was told something that cannot be rebuilt here", number)
+            return
         call = self._running.get(number)
         if call is not None:
             call.deliver(*told)

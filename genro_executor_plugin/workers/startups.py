@@ -57,8 +57,10 @@ class Startups:
 
     def failed(self, worker: Worker, report: ExitReport) -> None:
         """``worker`` ended before it was ready."""
-        reason = why(worker.boot_error) if worker.boot_error else exit_words(report)
-        self.impossible(reason, worker.boot_error, report.exit_code)
+        if worker.boot_error is not None:
+            self.impossible(why(worker.boot_error), worker.boot_error)
+        else:
+            self.impossible(exit_words(report), None, report.exit_code)
 
     def impossible(
         self, reason: str, cause: BaseException | None, exit_code: int | None = None

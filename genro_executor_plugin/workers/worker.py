@@ -15,7 +15,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import logging
 import pickle
 from collections import deque
 from time import perf_counter
@@ -47,6 +49,9 @@ from .wire import (
 )
 
 __all__ = ["Owner", "Worker"]
+
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 
 class Owner(Protocol):
@@ -87,7 +92,7 @@ class Worker:
         self._copier = copier
         self._key = 0
         self._known: dict[int, int] = {}
-        self._told_to_stop = False
+        self._grace: asyncio.TimerHandle | None = None
         self.calls = 0
         self.running: dict[int, Job] = {}
         self.ahead: deque[tuple[int, Job]] = deque()
@@ -172,11 +177,11 @@ class Worker:
                 return self._link.write(frame(TELL, number, message))
         return False
 
-    def stop(self) -> None:
-        """Have it end by itself, after what it is doing."""
+    def stop(self, grace_seconds: float) -> None:
+        """Have it end by itself; it is killed when its own end takes longer than it may."""
         self.leaving = True
-        if not self._told_to_stop:
-            self._told_to_stop = True
+        if self._grace is None:
+            self._grace = asyncio.get_running_loop().call_later(grace_seconds, self.kill)
             self._link.write(frame(STOP))
 
     def kill(self) -> None:
@@ -261,8 +266,7 @@ class Worker:
             self._take_large(job, payload)
             self._owner.job_done(self, job)
         elif kind == MESSAGE:
-            channel, value = pickle.loads(payload)
-            self._owner.message(self, self.running.get(number), channel, value)
+            self._pass_on(self.running.get(number), payload)
         elif kind == READY:
             self.pid = number
             self.ready = True
@@ -306,6 +310,16 @@ class Worker:
             return
         self._copier.deliver(job, fd, layout, functools.partial(handover.has_read, number))
 
+    def _pass_on(self, job: Job | None, payload: bytes | memoryview) -> None:
+        try:
+            channel, value = pickle.loads(payload)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # it must not take the frames behind it along
+            _logger.exception("worker %s sent a message that cannot be rebuilt here", self.pid)
+        else:
+            self._owner.message(self, job, channel, value)
+
     def _exited(self, report: ExitReport) -> None:
         while self._link.open:  # what it had sent before it ended still counts
             try:
@@ -315,6 +329,8 @@ class Worker:
             for item in frames:
                 self._receive(item)
         self._hang_up()
+        if self._grace is not None:
+            self._grace.cancel()
         self._owner.worker_ended(self, report)
 
     def _hang_up(self) -> None:
