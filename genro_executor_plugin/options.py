@@ -103,6 +103,7 @@ class PoolOptions:
     idle_timeout: float | None = None
     threads_per_worker: int = 1
     warm: bool = False
+    start_timeout: float = 120.0
     nice: int = 0
     cpu_affinity: tuple[int, ...] | None = None
     initializer: Callable[..., Any] | None = None
@@ -316,6 +317,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "idle_timeout": _seconds(),
     "threads_per_worker": _count(1),
     "warm": _one_of(True, False),
+    "start_timeout": _seconds(optional=False),
     "nice": _count(0),
     "cpu_affinity": _processors,
     "initializer": _function,
@@ -348,6 +350,7 @@ _ONLY_PROCESSES: Mapping[str, str] = {
     "idle_timeout": _NO_PROCESS,
     "threads_per_worker": _NO_PROCESS,
     "warm": _NO_PROCESS,
+    "start_timeout": _NO_PROCESS,
     "nice": _NO_PROCESS,
     "cpu_affinity": _NO_PROCESS,
     "max_tasks_per_child": _NO_PROCESS,

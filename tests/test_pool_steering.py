@@ -235,3 +235,10 @@ async def test_an_old_worker_works_until_the_new_one_is_up(make: Any, tmp_path: 
     flag.touch()
     await until(lambda: is_dead(old))
     assert pool.restarts["max_memory"] == 1
+
+
+async def test_a_worker_that_never_gets_ready_is_a_failed_start(make: Any) -> None:
+    pool = make(max_workers=1, start_timeout=0.3, initializer=wf.wait_for_ever)
+    with pytest.raises(WorkerCrashedError, match="start_timeout"):
+        await pool.submit(wf.answer)
+    assert "start_timeout" in pool.unhealthy

@@ -553,3 +553,9 @@ def initialize_if_there(path: str) -> None:
     """An initializer that works as long as the file ``path`` is there."""
     if not os.path.exists(path):
         raise FileNotFoundError(path)
+
+
+def wait_for_ever() -> None:
+    import threading
+
+    threading.Event().wait()

@@ -113,6 +113,8 @@ class BaseExecutor(ABC):
         self._metrics = PoolMetrics()
         self._admitted = 0
         self._at_the_door: deque[asyncio.Future[None]] = deque()
+        # In a worker (its module declares a pool, say): pools do not nest.
+        self._nested = inside_worker()
         self._closed = False
         self._paused = False
         self._draining = False
@@ -387,13 +389,24 @@ class BaseExecutor(ABC):
 
     async def run(self, call: Call) -> Any:
         """Run ``call``: serialize, be admitted, run, count. See ``submit`` for what it raises."""
-        if inside_worker():
+        if self._nested:
             stop_main_import()
             return await _run_here(call)
         counters = self._metrics
         counters.submitted += 1
         try:
-            packed = await self._admit(call) if self._must_wait() else self._enter(call)
+            if (
+                self._closed
+                or self._draining
+                or self._at_the_door
+                or self._admitted >= self._options.max_pending
+            ):
+                packed = await self._admit(call)
+            else:
+                # Before it is admitted: what cannot travel must not cost anyone a place.
+                packed = self._pack(call)
+                self._set_deadline(call)
+                self._admitted += 1
             try:
                 result = await self._execute(call, packed)
             finally:
@@ -427,22 +440,6 @@ class BaseExecutor(ABC):
             counters.crashed += 1
         else:
             counters.failed += 1
-
-    def _must_wait(self) -> bool:
-        return (
-            self._closed
-            or self._draining
-            or self._admitted >= self._options.max_pending
-            or bool(self._at_the_door)
-        )
-
-    def _enter(self, call: Call) -> Any:
-        """Admit a call that need not wait; what it is packed into."""
-        # Before it is admitted: an argument that cannot travel must not cost anyone a place.
-        packed = self._pack(call)
-        self._set_deadline(call)
-        self._admitted += 1
-        return packed
 
     async def _admit(self, call: Call) -> Any:
         """Refuse a call, or let it wait until there is a place; what it is packed into."""

@@ -151,7 +151,9 @@ class Crew:
         packed = pickle.dumps(boot, 5)
         for _ in range(count):
             try:
-                self.workers.add(Worker(self._owner, self.launcher, self.copier, packed))
+                worker = Worker(self._owner, self.launcher, self.copier, packed)
+                worker.must_start_within(options.start_timeout)
+                self.workers.add(worker)
             except OSError as error:
                 self.startups.impossible(why(error), error)
                 if not self.staying:

@@ -268,18 +268,22 @@ class WorkerPool:
     def job_done(self, worker: Worker, job: Job) -> None:
         if job.microseconds:
             self._ahead.estimates.add(job.call.key, job.microseconds / 1e6)
+        crew = self._crew
         if worker.leaving:
-            self._crew.end_if_empty(worker)
-        elif self._crew.is_too_large:
-            self._crew.retire(worker)
+            crew.end_if_empty(worker)
+        elif crew.is_too_large:
+            crew.retire(worker)
         elif self._recycling.watched and self._recycling.goes_now(worker):
             pass
         elif worker.ahead or worker.sync_running >= self._threads:
             if self._line:
                 self._ahead.fill_soon()
         else:
-            self._free_again(worker)
-            self._serve_all()
+            if not worker.running:
+                worker.idle_since = perf_counter()
+            crew.set_free(worker)
+            if self._line or self._ahead.any_sent:
+                self._serve_all()
         if self.closing:
             self._changed.set()
 

@@ -106,8 +106,12 @@ class FrameCutter:
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        frames: list[Frame] = []
         start, end = 0, len(data)
+        if end >= _HEADER_SIZE:
+            length, number, owner, kind = HEADER.unpack_from(data)
+            if end == _HEADER_SIZE + length:  # nearly always: one frame, whole
+                return [(kind, number, owner, data[_HEADER_SIZE:])]
+        frames: list[Frame] = []
         while end - start >= _HEADER_SIZE:
             length, number, owner, kind = HEADER.unpack_from(data, start)
             body = start + _HEADER_SIZE
@@ -148,14 +152,21 @@ class BlockingChannel:
         self._cutter = FrameCutter(sock)
         self._read: deque[Frame] = deque()
         self._sending = threading.Lock()
+        poll = select.poll()  # and not select, which knows descriptors below 1024 only
+        poll.register(sock, select.POLLIN)
+        self._poll = poll.poll
 
     def frames(self) -> Iterator[Frame]:
         """Every frame until the server closes its end or dies."""
+        frames, read, poll = self._read, self._cutter.read, self._poll
         while True:
-            while self._read:
-                yield self._read.popleft()
+            while frames:
+                yield frames.popleft()
+            # Linux wakes a reader that waits in recv also when the server has taken an answer
+            # off the socket, for nothing; one that waits in poll is left in peace.
+            poll()
             try:
-                self._read.extend(self._cutter.read())
+                frames.extend(read())
             except (EOFError, ConnectionError):
                 return
 
@@ -166,13 +177,13 @@ class BlockingChannel:
             EOFError: the server is gone.
         """
         if all(frame[0] != kind for frame in self._read):
-            poll = select.poll()  # and not select, which knows descriptors below 1024 only
-            poll.register(self._socket, select.POLLIN)
-            if poll.poll(None if timeout is None else math.ceil(timeout * 1000)):
+            if self._poll(None if timeout is None else math.ceil(timeout * 1000)):
                 self._read.extend(self._cutter.read())
         taken = [frame for frame in self._read if frame[0] == kind]
         if taken:
-            self._read = deque(frame for frame in self._read if frame[0] != kind)
+            others = [frame for frame in self._read if frame[0] != kind]
+            self._read.clear()
+            self._read.extend(others)
         return taken
 
     def send_behind(

@@ -92,7 +92,7 @@ class Worker:
         self._copier = copier
         self._key = 0
         self._known: dict[int, int] = {}
-        self._grace: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         self.calls = 0
         self.running: dict[int, Job] = {}
         self.ahead: deque[tuple[int, Job]] = deque()
@@ -180,9 +180,20 @@ class Worker:
     def stop(self, grace_seconds: float) -> None:
         """Have it end by itself; it is killed when its own end takes longer than it may."""
         self.leaving = True
-        if self._grace is None:
-            self._grace = asyncio.get_running_loop().call_later(grace_seconds, self.kill)
+        if self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(grace_seconds, self.kill)
             self._link.write(frame(STOP))
+
+    def must_start_within(self, seconds: float) -> None:
+        """Have it killed if it is not ready after ``seconds``."""
+        self._alarm = asyncio.get_running_loop().call_later(seconds, self._starts_too_long, seconds)
+
+    def _starts_too_long(self, seconds: float) -> None:
+        self.boot_error = TimeoutError(
+            f"it was not ready after {seconds:g} s, its start_timeout; what its initializer or a "
+            "module waits for does not come"
+        )
+        self._launcher.kill(self._key)
 
     def kill(self) -> None:
         """End it now. Nothing that it still sends is read."""
@@ -270,6 +281,9 @@ class Worker:
         elif kind == READY:
             self.pid = number
             self.ready = True
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
             self._owner.worker_started(self)
         elif kind == BOOT_FAILED:
             self.boot_error = unpack_failure(payload)
@@ -329,8 +343,8 @@ class Worker:
             for item in frames:
                 self._receive(item)
         self._hang_up()
-        if self._grace is not None:
-            self._grace.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._owner.worker_ended(self, report)
 
     def _hang_up(self) -> None:
