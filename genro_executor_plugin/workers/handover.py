@@ -28,6 +28,7 @@ import threading
 from collections import deque
 
 from ..segments import Segment, Segments, Split
+from .heap import keep_freed_blocks
 
 __all__ = ["Handover", "WorkerHandover"]
 
@@ -107,6 +108,7 @@ class WorkerHandover:
         self._taken: deque[int] = deque()
         self._given: dict[int, Segment] = {}
         self._segments = Segments()
+        self._is_used = False
         self._lock = threading.Lock()  # calls on threads and coroutines answer, too
 
     def fileno(self) -> int:
@@ -115,9 +117,15 @@ class WorkerHandover:
 
     def hold(self, parts: Split) -> Segment | None:
         """A segment with ``parts`` in it; ``None`` if the system has no shared memory for it."""
+        if not self._is_used:
+            self._begin()
         self._look()
         with self._lock:
             return self._segments.hold(parts)
+
+    def _begin(self) -> None:
+        self._is_used = True
+        keep_freed_blocks()
 
     def give(self, segment: Segment) -> None:
         """Give the server ``segment``; it is used again when the server has read it."""
@@ -128,6 +136,8 @@ class WorkerHandover:
 
     def take(self) -> int:
         """The descriptor of the oldest segment that the server gave."""
+        if not self._is_used:
+            self._begin()
         while not self._taken:
             self._receive(0)
         return self._taken.popleft()

@@ -176,9 +176,9 @@ class BlockingChannel:
         Raises:
             EOFError: the server is gone.
         """
-        if all(frame[0] != kind for frame in self._read):
-            if self._poll(None if timeout is None else math.ceil(timeout * 1000)):
-                self._read.extend(self._cutter.read())
+        milliseconds = None if timeout is None else math.ceil(timeout * 1000)
+        if all(frame[0] != kind for frame in self._read) and self._poll(milliseconds):
+            self._read.extend(self._cutter.read())
         taken = [frame for frame in self._read if frame[0] == kind]
         if taken:
             others = [frame for frame in self._read if frame[0] != kind]
