@@ -559,3 +559,44 @@ def wait_for_ever() -> None:
     import threading
 
     threading.Event().wait()
+
+
+def change_in_place(values: Any) -> float:
+    values[0] = 1.0
+    return float(values[0])
+
+
+_kept: list[Any] = []
+
+
+def keep(value: Any) -> None:
+    _kept.append(value)
+
+
+def kept() -> Any:
+    return _kept.pop()
+
+
+def digest(value: Any) -> str:
+    import hashlib
+
+    return hashlib.sha256(bytes(value)).hexdigest()
+
+
+def spin_with(value: Any) -> None:
+    while True:
+        pass
+
+
+def crash_once(flag: str, value: Any) -> str:
+    """Die the first time, and tell what ``value`` is the second time."""
+    if not os.path.exists(flag):
+        with open(flag, "w"):
+            os._exit(7)
+    return digest(value)
+
+
+def large_and_unpicklable(size: int) -> Any:
+    import threading
+
+    return [b"x" * size, threading.Lock()]
