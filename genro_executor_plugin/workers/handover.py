@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import struct
 import threading
@@ -105,6 +106,9 @@ class WorkerHandover:
 
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        self._poll = poll.poll
         self._taken: deque[int] = deque()
         self._given: dict[int, Segment] = {}
         self._segments = Segments()
@@ -139,7 +143,8 @@ class WorkerHandover:
         if not self._is_used:
             self._begin()
         while not self._taken:
-            self._receive(0)
+            self._poll()
+            self._look()
         return self._taken.popleft()
 
     def drop(self) -> None:
@@ -147,21 +152,14 @@ class WorkerHandover:
         os.close(self.take())
 
     def _look(self) -> None:
-        try:
+        """Read what the server has sent, in its order whichever thread reads."""
+        with self._lock, contextlib.suppress(BlockingIOError):
             while True:
-                self._receive(socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return
-
-    def _receive(self, flags: int) -> None:
-        message, descriptors = _receive(self._socket, _MESSAGE.size, flags)
-        if not message:
-            raise EOFError("the server is gone")
-        what, number = _MESSAGE.unpack(message)
-        if what == _GIVEN:
-            self._taken.extend(descriptors)
-            return
-        with self._lock:
-            segment = self._given.pop(number, None)
-            if segment is not None:
-                self._segments.release(segment)
+                message, descriptors = _receive(self._socket, _MESSAGE.size, socket.MSG_DONTWAIT)
+                if not message:
+                    raise EOFError("the server is gone")
+                what, number = _MESSAGE.unpack(message)
+                if what == _GIVEN:
+                    self._taken.extend(descriptors)
+                elif (segment := self._given.pop(number, None)) is not None:
+                    self._segments.release(segment)
