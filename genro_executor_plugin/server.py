@@ -28,6 +28,7 @@ from genro_asgi import AsgiServer
 from genro_asgi.exceptions import HTTPException
 
 from .boot import check_routes, modules_of
+from .disconnects import Client
 from .errors import ExecutorError
 from .executors import BaseExecutor
 from .modules import stop_main_import
@@ -132,7 +133,7 @@ class ExecutorMixin:
 
 
 class _Answering:
-    """An application whose pool errors reach the client as a stable text.
+    """An application whose calls end with their client, and whose pool errors have a stable text.
 
     The message of such an error is for the server's log: it names functions, pids and values.
     """
@@ -147,7 +148,8 @@ class _Answering:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._app(scope, receive, send)
+            async with Client(receive) as client:
+                await self._app(scope, client.receive, send)
         except ExecutorError as error:
             if error.status == 500 and error.route is None:  # a route has logged its own
                 _logger.error("%s", error, exc_info=error)
