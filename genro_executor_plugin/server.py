@@ -21,6 +21,7 @@ when it stops. It never decides where a call runs; the plugin does.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,8 @@ class ExecutorMixin:
     def __init__(self, **kwargs: Any) -> None:
         executors = kwargs.pop("executors", None)
         self._executors = ExecutorRegistry(executors)
+        self._serving_loop: asyncio.AbstractEventLoop | None = None
+        self._lifespan_ends = False
         super().__init__(**kwargs)
 
     @property
@@ -96,6 +99,19 @@ class ExecutorMixin:
         stop_main_import()
         super().serve(*args, **kwargs)  # type: ignore[misc]
 
+    def start_leaving(self) -> None:
+        """Turn the server's state; at the second signal, end what runs in the pools at once.
+
+        genro-asgi calls it from the handler of each signal, and once from its lifespan.
+        """
+        uvicorn_server = getattr(self, "uvicorn_server", None)
+        is_leaving = uvicorn_server is not None and uvicorn_server.should_exit
+        super().start_leaving()  # type: ignore[misc]
+        if self._lifespan_ends:
+            self._lifespan_ends = False
+        elif is_leaving and self._serving_loop is not None:
+            self._serving_loop.call_soon_threadsafe(self.executors.hurry)
+
     def demux(self, scope: Scope) -> tuple[Any, Scope]:
         """What answers ``scope``, with the errors of pools put as a client may read them."""
         app, target = super().demux(scope)  # type: ignore[misc]
@@ -106,6 +122,7 @@ class ExecutorMixin:
         if scope["type"] != "lifespan":
             await super().__call__(scope, receive, send)  # type: ignore[misc]
             return
+        self._serving_loop = asyncio.get_running_loop()
         startup: Message = await receive()
         try:
             self.executors.preload(modules_of(self))
@@ -118,7 +135,9 @@ class ExecutorMixin:
         waiting = [startup]
 
         async def replaying_receive() -> Message:
-            return waiting.pop() if waiting else await receive()
+            message = waiting.pop() if waiting else await receive()
+            self._lifespan_ends = message["type"] == "lifespan.shutdown"
+            return message
 
         async def ending_send(message: Message) -> None:
             # Behind this message the event loop may end at any moment: the pools end before it.
@@ -129,6 +148,7 @@ class ExecutorMixin:
         try:
             await super().__call__(scope, replaying_receive, ending_send)  # type: ignore[misc]
         finally:
+            self._serving_loop = None
             await self.executors.shutdown_all()
 
 
