@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from strikes import WAYS, Struck
 
 from genro_executor_plugin import (
-    ExecutorOverloadError,
     ExecutorTimeoutError,
     RemoteError,
     SerializationError,
@@ -119,6 +118,16 @@ _ONCE = Not("it happens before any call, in the same way as for plain calls and 
 _NO_PICKLING = Not("a thread is given the objects themselves")
 _NO_PROCESS = Not("there is no other process")
 
+_AS_FORKED = Not("once a worker is there, nothing knows any more how it was started")
+
+INITIALIZER: dict[str, Outcome] = {
+    **raised(WorkerCrashedError, "cannot start a worker", counted="crashed"),
+    "os._exit": crashed(3, "cannot start a worker: exit code 3"),
+    "SIGSEGV": crashed(-signal.SIGSEGV, "cannot start a worker: signal SIGSEGV"),
+    "SIGKILL": crashed(-signal.SIGKILL, "cannot start a worker: signal SIGKILL"),
+    "hang": Fails(WorkerCrashedError, "start_timeout", counted="crashed"),
+}
+
 TABLE: dict[str, dict[str, dict[str, Outcome]]] = {
     "preload": {
         "forkserver": {
@@ -127,7 +136,7 @@ TABLE: dict[str, dict[str, dict[str, Outcome]]] = {
                 ("os._exit", "SIGSEGV", "SIGKILL"),
                 Fails(WorkerCrashedError, "cannot start a worker", counted="crashed"),
             ),
-            "hang": Fails(ExecutorOverloadError, "queue_timeout", counted="rejected"),
+            "hang": Fails(WorkerCrashedError, "start_timeout", counted="crashed"),
         },
         **each(PROCESSES[1:], all_ways(_ONCE)),
         **each(HERE, all_ways(_NO_PROCESS)),
@@ -137,17 +146,9 @@ TABLE: dict[str, dict[str, dict[str, Outcome]]] = {
         **each(HERE, all_ways(Not("who submits a function has imported it already"))),
     },
     "initializer": {
-        **each(
-            ("forkserver", "spawn"),
-            raised(WorkerCrashedError, "cannot start a worker", counted="crashed"),
-            {
-                "os._exit": crashed(3, "cannot start a worker: exit code 3"),
-                "SIGSEGV": crashed(-signal.SIGSEGV, "cannot start a worker: signal SIGSEGV"),
-                "SIGKILL": crashed(-signal.SIGKILL, "cannot start a worker: signal SIGKILL"),
-                "hang": Fails(ExecutorOverloadError, "queue_timeout", counted="rejected"),
-            },
-        ),
-        **each(("threads in workers", "coroutines in workers"), all_ways(_ONCE)),
+        "forkserver": INITIALIZER,
+        "spawn": {**INITIALIZER, **dict.fromkeys(WAYS[1:4] + WAYS[5:], _AS_FORKED)},
+        **each(PROCESSES[2:], all_ways(_ONCE)),
         **each(HERE, by_the_function(RuntimeError), HARMLESS_HERE),
     },
     "unpickling of arguments": {
@@ -194,8 +195,9 @@ TABLE: dict[str, dict[str, dict[str, Outcome]]] = {
     },
     "worker shutdown hook": {
         "forkserver": all_ways(Served()),
+        "spawn": {**all_ways(_AS_FORKED), "raise": Served(), "SIGKILL": Served()},
         **each(
-            PROCESSES[1:],
+            PROCESSES[2:],
             all_ways(Served()),
             {"hang": Not("who kills it does not look at what it served")},
         ),

@@ -24,7 +24,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -52,6 +51,9 @@ QUEUED = 3
 
 HANG_SECONDS = 0.2
 """The limit of a call that hangs. It counts from the run's start, before its neighbours came."""
+
+START_SECONDS = 1.5
+"""The limit of a start that hangs; the others are done long before."""
 
 BOUND_SECONDS = 10.0
 """Longer than this nothing may hold a pool up, on a machine that has other things to do."""
@@ -262,15 +264,14 @@ async def play_the_initializer(setting: Setting, way: str, expected: Fails) -> N
     if setting.is_here:
         await play_the_initializer_here(setting, way, expected)
         return
-    pool = setting.pool(initializer=strikes.initialize, initargs=(str(setting.orders),))
+    pool = setting.pool(
+        initializer=strikes.initialize, initargs=(str(setting.orders),), start_timeout=START_SECONDS
+    )
     setting.order(way)
-    limit = {"queue_timeout": HANG_SECONDS} if way == "hang" else {}
-    guilty = asyncio.create_task(pool.options(**limit).submit(wf.answer))
-    struck = await setting.strike()
+    guilty = asyncio.create_task(pool.submit(wf.answer))
+    await setting.strike()
     assert_fails((await settled(guilty))[0], expected)
     setting.orders.unlink()
-    if way == "hang":
-        os.kill(struck, signal.SIGKILL)  # nothing else would end a start that may take its time
     await answers(pool)
 
     where, neighbour = await setting.hold(pool)
@@ -309,9 +310,8 @@ async def play_the_preload(setting: Setting, way: str, expected: Outcome) -> Non
     name = f"preloaded_{WAYS.index(way)}"
     (setting.folder / f"{name}.py").write_text(PRELOADED.format(orders=str(setting.orders)))
     setting.order(way)
-    pool = setting.pool(preload=[name])
-    limit = {"queue_timeout": HANG_SECONDS} if way == "hang" else {}
-    calls = [asyncio.create_task(pool.options(**limit).submit(wf.answer)) for _ in range(QUEUED)]
+    pool = setting.pool(preload=[name], start_timeout=START_SECONDS)
+    calls = [asyncio.create_task(pool.submit(wf.answer)) for _ in range(QUEUED)]
     await setting.strike()
     outcomes = await settled(*calls)
     if isinstance(expected, Served):
@@ -320,9 +320,8 @@ async def play_the_preload(setting: Setting, way: str, expected: Outcome) -> Non
     assert isinstance(expected, Fails)
     for outcome in outcomes:
         assert_fails(outcome, expected)
-    if way != "hang":
-        setting.orders.unlink()
-        await answers(pool)
+    setting.orders.unlink()
+    await answers(pool)
     assert pool.metrics[expected.counted] >= QUEUED
 
 
