@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .application import ExecutorApplication
     from .errors import (
+        ClientDisconnectedError,
         ExecutorClosedError,
         ExecutorConfigError,
         ExecutorError,
@@ -48,6 +49,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BaseExecutor",
+    "ClientDisconnectedError",
     "ExecutorApplication",
     "ExecutorClosedError",
     "ExecutorConfigError",

@@ -23,6 +23,7 @@
     ├── ExecutorClosedError           503 + Retry-After: the pool is shutting down
     ├── ExecutorTimeoutError          504: the run took too long (also a TimeoutError)
     ├── SoftTimeoutError              504: raised inside the function at its soft_timeout
+    ├── ClientDisconnectedError       499: nobody waits for the answer any more
     ├── WorkerCrashedError            500: the worker died during the call
     ├── SerializationError            500: something cannot travel
     └── RemoteError                   500: an exception that could not be rebuilt here
@@ -39,6 +40,7 @@ from functools import cache
 from typing import Any, Self
 
 __all__ = [
+    "ClientDisconnectedError",
     "ExecutorClosedError",
     "ExecutorConfigError",
     "ExecutorError",
@@ -197,6 +199,16 @@ class SoftTimeoutError(ExecutorError, TimeoutError):
     def after(cls, seconds: float) -> Self:
         """The error for a limit of ``seconds``."""
         return cls(f"the call has run for {seconds:g} s, its soft_timeout; it should end now")
+
+
+class ClientDisconnectedError(ExecutorError):
+    """The HTTP client went away, and the call that it waited for was cancelled.
+
+    Nobody reads its answer; the status is the one that access logs know for it.
+    """
+
+    status = 499
+    detail = "The client closed the request."
 
 
 class WorkerCrashedError(ExecutorError):

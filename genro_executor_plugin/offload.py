@@ -40,6 +40,7 @@ from typing import Any
 from genro_routes.plugins import BasePlugin, MethodEntry
 from genro_routes.plugins.pydantic import PydanticPlugin
 
+from .disconnects import current_client
 from .errors import ExecutorError, SerializationError
 from .executors import BaseExecutor, Call
 from .options import CALL_OPTIONS, CallOptions
@@ -162,7 +163,9 @@ class OffloadedEntry(MethodEntry):
         try:
             self._refuse_request(kwargs)
             call = Call(self.original, args, kwargs, plan.options, self._cleanup())
-            return await plan.executor.run(call)
+            client = current_client()
+            running = plan.executor.run(call)
+            return await (running if client is None else client.call(running))
         except ExecutorError as error:
             self._log(error)
             raise

@@ -21,6 +21,7 @@ when it stops. It never decides where a call runs; the plugin does.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from genro_asgi import AsgiServer
 from genro_asgi.exceptions import HTTPException
 
 from .boot import check_routes, modules_of
+from .disconnects import Client
 from .errors import ExecutorError
 from .executors import BaseExecutor
 from .modules import stop_main_import
@@ -53,6 +55,8 @@ class ExecutorMixin:
     def __init__(self, **kwargs: Any) -> None:
         executors = kwargs.pop("executors", None)
         self._executors = ExecutorRegistry(executors)
+        self._serving_loop: asyncio.AbstractEventLoop | None = None
+        self._lifespan_ends = False
         super().__init__(**kwargs)
 
     @property
@@ -95,6 +99,19 @@ class ExecutorMixin:
         stop_main_import()
         super().serve(*args, **kwargs)  # type: ignore[misc]
 
+    def start_leaving(self) -> None:
+        """Turn the server's state; at the second signal, end what runs in the pools at once.
+
+        genro-asgi calls it from the handler of each signal, and once from its lifespan.
+        """
+        uvicorn_server = getattr(self, "uvicorn_server", None)
+        is_leaving = uvicorn_server is not None and uvicorn_server.should_exit
+        super().start_leaving()  # type: ignore[misc]
+        if self._lifespan_ends:
+            self._lifespan_ends = False
+        elif is_leaving and self._serving_loop is not None:
+            self._serving_loop.call_soon_threadsafe(self.executors.hurry)
+
     def demux(self, scope: Scope) -> tuple[Any, Scope]:
         """What answers ``scope``, with the errors of pools put as a client may read them."""
         app, target = super().demux(scope)  # type: ignore[misc]
@@ -105,6 +122,7 @@ class ExecutorMixin:
         if scope["type"] != "lifespan":
             await super().__call__(scope, receive, send)  # type: ignore[misc]
             return
+        self._serving_loop = asyncio.get_running_loop()
         startup: Message = await receive()
         try:
             self.executors.preload(modules_of(self))
@@ -117,7 +135,9 @@ class ExecutorMixin:
         waiting = [startup]
 
         async def replaying_receive() -> Message:
-            return waiting.pop() if waiting else await receive()
+            message = waiting.pop() if waiting else await receive()
+            self._lifespan_ends = message["type"] == "lifespan.shutdown"
+            return message
 
         async def ending_send(message: Message) -> None:
             # Behind this message the event loop may end at any moment: the pools end before it.
@@ -128,11 +148,12 @@ class ExecutorMixin:
         try:
             await super().__call__(scope, replaying_receive, ending_send)  # type: ignore[misc]
         finally:
+            self._serving_loop = None
             await self.executors.shutdown_all()
 
 
 class _Answering:
-    """An application whose pool errors reach the client as a stable text.
+    """An application whose calls end with their client, and whose pool errors have a stable text.
 
     The message of such an error is for the server's log: it names functions, pids and values.
     """
@@ -147,7 +168,8 @@ class _Answering:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._app(scope, receive, send)
+            async with Client(receive) as client:
+                await self._app(scope, client.receive, send)
         except ExecutorError as error:
             if error.status == 500 and error.route is None:  # a route has logged its own
                 _logger.error("%s", error, exc_info=error)

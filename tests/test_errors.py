@@ -27,6 +27,7 @@ from waiting import run_program
 
 from genro_executor_plugin import errors
 from genro_executor_plugin.errors import (
+    ClientDisconnectedError,
     ExecutorClosedError,
     ExecutorConfigError,
     ExecutorError,
@@ -48,6 +49,7 @@ EXAMPLES: list[ExecutorError] = [
     ExecutorClosedError("broken", pool="pdf", retry_after=2),
     ExecutorTimeoutError("broken", pool="pdf", route="report", timeout=1.5),
     SoftTimeoutError("broken", pool="pdf", route="report"),
+    ClientDisconnectedError("broken", route="report"),
     WorkerCrashedError("broken", pool="pdf", route="report", exit_code=-9, pid=123),
     SerializationError("broken", pool="pdf", route="report"),
     RemoteError("broken", pool="pdf", type_name="a.B", remote_traceback="Traceback ..."),
@@ -59,6 +61,7 @@ STATUS = {
     ExecutorClosedError: 503,
     ExecutorTimeoutError: 504,
     SoftTimeoutError: 504,
+    ClientDisconnectedError: 499,
 }
 
 

@@ -15,6 +15,9 @@ import pytest
 from serving import TESTS, ServerProcess, started, until
 
 PROGRAM = TESTS / "apps" / "ending.py"
+LONG_SECONDS = 60.0
+"""A limit that no test waits for."""
+
 BOUND_SECONDS = 12.0
 """How long an end may take whose own limits are half a second each, on a busy machine."""
 
@@ -114,21 +117,58 @@ async def test_a_server_that_ends_while_workers_start_leaves_nothing(
         assert not await asyncio.to_thread(process.left)
 
 
-async def test_a_second_signal_is_no_reason_to_leave_anything(gate: Any, tmp_path: Path) -> None:
-    """Ctrl-C, and again: the server ends at once, and its workers with it."""
-    async with ending(tmp_path, 20) as (process, client):
-        call = asyncio.create_task(client.get("/ending/endless", params={"gate": gate.path}))
-        await gate.entered()
-        gate.release()
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGTERM, signal.SIGINT),
+        (signal.SIGINT, signal.SIGTERM),
+        (signal.SIGINT, signal.SIGINT),
+    ],
+    ids=lambda number: number.name,
+)
+async def test_a_second_signal_hurries(
+    gate: Any, tmp_path: Path, first: signal.Signals, second: signal.Signals
+) -> None:
+    """Running calls are ended at once, whatever they do, and the one in the line never begins."""
+    async with ending(tmp_path, LONG_SECONDS) as (process, client):
+        routes = ["endless", "held", "held", "endless_thread", "held"]
+        calls = [
+            asyncio.create_task(client.get(f"/ending/{route}", params={"gate": gate.path}))
+            for route in routes
+        ]
+        for _ in range(4):
+            await gate.entered()
         process.descendants()
+        process.signal(first)
+        await asyncio.to_thread(process.until_it_says, "Waiting for connections to close")
         began = time.monotonic()
-        process.signal(signal.SIGINT)
-        await asyncio.to_thread(process.until_it_says, "Shutting down")
-        process.signal(signal.SIGINT)
+        process.signal(second)
         await asyncio.to_thread(process.wait)
-        assert time.monotonic() - began < 20 + BOUND_SECONDS
+        assert time.monotonic() - began < BOUND_SECONDS
         assert not await asyncio.to_thread(process.left)
-        await asyncio.gather(call, return_exceptions=True)
+        gate.release()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(getattr(answer, "status_code", 503) >= 500 for answer in answers)
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_hurries_a_server_that_waits_for_its_pools(
+    gate: Any, tmp_path: Path, second: signal.Signals
+) -> None:
+    """No request is left, and a call that nobody on the network waits for is."""
+    async with ending(tmp_path, LONG_SECONDS) as (process, client):
+        answer = await client.get("/ending/in_the_background", params={"gate": gate.path})
+        assert answer.status_code == 200
+        await gate.entered()
+        process.descendants()
+        process.signal(signal.SIGTERM)
+        await client.aclose()
+        await asyncio.to_thread(process.until_it_says, "Waiting for application shutdown")
+        began = time.monotonic()
+        process.signal(second)
+        await end_of(process, signal.SIGTERM)
+        assert time.monotonic() - began < BOUND_SECONDS
 
 
 async def test_workers_run_their_shutdown_hooks_at_the_servers_end(tmp_path: Path) -> None:

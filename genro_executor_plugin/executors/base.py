@@ -119,6 +119,7 @@ class BaseExecutor(ABC):
         self._paused = False
         self._draining = False
         self._drained = asyncio.Event()
+        self._hurried = False
         self._empty: asyncio.Event | None = None
         self._ending: asyncio.Task[None] | None = None
         self._listeners: dict[str, Callable[[Message], None]] = {}
@@ -227,22 +228,41 @@ class BaseExecutor(ABC):
         Calls that are not done after ``shutdown_timeout`` seconds are ended with
         ``ExecutorClosedError``. Calling it again is harmless.
         """
+        ending = self._start_ending()
+        if not ending.done():
+            await asyncio.shield(ending)
+
+    def hurry(self) -> None:
+        """Shut down without waiting for calls, also when a shutdown waits for them already.
+
+        It returns at once; ``shutdown`` waits until everything has ended.
+        """
+        self._hurried = True
+        if self._empty is not None:
+            self._empty.set()
+        self._start_ending()
+
+    def _start_ending(self) -> asyncio.Task[None]:
         self._closed = True
         if self._ending is None:
             self._ending = asyncio.create_task(self._end_all())
-        if not self._ending.done():
-            await asyncio.shield(self._ending)
+        return self._ending
 
     async def _end_all(self) -> None:
+        try:
+            await self._let_calls_finish()
+        finally:
+            await self._end()  # also when nobody has the patience to wait any longer
+
+    async def _let_calls_finish(self) -> None:
         for waiter in self._at_the_door:
             if not waiter.done():
                 waiter.set_exception(self._closed_error())
-        if self._admitted:
+        if self._admitted and not self._hurried:
             self._empty = asyncio.Event()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._options.shutdown_timeout):
                     await self._empty.wait()
-        await self._end()
 
     def listen(self, channel: str, listener: Callable[[Message], None]) -> None:
         """Have ``listener`` called, on the event loop, with every message of ``channel``.

@@ -79,7 +79,10 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
     """Serve calls from a socket until it closes. ``lifeline`` closes when the server dies."""
     _die_with_the_server(lifeline)
     handover = WorkerHandover(handover_fd)
-    faulthandler.enable(handover.fileno())  # the server reads it when this process has died
+    try:
+        faulthandler.enable(handover.give_faults())  # the server reads it when this one has died
+    except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
+        faulthandler.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a killed worker printed is seen, too
     _Worker(socket.socket(fileno=socket_fd), WorkerClaims(claims_fd), handover).run()

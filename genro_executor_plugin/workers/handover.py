@@ -34,7 +34,8 @@ from .heap import keep_freed_blocks
 __all__ = ["Handover", "WorkerHandover"]
 
 _MESSAGE = struct.Struct("<BI")
-_GIVEN, _READ = 1, 2
+_GIVEN, _READ, _FAULTS = 1, 2, 3
+_LAST_WORDS_BYTES = 64 * 1024
 _DESCRIPTOR = struct.Struct("i")
 
 
@@ -51,11 +52,18 @@ def _receive(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, lis
 class Handover:
     """The server's end, which never waits."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_faults", "_socket")
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._socket.setblocking(False)
+        self._faults = -1
+
+    def close(self) -> None:
+        """Let go of what the worker's faulthandler may have written."""
+        if self._faults >= 0:
+            os.close(self._faults)
+            self._faults = -1
 
     def give(self, segment: Segment) -> bool:
         """Give the worker ``segment``; ``False`` if it cannot take one just now."""
@@ -74,23 +82,21 @@ class Handover:
         message, descriptors = _receive(self._socket, _MESSAGE.size)
         if not descriptors:
             raise OSError("the descriptor of a large result got lost; are too many files open?")
-        return descriptors[0], _MESSAGE.unpack(message)[1]
+        what, number = _MESSAGE.unpack(message)
+        if what == _FAULTS:
+            self._faults = descriptors[0]
+            return self.take()
+        return descriptors[0], number
 
     def last_words(self) -> str:
-        """What the worker, which has ended, left on the socket instead of a segment: the
-        traceback of its faulthandler."""
-        left = b""
+        """What the faulthandler of the worker, which has ended, has written."""
         with contextlib.suppress(OSError):
             while True:
-                data, descriptors = _receive(self._socket, 64 * 1024)
-                for fd in descriptors:
-                    os.close(fd)
-                if not data:
-                    break
-                left += data
-        while left[:1] == bytes([_GIVEN]):
-            left = left[_MESSAGE.size :]
-        return left.decode("utf-8", "replace").strip()
+                descriptor, _ = self.take()
+                os.close(descriptor)
+        if self._faults < 0:
+            return ""
+        return os.pread(self._faults, _LAST_WORDS_BYTES, 0).decode("utf-8", "replace").strip()
 
     def has_read(self, number: int) -> None:
         """Tell the worker that its segment ``number`` is not needed any more."""
@@ -115,9 +121,14 @@ class WorkerHandover:
         self._is_used = False
         self._lock = threading.Lock()  # calls on threads and coroutines answer, too
 
-    def fileno(self) -> int:
-        """The descriptor that the faulthandler writes to."""
-        return self._socket.fileno()
+    def give_faults(self) -> int:
+        """A file in memory for the faulthandler, which the server has, too.
+
+        It takes whatever is written: a socket would hold up a process that is about to die.
+        """
+        fd = os.memfd_create("genro-executor-faults", os.MFD_CLOEXEC)
+        socket.send_fds(self._socket, [_MESSAGE.pack(_FAULTS, 0)], [fd])
+        return fd
 
     def hold(self, parts: Split) -> Segment | None:
         """A segment with ``parts`` in it; ``None`` if the system has no shared memory for it."""

@@ -123,6 +123,13 @@ class Launcher:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pids[key], signal.SIGKILL)
 
+    def give_up(self, key: int) -> None:
+        """As ``kill``, for a worker that was given enough time to start."""
+        if self._process is None or key in self._pids:
+            self.kill(key)
+        elif key in self._on_exit:
+            self._process.kill()  # the template is stuck itself; all that it was asked for fails
+
     async def close(self) -> None:
         """End the template, and with it every worker that is still there."""
         if self._control is not None:

@@ -77,8 +77,9 @@ class Link:
                     their_beside.fileno(),
                 ]
             )
+            self.handover = Handover(beside)
+            ours.callback(self.handover.close)
             self._descriptors = ours.pop_all()
-        self.handover = Handover(beside)
         self._socket.setblocking(False)
         self._send = self._socket.send
         self._cutter = FrameCutter(self._socket)

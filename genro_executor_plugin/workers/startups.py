@@ -48,17 +48,21 @@ class Startups:
         self._failures = 0
         self._not_before = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._told: tuple[str, BaseException | None] | None = None
         self.error: WorkerCrashedError | None = None
 
     def succeeded(self) -> None:
         self._failures = 0
         self._not_before = 0.0
+        self._told = None
         self.error = None
 
     def failed(self, worker: Worker, report: ExitReport) -> None:
         """``worker`` ended before it was ready."""
         if worker.boot_error is not None:
             self.impossible(why(worker.boot_error), worker.boot_error)
+        elif report.exit_code is None and not report.reason and self._told is not None:
+            self.impossible(*self._told)  # nobody could tell: what was told before says more
         else:
             self.impossible(exit_words(report), None, report.exit_code)
 
@@ -68,6 +72,7 @@ class Startups:
         """No worker came up, for ``reason``."""
         delay = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LAST_BACKOFF_SECONDS)
         self._failures += 1
+        self._told = reason, cause
         self._not_before = self._loop.time() + delay
         self.error = WorkerCrashedError(
             f"pool {self._pool!r} cannot start a worker: {reason}. It tries again when it is "

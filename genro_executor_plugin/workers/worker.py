@@ -193,7 +193,7 @@ class Worker:
             f"it was not ready after {seconds:g} s, its start_timeout; what its initializer or a "
             "module waits for does not come"
         )
-        self._launcher.kill(self._key)
+        self._launcher.give_up(self._key)
 
     def kill(self) -> None:
         """End it now. Nothing that it still sends is read."""

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -53,6 +54,12 @@ class Ending(ExecutorApplication):
         hold(gate)
         while True:
             pass
+
+    @route()
+    async def in_the_background(self, gate: str) -> None:
+        """A call that no request waits for."""
+        pool = self.server.get_executor("p")
+        self.background = asyncio.create_task(pool.submit(hold, gate))
 
     @route(executor="threads")
     def endless_thread(self, gate: str) -> None:

@@ -1,0 +1,62 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Routes whose clients leave before they are answered."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from genro_asgi import RoutedApplication
+from genro_routes import route
+from worker_functions import hold, hold_async, record
+
+
+class Left(RoutedApplication):
+    mount = "left"
+
+    @route(executor="p")
+    def held(self, gate: str, trace: str = "") -> str:
+        hold(gate)
+        if trace:
+            record(trace)
+        return "held"
+
+    @route(executor="p")
+    async def held_async(self, gate: str) -> str:
+        return str(await hold_async(gate))
+
+    @route(executor="abandoning")
+    def abandoned(self, gate: str, trace: str) -> None:
+        hold(gate)
+        record(trace)
+
+    @route(executor="threads")
+    def in_a_thread(self, gate: str) -> str:
+        return str(hold(gate))
+
+    @route(executor="p", executor_disabled=True)
+    def in_the_server(self, gate: str, trace: str) -> None:
+        hold(gate)
+        record(trace)
+
+    @route(executor="p")
+    def upload(self, gate: str, body_data: Any = None) -> int:
+        hold(gate)
+        return len(body_data["text"])
+
+    @route(executor="p")
+    def pid(self) -> int:
+        return os.getpid()
