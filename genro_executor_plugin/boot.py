@@ -18,15 +18,19 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .errors import ExecutorConfigError, UnknownExecutorError
 from .executors import BaseExecutor
+from .obstacles import obstacle
 from .offload import OffloadedEntry
 from .options import CALL_OPTIONS
+from .pickling import dumps, why
+from .references import describe, reference_to
 from .registry import ExecutorRegistry
 from .routes import RouteLeaf, leaves, unbuilt_leaves
+from .states import state_of_class
 
 __all__ = ["check_routes", "mistakes_of", "modules_of"]
 
@@ -50,7 +54,7 @@ def check_routes(server: Any) -> None:
             name = f"{application.code}/{leaf.path}"
             for pool, mistake in mistakes_of(registry, name, leaf):
                 (unknown if pool else wrong).append(mistake)
-        for path, func, marker in unbuilt_leaves(router):
+        for path, func, marker, owner in unbuilt_leaves(router):
             name = f"{application.code}/{path}"
             configuration = {
                 key.removeprefix("executor_"): value
@@ -58,8 +62,7 @@ def check_routes(server: Any) -> None:
                 if key.startswith("executor_")
             }
             configuration.setdefault("pool", marker.get("executor"))
-            takes = inspect.signature(func).parameters
-            for pool, mistake in _mistakes(registry, name, configuration, takes):
+            for pool, mistake in _mistakes(registry, name, configuration, func, owner):
                 (unknown if pool else wrong).append(mistake)
     if unknown:
         known = ", ".join(map(repr, registry.names))
@@ -87,11 +90,16 @@ def mistakes_of(
         )
     if isinstance(entry, OffloadedEntry):
         configuration = entry.plugin.configuration(entry.name)
-        yield from _mistakes(registry, name, configuration, entry.signature.parameters)
+        owner = type(leaf.router.instance)
+        yield from _mistakes(registry, name, configuration, entry.original, owner)
 
 
 def _mistakes(
-    registry: ExecutorRegistry, name: str, configuration: dict[str, Any], takes: Container[str]
+    registry: ExecutorRegistry,
+    name: str,
+    configuration: dict[str, Any],
+    func: Callable[..., Any],
+    owner: type,
 ) -> Iterator[tuple[str | None, str]]:
     pool = configuration.get("pool")
     if not pool:
@@ -99,7 +107,7 @@ def _mistakes(
     if pool not in registry:
         yield pool, f"route {name} names the pool {pool!r}"
         return
-    if "_request" in takes and not configuration.get("disabled"):
+    if "_request" in inspect.signature(func).parameters and not configuration.get("disabled"):
         yield (
             None,
             (
@@ -108,11 +116,30 @@ def _mistakes(
             ),
         )
     executor: BaseExecutor = registry.get(pool)
+    if executor.kind == "process":
+        yield from ((None, f"route {name}: {mistake}") for mistake in _stays_here(func, owner))
     try:
         asked = {option: configuration.get(option) for option in CALL_OPTIONS}
         executor.check_call(f"route {name}", {o: v for o, v in asked.items() if v is not None})
     except ExecutorConfigError as error:
         yield None, str(error)
+
+
+def _stays_here(func: Callable[..., Any], owner: type) -> Iterator[str]:
+    """Why ``func``, a handler of ``owner``, or the state of its ``self`` can never travel."""
+    try:
+        state_of_class(owner)
+    except ExecutorConfigError as error:
+        yield str(error)
+    plain = getattr(func, "__func__", func)
+    if reference_to(plain, owner) is None:
+        trouble = obstacle(plain, dumps)
+        if trouble is not None:
+            path, reason = trouble
+            yield (
+                f"the function {describe(plain)}{path} cannot travel to a worker: {why(reason)}. "
+                "Define it at the top level of a module"
+            )
 
 
 def modules_of(server: Any) -> list[str]:

@@ -34,10 +34,12 @@ from typing import Any
 
 from .definitions import FUNCTION, Definition
 from .errors import SerializationError
+from .obstacles import obstacle
 from .options import PoolOptions
 from .pickling import dumps, why
 from .references import Reference, describe, reference_to
-from .replicas import ReplicaCatalog, ReplicaStore, is_routing, replica_reference
+from .replica_store import ReplicaStore
+from .replicas import ReplicaCatalog, is_routing, replica_reference
 from .segments import LARGE_BYTES, Segment, Segments, Split, looks_large, read_value, split
 
 __all__ = [
@@ -253,25 +255,21 @@ class CallPacker:
     ) -> SerializationError:
         args, kwargs, *function = call
         for name, value in _named(func, args, kwargs):
-            reason = _reason(value, special)
-            if reason is not None:
+            trouble = obstacle(value, lambda part: dumps(part, special))
+            if trouble is not None:
+                path, reason = trouble
+                place = f" ({name}{path})" if path else ""
                 return SerializationError(
-                    f"argument {name!r} of {describe(func)} cannot travel to a worker: {reason}. "
-                    "Pass plain data instead, and open in the worker what only lives there"
+                    f"argument {name!r}{place} of {describe(func)} cannot travel to a worker: "
+                    f"{why(reason)}. Pass plain data instead, and open in the worker what only "
+                    "lives there"
                 )
-        reason = _reason(function[0], special) if function else None
+        trouble = obstacle(function[0], lambda part: dumps(part, special)) if function else None
+        path, reason = trouble or ("", error)
         return SerializationError(
-            f"the function {describe(func)} cannot travel to a worker: {reason or why(error)}. "
+            f"the function {describe(func)}{path} cannot travel to a worker: {why(reason)}. "
             "Define it at the top level of a module"
         )
-
-
-def _reason(value: Any, special: Callable[[Any], Any]) -> str | None:
-    try:
-        dumps(value, special)
-    except Exception as error:
-        return why(error)
-    return None
 
 
 def _named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -422,9 +420,11 @@ def _pack_result_carefully(result: Any, target: object) -> bytes:
     try:
         return dumps(result)
     except BaseException as error:
+        path, reason = obstacle(result, dumps) or ("", error)
+        place = f" (result{path})" if path else ""
         raise SerializationError(
-            f"the result of {target}, of type {describe(type(result))}, cannot travel back: "
-            f"{why(error)}. Return plain data"
+            f"the result of {target}{place}, of type {describe(type(result))}, cannot travel back: "
+            f"{why(reason)}. Return plain data"
         ) from error
 
 

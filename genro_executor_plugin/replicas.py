@@ -12,73 +12,46 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""``self`` of a handler in a worker: a replica of the application or section.
+"""``self`` of a handler as its server sees it: what of an application or section travels, when.
 
 A replica has the same class and the attributes as they were when the call was sent, without
 server, router, context and parent. It is sent in two parts, each only when it has changed:
-``fixed`` holds what Python cannot change in place (numbers, strings, bytes, tuples of such),
-told apart by identity alone; ``variable`` holds the rest, pickled anew with every call and
-compared, because a change inside a list is a change, too.
+``fixed`` holds what cannot change in place (numbers, strings, bytes, tuples of such, and what
+the class declares constant), told apart by identity alone; ``variable`` holds the rest, pickled
+anew with every call and compared, because a change inside a list is a change, too. Every
+attribute has a stamp that changes with it, so that a worker sets what is new and nothing else.
 """
 
 from __future__ import annotations
 
-import inspect
+import hashlib
 import io
 import itertools
-import pickle
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import cache
-from types import MappingProxyType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from .definitions import STATE, Definition
 from .errors import SerializationError
+from .obstacles import obstacle
 from .pickling import CarefulPickler, why
+from .placeholders import LEFT_BEHIND, Placeholder
 from .references import describe
+from .replica_store import State, packed_state, replica_of
+from .states import attributes, is_fixed, state_of_class
 
-__all__ = [
-    "Placeholder",
-    "ReplicaCatalog",
-    "ReplicaHereError",
-    "ReplicaSource",
-    "ReplicaStore",
-    "is_routing",
-    "replica_reference",
-]
+__all__ = ["ReplicaCatalog", "ReplicaSource", "is_routing", "replica_reference"]
 
-_LEFT_BEHIND = {
-    "_server": "the server is not in the worker; do what needs it before or after the call",
-    "_routing_parent": "the parent is not in the worker; give the handler what it needs of it",
-    "_ctx": "the request's context is not in the worker; pass what it holds as an argument",
-    "_capabilities": "capabilities are judged in the server, before the call",
-    "__genro_routes_router__": "the router is not in the worker; routes are called in the server",
-    "__routing_proxy__": "the router is not in the worker",
-}
-"""Attributes that never travel, and what somebody who looks for them in a worker should know."""
-
-_FIXED_TYPES = frozenset(
-    {type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range, type}
-)
-_FIXED_LIBRARY_TYPES = frozenset(
-    {
-        ("datetime", "date"),
-        ("datetime", "datetime"),
-        ("datetime", "time"),
-        ("datetime", "timedelta"),
-        ("decimal", "Decimal"),
-        ("fractions", "Fraction"),
-        ("uuid", "UUID"),
-        ("re", "Pattern"),
-    }
-)
 _UNSET = object()
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+_ATTEMPTS = 5
+"""How often state is read again that a thread of the server changed while it was read."""
+
+_SHARED_BY_ALL = (FunctionType, BuiltinFunctionType, ModuleType, type)
+"""That two attributes refer to the same one of these does not tie them together."""
 
 
 def is_routing(obj: Any) -> bool:
@@ -93,65 +66,24 @@ def is_router(obj: Any) -> bool:
     return base is not None and isinstance(obj, base.BaseRouter)
 
 
-def _is_fixed(value: Any) -> bool:
-    """Whether ``value`` can never change in place, so that identity alone tells a change."""
-    cls = type(value)
-    if cls in _FIXED_TYPES or isinstance(value, type):
-        return True
-    if cls is tuple or cls is frozenset:
-        return all(map(_is_fixed, value))
-    return (cls.__module__, cls.__name__) in _FIXED_LIBRARY_TYPES
-
-
-class Placeholder:
-    """Stands in a worker for an attribute that could not travel; using it explains why."""
-
-    def __init__(self, explanation: str) -> None:
-        self.__dict__["explanation"] = explanation
-
-    def _refuse(self, *_args: Any, **_kwargs: Any) -> Any:
-        raise SerializationError(self.__dict__["explanation"])
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name.endswith("__"):
-            raise AttributeError(name)  # a probe of pickle, copy or inspect is no use
-        return self._refuse()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if _current_store.get(None) is not None:
-            self._refuse()  # a handler gives it away: as a result, or in one
-        return Placeholder, (self.__dict__["explanation"],)
-
-    __hash__ = object.__hash__
-
-    def __repr__(self) -> str:
-        return f"<not in this worker: {self.__dict__['explanation']}>"
-
-    __setattr__ = __call__ = __getitem__ = __setitem__ = __iter__ = __len__ = __bool__ = _refuse
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __or__ = __ror__ = _refuse
-    __truediv__ = __floordiv__ = __mod__ = __and__ = __int__ = __float__ = __index__ = _refuse
-    __delitem__ = __delattr__ = __reversed__ = __bytes__ = __aiter__ = __anext__ = _refuse
-    __contains__ = __enter__ = __exit__ = __aenter__ = __aexit__ = __await__ = __next__ = _refuse
-
-
 class _Part:
     """One part of a replica's state: the last version of it that was pickled."""
 
-    __slots__ = ("definition", "key", "owner", "references", "version")
+    __slots__ = ("definition", "key", "owner", "references", "values", "version")
 
     def __init__(self, key: int, owner: int) -> None:
         self.key = key
         self.owner = owner
         self.version = 0
+        self.values = b""
         self.definition: Definition | None = None
         self.references: tuple[ReplicaSource, ...] = ()
 
-    def update(self, payload: bytes, references: tuple[ReplicaSource, ...]) -> None:
-        self.references = references
-        if self.definition is None or self.definition.payload != payload:
-            self.version += 1
-            self.definition = Definition(self.key, self.version, self.owner, STATE, payload)
+    def update(self, stamps: Mapping[str, int], values: bytes) -> None:
+        self.version += 1
+        self.values = values
+        payload = packed_state(stamps, values)
+        self.definition = Definition(self.key, self.version, self.owner, STATE, payload)
 
 
 class ReplicaSource:
@@ -161,9 +93,15 @@ class ReplicaSource:
         self.key = next(catalog.keys)
         self._catalog = catalog
         self._instance = _reference(instance)
+        owner: Any = type(instance)
+        self._how = state_of_class(owner)
         self._fixed: dict[str, Any] = {}
         self._stuck: dict[str, tuple[Any, Placeholder]] = {}
+        self._undeclared: dict[str, Placeholder] = {}
+        self._size = -1
         self._had_variable = False
+        self._stamps: dict[str, int] = {}
+        self._prints: dict[str, bytes] = {}
         self._parts = _Part(next(catalog.keys), self.key), _Part(next(catalog.keys), self.key)
 
     def definitions(self, seen: set[int]) -> Iterator[Definition]:
@@ -179,28 +117,44 @@ class ReplicaSource:
             assert part.definition is not None
             yield part.definition
 
+    # -- what has changed -------------------------------------------------------------------
+
     def _refresh(self) -> None:
         instance = self._instance()
-        kept, fixed_changed, variable = 0, False, {}
-        for name, value in _attributes(instance):
+        kept, variable = 0, {}
+        fixed_changed = self._how.chosen is not None and self._has_other_attributes(instance)
+        for name, value in attributes(instance):
             same = self._fixed.get(name, _UNSET) is value
             if same and (name not in self._stuck or self._is_stuck(name, value)):
                 kept += 1
-            elif _is_fixed(value) or self._is_stuck(name, value):
+            elif self._is_fixed(name, value):
                 fixed_changed = True
             else:
                 variable[name] = value
         fixed, changing = self._parts
         if fixed_changed or kept != len(self._fixed) or fixed.definition is None:
-            self._fixed = {
-                name: value
-                for name, value in _attributes(instance)
-                if _is_fixed(value) or self._is_stuck(name, value)
-            }
-            self._write(fixed, instance, self._fixed)
+            now = {n: v for n, v in attributes(instance) if self._is_fixed(n, v)}
+            for name, value in now.items():
+                if self._fixed.get(name, _UNSET) is not value or name in self._stuck:
+                    self._stamps[name] = next(self._catalog.keys)
+            self._fixed = now
+            if not self._write_fixed(fixed, instance):
+                self._again()
+                return
         if variable or self._had_variable or changing.definition is None:
             self._had_variable = bool(variable)
-            self._write(changing, instance, variable)
+            if not self._write_variable(changing, instance, variable):
+                self._again()
+
+    def _again(self) -> None:
+        self._fixed = {}  # what was set aside belongs to the fixed part from now on
+        self._refresh()
+
+    def _is_fixed(self, name: str, value: Any) -> bool:
+        if self._how.sets:
+            return False  # __setstate__ is given everything at once
+        constant = name in self._how.constants and name not in self._stuck
+        return constant or is_fixed(value) or self._is_stuck(name, value)
 
     def _is_stuck(self, name: str, value: Any) -> bool:
         if name not in self._stuck or self._stuck[name][0] is not value:
@@ -218,30 +172,101 @@ class ReplicaSource:
             return False
         return True
 
-    def _write(self, part: _Part, instance: Any, state: dict[str, Any]) -> None:
-        number = self._parts.index(part)
-        values = {
+    def _has_other_attributes(self, instance: Any) -> bool:
+        """Whether there are others that were not declared; they are counted, not looked at."""
+        own = getattr(instance, "__dict__", {})
+        if len(own) == self._size:
+            return False
+        self._size = len(own)
+        names = own.keys() - LEFT_BEHIND.keys() - set(self._how.chosen or ())
+        self._undeclared = {
+            name: Placeholder(
+                f"{describe(type(instance))}.{name} is not in the worker: it is not among the "
+                "class's executor_state. Add it there, or pass what the handler needs of it"
+            )
+            for name in names
+        }
+        return True
+
+    # -- what is sent -----------------------------------------------------------------------
+
+    def _write_fixed(self, part: _Part, instance: Any) -> bool:
+        values = {**self._undeclared, **self._without_stuck(self._fixed)}
+        pickled = self._pickled(0, instance, values)
+        if pickled is None:
+            return False
+        payload, part.references = pickled
+        if payload != part.values:
+            part.update({name: self._stamps.get(name, 0) for name in values}, payload)
+        return True
+
+    def _write_variable(self, part: _Part, instance: Any, variable: dict[str, Any]) -> bool:
+        values = self._without_stuck(variable)
+        pickled = self._pickled(1, instance, values)
+        if pickled is None:
+            return False
+        payload, part.references = pickled
+        if payload != part.values:
+            self._stamp_what_changed(instance, values)
+            part.update({name: self._stamps[name] for name in values}, payload)
+        return True
+
+    def _without_stuck(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {
             name: self._stuck[name][1] if self._is_stuck(name, value) else value
             for name, value in state.items()
         }
-        try:
-            payload, references = self._pickle(number, instance, values)
-        except Exception:
-            self._set_aside(number, instance, values)
-            self._fixed = {}  # what was set aside belongs to the fixed part from now on
-            self._refresh()
-            return
-        part.update(payload, references)
+
+    def _stamp_what_changed(self, instance: Any, values: dict[str, Any]) -> None:
+        """A new stamp for every value that changed, and for those it shares objects with.
+
+        Objects that two attributes share stay shared in a worker only if both are set anew.
+        """
+        prints, shared = {}, {}
+        for name, value in values.items():
+            buffer = io.BytesIO()
+            pickler = CarefulPickler(buffer, self._special(instance, []))
+            pickler.dump(value)
+            prints[name] = hashlib.blake2b(buffer.getbuffer(), digest_size=16).digest()
+            met = pickler.memo.copy()
+            shared[name] = {id_ for id_, (_, obj) in met.items() if not _is_common(obj)}
+        new = {name for name in values if self._prints.get(name) != prints[name]}
+        touched: set[int] = set().union(*(shared[name] for name in new))
+        while more := {n for n in values.keys() - new if not touched.isdisjoint(shared[n])}:
+            new |= more
+            touched = touched.union(*(shared[name] for name in more))
+        for name in new:
+            self._stamps[name] = next(self._catalog.keys)
+        self._prints = prints
+
+    def _pickled(
+        self, number: int, instance: Any, values: dict[str, Any]
+    ) -> tuple[bytes, tuple[ReplicaSource, ...]] | None:
+        """``values`` as bytes; ``None`` if some of them cannot travel, and were set aside."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._pickle(number, instance, values)
+            except Exception as error:
+                if not _changed_meanwhile(error):
+                    self._set_aside(number, instance, values)
+                    return None
+        raise SerializationError(
+            f"the state of {describe(type(instance))} cannot be read: another thread changes it "
+            f"all the time ({_ATTEMPTS} attempts). Change a copy, and assign that"
+        )
 
     def _set_aside(self, number: int, instance: Any, values: dict[str, Any]) -> None:
         found = False
         for name, value in values.items():
-            try:
-                self._pickle(number, instance, {name: value})
-            except Exception as error:
+            trouble = obstacle(value, lambda part: self._pickle(number, instance, {"": part}))
+            if trouble is not None:
                 found = True
+                path, error = trouble
+                where = f"{describe(type(instance))}.{name}"
+                if path:
+                    where += f" (self.{name}{path})"
                 text = (
-                    f"{describe(type(instance))}.{name} cannot travel to a worker: {why(error)}. "
+                    f"{where} cannot travel to a worker: {why(error)}. "
                     "Make it where it is used: in on_worker_startup(self), which runs once in "
                     "each worker"
                 )
@@ -256,10 +281,15 @@ class ReplicaSource:
         self, number: int, instance: Any, values: dict[str, Any]
     ) -> tuple[bytes, tuple[ReplicaSource, ...]]:
         references: list[ReplicaSource] = []
+        buffer = io.BytesIO()
+        state = State(self.key, type(instance), number, values, self._how.sets and number == 1)
+        CarefulPickler(buffer, self._special(instance, references)).dump(state)
+        return buffer.getvalue(), tuple(references)
 
+    def _special(self, instance: Any, references: list[ReplicaSource]) -> Callable[[Any], Any]:
         def special(obj: Any) -> Any:
             if is_router(obj):
-                text = f"{describe(type(instance))}: {_LEFT_BEHIND['__genro_routes_router__']}"
+                text = f"{describe(type(instance))}: {LEFT_BEHIND['__genro_routes_router__']}"
                 return Placeholder, (text,)
             if not is_routing(obj):
                 return NotImplemented
@@ -268,9 +298,15 @@ class ReplicaSource:
                 references.append(source)
             return replica_reference(source, obj)
 
-        buffer = io.BytesIO()
-        CarefulPickler(buffer, special).dump(_State(self.key, type(instance), number, values))
-        return buffer.getvalue(), tuple(references)
+        return special
+
+
+def _is_common(obj: Any) -> bool:
+    return is_fixed(obj) or isinstance(obj, _SHARED_BY_ALL) or is_routing(obj)
+
+
+def _changed_meanwhile(error: Exception) -> bool:
+    return isinstance(error, RuntimeError) and "changed size during iteration" in str(error)
 
 
 def _reference(instance: Any) -> Callable[[], Any]:
@@ -278,31 +314,6 @@ def _reference(instance: Any) -> Callable[[], Any]:
         return weakref.ref(instance)
     except TypeError:
         return lambda: instance
-
-
-def _attributes(instance: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in getattr(instance, "__dict__", _NOTHING).items():
-        if name not in _LEFT_BEHIND or value is None:
-            yield name, value
-    owner: Any = type(instance)
-    for name in _slots(owner):
-        value = getattr(instance, name, _UNSET)
-        if value is not _UNSET and (name not in _LEFT_BEHIND or value is None):
-            yield name, value
-
-
-@cache
-def _slots(owner: Any) -> tuple[str, ...]:
-    """The names of the slots that instances of ``owner`` have."""
-    names = []
-    for cls in owner.__mro__:
-        slots = cls.__dict__.get("__slots__", ())
-        for slot in (slots,) if isinstance(slots, str) else slots:
-            mangled = slot.startswith("__") and not slot.endswith("__")
-            name = f"_{cls.__name__.lstrip('_')}{slot}" if mangled else slot
-            if name not in ("__dict__", "__weakref__"):
-                names.append(name)
-    return tuple(names)
 
 
 class ReplicaCatalog:
@@ -322,96 +333,6 @@ class ReplicaCatalog:
         return source
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """A part of a replica's state on its way to a worker."""
-
-    key: int
-    cls: type
-    part: int
-    values: dict[str, Any]
-
-
-_current_store: ContextVar[ReplicaStore] = ContextVar("_current_store")
-
-
 def replica_reference(source: ReplicaSource, instance: Any) -> tuple[Any, ...]:
     """What ``instance`` is pickled as: the replica that stands for it in the worker."""
-    return _replica, (source.key, type(instance))
-
-
-class ReplicaHereError(Exception):
-    """What stands for an application or section was unpickled outside of a worker."""
-
-
-def _replica(key: int, cls: type) -> Any:
-    store = _current_store.get(None)
-    if store is None:
-        raise ReplicaHereError(f"the replica of {describe(cls)} is for a worker")
-    return store.shell(key, cls)
-
-
-class ReplicaStore:
-    """The replicas of one worker process."""
-
-    def __init__(self) -> None:
-        self._replicas: dict[int, Any] = {}
-        self._origin: dict[int, dict[str, int]] = {}
-        self._not_started: list[Any] = []
-        self._started: list[Any] = []
-
-    def activate(self) -> None:
-        """Make this the store that references in what is unpickled here lead to."""
-        _current_store.set(self)
-
-    def load(self, payload: bytes | memoryview) -> None:
-        """Take in one part of a replica's state."""
-        self.update(pickle.loads(payload))
-
-    def shell(self, key: int, cls: Any) -> Any:
-        """The replica of ``key``; an empty one of ``cls`` if there is none yet."""
-        replica = self._replicas.get(key)
-        if replica is None:
-            replica = self._replicas[key] = cls.__new__(cls)
-            for name, text in _LEFT_BEHIND.items():
-                if name == "_server" and not hasattr(cls, "server"):
-                    continue
-                explanation = f"{describe(cls)}: {text}"
-                object.__setattr__(replica, name, Placeholder(explanation))
-            self._not_started.append(replica)
-        return replica
-
-    def update(self, state: _State) -> None:
-        """Set the attributes of ``state``; what a handler has set on the replica stays."""
-        replica = self.shell(state.key, state.cls)
-        origin = self._origin.setdefault(state.key, {})
-        for name in [n for n, part in origin.items() if part == state.part]:
-            if name not in state.values:
-                del origin[name]
-                if hasattr(replica, name):
-                    object.__delattr__(replica, name)
-        for name, value in state.values.items():
-            object.__setattr__(replica, name, value)
-            origin[name] = state.part
-
-    def ready(self, key: int) -> Any:
-        """The replica of ``key``, after ``on_worker_startup`` of every new replica."""
-        while self._not_started:
-            replica = self._not_started[0]
-            startup: Callable[[], Any] | None = getattr(replica, "on_worker_startup", None)
-            if inspect.iscoroutinefunction(startup):
-                raise SerializationError(
-                    f"{describe(type(replica))}.on_worker_startup is a coroutine function; a "
-                    "worker runs it without an event loop. Write it as a plain function"
-                )
-            if startup is not None:
-                startup()
-            self._started.append(self._not_started.pop(0))
-        return self._replicas[key]
-
-    def shutdown_hooks(self) -> Iterator[Callable[[], Any]]:
-        """``on_worker_shutdown`` of every started replica, the last one started first."""
-        for replica in reversed(self._started):
-            hook = getattr(replica, "on_worker_shutdown", None)
-            if hook is not None:
-                yield hook
+    return replica_of, (source.key, type(instance))

@@ -64,8 +64,8 @@ def leaves(router: Any, prefix: str = "") -> Iterator[RouteLeaf]:
 
 def unbuilt_leaves(
     router: Any, prefix: str = ""
-) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
-    """Routes of lazy branches that were not built yet: path, function, what ``@route`` got."""
+) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any], type]]:
+    """Routes of lazy branches that were not built: path, function, what ``@route`` got, class."""
     for name, branch in router.branches.items():
         seen: set[str] = set()
         for base in getattr(branch.get("cls"), "__mro__", ()):
@@ -75,6 +75,6 @@ def unbuilt_leaves(
                 seen.add(attribute)
                 for marker in getattr(value, "_route_decorator_kw", ()):
                     path = f"{prefix}{name}/{marker.get('entry_name') or attribute}"
-                    yield path, value, marker
+                    yield path, value, marker, branch["cls"]
     for name, child in children(router):
         yield from unbuilt_leaves(child, f"{prefix}{name}/")

@@ -25,7 +25,7 @@ from ..errors import SerializationError
 from ..options import PoolOptions
 from ..pickling import why
 from ..references import describe
-from ..replicas import ReplicaHereError
+from ..replica_store import ReplicaHereError
 from .base import Call
 from .thread import ThreadExecutor
 

@@ -1,0 +1,173 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The replicas of applications and sections in a worker."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from .pickling import why
+from .placeholders import LEFT_BEHIND, Placeholder
+from .rebuilding import rebuild, unbuilt_in
+from .references import describe
+from .states import WHOLE
+
+__all__ = ["ReplicaHereError", "ReplicaStore", "State", "packed_state", "replica_of"]
+
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A part of a replica's state on its way to a worker.
+
+    Attributes:
+        key: whose state it is.
+        cls: the class of the replica.
+        part: which part of the state.
+        values: the attributes, by name.
+        by_method: whether the class's ``__setstate__`` takes them.
+    """
+
+    key: int
+    cls: type
+    part: int
+    values: dict[str, Any]
+    by_method: bool
+
+
+def packed_state(stamps: Mapping[str, int], values: bytes) -> bytes:
+    """A pickled ``State`` behind the stamps of its attributes, for ``ReplicaStore.load``."""
+    head = pickle.dumps(dict(stamps), 5)
+    return b"".join((_LENGTH.pack(len(head)), head, values))
+
+
+_current_store: ContextVar[ReplicaStore] = ContextVar("_current_store")
+
+
+class ReplicaHereError(Exception):
+    """What stands for an application or section was unpickled outside of a worker."""
+
+
+def replica_of(key: int, cls: type) -> Any:
+    """The replica that stands for an application or section here, in a worker."""
+    store = _current_store.get(None)
+    if store is None:
+        raise ReplicaHereError(f"the replica of {describe(cls)} is for a worker")
+    return store.shell(key, cls)
+
+
+class ReplicaStore:
+    """The replicas of one worker process."""
+
+    def __init__(self) -> None:
+        self._replicas: dict[int, Any] = {}
+        self._origin: dict[int, dict[str, tuple[int, int]]] = {}
+        self._not_started: list[Any] = []
+        self._started: list[Any] = []
+
+    def activate(self) -> None:
+        """Make this the store that references in what is unpickled here lead to."""
+        _current_store.set(self)
+
+    def load(self, payload: bytes | memoryview) -> None:
+        """Take in one part of a replica's state.
+
+        An attribute that cannot be rebuilt here becomes a placeholder that says where and why.
+
+        Raises:
+            Exception: nothing of it can be rebuilt.
+        """
+        view = memoryview(payload)
+        (length,) = _LENGTH.unpack_from(view)
+        body = view[_LENGTH.size + length :]
+        stamps = pickle.loads(view[_LENGTH.size : _LENGTH.size + length])
+        try:
+            state = pickle.loads(body)
+        except Exception as error:
+            state = self._what_is_left(body, error)
+        self._update(state, stamps)
+
+    def _what_is_left(self, body: memoryview, error: Exception) -> State:
+        """The state in ``body`` with placeholders for the attributes that cannot be rebuilt."""
+        try:
+            state = rebuild(body)
+        except Exception:
+            state = None
+        if not isinstance(state, State) or not isinstance(state.cls, type):
+            raise error
+        own = {id(replica) for replica in self._replicas.values()}
+        for name, value in state.values.items():
+            found = unbuilt_in(value, lambda obj: isinstance(obj, Placeholder) or id(obj) in own)
+            if found is not None:
+                path, reason = found
+                state.values[name] = Placeholder(
+                    f"{describe(state.cls)}.{name} (self.{name}{path}) cannot be rebuilt in a "
+                    f"worker: {why(reason)}. Its class must import and unpickle there"
+                )
+        return state
+
+    def shell(self, key: int, cls: Any) -> Any:
+        """The replica of ``key``; an empty one of ``cls`` if there is none yet."""
+        replica = self._replicas.get(key)
+        if replica is None:
+            replica = self._replicas[key] = cls.__new__(cls)
+            for name, text in LEFT_BEHIND.items():
+                if name == "_server" and not hasattr(cls, "server"):
+                    continue
+                explanation = f"{describe(cls)}: {text}"
+                object.__setattr__(replica, name, Placeholder(explanation))
+            self._not_started.append(replica)
+        return replica
+
+    def _update(self, state: State, stamps: Mapping[str, int]) -> None:
+        """Set what is new in ``state``; what a handler has set on the replica stays."""
+        replica = self.shell(state.key, state.cls)
+        if state.by_method:
+            replica.__setstate__(state.values.get(WHOLE, state.values))
+            return
+        origin = self._origin.setdefault(state.key, {})
+        for name in [n for n, (part, _) in origin.items() if part == state.part]:
+            if name not in state.values:
+                del origin[name]
+                if hasattr(replica, name):
+                    object.__delattr__(replica, name)
+        for name, value in state.values.items():
+            now = state.part, stamps[name]
+            if origin.get(name) != now:
+                object.__setattr__(replica, name, value)
+                origin[name] = now
+
+    def ready(self, key: int) -> Any:
+        """The replica of ``key``, after ``on_worker_startup`` of every new replica."""
+        while self._not_started:
+            replica = self._not_started[0]
+            startup: Callable[[], Any] | None = getattr(replica, "on_worker_startup", None)
+            if startup is not None:
+                startup()
+            self._started.append(self._not_started.pop(0))
+        return self._replicas[key]
+
+    def shutdown_hooks(self) -> Iterator[Callable[[], Any]]:
+        """``on_worker_shutdown`` of every started replica, the last one started first."""
+        for replica in reversed(self._started):
+            hook = getattr(replica, "on_worker_shutdown", None)
+            if hook is not None:
+                yield hook
