@@ -32,8 +32,9 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
 
-from .definitions import FUNCTION, Definition
+from .definitions import FUNCTION, SURROUNDINGS, Definition
 from .errors import SerializationError
+from .logs import WorkerLogs
 from .obstacles import obstacle
 from .options import PoolOptions
 from .pickling import dumps, why
@@ -41,6 +42,7 @@ from .references import Reference, describe, reference_to
 from .replica_store import ReplicaStore
 from .replicas import ReplicaCatalog, is_routing, replica_reference
 from .segments import LARGE_BYTES, Segment, Segments, Split, looks_large, read_value, split
+from .surroundings import SurroundingsSource
 
 __all__ = [
     "CallPacker",
@@ -123,6 +125,7 @@ class CallPacker:
         self._keys = itertools.count(1)
         self._replicas = ReplicaCatalog(self._keys)
         self._segments = segments
+        self._surroundings = SurroundingsSource(next(self._keys))
         # Strongly: what a reference leads to stays in its module anyway.
         self._by_reference: dict[FunctionType, _Function] = {}
         self._by_value: weakref.WeakKeyDictionary[FunctionType, _Function] = (
@@ -179,7 +182,7 @@ class CallPacker:
                 segment = self._segments.hold(Split.of(body))
                 if segment is not None:
                     body = segment.layout
-        definitions = (*states, *function.definitions) if states else function.definitions
+        definitions = (self._surroundings.definition(), *states, *function.definitions)
         payload = body + _HEAD.pack(key, owner_key, cleanup_key)
         return PackedCall(payload, definitions, function.title, function.is_async, key, segment)
 
@@ -318,6 +321,7 @@ class CallReader:
     def __init__(self) -> None:
         self.replicas = ReplicaStore()
         self.replicas.activate()
+        self.logs: WorkerLogs | None = None
         self._functions: dict[int, Target] = {}
         self._broken: dict[int, dict[int, SerializationError]] = {}
 
@@ -327,10 +331,15 @@ class CallReader:
         try:
             if kind == FUNCTION:
                 self._functions[key] = Target(_resolve(pickle.loads(payload)))
+            elif kind == SURROUNDINGS:
+                if self.logs is not None:
+                    self.logs.settle(pickle.loads(payload))
             else:
                 self._load_state(payload)
         except SerializationError as error:
             self._broken.setdefault(owner, {})[key] = error
+        if self.logs is not None:
+            self.logs.imported()
 
     def _load_state(self, payload: bytes | memoryview) -> None:
         try:
@@ -370,6 +379,11 @@ class CallReader:
         else:
             args, kwargs, function = call
             target = Target(function)
+        if self.logs is not None:
+            self.logs.imported()
+            if self.replicas.has_new:
+                self.replicas.start_new()
+                self.logs.keep()
         if owner_key:
             args = (self.replicas.ready(owner_key), *args)
         if not cleanup_key:

@@ -18,13 +18,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FUNCTION", "STATE", "Definition"]
+__all__ = ["FUNCTION", "STATE", "SURROUNDINGS", "Definition"]
 
 FUNCTION = 1
 """The payload is a pickled ``Reference`` to a function."""
 
 STATE = 2
 """The payload is a part of a replica's state."""
+
+SURROUNDINGS = 3
+"""The payload is a pickled ``Surroundings``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Definition:
         key: what it is, for as long as the pool lives.
         version: which state of it; a worker needs the last one only.
         owner: the function or replica it is part of; its own key for a function.
-        kind: ``FUNCTION`` or ``STATE``.
+        kind: ``FUNCTION``, ``STATE`` or ``SURROUNDINGS``.
         payload: the pickled thing.
     """
 

@@ -30,7 +30,7 @@ from typing import Any
 from .errors import RemoteError, RemoteTraceback
 from .pickling import CarefulPickler
 
-__all__ = ["pack_failure", "unpack_failure"]
+__all__ = ["pack_as_itself", "pack_failure", "unpack_failure"]
 
 
 def _reduce(obj: Any) -> Any:
@@ -63,6 +63,14 @@ def pack_failure(error: BaseException) -> bytes:
         if packed is not None:
             return packed
     return _dumps(_substitute(error, text), text)
+
+
+def pack_as_itself(error: BaseException) -> bytes | None:
+    """``error`` with its frames and causes as bytes, ``None`` if it does not survive that.
+
+    ``pickle.loads(...)[0]`` is the error again. It is left as it is.
+    """
+    return _dumps_itself(error, "")
 
 
 def _bare(error: BaseException) -> BaseException:

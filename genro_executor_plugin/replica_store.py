@@ -155,14 +155,24 @@ class ReplicaStore:
                 object.__setattr__(replica, name, value)
                 origin[name] = now
 
-    def ready(self, key: int) -> Any:
-        """The replica of ``key``, after ``on_worker_startup`` of every new replica."""
+    @property
+    def has_new(self) -> bool:
+        """Whether there are replicas whose ``on_worker_startup`` was not called yet."""
+        return bool(self._not_started)
+
+    def start_new(self) -> None:
+        """Call ``on_worker_startup`` of every new replica."""
         while self._not_started:
             replica = self._not_started[0]
             startup: Callable[[], Any] | None = getattr(replica, "on_worker_startup", None)
             if startup is not None:
                 startup()
             self._started.append(self._not_started.pop(0))
+
+    def ready(self, key: int) -> Any:
+        """The replica of ``key``, after ``on_worker_startup`` of every new replica."""
+        if self._not_started:
+            self.start_new()
         return self._replicas[key]
 
     def shutdown_hooks(self) -> Iterator[Callable[[], Any]]:

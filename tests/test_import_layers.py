@@ -28,11 +28,11 @@ import genro_executor_plugin
 PACKAGE = Path(genro_executor_plugin.__file__).parent
 
 LAYERS = (
-    ("errors", "definitions", "metrics", "modules", "running"),
+    ("errors", "definitions", "metrics", "modules", "running", "surroundings"),
     ("options", "references"),
     ("pickling",),
     ("obstacles", "placeholders", "rebuilding", "states"),
-    ("failures", "replica_store", "replicas", "segments"),
+    ("failures", "logs", "replica_store", "replicas", "segments"),
     ("calls",),
     ("workers",),
     ("executors",),

@@ -25,6 +25,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
@@ -64,6 +65,7 @@ class Call:
         on_message: given ``(channel, value)`` of what the run sends, on the event loop, before
             its result; ``None`` if nobody cares.
         handle: what its pool knows it by.
+        context: the caller's context variables, where a pool has kept them.
     """
 
     func: Callable[..., Any]
@@ -75,6 +77,7 @@ class Call:
     raised: bool = False
     on_message: Callable[[str, Any], None] | None = None
     handle: Any = None
+    context: Context | None = None
 
 
 @dataclass(frozen=True, slots=True)

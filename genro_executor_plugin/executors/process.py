@@ -17,18 +17,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextvars import copy_context
 from time import perf_counter
 from typing import Any, ClassVar
 
 from ..calls import CallPacker, PackedCall, pack_initializer
 from ..errors import SerializationError, WorkerCrashedError
+from ..logs import LOG, WARNING, arrived_record, show_warning
 from ..options import PoolOptions
 from ..pickling import why
 from ..segments import Segment, Segments
 from ..workers.job import Job
 from ..workers.pool import WorkerPool
 from ..workers.states import WorkerState
-from .base import BaseExecutor, Call
+from .base import BaseExecutor, Call, Message
 from .inline import InlineExecutor
 
 __all__ = ["ProcessExecutor"]
@@ -62,6 +65,8 @@ class ProcessExecutor(BaseExecutor):
         self._pool: WorkerPool | None = None
         self._initializer = pack_initializer(name, options)
         self._restarts_before: dict[str, int] = {}
+        self.listen(LOG, self._logged)
+        self.listen(WARNING, self._warned)
         self._ended = False
 
     @property
@@ -85,6 +90,7 @@ class ProcessExecutor(BaseExecutor):
             asked.route,
             call,
         )
+        call.context = copy_context()
         queued_at = perf_counter()
         alarm = None
         try:
@@ -168,6 +174,14 @@ class ProcessExecutor(BaseExecutor):
 
     def _arrived(self, job: Job | None, pid: int | None, channel: str, value: Any) -> None:
         self._message(job.context if job is not None else None, pid, channel, value)
+
+    def _logged(self, message: Message) -> None:
+        call = message.call
+        route = call.options.route if call is not None else None
+        _in_context_of(call, arrived_record, message.value, message.pool, message.pid, route)
+
+    def _warned(self, message: Message) -> None:
+        _in_context_of(message.call, show_warning, message.value)
 
     def tell(self, call: Call, channel: str, value: Any) -> bool:
         if self._pool is None or not isinstance(call.handle, Job):
@@ -262,3 +276,11 @@ class ProcessExecutor(BaseExecutor):
 
     def _worker_count(self) -> int:
         return self._pool.size if self._pool is not None else 0
+
+
+def _in_context_of(call: Call | None, func: Callable[..., None], *args: Any) -> None:
+    """Call ``func`` with the caller's context variables, which handlers and filters may read."""
+    if call is None or call.context is None:
+        func(*args)
+    else:
+        call.context.run(func, *args)

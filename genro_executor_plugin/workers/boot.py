@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from setproctitle import setproctitle
 
 from ..modules import ModuleSources
+from ..surroundings import Surroundings
 
 __all__ = ["WorkerBoot"]
 
@@ -40,6 +41,7 @@ class WorkerBoot:
         threads: how many sync calls it runs at a time.
         nice: added to its niceness.
         cpu_affinity: the processors it may use, ``None`` for those it has.
+        surroundings: what is set in the server: log levels, locale and the like.
     """
 
     pool: str
@@ -49,6 +51,7 @@ class WorkerBoot:
     threads: int = 1
     nice: int = 0
     cpu_affinity: tuple[int, ...] | None = None
+    surroundings: Surroundings | None = None
 
     def settle_process(self) -> None:
         """Give this process, a worker, its name, its priority and its processors."""

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..calls import CallReader, ReadCall, Target, hold_result, pack_result, run_initializer
 from ..failures import pack_failure
+from ..logs import WorkerLogs
 from ..modules import install
 from ..running import enter, leave
 from ..segments import LARGE_BYTES, looks_large
@@ -139,6 +140,9 @@ class _Worker:
         try:
             install(boot.sources)
             boot.settle_process()
+            if boot.surroundings is not None:
+                self._reader.logs = WorkerLogs(self._post, boot.surroundings)
+                self._reader.logs.install()
             if boot.initializer is not None:
                 run_initializer(*pickle.loads(boot.initializer))
         except BaseException as error:

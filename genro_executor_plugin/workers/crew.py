@@ -24,6 +24,7 @@ from typing import Protocol
 from ..modules import ModuleSources
 from ..options import PoolOptions
 from ..pickling import why
+from ..surroundings import Surroundings
 from .boot import WorkerBoot
 from .copier import Copier
 from .job import Job
@@ -147,6 +148,7 @@ class Crew:
             options.threads_per_worker,
             options.nice,
             options.cpu_affinity,
+            Surroundings.here(),
         )
         packed = pickle.dumps(boot, 5)
         for _ in range(count):
