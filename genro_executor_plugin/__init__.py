@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         WorkerCrashedError,
     )
     from .executors import BaseExecutor, InlineExecutor, ProcessExecutor, ThreadExecutor
+    from .files import SentFile
     from .plugin import ExecutorPlugin
     from .registry import ExecutorRegistry
     from .server import ExecutorMixin, ExecutorServer
@@ -64,6 +65,7 @@ __all__ = [
     "LocalExecutor",
     "ProcessExecutor",
     "RemoteError",
+    "SentFile",
     "SerializationError",
     "SoftTimeoutError",
     "ThreadExecutor",
@@ -77,6 +79,7 @@ _HOMES = {
     "ExecutorPlugin": "plugin",
     "ExecutorRegistry": "registry",
     "ExecutorServer": "server",
+    "SentFile": "files",
 }
 """Where a name is defined, if it is neither an error nor a kind of pool."""
 

@@ -32,6 +32,7 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
 
+from .carrying import CARRIED, equipped
 from .definitions import FUNCTION, SURROUNDINGS, Definition
 from .errors import SerializationError
 from .logs import WorkerLogs
@@ -310,6 +311,35 @@ class Target:
     def __str__(self) -> str:
         return describe(self.func)
 
+    def equipped(self, carried: bytes) -> Target:
+        """This function with what goes along with one call of it.
+
+        Raises:
+            SerializationError: something of that cannot be had in this worker.
+        """
+        return _EquippedTarget(self, equipped(self.func, carried))
+
+
+class _EquippedTarget(Target):
+    """What is known of it is known of the function below."""
+
+    __slots__ = ("_below",)
+
+    def __init__(self, below: Target, func: Callable[..., Any]) -> None:
+        self._below = below
+        super().__init__(func)
+
+    @property
+    def large(self) -> bool:  # type: ignore[override]
+        return self._below.large
+
+    @large.setter
+    def large(self, value: bool) -> None:
+        self._below.large = value or self._below.large
+
+    def __str__(self) -> str:
+        return str(self._below)
+
 
 ReadCall = tuple[Target, tuple[Any, ...], dict[str, Any], Callable[[], Any] | None]
 """A call ready to run: the function, its arguments (``self`` among them), and what cleans up."""
@@ -379,6 +409,8 @@ class CallReader:
         else:
             args, kwargs, function = call
             target = Target(function)
+        if CARRIED in kwargs:
+            target = target.equipped(kwargs.pop(CARRIED))
         if self.logs is not None:
             self.logs.imported()
             if self.replicas.has_new:

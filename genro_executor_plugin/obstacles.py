@@ -31,7 +31,7 @@ Attempt = Callable[[Any], object]
 """Pickles a value; what it raises is the reason why that value cannot travel."""
 
 
-def obstacle(value: Any, attempt: Attempt) -> tuple[str, Exception] | None:
+def obstacle(value: Any, attempt: Attempt) -> tuple[str, BaseException] | None:
     """The path inside ``value`` to what cannot travel, and the reason; ``None`` if all can.
 
     The path is what a person would write behind the value's name: ``.connection``,
@@ -44,8 +44,8 @@ def obstacle(value: Any, attempt: Attempt) -> tuple[str, Exception] | None:
 
 
 def _search(
-    value: Any, error: Exception, attempt: Attempt, above: set[int]
-) -> tuple[str, Exception] | None:
+    value: Any, error: BaseException, attempt: Attempt, above: set[int]
+) -> tuple[str, BaseException] | None:
     """The place below ``value``, which fails; ``None`` if it only leads back to what is above."""
     if _too_deep(error) or len(above) > _DEEPEST:
         return "", error
@@ -63,21 +63,21 @@ def _search(
     return None if leads_back else ("", error)
 
 
-def _failure(value: Any, attempt: Attempt) -> Exception | None:
+def _failure(value: Any, attempt: Attempt) -> BaseException | None:
     try:
         attempt(value)
-    except Exception as error:
+    except BaseException as error:
         return error
     return None
 
 
-def _too_deep(error: Exception) -> bool:
+def _too_deep(error: BaseException) -> bool:
     return isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError)
 
 
 def _failing(
     parts: list[tuple[str, Any]], attempt: Attempt
-) -> Iterator[tuple[str, Any, Exception]]:
+) -> Iterator[tuple[str, Any, BaseException]]:
     """Those of ``parts`` that fail, each found by halving: there may be a million of them."""
     start = 0
     while start < len(parts) and _failure([p for _, p in parts[start:]], attempt) is not None:

@@ -45,6 +45,7 @@ from .errors import ExecutorError, SerializationError
 from .executors import BaseExecutor, Call
 from .options import CALL_OPTIONS, CallOptions
 from .registry import ExecutorRegistry
+from .responses import local_response, may_stream, worker_response
 from .routes import application_of
 
 __all__ = ["OffloadedEntry", "offload", "registry_of"]
@@ -94,6 +95,7 @@ class OffloadedEntry(MethodEntry):
 
     original: Callable[..., Any]
     is_async: bool
+    may_stream: bool
     plugin: Any
 
     @property
@@ -159,16 +161,33 @@ class OffloadedEntry(MethodEntry):
     async def run(self, plan: _Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the handler by ``plan``."""
         if plan.executor is None:
-            return await self._run_here(functools.partial(self.original, *args, **kwargs))
+            result = await self._run_here(functools.partial(self.original, *args, **kwargs))
+            return await local_response(result, self._media_type) if self.may_stream else result
         try:
             self._refuse_request(kwargs)
             call = Call(self.original, args, kwargs, plan.options, self._cleanup())
             client = current_client()
-            running = plan.executor.run(call)
+            if self.may_stream:
+                running = self._run_streaming(plan.executor, call)
+            else:
+                running = plan.executor.run(call)
             return await (running if client is None else client.call(running))
         except ExecutorError as error:
             self._log(error)
             raise
+
+    async def _run_streaming(self, executor: BaseExecutor, call: Call) -> Any:
+        stream = executor.open_stream(call)
+        head = await stream.head()
+        if head is None:
+            return await local_response(stream.result(), self._media_type)
+        return await worker_response(stream, head, self._media_type)
+
+    @property
+    def _media_type(self) -> str | None:
+        """What the route says of its body: ``meta_media_type=`` is what the server goes by."""
+        meta = self.metadata.get("meta", {})
+        return meta.get("media_type") or self.metadata.get("media_type")
 
     def _log(self, error: ExecutorError) -> None:
         error.route = error.route or self.name
@@ -248,7 +267,10 @@ class OffloadedEntry(MethodEntry):
             try:
                 call = functools.partial(chain, *args, **kwargs)
                 if bridge.plan.executor is None:
-                    return await self._run_here(call)
+                    result = await self._run_here(call)
+                    if self.may_stream:
+                        result = await local_response(result, self._media_type)
+                    return result
                 return await _on_own_thread(call, bridge, f"genro-executor-{self.name}")
             finally:
                 _bridge.reset(token)
@@ -287,6 +309,7 @@ def offload(plugin: Any, entry: MethodEntry) -> None:
     assert isinstance(entry, OffloadedEntry)
     entry.original = original
     entry.is_async = inspect.iscoroutinefunction(original)
+    entry.may_stream = may_stream(original)
     entry.plugin = plugin
 
     @functools.wraps(original)

@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from .contexts import ContextReference, context_reference
 from .errors import ExecutorConfigError
 
 __all__ = [
@@ -43,7 +44,7 @@ __all__ = [
 BYPASS_VARIABLE = "GENRO_EXECUTOR_BYPASS"
 """The environment variable that runs every pool inline: ``1``, or ``fast`` (no serialization)."""
 
-CALL_OPTIONS = ("timeout", "soft_timeout", "queue_timeout", "on_overload", "retries")
+CALL_OPTIONS = ("timeout", "soft_timeout", "queue_timeout", "on_overload", "retries", "idle")
 """The options of a pool that a route or a call may set for itself."""
 
 KINDS = {"inline": "inline", "thread": "thread", "local": "process", "process": "process"}
@@ -79,6 +80,7 @@ class CallOptions:
         queue_timeout: seconds the call may wait before its run starts.
         on_overload: ``"wait"`` or ``"fail"`` when the pool has ``max_pending`` calls.
         retries: how often the call is sent again after its worker crashed.
+        idle: seconds that may pass before the next chunk of a stream is there.
         route: the route the call came from, for errors and metrics.
     """
 
@@ -87,6 +89,7 @@ class CallOptions:
     queue_timeout: float | None = None
     on_overload: str | None = None
     retries: int | None = None
+    idle: float | None = None
     route: str | None = None
 
 
@@ -123,6 +126,8 @@ class PoolOptions:
     shutdown_timeout: float = 10.0
     abandon_on_timeout: bool = False
     bypass: bool | str = False
+    context: tuple[ContextReference, ...] = ()
+    idle: float | None = None
 
     @classmethod
     def declare(cls, pool: str, kind: str, given: Mapping[str, Any]) -> PoolOptions:
@@ -275,6 +280,15 @@ def _modules(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _context(value: Any) -> tuple[ContextReference, ...]:
+    if not isinstance(value, tuple | list):
+        raise _NotAllowedError("a list of context variables, or of their names")
+    try:
+        return tuple(context_reference(item) for item in value)
+    except (ImportError, LookupError) as error:
+        raise _NotAllowedError(f"a list of context variables that workers find: {error}") from error
+
+
 def _memory(value: Any) -> int | None:
     if value is None:
         return None
@@ -337,6 +351,8 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "shutdown_timeout": _seconds(optional=False, zero=True),
     "abandon_on_timeout": _one_of(True, False),
     "bypass": _one_of(True, False, "fast"),
+    "context": _context,
+    "idle": _seconds(),
 }
 
 _DEFAULTS = {field.name: field.default for field in fields(PoolOptions)}

@@ -54,6 +54,7 @@ class ExecutorPlugin(BasePlugin):
     - ``queue_timeout``: seconds the call may wait before its run begins.
     - ``on_overload``: ``"wait"`` or ``"fail"`` when the pool is full.
     - ``retries``: how often to repeat a call whose worker crashed.
+    - ``idle``: seconds that may pass before the next chunk of a stream is there.
 
     A section has its parents' options, and its own above them.
     """
@@ -76,6 +77,7 @@ class ExecutorPlugin(BasePlugin):
         queue_timeout: _Seconds | None = None,
         on_overload: Literal["wait", "fail"] | None = None,
         retries: Annotated[int, Field(ge=0, strict=True)] | None = None,
+        idle: _Seconds | None = None,
     ) -> None:
         """Accept the options; genro-routes validates and stores them."""
 

@@ -37,7 +37,7 @@ _Unpickler: Any = pickle._Unpickler
 class _UnbuiltError(Exception):
     """Raised where an ``Unbuilt`` is met."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         super().__init__(error)
         self.error = error
 
@@ -45,7 +45,7 @@ class _UnbuiltError(Exception):
 class Unbuilt:
     """Stands where something could not be rebuilt; ``error`` says why."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         self.error = error
 
     def __reduce__(self) -> Any:
@@ -67,7 +67,7 @@ class _TolerantUnpickler(_Unpickler):  # type: ignore[misc]
                 return
         try:
             self.stack.append(build())
-        except Exception as error:
+        except BaseException as error:
             self.stack.append(Unbuilt(error))
 
     def load_reduce(self) -> None:
@@ -89,7 +89,7 @@ class _TolerantUnpickler(_Unpickler):  # type: ignore[misc]
     def load_build(self) -> None:
         try:
             super().load_build()
-        except Exception as error:
+        except BaseException as error:
             self.stack[-1] = Unbuilt(error)
 
     dispatch = {  # noqa: RUF012 - as the base class has it
@@ -111,7 +111,7 @@ def rebuild(pickled: bytes | memoryview) -> Any:
     return _TolerantUnpickler(io.BytesIO(pickled)).load()
 
 
-def unbuilt_in(value: Any, as_is: Callable[[Any], bool]) -> tuple[str, Exception] | None:
+def unbuilt_in(value: Any, as_is: Callable[[Any], bool]) -> tuple[str, BaseException] | None:
     """The path inside ``value`` to an ``Unbuilt``, and why; ``None`` if there is none.
 
     Args:
@@ -127,7 +127,7 @@ def unbuilt_in(value: Any, as_is: Callable[[Any], bool]) -> tuple[str, Exception
             dumps(part, special)
         except _UnbuiltError:
             raise
-        except Exception:
+        except BaseException:
             return  # it came out of a pickle; that it does not go into one is no matter here
 
     found = obstacle(value, attempt)

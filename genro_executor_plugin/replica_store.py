@@ -101,15 +101,15 @@ class ReplicaStore:
         stamps = pickle.loads(view[_LENGTH.size : _LENGTH.size + length])
         try:
             state = pickle.loads(body)
-        except Exception as error:
+        except BaseException as error:
             state = self._what_is_left(body, error)
         self._update(state, stamps)
 
-    def _what_is_left(self, body: memoryview, error: Exception) -> State:
+    def _what_is_left(self, body: memoryview, error: BaseException) -> State:
         """The state in ``body`` with placeholders for the attributes that cannot be rebuilt."""
         try:
             state = rebuild(body)
-        except Exception:
+        except BaseException:
             state = None
         if not isinstance(state, State) or not isinstance(state.cls, type):
             raise error

@@ -168,7 +168,7 @@ class ReplicaSource:
     def _travels(self, name: str, value: Any) -> bool:
         try:
             self._pickle(1, self._instance(), {name: value})
-        except Exception:
+        except BaseException:
             return False
         return True
 
@@ -246,7 +246,7 @@ class ReplicaSource:
         for _ in range(_ATTEMPTS):
             try:
                 return self._pickle(number, instance, values)
-            except Exception as error:
+            except BaseException as error:
                 if not _changed_meanwhile(error):
                     self._set_aside(number, instance, values)
                     return None
@@ -305,7 +305,7 @@ def _is_common(obj: Any) -> bool:
     return is_fixed(obj) or isinstance(obj, _SHARED_BY_ALL) or is_routing(obj)
 
 
-def _changed_meanwhile(error: Exception) -> bool:
+def _changed_meanwhile(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "changed size during iteration" in str(error)
 
 

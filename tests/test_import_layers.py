@@ -28,16 +28,26 @@ import genro_executor_plugin
 PACKAGE = Path(genro_executor_plugin.__file__).parent
 
 LAYERS = (
-    ("errors", "definitions", "metrics", "modules", "running", "surroundings"),
+    ("errors", "definitions", "files", "metrics", "modules", "running", "surroundings", "tracing"),
+    ("contexts", "streaming"),
     ("options", "references"),
     ("pickling",),
     ("obstacles", "placeholders", "rebuilding", "states"),
-    ("failures", "logs", "replica_store", "replicas", "segments"),
+    ("carrying", "failures", "logs", "replica_store", "replicas", "segments"),
     ("calls",),
     ("workers",),
     ("executors",),
     ("registry",),
-    ("routes", "disconnects", "offload", "plugin", "boot", "steering"),
+    (
+        "routes",
+        "disconnects",
+        "file_responses",
+        "responses",
+        "offload",
+        "plugin",
+        "boot",
+        "steering",
+    ),
     ("server", "application", "console"),
     ("demo", "cli", "__main__"),
 )

@@ -23,12 +23,13 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
+from .. import tracing
 from ..errors import (
     ExecutorClosedError,
     ExecutorConfigError,
@@ -40,7 +41,9 @@ from ..errors import (
 from ..metrics import PoolMetrics
 from ..modules import inside_worker, stop_main_import
 from ..options import CALL_OPTIONS, CallOptions, PoolOptions, check_option
+from ..references import describe
 from ..workers.states import WorkerState
+from .streams import CallStream
 
 __all__ = ["BaseExecutor", "BoundExecutor", "Call", "Message"]
 
@@ -66,6 +69,9 @@ class Call:
             its result; ``None`` if nobody cares.
         handle: what its pool knows it by.
         context: the caller's context variables, where a pool has kept them.
+        streams: whether chunks are taken from it, if what it returns is a stream.
+        waited: seconds until its run began, once that is known.
+        ran: seconds that its run took, once that is known.
     """
 
     func: Callable[..., Any]
@@ -78,6 +84,9 @@ class Call:
     on_message: Callable[[str, Any], None] | None = None
     handle: Any = None
     context: Context | None = None
+    streams: bool = False
+    waited: float | None = None
+    ran: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +225,46 @@ class BaseExecutor(ABC):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def stream(
+        self, func: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> AsyncGenerator[Any, None]:
+        """Run ``func``, a generator function of either sort, and yield what it yields.
+
+        It is ahead of the caller by a bounded number of chunks only. Ending the iteration
+        (``aclose``, or leaving ``contextlib.aclosing``) closes the generator where it runs.
+
+        Raises:
+            ExecutorTimeoutError: the run took longer than ``timeout`` seconds in all, or sent
+                nothing for ``idle`` seconds.
+            TypeError: ``func`` returned something that is no stream.
+            Exception: as ``submit``; what ``func`` raises comes behind what it had yielded.
+        """
+        return self._stream(Call(func, args, kwargs, _DEFAULT_CALL))
+
+    async def _stream(self, call: Call) -> AsyncGenerator[Any, None]:
+        if inside_worker():
+            stop_main_import()
+            async for value in _stream_here(call):
+                yield value
+            return
+        stream = self.open_stream(call)
+        try:
+            if await stream.head() is None:
+                raise TypeError(
+                    f"{describe(call.func)} returned {describe(type(stream.result()))}, which is "
+                    "no stream; use submit() for it"
+                )
+            async for value in stream:
+                yield value
+        finally:
+            await stream.aclose()
+
+    def open_stream(self, call: Call) -> CallStream:
+        """Start ``call`` as one that may answer in chunks."""
+        # A run that is repeated would begin its chunks anew.
+        call.options = replace(call.options, retries=0 if self.kind == "process" else None)
+        return CallStream(self, call)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What refers to a pool can travel by value: in a worker, calls run where they are."""
@@ -415,6 +464,24 @@ class BaseExecutor(ABC):
         if self._nested:
             stop_main_import()
             return await _run_here(call)
+        return await (self._traced(call) if tracing.is_loaded() else self._counted(call))
+
+    async def _traced(self, call: Call) -> Any:
+        """Run ``call`` in a span of its own."""
+        function = describe(call.func)
+        attributes = {"executor.pool": self._name, "executor.mode": self.mode}
+        attributes["executor.function"] = function
+        if call.options.route is not None:
+            attributes["executor.route"] = call.options.route
+        with tracing.call_span(f"executor {call.options.route or function}", attributes) as span:
+            try:
+                return await self._counted(call)
+            finally:
+                if call.waited is not None:
+                    span.set_attribute("executor.queue_wait_seconds", call.waited)
+                    span.set_attribute("executor.run_seconds", call.ran)
+
+    async def _counted(self, call: Call) -> Any:
         counters = self._metrics
         counters.submitted += 1
         try:
@@ -517,7 +584,8 @@ class BaseExecutor(ABC):
                 self._admitted += 1
                 waiter.set_result(None)
 
-    def _ran(self, waited: float, ran: float) -> None:
+    def _ran(self, call: Call, waited: float, ran: float) -> None:
+        call.waited, call.ran = waited, ran
         self._metrics.wait.add(waited)
         self._metrics.run.add(ran)
 
@@ -552,6 +620,12 @@ class BoundExecutor:
     async def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """As ``BaseExecutor.submit``, with these options."""
         return await self._executor.run(Call(func, args, kwargs, self._options))
+
+    def stream(
+        self, func: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> AsyncGenerator[Any, None]:
+        """As ``BaseExecutor.stream``, with these options."""
+        return self._executor._stream(Call(func, args, kwargs, self._options))
 
     def options(self, **options: Any) -> BoundExecutor:
         """These options with some of them changed."""
@@ -601,3 +675,15 @@ async def _run_here(call: Call) -> Any:
     """Run a call of a pool inside a worker: it is offloaded already, and pools do not nest."""
     result = call.func(*call.args, **call.kwargs)
     return await result if inspect.isawaitable(result) else result
+
+
+async def _stream_here(call: Call) -> AsyncGenerator[Any, None]:
+    result = call.func(*call.args, **call.kwargs)
+    if inspect.isawaitable(result):
+        result = await result
+    if hasattr(result, "__aiter__"):
+        async for value in result:
+            yield value
+    else:
+        for value in result:
+            yield value

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -90,16 +91,22 @@ class InlineExecutor(ThreadExecutor):
         if not self._checks:
             return body
 
-        def checked() -> Any:
-            result = body()
-            try:
-                return pickle.loads(pack_result(result, describe(call.func)))
-            except SerializationError:
-                raise
-            except BaseException as error:
-                raise SerializationError(
-                    f"the result of {describe(call.func)} cannot be rebuilt in the server: "
-                    f"{why(error)}. Return plain data"
-                ) from error
+        through = self._through(call)
+        assert through is not None
+        return lambda: through(body())
 
-        return checked
+    def _through(self, call: Call) -> Callable[[Any], Any] | None:
+        return functools.partial(_there_and_back, describe(call.func)) if self._checks else None
+
+
+def _there_and_back(title: str, result: Any) -> Any:
+    """``result`` as it would come back from a worker."""
+    try:
+        return pickle.loads(pack_result(result, title))
+    except SerializationError:
+        raise
+    except BaseException as error:
+        raise SerializationError(
+            f"the result of {title} cannot be rebuilt in the server: {why(error)}. "
+            "Return plain data"
+        ) from error

@@ -23,11 +23,13 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 from ..calls import CallPacker, PackedCall, pack_initializer
+from ..carrying import CARRIED, pack_carried
 from ..errors import SerializationError, WorkerCrashedError
 from ..logs import LOG, WARNING, arrived_record, show_warning
 from ..options import PoolOptions
 from ..pickling import why
 from ..segments import Segment, Segments
+from ..tracing import current_trace
 from ..workers.job import Job
 from ..workers.pool import WorkerPool
 from ..workers.states import WorkerState
@@ -75,7 +77,13 @@ class ProcessExecutor(BaseExecutor):
         return self._pool.pids if self._pool is not None else []
 
     def _pack(self, call: Call) -> PackedCall:
-        return self._packer.pack(call.func, call.args, call.kwargs, call.cleanup)
+        kwargs = call.kwargs
+        trace = current_trace()
+        if trace or call.streams or self._options.context:
+            carried = pack_carried(self._name, self._options.context, trace, call.streams)
+            if carried is not None:
+                kwargs = {**kwargs, CARRIED: carried}
+        return self._packer.pack(call.func, call.args, kwargs, call.cleanup)
 
     async def _execute(self, call: Call, packed: PackedCall) -> Any:
         pool = self._running_pool()
@@ -111,7 +119,7 @@ class ProcessExecutor(BaseExecutor):
             if alarm is not None:
                 alarm.cancel()
             if job.started_at is not None:
-                self._ran(job.started_at - queued_at, perf_counter() - job.started_at)
+                self._ran(call, job.started_at - queued_at, perf_counter() - job.started_at)
 
     def _give_up(self, job: Job, call: Call) -> None:
         if job.begun or job.future.done() or self._pool is None:

@@ -33,6 +33,7 @@ from ..errors import ExecutorConfigError, ExecutorTimeoutError
 from ..options import PoolOptions
 from ..references import describe
 from ..running import RunningCall, enter
+from ..streaming import streamed
 from ..workers.states import WorkerState
 from .base import BaseExecutor, Call
 
@@ -152,7 +153,7 @@ class ThreadExecutor(BaseExecutor):
             if run.started_at is None:
                 self._line.remove(run)
             else:
-                self._ran(run.started_at - run.queued_at, perf_counter() - run.started_at)
+                self._ran(call, run.started_at - run.queued_at, perf_counter() - run.started_at)
 
     def tell(self, call: Call, channel: str, value: Any) -> bool:
         run = call.handle
@@ -163,18 +164,23 @@ class ThreadExecutor(BaseExecutor):
 
     def _body(self, call: Call, packed: Any) -> Callable[[], Any]:
         """What the thread runs."""
+        func = streamed(call.func, self._through(call)) if call.streams else call.func
 
         def body() -> Any:
-            if inspect.iscoroutinefunction(call.func):
-                return asyncio.run(call.func(*call.args, **call.kwargs))
+            if inspect.iscoroutinefunction(func):
+                return asyncio.run(func(*call.args, **call.kwargs))
             try:
-                result = call.func(*call.args, **call.kwargs)
+                result = func(*call.args, **call.kwargs)
                 return asyncio.run(result) if inspect.iscoroutine(result) else result
             finally:
                 if call.cleanup is not None:
                     call.cleanup.route_cleanup()
 
         return body
+
+    def _through(self, call: Call) -> Callable[[Any], Any] | None:
+        """What the chunks of a stream go through on their way."""
+        return None
 
     async def _until_begun(self, run: _Run, call: Call) -> None:
         if run.started_at is not None:

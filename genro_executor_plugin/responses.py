@@ -1,0 +1,173 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The HTTP response of a handler that answers in chunks.
+
+A handler that is a generator of bytes or text answers with what it yields, wherever it runs. One
+that returns a ``StreamingResponse`` or an ``SseStream`` has that sent from its worker, with its
+status and headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import weakref
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from types import AsyncGeneratorType, GeneratorType
+from typing import TYPE_CHECKING, Any
+
+from genro_asgi.sse import SseStream
+from genro_asgi.streaming import StreamingResponse
+
+from .executors.streams import CallStream
+from .files import SentFile, blocks_of, is_open_file
+from .streaming import Head
+
+if TYPE_CHECKING:
+    from genro_asgi.types import Receive, Scope, Send
+
+__all__ = ["LeavingResponse", "local_response", "may_stream", "worker_response"]
+
+_PLAIN = frozenset(
+    {"bool", "bytes", "dict", "float", "int", "list", "None", "NoneType", "set", "str", "tuple"}
+)
+
+
+def may_stream(func: Callable[..., Any]) -> bool:
+    """Whether ``func`` may answer in chunks; its annotation can tell that it does not."""
+    annotation = inspect.signature(func).return_annotation
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return annotation is not None and name.partition("[")[0] not in _PLAIN
+
+
+class LeavingResponse(StreamingResponse):
+    """A ``StreamingResponse`` that ends, and closes what it sends from, when the client is gone."""
+
+    __slots__ = ("__weakref__", "at_end")
+
+    at_end: Callable[[], object]
+    """Called once the response was sent, or could not be."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.ensure_future(super().__call__(scope, receive, send))
+        leaving = asyncio.ensure_future(_until_gone(receive))
+        try:
+            async with aclosing(self.body_iterator):  # type: ignore[type-var]
+                try:
+                    await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                    if sending.done():
+                        sending.result()
+                finally:
+                    sending.cancel()
+                    leaving.cancel()
+                    await asyncio.gather(sending, leaving, return_exceptions=True)
+        finally:
+            del self.body_iterator
+            self.at_end()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def worker_response(
+    stream: CallStream, head: Head, media_type: str | None
+) -> StreamingResponse:
+    """The response that sends ``stream``. If nobody ever sends it, the run is ended."""
+    if head.status is not None:
+        response = LeavingResponse(_bytes(stream), head.status, list(head.headers))
+    else:
+        try:
+            # A generator that fails here is answered as any handler that fails.
+            first = await anext(stream, b"")
+            begun = _encoded(first)
+        except BaseException:
+            await stream.aclose()
+            raise
+        response = LeavingResponse(_bytes(stream, begun), 200, None, media_type or _type(first))
+    response.at_end = weakref.finalize(response, stream.abandon)
+    response.at_end.atexit = False
+    return response
+
+
+async def _bytes(stream: CallStream, first: bytes = b"") -> AsyncGenerator[bytes, None]:
+    try:
+        if first:
+            yield first
+        async for chunk in stream:
+            yield _encoded(chunk)
+    finally:
+        await stream.aclose()
+
+
+def _type(first: Any) -> str:
+    return "text/plain" if isinstance(first, str) else "application/octet-stream"
+
+
+def _encoded(chunk: Any) -> bytes:
+    if isinstance(chunk, bytes | bytearray | memoryview):
+        return bytes(chunk)
+    if isinstance(chunk, str):
+        return chunk.encode()
+    raise TypeError(f"a handler streams bytes or text, and not {type(chunk).__name__}")
+
+
+async def local_response(result: Any, media_type: str | None) -> Any:
+    """``result`` of a handler that ran in the server; a stream is a response of the same sort."""
+    if isinstance(result, SseStream):
+        return result.response()
+    if isinstance(result, SentFile):
+        from .file_responses import file_response
+
+        return await file_response(result, media_type)
+    if is_open_file(result):
+        result = blocks_of(result)
+    if not isinstance(result, GeneratorType | AsyncGeneratorType):
+        return result
+    source: Any = _on_threads(result) if isinstance(result, GeneratorType) else result
+    try:
+        first = await anext(source, b"")
+        begun = _encoded(first)
+    except BaseException:
+        await source.aclose()
+        raise
+    response = LeavingResponse(_all_bytes(source, begun), 200, None, media_type or _type(first))
+    response.at_end = weakref.finalize(response, _nothing)
+    return response
+
+
+def _nothing() -> None:
+    """There is nothing more to end."""
+
+
+async def _on_threads(generator: Any) -> AsyncGenerator[Any, None]:
+    end = object()
+    try:
+        while (value := await asyncio.to_thread(next, generator, end)) is not end:
+            yield value
+    finally:
+        await asyncio.to_thread(generator.close)
+
+
+async def _all_bytes(
+    source: AsyncGenerator[Any, None], first: bytes
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(source):
+        if first:
+            yield first
+        async for chunk in source:
+            yield _encoded(chunk)

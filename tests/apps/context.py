@@ -1,0 +1,70 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Functions that look at the context they run in."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+from opentelemetry import trace
+
+request_id: ContextVar[Any] = ContextVar("request_id")
+tenant: ContextVar[str] = ContextVar("tenant_of_this_test", default="nobody")
+twin_one: ContextVar[int] = ContextVar("twin")
+twin_two: ContextVar[int] = ContextVar("twin")
+
+
+def seen() -> list[Any]:
+    return [request_id.get("unset"), tenant.get()]
+
+
+async def seen_async() -> list[Any]:
+    return [request_id.get("unset"), tenant.get()]
+
+
+def seen_stream() -> Iterator[Any]:
+    yield from seen()
+
+
+async def seen_stream_async() -> AsyncIterator[Any]:
+    for value in seen():
+        yield value
+
+
+def changes() -> None:
+    request_id.set("changed")
+    tenant.set("changed")
+
+
+class Locked:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+def traced() -> list[Any]:
+    context = trace.get_current_span().get_span_context()
+    return [f"{context.trace_id:x}", f"{context.span_id:x}", os.getpid()]
+
+
+async def traced_async() -> list[Any]:
+    return traced()
+
+
+def fails() -> None:
+    raise LookupError("not there")

@@ -1,0 +1,208 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Functions and handlers that answer in chunks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from genro_asgi import RoutedApplication
+from genro_asgi.sse import SseStream
+from genro_asgi.streaming import StreamingResponse
+from genro_routes import route
+from worker_functions import hold
+
+
+def note(log: str, text: str) -> None:
+    """Write ``text`` so that whoever sees the file sees all of it."""
+    written = Path(log + ".part")
+    written.write_text(text)
+    written.rename(log)
+
+
+def count(number: int, log: str | None = None) -> Iterator[int]:
+    yielded = 0
+    try:
+        for value in range(number):
+            yielded += 1
+            yield value
+    finally:
+        if log is not None:
+            note(log, f"closed after {yielded}")
+
+
+async def count_async(number: int, log: str | None = None) -> AsyncIterator[int]:
+    yielded = 0
+    try:
+        for value in range(number):
+            yielded += 1
+            yield value
+    finally:
+        if log is not None:
+            note(log, f"closed after {yielded}")
+
+
+def fails(number: int) -> Iterator[int]:
+    yield from range(number)
+    raise LookupError("in mid-stream")
+
+
+async def fails_async(number: int) -> AsyncIterator[int]:
+    for value in range(number):
+        yield value
+    raise LookupError("in mid-stream")
+
+
+def holds(gate: str) -> Iterator[bytes]:
+    yield b"first"
+    hold(gate)
+    yield b"last"
+
+
+async def waits_for_ever(log: str) -> AsyncIterator[str]:
+    try:
+        yield "first"
+        await asyncio.Event().wait()
+    finally:
+        note(log, "closed while it waited")
+
+
+def never_comes_back(pids: str) -> Iterator[int]:
+    yield os.getpid()
+    note(pids, "in it")
+    while True:
+        time.sleep(0.01)
+
+
+def dies(number: int) -> Iterator[int]:
+    yield from range(number)
+    os.kill(os.getpid(), 9)
+    yield -1
+
+
+def blocks(count: int, size: int) -> Iterator[bytes]:
+    block = os.urandom(size)
+    for _ in range(count):
+        yield block
+
+
+def unfit() -> Iterator[Any]:
+    yield 1
+    yield threading.Lock()
+
+
+def plain(value: Any) -> Any:
+    return value
+
+
+class Streaming(RoutedApplication):
+    mount = "streaming"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.words = ["one", "two"]
+
+    @route(executor="p")
+    def text(self, log: str | None = None) -> Iterator[str]:
+        try:
+            for word in self.words:
+                yield word + "\n"
+        finally:
+            if log is not None:
+                note(log, "closed")
+
+    @route(executor="p", meta_media_type="text/csv")
+    async def csv(self) -> AsyncIterator[bytes]:
+        for word in self.words:
+            yield word.encode() + b","
+
+    @route(executor="p")
+    def held(self, gate: str) -> Iterator[bytes]:
+        yield from holds(gate)
+
+    @route(executor="p")
+    def endless(self, log: str) -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"x" * 10_000
+        finally:
+            note(log, "closed")
+
+    @route(executor="p")
+    def response(self):  # type: ignore[no-untyped-def]
+        async def body() -> AsyncIterator[bytes]:
+            for word in self.words:
+                yield word.encode()
+
+        return StreamingResponse(body(), 203, {"x-pid": str(os.getpid())}, "text/plain")
+
+    @route(executor="p")
+    async def response_async(self) -> StreamingResponse:
+        async def body() -> AsyncIterator[bytes]:
+            for word in self.words:
+                yield word.encode()
+
+        return StreamingResponse(body(), 203, {"x-pid": str(os.getpid())}, "text/plain")
+
+    @route(executor="p")
+    def sse(self, count: int = 2) -> SseStream:
+        async def events() -> AsyncIterator[dict[str, Any]]:
+            for number in range(count):
+                yield {"id": number, "data": {"word": self.words[number % 2]}}
+
+        return SseStream(events())
+
+    @route(executor="p")
+    def sse_silent(self, log: str) -> SseStream:
+        async def events() -> AsyncIterator[dict[str, Any]]:
+            try:
+                yield {"data": "first"}
+                await asyncio.Event().wait()
+            finally:
+                note(log, "closed")
+
+        return SseStream(events())
+
+    @route(executor="p")
+    def fails_at_once(self) -> Iterator[bytes]:
+        raise LookupError("before anything")
+        yield b""
+
+    @route(executor="p")
+    def fails_later(self) -> Iterator[bytes]:
+        yield b"first"
+        raise LookupError("in mid-stream")
+
+    @route(executor="p")
+    def numbers(self) -> Iterator[int]:
+        yield 1
+
+    @route(executor="p")
+    def nothing(self) -> Iterator[bytes]:
+        yield from ()
+
+    @route(executor="p")
+    def maybe(self, stream: bool = False):  # type: ignore[no-untyped-def]
+        return iter_words(self.words) if stream else {"words": self.words}
+
+
+def iter_words(words: list[str]) -> Iterator[str]:
+    yield from words
