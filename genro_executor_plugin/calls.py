@@ -330,7 +330,7 @@ class _EquippedTarget(Target):
         super().__init__(func)
 
     @property
-    def large(self) -> bool:  # type: ignore[override]
+    def large(self) -> bool:
         return self._below.large
 
     @large.setter

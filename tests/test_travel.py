@@ -33,6 +33,7 @@ from waiting import run_program
 
 from genro_executor_plugin import ProcessExecutor, RemoteError, SerializationError
 from genro_executor_plugin.calls import CallPacker, CallReader, pack_result
+from genro_executor_plugin.definitions import FUNCTION, SURROUNDINGS
 from genro_executor_plugin.failures import pack_failure, unpack_failure
 from genro_executor_plugin.modules import ModuleSources
 from genro_executor_plugin.pickling import dumps, loads, why
@@ -169,12 +170,12 @@ def test_a_function_is_defined_once() -> None:
     packer = CallPacker()
     one, other = packer.pack(wf.add, (1,), {}), packer.pack(wf.add, (2,), {})
     assert one.definitions == other.definitions
-    assert len(one.definitions) == 1
+    assert [definition.kind for definition in one.definitions] == [SURROUNDINGS, FUNCTION]
     assert packer.pack(wf.answer, (), {}).definitions != one.definitions
 
 
 def test_a_reader_tells_each_call_what_is_wrong_with_its_function() -> None:
-    (definition,) = CallPacker().pack(wf.add, (), {}).definitions
+    _, definition = CallPacker().pack(wf.add, (), {}).definitions
     packed = CallPacker().pack(wf.add, (1,), {})
     lost = pickle.dumps(Reference("worker_functions", "gone"), 5)
 

@@ -25,8 +25,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
-from contextvars import Context
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from .. import tracing
@@ -43,6 +42,7 @@ from ..modules import inside_worker, stop_main_import
 from ..options import CALL_OPTIONS, CallOptions, PoolOptions, check_option
 from ..references import describe
 from ..workers.states import WorkerState
+from .call import Call, Message
 from .streams import CallStream
 
 __all__ = ["BaseExecutor", "BoundExecutor", "Call", "Message"]
@@ -51,61 +51,6 @@ _logger = logging.getLogger("genro_executor_plugin")
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-
-@dataclass(slots=True)
-class Call:
-    """A function call on its way through a pool.
-
-    Attributes:
-        func: what to run.
-        args: its positional arguments.
-        kwargs: its keyword arguments.
-        options: how to run it.
-        cleanup: an application whose ``route_cleanup()`` follows the run, ``None`` for none.
-        deadline: loop time at which its run must have begun, ``None`` for no limit.
-        raised: whether the error it ended with came out of the function itself.
-        on_message: given ``(channel, value)`` of what the run sends, on the event loop, before
-            its result; ``None`` if nobody cares.
-        handle: what its pool knows it by.
-        context: the caller's context variables, where a pool has kept them.
-        streams: whether chunks are taken from it, if what it returns is a stream.
-        waited: seconds until its run began, once that is known.
-        ran: seconds that its run took, once that is known.
-    """
-
-    func: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    options: CallOptions
-    cleanup: Any = None
-    deadline: float | None = None
-    raised: bool = False
-    on_message: Callable[[str, Any], None] | None = None
-    handle: Any = None
-    context: Context | None = None
-    streams: bool = False
-    waited: float | None = None
-    ran: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What a run sent to the server, for those who listen to a whole pool.
-
-    Attributes:
-        channel: which kind of message it is.
-        value: what was sent.
-        pool: the pool's name.
-        pid: the process it comes from.
-        call: the call it comes from, ``None`` for one from outside of any call.
-    """
-
-    channel: str
-    value: Any
-    pool: str
-    pid: int | None
-    call: Call | None
 
 
 _DEFAULT_CALL = CallOptions()

@@ -19,19 +19,32 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..errors import ExecutorTimeoutError
+from ..options import PoolOptions
 from ..references import describe
 from ..streaming import STREAM, Chunk, Head
-
-if TYPE_CHECKING:
-    from .base import BaseExecutor, Call
+from .call import Call
 
 __all__ = ["CallStream"]
 
 LEAVE_SECONDS = 5.0
 """How long a function that nobody listens to any more has to come to its next chunk."""
+
+
+class Runner(Protocol):
+    """What a stream needs of its pool."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def pool_options(self) -> PoolOptions: ...
+
+    async def run(self, call: Call) -> Any: ...
+
+    def tell(self, call: Call, channel: str, value: Any) -> bool: ...
 
 
 class CallStream:
@@ -41,7 +54,7 @@ class CallStream:
     whoever takes its chunks by a bounded number only.
     """
 
-    def __init__(self, executor: BaseExecutor, call: Call) -> None:
+    def __init__(self, executor: Runner, call: Call) -> None:
         call.streams = True
         call.on_message = self._arrived
         self._executor = executor

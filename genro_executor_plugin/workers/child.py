@@ -86,7 +86,8 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
         faulthandler.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a killed worker printed is seen, too
-    _Worker(socket.socket(fileno=socket_fd), WorkerClaims(claims_fd), handover).run()
+    with socket.socket(fileno=socket_fd) as sock:
+        _Worker(sock, WorkerClaims(claims_fd), handover).run()
 
 
 def _die_with_the_server(lifeline: int) -> None:

@@ -1,0 +1,81 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A call on its way through a pool, and what its run sends meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any
+
+from ..options import CallOptions
+
+__all__ = ["Call", "Message"]
+
+
+@dataclass(slots=True)
+class Call:
+    """A function call on its way through a pool.
+
+    Attributes:
+        func: what to run.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+        options: how to run it.
+        cleanup: an application whose ``route_cleanup()`` follows the run, ``None`` for none.
+        deadline: loop time at which its run must have begun, ``None`` for no limit.
+        raised: whether the error it ended with came out of the function itself.
+        on_message: given ``(channel, value)`` of what the run sends, on the event loop, before
+            its result; ``None`` if nobody cares.
+        handle: what its pool knows it by.
+        context: the caller's context variables, where a pool has kept them.
+        streams: whether chunks are taken from it, if what it returns is a stream.
+        waited: seconds until its run began, once that is known.
+        ran: seconds that its run took, once that is known.
+    """
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: CallOptions
+    cleanup: Any = None
+    deadline: float | None = None
+    raised: bool = False
+    on_message: Callable[[str, Any], None] | None = None
+    handle: Any = None
+    context: Context | None = None
+    streams: bool = False
+    waited: float | None = None
+    ran: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a run sent to the server, for those who listen to a whole pool.
+
+    Attributes:
+        channel: which kind of message it is.
+        value: what was sent.
+        pool: the pool's name.
+        pid: the process it comes from.
+        call: the call it comes from, ``None`` for one from outside of any call.
+    """
+
+    channel: str
+    value: Any
+    pool: str
+    pid: int | None
+    call: Call | None
