@@ -1,0 +1,104 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Functions that fail in every shape."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class Model(BaseModel):
+    number: int
+
+
+class LostError(Exception):
+    def __init__(self, name: str, *, code: int) -> None:
+        super().__init__(f"{name} is lost")
+        self.name = name
+        self.code = code
+
+
+class LyingError(Exception):
+    """Comes out of its pickle as something else."""
+
+    def __reduce__(self) -> Any:
+        return str, ("no error at all",)
+
+
+class RaisingError(Exception):
+    def __reduce__(self) -> Any:
+        raise ValueError("not today")
+
+
+def inner(depth: int) -> None:
+    secret = "a local value"
+    if depth:
+        inner(depth - 1)
+    raise LostError("key", code=len(secret) + 4)
+
+
+def chained() -> None:
+    try:
+        inner(2)
+    except LostError as error:
+        error.add_note("looked everywhere")
+        raise ValueError("cannot open") from error
+
+
+def grouped() -> None:
+    errors: list[Exception] = []
+    for number in range(2):
+        try:
+            inner(number)
+        except LostError as error:
+            error.add_note(f"number {number}")
+            errors.append(error)
+    nested = ExceptionGroup("nested", [KeyError("k")])
+    raise ExceptionGroup("two and more", [*errors, nested])
+
+
+async def grouped_async() -> None:
+    import asyncio
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(inner, 0))
+        group.create_task(asyncio.to_thread(chained))
+
+
+def invalid() -> None:
+    Model(number="none")  # type: ignore[arg-type]
+
+
+def circular() -> None:
+    one, other = ValueError("one"), KeyError("other")
+    one.__cause__, other.__cause__ = other, one
+    raise one
+
+
+def holds_a_lock() -> None:
+    error = LostError("lock", code=1)
+    error.lock = threading.Lock()  # type: ignore[attr-defined]
+    raise error
+
+
+def lies() -> None:
+    raise LyingError("the truth")
+
+
+def raises() -> None:
+    raise RaisingError("the truth")
