@@ -243,5 +243,25 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         ),
         dict.fromkeys(("mpire", "aiomultiprocess", "anyio", "dask"), _NO_PIDS),
     ),
+    Experiment(
+        "state",
+        "A no-op handler of an application that holds 1 MB",
+        "Against one that holds nothing: in a tuple, in a list that is declared constant, and in a "
+        "list that might have changed. The last one is compared with pickling that list once.",
+        "state",
+        (Variant(_OURS, "ours"),),
+        (
+            Metric("none_us", "without state, us"),
+            Metric("fixed_ratio", "in a tuple, x", 2),
+            Metric("constant_ratio", "declared constant, x", 2),
+            Metric("pickling_us", "one pickling, us"),
+            Metric("picklings", "in a list, picklings more", 2),
+        ),
+        (
+            Target("no-op with 1 MB that cannot change, against none", "fixed_ratio", 1.3, _OURS),
+            Target("no-op with 1 MB declared constant, against none", "constant_ratio", 1.3, _OURS),
+            Target("no-op with 1 MB in a list, picklings more", "picklings", 1.25, _OURS),
+        ),
+    ),
 )
 """In the order in which they are shown."""

@@ -181,6 +181,13 @@ def _uss_mb(process: object) -> float:
     return uss / 1_000_000
 
 
+async def state(product: Product, seconds: float) -> Figures:
+    """As ``benchmarks.state.state``: only this one needs genro-asgi, and pays for it."""
+    from benchmarks import state as with_genro_asgi
+
+    return await with_genro_asgi.state(product, seconds)
+
+
 MEASURES = {
     measure.__name__: measure
     for measure in (
@@ -194,6 +201,7 @@ MEASURES = {
         killed_one,
         killed_both,
         memory,
+        state,
     )
 }
 """By name: ``await measure(product, seconds)`` gives its figures."""

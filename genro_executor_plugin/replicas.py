@@ -27,6 +27,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import pickle
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -69,13 +70,24 @@ def is_router(obj: Any) -> bool:
 class _Part:
     """One part of a replica's state: the last version of it that was pickled."""
 
-    __slots__ = ("definition", "key", "owner", "references", "values", "version")
+    __slots__ = (
+        "definition",
+        "key",
+        "owner",
+        "plain",
+        "print",
+        "references",
+        "values",
+        "version",
+    )
 
     def __init__(self, key: int, owner: int) -> None:
         self.key = key
         self.owner = owner
         self.version = 0
         self.values = b""
+        self.plain = False  # whether nothing in it is treated in a special way
+        self.print: bytes | None = None
         self.definition: Definition | None = None
         self.references: tuple[ReplicaSource, ...] = ()
 
@@ -100,6 +112,7 @@ class ReplicaSource:
         self._undeclared: dict[str, Placeholder] = {}
         self._size = -1
         self._had_variable = False
+        self._met_special = False
         self._stamps: dict[str, int] = {}
         self._prints: dict[str, bytes] = {}
         self._parts = _Part(next(catalog.keys), self.key), _Part(next(catalog.keys), self.key)
@@ -202,10 +215,15 @@ class ReplicaSource:
 
     def _write_variable(self, part: _Part, instance: Any, variable: dict[str, Any]) -> bool:
         values = self._without_stuck(variable)
+        # Plain pickling tells as well whether it has changed, and takes less time.
+        now = _plainly(values) if part.plain else None
+        if now is not None and now == part.print:
+            return True
         pickled = self._pickled(1, instance, values)
         if pickled is None:
             return False
         payload, part.references = pickled
+        part.plain, part.print = not self._met_special, now
         if payload != part.values:
             self._stamp_what_changed(instance, values)
             part.update({name: self._stamps[name] for name in values}, payload)
@@ -281,6 +299,7 @@ class ReplicaSource:
         self, number: int, instance: Any, values: dict[str, Any]
     ) -> tuple[bytes, tuple[ReplicaSource, ...]]:
         references: list[ReplicaSource] = []
+        self._met_special = False
         buffer = io.BytesIO()
         state = State(self.key, type(instance), number, values, self._how.sets and number == 1)
         CarefulPickler(buffer, self._special(instance, references)).dump(state)
@@ -289,16 +308,25 @@ class ReplicaSource:
     def _special(self, instance: Any, references: list[ReplicaSource]) -> Callable[[Any], Any]:
         def special(obj: Any) -> Any:
             if is_router(obj):
+                self._met_special = True
                 text = f"{describe(type(instance))}: {LEFT_BEHIND['__genro_routes_router__']}"
                 return Placeholder, (text,)
             if not is_routing(obj):
                 return NotImplemented
+            self._met_special = True
             source = self._catalog.source_of(obj)
             if source is not self:
                 references.append(source)
             return replica_reference(source, obj)
 
         return special
+
+
+def _plainly(values: dict[str, Any]) -> bytes | None:
+    try:
+        return pickle.dumps(values, 5)
+    except BaseException:
+        return None
 
 
 def _is_common(obj: Any) -> bool:

@@ -88,6 +88,16 @@ def test_a_killed_worker_is_measured(tmp_path: Path) -> None:
     judged(table)
 
 
+def test_what_state_costs_is_measured(tmp_path: Path) -> None:
+    """A megabyte that cannot have changed costs a call nothing that can be seen."""
+    _, _, (table,) = run(tmp_path, "engine", "--only", "state")
+
+    assert len(judged(table)) == 3
+    (figures,) = table["medians"].values()
+    assert figures["fixed_ratio"] < 3
+    assert figures["picklings"] < 3
+
+
 def test_ctrl_c_leaves_no_process_behind() -> None:
     """An interrupted run ends the servers that it started, with their workers."""
     with started("http", "--only", "no-op-asyncio", "--rounds", "100") as process:
