@@ -36,7 +36,7 @@ LAYERS = (
     ("workers",),
     ("executors",),
     ("registry",),
-    ("routes", "disconnects", "offload", "plugin", "boot", "steering"),
+    ("routes", "disconnects", "grammar", "offload", "plugin", "boot", "steering"),
     ("server", "application", "console"),
     ("demo", "cli", "__main__"),
 )
