@@ -12,31 +12,78 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a pool counts and measures, in the server: nothing here depends on what a call does."""
+"""What a pool counts and measures, in the server: nothing here depends on what a call does.
+
+Counting is on the way of every call, and costs a few additions: plain numbers, a bisection into
+fixed buckets, no locks (all of it happens on the event loop's thread). Whoever shows the numbers
+reads them when asked; nobody is told when they change.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Durations", "PoolMetrics"]
+from .incidents import Incidents
+
+__all__ = [
+    "BUCKETS",
+    "OUTCOMES",
+    "Durations",
+    "Histogram",
+    "PoolMetrics",
+    "RouteMetrics",
+    "quantile",
+]
+
+BUCKETS = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+    0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+)  # fmt: skip
+"""The upper bounds of the histograms' buckets, in seconds; one more bucket is above them."""
+
+OUTCOMES = ("completed", "failed", "rejected", "timed_out", "crashed", "cancelled")
+"""How a call may end, once and for all."""
 
 _KEPT = 1024
 """How many of the last durations percentiles are computed from."""
 
 
-class Durations:
-    """A mean over everything, and percentiles over the last ``1024``."""
+class Histogram:
+    """How many durations fell into each of ``BUCKETS``, and their sum."""
 
-    __slots__ = ("_last", "count", "total")
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.total += seconds
+
+    @property
+    def count(self) -> int:
+        """How many durations there were."""
+        return sum(self.counts)
+
+
+class Durations:
+    """A histogram and a mean over everything, and percentiles over the last ``1024``."""
+
+    __slots__ = ("_last", "count", "counts", "total")
 
     def __init__(self) -> None:
         self._last: deque[float] = deque(maxlen=_KEPT)
+        self.counts = [0] * (len(BUCKETS) + 1)
         self.count = 0
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
         self._last.append(seconds)
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.count += 1
         self.total += seconds
 
@@ -57,12 +104,50 @@ class Durations:
         }
 
 
+def quantile(counts: Sequence[int], share: float) -> float | None:
+    """Seconds below which ``share`` of the durations in ``counts`` lie, ``None`` without any.
+
+    Within a bucket the durations are taken to be spread evenly; above the last bound nothing is
+    known, and the bound is the answer.
+    """
+    wanted = share * sum(counts)
+    if not wanted:
+        return None
+    below = 0.0
+    for index, count in enumerate(counts):
+        if count and below + count >= wanted:
+            if index == len(BUCKETS):
+                break
+            lower = BUCKETS[index - 1] if index else 0.0
+            return lower + (BUCKETS[index] - lower) * (wanted - below) / count
+        below += count
+    return BUCKETS[-1]
+
+
+@dataclass(slots=True)
+class RouteMetrics:
+    """How the calls of one route ended in one pool, and how long they ran."""
+
+    completed: int = 0
+    failed: int = 0
+    rejected: int = 0
+    timed_out: int = 0
+    crashed: int = 0
+    cancelled: int = 0
+    run: Histogram = field(default_factory=Histogram)
+
+
 @dataclass(slots=True)
 class PoolMetrics:
     """The counters of a pool.
 
     At every moment ``submitted`` is the sum of ``completed``, ``failed``, ``rejected``,
     ``timed_out``, ``crashed``, ``cancelled`` and the calls that are pending.
+
+    Attributes:
+        rejections: how many calls were refused, by reason.
+        routes: the same outcomes by route; ``""`` is for calls that came from no route.
+        incidents: the last errors.
     """
 
     submitted: int = 0
@@ -74,6 +159,26 @@ class PoolMetrics:
     cancelled: int = 0
     run: Durations = field(default_factory=Durations)
     wait: Durations = field(default_factory=Durations)
+    rejections: dict[str, int] = field(default_factory=dict)
+    routes: dict[str, RouteMetrics] = field(default_factory=dict)
+    incidents: Incidents = field(default_factory=Incidents)
+
+    def route(self, path: str) -> RouteMetrics:
+        """The counters of one route."""
+        metrics = self.routes.get(path)
+        if metrics is None:
+            metrics = self.routes[path] = RouteMetrics()
+        return metrics
+
+    def count(self, path: str, outcome: str) -> None:
+        """Count a call of the route ``path`` that did not complete."""
+        setattr(self, outcome, getattr(self, outcome) + 1)
+        route = self.route(path)
+        setattr(route, outcome, getattr(route, outcome) + 1)
+
+    def count_rejection(self, reason: str) -> None:
+        """Count why a call was refused."""
+        self.rejections[reason] = self.rejections.get(reason, 0) + 1
 
     @property
     def pending(self) -> int:

@@ -79,7 +79,8 @@ class CallOptions:
         queue_timeout: seconds the call may wait before its run starts.
         on_overload: ``"wait"`` or ``"fail"`` when the pool has ``max_pending`` calls.
         retries: how often the call is sent again after its worker crashed.
-        route: the route the call came from, for errors and metrics.
+        route: the route the call came from, for errors.
+        path: that route with its application and sections, for metrics; empty without one.
     """
 
     timeout: float | None = None
@@ -88,6 +89,7 @@ class CallOptions:
     on_overload: str | None = None
     retries: int | None = None
     route: str | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

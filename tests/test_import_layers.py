@@ -28,7 +28,7 @@ import genro_executor_plugin
 PACKAGE = Path(genro_executor_plugin.__file__).parent
 
 LAYERS = (
-    ("errors", "definitions", "metrics", "modules", "running"),
+    ("errors", "definitions", "incidents", "metrics", "modules", "running"),
     ("options", "references"),
     ("pickling",),
     ("failures", "replicas", "segments"),

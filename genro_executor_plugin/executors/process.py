@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -105,7 +106,7 @@ class ProcessExecutor(BaseExecutor):
             if alarm is not None:
                 alarm.cancel()
             if job.started_at is not None:
-                self._ran(job.started_at - queued_at, perf_counter() - job.started_at)
+                self._ran(call, job.started_at - queued_at, perf_counter() - job.started_at)
 
     def _give_up(self, job: Job, call: Call) -> None:
         if job.begun or job.future.done() or self._pool is None:

@@ -152,7 +152,7 @@ class ThreadExecutor(BaseExecutor):
             if run.started_at is None:
                 self._line.remove(run)
             else:
-                self._ran(run.started_at - run.queued_at, perf_counter() - run.started_at)
+                self._ran(call, run.started_at - run.queued_at, perf_counter() - run.started_at)
 
     def tell(self, call: Call, channel: str, value: Any) -> bool:
         run = call.handle
