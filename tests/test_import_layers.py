@@ -135,6 +135,7 @@ PUBLIC = {
     "BaseExecutor",
     "ExecutorApplication",
     "ExecutorClosedError",
+    "ExecutorConsole",
     "ExecutorError",
     "ExecutorMixin",
     "ExecutorOverloadError",
