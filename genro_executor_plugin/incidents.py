@@ -19,6 +19,7 @@ Exceptions themselves are not kept, because their frames hold on to what the cal
 
 from __future__ import annotations
 
+import re
 import time
 import traceback
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ _FORMAT_EVERY_SECONDS = 0.1
 """A pool that fails all the time spends no more of the event loop on local tracebacks."""
 
 
+_NUMBERS = re.compile(r"\d+")
+
+
 @dataclass(slots=True)
 class Incident:
     """One kind of error of one route, and its last occurrence.
@@ -46,7 +50,7 @@ class Incident:
         route: the route's path, empty for a call that came from none.
         function: what was called.
         type_name: the exception's class.
-        message: its text, shortened.
+        message: its text, shortened; numbers in it are those of the last occurrence.
         traceback: where it was raised, in the worker if it was there; may be empty.
         count: how often it happened since it is remembered.
         first_at: when it happened first, in seconds since the epoch.
@@ -85,11 +89,13 @@ class Incidents:
         """Remember ``error``; one that is known already is counted."""
         message = _shortened(_text_of(error), _MESSAGE_CHARACTERS)
         type_name = getattr(error, "type_name", "") or _name_of(type(error))
-        key = (outcome, route, function, type_name, message)
+        # A pid or a count in the text does not make it another error.
+        key = (outcome, route, function, type_name, _NUMBERS.sub("#", message))
         now = time.time()
         incident = self._known.pop(key, None)
         if incident is None:
             incident = Incident(outcome, route, function, type_name, message, "", 0, now, now)
+        incident.message = message
         incident.count += 1
         incident.last_at = now
         incident.traceback = self._traceback_of(error) or incident.traceback
@@ -129,9 +135,8 @@ def _text_of(error: BaseException) -> str:
 
 
 def _name_of(cls: type) -> str:
-    return (
-        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    )
+    known = cls.__module__ == "builtins" or cls.__module__ == RemoteError.__module__
+    return cls.__qualname__ if known else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _shortened(text: str, limit: int) -> str:

@@ -122,12 +122,24 @@ async def test_an_error_is_remembered_with_its_traceback(kind: Any) -> None:
 def test_incidents_are_bounded_and_the_latest_come_first() -> None:
     incidents = Incidents()
     for number in range(500):
-        incidents.add("failed", "app/route", "f", ValueError("x" * 10_000 + str(number)))
+        incidents.add("failed", "app/route", "f", ValueError(chr(0x4E00 + number) * 10_000))
     assert len(incidents) == 50
     latest, *_, oldest = incidents.latest_first
-    assert latest.message.endswith("499")
-    assert oldest.message.endswith("450")
+    assert latest.message.endswith(chr(0x4E00 + 499))
+    assert oldest.message.endswith(chr(0x4E00 + 450))
     assert len(latest.message) <= 2_000
+
+
+def test_errors_that_differ_in_numbers_only_are_one() -> None:
+    incidents = Incidents()
+    for pid in (17, 4711):
+        incidents.add("crashed", "app/route", "f", WorkerCrashedError(f"worker {pid} died"))
+    (incident,) = incidents.latest_first
+    assert (incident.type_name, incident.message, incident.count) == (
+        "WorkerCrashedError",
+        "worker 4711 died",
+        2,
+    )
 
 
 def test_an_incident_keeps_no_exception_alive() -> None:

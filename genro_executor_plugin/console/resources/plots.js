@@ -24,7 +24,8 @@ export class Plot {
     this.title = title;
     this.series = series;
     this.format = format;
-    this.seconds = minutes * 60;
+    this.most = minutes * 60;
+    this.seconds = 60;
     this.samples = [];
     this.node = document.createElement("figure");
     this.node.className = "plot";
@@ -50,7 +51,10 @@ export class Plot {
 
   update(samples, now) {
     this.now = now;
-    this.samples = samples.filter(({ at }) => at >= now - this.seconds);
+    this.samples = samples.filter(({ at }) => at >= now - this.most);
+    // A server that has just started fills its plots, too: whole minutes, as many as there are.
+    const span = this.samples.length ? now - this.samples[0].at : 0;
+    this.seconds = Math.min(this.most, 60 * Math.max(1, Math.ceil(span / 60)));
     this.draw();
   }
 
@@ -83,7 +87,9 @@ export class Plot {
       const text = shape("text", { x: ago ? LEFT : WIDTH, y: HEIGHT - 3, class: anchor }, this.svg);
       text.textContent = ago ? `${ago} min ago` : "now";
     }
-    for (const { key, kind, tone } of this.series) this.drawSeries(key, kind, tone, y, floor);
+    for (const { key, kind, tone, rare } of this.series) {
+      if (!rare || samples.some((one) => one[key])) this.drawSeries(key, kind, tone, y, floor);
+    }
     const shown = samples.find(({ at }) => at === this.pointed) ?? samples.at(-1);
     if (this.pointed && shown) {
       shape("line", { x1: this.x(shown.at), x2: this.x(shown.at), y1: TOP, y2: floor, class: "cursor" }, this.svg);

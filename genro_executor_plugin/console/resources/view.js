@@ -47,6 +47,7 @@ export const ms = (value) => {
   if (value == null) return "–";
   if (value >= 60000) return `${(value / 60000).toFixed(1)} min`;
   if (value >= 1000) return `${(value / 1000).toFixed(value >= 10000 ? 0 : 1)} s`;
+  if (value > 0 && value < 0.1) return "< 0.1 ms";
   return `${value >= 10 ? Math.round(value) : Number(value.toPrecision(2))} ms`;
 };
 export const count = (value) => Number(value).toLocaleString("en");
@@ -111,7 +112,7 @@ export function createPool(pool, act) {
   node.parts = Object.fromEntries([...node.querySelectorAll("[data-part]")].map((one) => [one.dataset.part, one]));
   node.size = size;
   node.plots = [
-    new Plot("Throughput", [{ key: "completed_per_second", label: "done", kind: "area", tone: "one" }, { key: "errors_per_second", label: "errors", kind: "line", tone: "alarm" }], rate, 5),
+    new Plot("Throughput", [{ key: "completed_per_second", label: "done", kind: "area", tone: "one" }, { key: "errors_per_second", label: "errors", kind: "line", tone: "alarm", rare: true }], rate, 5),
     new Plot("Run time", [{ key: "run_p95_ms", label: "p95", kind: "area", tone: "two" }, { key: "run_p50_ms", label: "p50", kind: "line", tone: "one" }], ms, 5),
     new Plot("Load", [{ key: "queued", label: "waiting", kind: "area", tone: "three" }, { key: "busy", label: "busy", kind: "line", tone: "one" }], (value) => String(Math.round(value * 10) / 10), 5),
   ];
@@ -237,7 +238,8 @@ export function updateRoute(row, route) {
 
 const OUTCOME = { failed: "failed", timed_out: "timed out", crashed: "crashed" };
 
-export const errorKey = (error) => [error.pool, error.route, error.function, error.outcome, error.type_name, error.message].join("\n");
+// The server counts errors that differ in numbers only as one; so does the page.
+export const errorKey = (error) => [error.pool, error.route, error.function, error.outcome, error.type_name, error.message.replace(/\d+/g, "#")].join("\n");
 
 export function createError(error) {
   return make("details", { class: "error", "data-type": error.type_name },
@@ -249,6 +251,7 @@ export function createError(error) {
 export function updateError(node, error) {
   say(node.querySelector(".when"), `${error.count > 1 ? `${count(error.count)} times, last ` : ""}${clock(error.last_at)}`);
   say(node.querySelector(".where"), `${error.route ? `Route ${error.route}, ` : ""}pool ${error.pool}, ${error.function}; first at ${clock(error.first_at)}`);
+  say(node.querySelector(".message"), error.message);
   const text = node.querySelector("pre");
   say(text, error.traceback || error.message);
 }
