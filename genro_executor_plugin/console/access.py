@@ -93,8 +93,8 @@ class Access:
         """
         avatar = scope.get("auth")
         if avatar is not None:
-            # An identity without tags is somebody all the same: it gets a 403 and no 401.
-            return ["-", *avatar.tags, *([RULE] if self.tag in avatar.tags else [])]
+            # Somebody without the tag is somebody all the same: that is a 403 and no 401.
+            return [RULE] if self.tag in avatar.tags else ["-"]
         if _has_authentication(server, scope):
             return []
         if self.without_authentication != "everyone" and not _is_loopback(scope):

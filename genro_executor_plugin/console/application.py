@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from genro_asgi import RoutedApplication
 from genro_asgi.application import ApplicationGrammar, BaseApplication
-from genro_asgi.exceptions import HTTPException, HTTPNotFound, HTTPUnauthorized
+from genro_asgi.exceptions import HTTPBadRequest, HTTPException, HTTPNotFound, HTTPUnauthorized
 from genro_asgi.lifespan import FatalBootError
 from genro_asgi.plugins.openapi import router_openapi
 from genro_routes import route
@@ -234,6 +234,13 @@ class ExecutorConsole(RoutedApplication):
         """The tags the auth plugin decides by; they were found in ``__call__``."""
         tags: list[str] = scope["genro_executor_tags"]
         return {"auth_tags": ",".join(tags)} if tags else {}
+
+    def spread_over_params(self, node: Any, data: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a JSON document as arguments; unknown ones are refused, not dropped."""
+        for name in data:
+            if name.startswith("_"):
+                raise HTTPBadRequest(f"There is no field {name!r} here")
+        return data
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that is small, well-formed and allowed; say why to the others."""
