@@ -237,8 +237,9 @@ class ExecutorConsole(RoutedApplication):
 
     def spread_over_params(self, node: Any, data: dict[str, Any]) -> dict[str, Any]:
         """The fields of a JSON document as arguments; unknown ones are refused, not dropped."""
+        known = {field["name"] for field in node.params.get("fields") or ()}
         for name in data:
-            if name.startswith("_"):
+            if name not in known or name.startswith("_"):
                 raise HTTPBadRequest(f"There is no field {name!r} here")
         return data
 
