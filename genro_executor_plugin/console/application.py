@@ -36,7 +36,6 @@ from ..grammar import PoolGrammar, mistakes_in, written_pools
 from ..registry import ExecutorRegistry
 from .access import RULE, Access, check_change, limited
 from .changes import Changes
-from .controls import unhealthy_reason
 from .history import History
 from .snapshot import snapshot_of
 from .stock import bring_pools, start_pools
@@ -213,7 +212,7 @@ class ExecutorConsole(RoutedApplication):
     def app_snapshot(self) -> dict[str, Any]:
         """This console in the server's monitor: the metrics of every pool."""
         pools = {
-            name: {**executor.metrics, "unhealthy": unhealthy_reason(executor)}
+            name: {**executor.metrics, "unhealthy": executor.unhealthy}
             for name, executor in sorted(self._registry.executors.items())
         }
         return {**super().app_snapshot, "pools": pools}

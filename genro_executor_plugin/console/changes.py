@@ -24,7 +24,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Literal
 
 from genro_asgi.exceptions import HTTPBadRequest, HTTPNotFound
@@ -34,12 +35,14 @@ from ..errors import ExecutorError
 from ..executors import BaseExecutor
 from ..steering import ApplicationRouter
 from .access import RULE, who_asks
-from .controls import steer, worker_states
 
 __all__ = ["Changes"]
 
 _KEPT = 100
 """How many changes the page shows; the log has all of them."""
+
+_PATIENCE_SECONDS = 1.0
+"""How long an answer waits for a change that takes as long as calls take."""
 
 Unchanged = Literal["unchanged"]
 
@@ -52,7 +55,7 @@ class Changes(RoutingClass):
     def __init__(self, console: Any) -> None:
         self._console = console
         self._made: deque[dict[str, Any]] = deque(maxlen=_KEPT)
-        self._drains: dict[str, asyncio.Task[None]] = {}
+        self._under_way: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
 
     @property
     def latest_first(self) -> list[dict[str, Any]]:
@@ -60,10 +63,11 @@ class Changes(RoutingClass):
         return list(reversed(self._made))
 
     async def stop(self) -> None:
-        """Wait for no drain any more."""
-        for task in self._drains.values():
+        """Wait for no drain and no restart any more."""
+        tasks = [task for found in self._under_way.values() for task in found]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._drains.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @route(name="route", auth_rule=RULE, openapi_method="post")
     async def configure_route(  # type: ignore[no-untyped-def]
@@ -111,43 +115,40 @@ class Changes(RoutingClass):
     async def resize(self, pool: str, max_workers: int, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """Have at most ``max_workers`` workers in a pool. Nothing that runs is ended."""
         executor = self._pool(pool)
-        return await self._steer(
+        return await self._do(
             _request,
             f"pool {pool}: max_workers={max_workers} (was {executor.pool_options.max_workers})",
-            executor,
-            "resize",
-            max_workers,
+            partial(_control(executor, "resize"), max_workers),
         )
 
     @route(auth_rule=RULE, openapi_method="post")
     async def pause(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """Begin no more calls in a pool; those that come wait."""
-        return await self._steer(_request, f"pool {pool}: paused", self._pool(pool), "pause")
+        return await self._do(_request, f"pool {pool}: paused", self._pool(pool).pause)
 
     @route(auth_rule=RULE, openapi_method="post")
     async def resume(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """Go on in a pool that was paused or drained."""
         executor = self._pool(pool)
-        drain = self._drains.pop(pool, None)
-        if drain is not None:
-            drain.cancel()
-        return await self._steer(_request, f"pool {pool}: resumed", executor, "resume")
+        for task in self._under_way.get((pool, "drain"), ()):
+            task.cancel()
+        return await self._do(_request, f"pool {pool}: resumed", executor.resume)
 
     @route(auth_rule=RULE, openapi_method="post")
     async def drain(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """Refuse new calls in a pool and finish those it has; answers before they are done."""
-        executor = self._pool(pool)
-
-        def drain() -> None:
-            if pool not in self._drains or self._drains[pool].done():
-                self._drains[pool] = asyncio.create_task(steer(executor, "drain"))
-
-        return await self._do(_request, f"pool {pool}: draining", drain)
+        drain = self._pool(pool).drain
+        return await self._do(
+            _request, f"pool {pool}: draining", lambda: self._begin(pool, "drain", drain)
+        )
 
     @route(auth_rule=RULE, openapi_method="post")
     async def restart(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
-        """Replace every worker of a pool, each between two calls."""
-        return await self._steer(_request, f"pool {pool}: restarted", self._pool(pool), "restart")
+        """Replace every worker of a pool, each between two calls; answers before all are."""
+        restart = _control(self._pool(pool), "restart")
+        return await self._do(
+            _request, f"pool {pool}: restarting", lambda: self._begin(pool, "restart", restart)
+        )
 
     @route(auth_rule=RULE, openapi_method="post")
     async def kill(  # type: ignore[no-untyped-def]
@@ -155,19 +156,32 @@ class Changes(RoutingClass):
     ) -> dict[str, Any]:
         """Kill one worker; the call it runs fails. ``confirm`` must be true."""
         executor = self._pool(pool)
-        if pid not in {worker.pid for worker in worker_states(executor)}:
+        if pid not in {worker.pid for worker in executor.worker_states()}:
             raise HTTPNotFound(f"Pool {pool!r} has no worker with pid {pid}")
         if not confirm:
             raise HTTPBadRequest(
                 f"Killing worker {pid} of pool {pool!r} fails the call it runs; say confirm: true"
             )
-        return await self._steer(
+        return await self._do(
             _request,
             f"pool {pool}: worker {pid} killed",
-            executor,
-            "kill_worker",
-            pid,
+            partial(_control(executor, "kill_worker"), pid),
         )
+
+    async def _begin(
+        self, pool: str, control: str, change: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Begin a change that takes as long as calls take; what is wrong at once is raised."""
+        task = asyncio.create_task(change())
+        tasks = self._under_way.setdefault((pool, control), set())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        await asyncio.wait([task], timeout=_PATIENCE_SECONDS)
+        if task.done():
+            if not task.cancelled():  # a drain may have been ended by a resume
+                task.result()
+        else:
+            task.add_done_callback(partial(_log_failure, f"pool {pool}: {control}"))
 
     def _pool(self, name: str) -> BaseExecutor:
         registry = self._console.server.executors
@@ -175,11 +189,6 @@ class Changes(RoutingClass):
             raise HTTPNotFound(f"There is no pool {name!r}")
         executor: BaseExecutor = registry.get(name)
         return executor
-
-    async def _steer(
-        self, request: Any, what: str, executor: BaseExecutor, control: str, *arguments: Any
-    ) -> dict[str, Any]:
-        return await self._do(request, what, lambda: steer(executor, control, *arguments))
 
     async def _do(
         self, request: Any, what: str, change: Callable[[], Any | Awaitable[Any]]
@@ -196,3 +205,23 @@ class Changes(RoutingClass):
         self._made.append({"at": round(time.time(), 3), "who": who, "what": what})
         _logger.warning("console: %s: %s", who, what)
         return {"done": what}
+
+
+def _control(executor: BaseExecutor, name: str) -> Callable[..., Any]:
+    """A control that only some kinds of pools have.
+
+    Raises:
+        HTTPBadRequest: this kind does not.
+    """
+    control: Callable[..., Any] | None = getattr(executor, name, None)
+    if control is None:
+        what = "kill" if name == "kill_worker" else name
+        raise HTTPBadRequest(
+            f"Pool {executor.name!r} is a {executor.kind} pool: there is nothing to {what} in it"
+        )
+    return control
+
+
+def _log_failure(what: str, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _logger.error("console: %s failed: %s", what, error, exc_info=error)

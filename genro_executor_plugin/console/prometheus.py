@@ -37,7 +37,6 @@ from prometheus_client.registry import Collector
 
 from ..metrics import BUCKETS, OUTCOMES
 from ..registry import ExecutorRegistry
-from .controls import worker_states
 
 __all__ = ["Exposition"]
 
@@ -105,7 +104,7 @@ def _of_calls(executors: dict[str, Any]) -> Iterator[Metric]:
             run.add_metric((name, route), _buckets(metrics.run.counts), metrics.run.total)
         for reason, count in counters.rejections.items():
             rejected.add_metric((name, reason), count)
-        for reason, count in executor.restarts_by_reason.items():
+        for reason, count in executor.restarts.items():
             restarts.add_metric((name, reason), count)
         wait.add_metric((name,), _buckets(counters.wait.counts), counters.wait.total)
     yield from (calls, rejected, restarts, wait, run)
@@ -137,7 +136,7 @@ def _of_the_moment(executors: dict[str, Any]) -> Iterator[Metric]:
         labels=("pool",),
     )
     for name, executor in executors.items():
-        metrics, found = executor.metrics, worker_states(executor)
+        metrics, found = executor.metrics, executor.worker_states()
         depth.add_metric((name,), metrics["queued"])
         capacity.add_metric((name,), metrics["max_pending"])
         running.add_metric((name,), metrics["running"])

@@ -32,10 +32,13 @@ from ..options import CALL_OPTIONS, PoolOptions
 from ..references import describe
 from ..registry import ExecutorRegistry
 from ..routes import RouteLeaf, leaves
-from .controls import is_draining, is_paused, unhealthy_reason, worker_states
 from .history import SAMPLE_SECONDS, History
 
 __all__ = ["snapshot_of"]
+
+
+_CONTROLS = ("pause", "drain", "resize", "restart", "kill_worker")
+"""What can be done to a pool; not every kind has all of it."""
 
 
 def snapshot_of(server: Any, history: History) -> dict[str, Any]:
@@ -59,13 +62,14 @@ def _pool(executor: BaseExecutor, history: History) -> dict[str, Any]:
     return {
         **metrics,
         "kind": executor.kind,
-        "unhealthy": unhealthy_reason(executor),
-        "paused": is_paused(executor),
-        "draining": is_draining(executor),
+        "unhealthy": executor.unhealthy,
+        "paused": executor.paused,
+        "draining": executor.draining,
+        "controls": [control for control in _CONTROLS if hasattr(executor, control)],
         "utilization": round(metrics["busy"] / max(1, metrics["max_workers"]), 4),
         "rejections": dict(counters.rejections),
-        "restarts_by_reason": executor.restarts_by_reason,
-        "worker_states": [asdict(worker) for worker in worker_states(executor)],
+        "restarts_by_reason": executor.restarts,
+        "worker_states": [asdict(worker) for worker in executor.worker_states()],
         "options": _options(executor.pool_options),
         "history": history.of(executor.name),
     }

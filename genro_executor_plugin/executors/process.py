@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from time import perf_counter
 from typing import Any, ClassVar
 

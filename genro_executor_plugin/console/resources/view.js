@@ -141,6 +141,8 @@ export function updatePool(node, pool, now, act, askKill) {
   say(parts.pause, stopped ? "Resume" : "Pause");
   parts.pause.setAttribute("aria-label", `${stopped ? "Resume" : "Pause"} pool ${pool.name}`);
   parts.drain.disabled = pool.draining;
+  parts.restart.hidden = !pool.controls.includes("restart");
+  parts.resize.form.hidden = !pool.controls.includes("resize");
   if (document.activeElement !== node.size && node.shownSize !== pool.max_workers) {
     node.size.value = node.shownSize = pool.max_workers;
   }
@@ -159,9 +161,10 @@ export function updatePool(node, pool, now, act, askKill) {
       say(item.querySelector("b"), count(pool[key]));
       say(item.querySelector("small"), Object.entries(why[key] ?? {}).map(([reason, number]) => `${reason.replaceAll("_", " ")} ${count(number)}`).join(", "));
     });
+  const kills = pool.controls.includes("kill_worker");
   parts.workers.hidden = !pool.worker_states.length;
-  keep(parts.workers.tBodies[0], pool.worker_states, (worker) => worker.pid ?? `new${pool.worker_states.indexOf(worker)}`,
-    (worker) => workerRow(worker, () => askKill(pool.name, worker.pid)), updateWorker);
+  keep(parts.workers.tBodies[0], pool.worker_states, (worker) => (kills && worker.pid) || `one${pool.worker_states.indexOf(worker)}`,
+    (worker) => workerRow(worker, kills && worker.pid ? () => askKill(pool.name, worker.pid) : undefined), updateWorker);
   const options = Object.entries(pool.options).filter(([, value]) => value !== null && value !== false && !(Array.isArray(value) && !value.length));
   keep(parts.options, options, ([key]) => key,
     ([key]) => make("div", {}, make("dt", {}, key), make("dd")),
@@ -184,7 +187,7 @@ function workerRow(worker, ask) {
   return make("tr", { role: "row", "data-pid": worker.pid ?? "" },
     cell("Worker", "pid", "mono"), cell("State", "state"), cell("Runs", "runs", "mono"), cell("For", "running", "number"),
     cell("Memory", "memory", "number"), cell("Calls", "calls", "number"),
-    make("td", { role: "cell", class: "action" }, worker.pid ? make("button", { type: "button", class: "small", "aria-label": `Kill worker ${worker.pid}`, onclick: ask }, "Kill…") : ""));
+    make("td", { role: "cell", class: "action" }, ask ? make("button", { type: "button", class: "small", "aria-label": `Kill worker ${worker.pid}`, onclick: ask }, "Kill…") : ""));
 }
 
 function updateWorker(row, worker) {
