@@ -55,6 +55,9 @@ _RESOURCES = {
 
 _OPEN_ROUTES = ("metrics", "health")
 
+_WITH_A_NAME = ("static", "change")
+"""What has one more step in its path; nothing else has any."""
+
 _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -246,8 +249,12 @@ class ExecutorConsole(RoutedApplication):
         """Answer a request that is small, well-formed and allowed; say why to the others."""
         path = scope["path"].strip("/")
         try:
-            is_change = path.partition("/")[0] == "change"
+            first, *more = path.split("/")
+            is_change = first == "change"
             _check_method(scope["method"], is_change)
+            # genro-routes takes what is left of a path for arguments, injected ones included.
+            if len(more) != (1 if first in _WITH_A_NAME else 0):
+                raise HTTPNotFound("There is nothing here")
             tags = self._access.tags_of(scope, self.server, open_route=path in _OPEN_ROUTES)
             if is_change:
                 check_change(scope, self.server)
