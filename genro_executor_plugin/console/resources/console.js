@@ -5,6 +5,9 @@ import {
   say, updateError, updatePool, updateRoute,
 } from "./view.js";
 
+// Without the name and password a person may have written into the address: fetch refuses those.
+const here = new URL(location.origin + location.pathname);
+
 let shown;
 let received = 0;
 let every = 2000;
@@ -16,7 +19,7 @@ async function refresh() {
   const number = ++asking;
   let answer;
   try {
-    answer = await fetch("snapshot", { headers: { accept: "application/json" }, cache: "no-store" });
+    answer = await fetch(new URL("snapshot", here), { headers: { accept: "application/json" }, cache: "no-store" });
   } catch {
     return trouble("The server does not answer. What is shown below is from before.");
   }
@@ -43,7 +46,7 @@ function trouble(text) {
 async function act(change, wanted) {
   let text, failed = true;
   try {
-    const answer = await fetch(`change/${change}`, {
+    const answer = await fetch(new URL(`change/${change}`, here), {
       method: "POST",
       headers: { "content-type": "application/json", accept: "application/json" },
       body: JSON.stringify(wanted),
