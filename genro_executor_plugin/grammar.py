@@ -66,6 +66,7 @@ class PoolGrammar:
         initargs: tuple[Any, ...] | list[Any] | BagResolver | None = None,
         preload: tuple[str, ...] | list[str] | BagResolver | None = None,
         start_method: str | BagResolver | None = None,
+        start_timeout: float | BagResolver | None = None,
         max_pending: int | BagResolver | None = None,
         on_overload: str | BagResolver | None = None,
         queue_timeout: float | BagResolver | None = None,

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .incidents import Incidents
@@ -31,10 +31,10 @@ from .incidents import Incidents
 __all__ = [
     "BUCKETS",
     "OUTCOMES",
-    "Durations",
     "Histogram",
     "PoolMetrics",
     "RouteMetrics",
+    "percentiles_ms",
     "quantile",
 ]
 
@@ -64,44 +64,32 @@ class Histogram:
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.total += seconds
 
+    def add_all(self, other: Histogram) -> None:
+        """Take in what ``other`` has."""
+        self.counts = [own + more for own, more in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
     @property
     def count(self) -> int:
         """How many durations there were."""
         return sum(self.counts)
 
-
-class Durations:
-    """A histogram and a mean over everything, and percentiles over the last ``1024``."""
-
-    __slots__ = ("_last", "count", "counts", "total")
-
-    def __init__(self) -> None:
-        self._last: deque[float] = deque(maxlen=_KEPT)
-        self.counts = [0] * (len(BUCKETS) + 1)
-        self.count = 0
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        self._last.append(seconds)
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.count += 1
-        self.total += seconds
-
     @property
     def mean(self) -> float:
         """Seconds on average; 0.0 before there is any."""
-        return self.total / self.count if self.count else 0.0
+        return self.total / self.count if self.total else 0.0
 
-    def percentiles_ms(self, prefix: str) -> dict[str, float]:
-        """``{prefix}_p50_ms``, ``_p95_ms`` and ``_p99_ms``; 0.0 before there is any."""
-        ordered = sorted(self._last)
-        last = len(ordered) - 1
-        return {
-            f"{prefix}_p{percent}_ms": (
-                round(ordered[round(last * percent / 100)] * 1000, 3) if ordered else 0.0
-            )
-            for percent in (50, 95, 99)
-        }
+
+def percentiles_ms(prefix: str, last: Iterable[float]) -> dict[str, float]:
+    """``{prefix}_p50_ms``, ``_p95_ms`` and ``_p99_ms`` of ``last``; 0.0 when there is nothing."""
+    ordered = sorted(last)
+    end = len(ordered) - 1
+    return {
+        f"{prefix}_p{percent}_ms": (
+            round(ordered[round(end * percent / 100)] * 1000, 3) if ordered else 0.0
+        )
+        for percent in (50, 95, 99)
+    }
 
 
 def quantile(counts: Sequence[int], share: float) -> float | None:
@@ -137,30 +125,33 @@ class RouteMetrics:
     run: Histogram = field(default_factory=Histogram)
 
 
+def _last() -> deque[float]:
+    return deque(maxlen=_KEPT)
+
+
 @dataclass(slots=True)
 class PoolMetrics:
-    """The counters of a pool.
+    """The counters of a pool. Outcomes and run times are kept by route, and added up when asked.
 
     At every moment ``submitted`` is the sum of ``completed``, ``failed``, ``rejected``,
     ``timed_out``, ``crashed``, ``cancelled`` and the calls that are pending.
 
     Attributes:
+        submitted: how many calls there were.
+        routes: outcomes and run times by route; ``""`` is for calls that came from no route.
+        wait: how long calls waited.
+        last_waits: the last waiting times, in seconds.
+        last_runs: the last run times, in seconds.
         rejections: how many calls were refused, by reason.
-        routes: the same outcomes by route; ``""`` is for calls that came from no route.
         incidents: the last errors.
     """
 
     submitted: int = 0
-    completed: int = 0
-    failed: int = 0
-    rejected: int = 0
-    timed_out: int = 0
-    crashed: int = 0
-    cancelled: int = 0
-    run: Durations = field(default_factory=Durations)
-    wait: Durations = field(default_factory=Durations)
-    rejections: dict[str, int] = field(default_factory=dict)
     routes: dict[str, RouteMetrics] = field(default_factory=dict)
+    wait: Histogram = field(default_factory=Histogram)
+    last_waits: deque[float] = field(default_factory=_last)
+    last_runs: deque[float] = field(default_factory=_last)
+    rejections: dict[str, int] = field(default_factory=dict)
     incidents: Incidents = field(default_factory=Incidents)
 
     def route(self, path: str) -> RouteMetrics:
@@ -170,9 +161,19 @@ class PoolMetrics:
             metrics = self.routes[path] = RouteMetrics()
         return metrics
 
+    def ran(self, path: str, waited: float, ran: float) -> None:
+        """Count how long a call of the route ``path`` waited and ran."""
+        # Spelled out, and not by way of Histogram.add: this is on the way of every call.
+        wait, run = self.wait, (self.routes.get(path) or self.route(path)).run
+        wait.counts[bisect_left(BUCKETS, waited)] += 1
+        wait.total += waited
+        self.last_waits.append(waited)
+        run.counts[bisect_left(BUCKETS, ran)] += 1
+        run.total += ran
+        self.last_runs.append(ran)
+
     def count(self, path: str, outcome: str) -> None:
         """Count a call of the route ``path`` that did not complete."""
-        setattr(self, outcome, getattr(self, outcome) + 1)
         route = self.route(path)
         setattr(route, outcome, getattr(route, outcome) + 1)
 
@@ -181,13 +182,22 @@ class PoolMetrics:
         self.rejections[reason] = self.rejections.get(reason, 0) + 1
 
     @property
+    def run(self) -> Histogram:
+        """How long the calls of all routes ran."""
+        together = Histogram()
+        for route in self.routes.values():
+            together.add_all(route.run)
+        return together
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many calls ended in each way, all routes together."""
+        return {
+            outcome: sum(getattr(route, outcome) for route in self.routes.values())
+            for outcome in OUTCOMES
+        }
+
+    @property
     def pending(self) -> int:
         """Calls that were submitted and have no outcome yet."""
-        return self.submitted - (
-            self.completed
-            + self.failed
-            + self.rejected
-            + self.timed_out
-            + self.crashed
-            + self.cancelled
-        )
+        return self.submitted - sum(self.outcomes.values())

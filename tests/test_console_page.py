@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -324,11 +325,7 @@ LOOKS = (("light", 1280, "light"), ("dark", 1280, "dark"), ("narrow", 400, "ligh
 async def test_it_looks_right_in_light_dark_and_narrow(site: Site, browser: Any, gate: Any) -> None:
     writes = os.environ.get("GENRO_EXECUTOR_SCREENSHOTS") == "1"
     console = site.app("_executors")
-    await _busy(site, seconds=70.0 if writes else 0.5)
     await site.get("/works/die")
-    held = asyncio.create_task(site.client.get("/works/hold", params={"path": gate.path}))
-    await gate.entered()
-    console._history.sample()
 
     def look() -> None:
         for name, width, scheme in LOOKS:
@@ -336,6 +333,7 @@ async def test_it_looks_right_in_light_dark_and_narrow(site: Site, browser: Any,
             page = Page(browser, url_of(site))
             page.until(lambda page=page: page.all('[data-cell="state"].busy'))
             page.until(lambda page=page: page.all(".plot path.area"))
+            page.until(lambda page=page: page.text("#freshness"))
             shown = browser.execute_script(
                 "const style = getComputedStyle(document.body), root = document.documentElement;"
                 "return [root.scrollWidth, root.scrollHeight, style.backgroundColor, style.color]"
@@ -353,31 +351,39 @@ async def test_it_looks_right_in_light_dark_and_narrow(site: Site, browser: Any,
             assert (IMAGES / f"console-{name}.png").is_file(), "docs/console.md shows it"
             assert page.mistakes() == []
 
+    enough = asyncio.Event()
+    work = asyncio.create_task(_work(site, enough))
     try:
+        async with asyncio.timeout(200):
+            while len(console._history.of("db")) < (60 if writes else 2):
+                await site.get("/works/ping")
+                await asyncio.sleep(0.05)
+        held = asyncio.create_task(site.client.get("/works/hold", params={"path": gate.path}))
+        await gate.entered()
         await asyncio.to_thread(look)
-    finally:
         gate.release()
         await held
+    finally:
+        enough.set()
+        await work
 
 
-async def _busy(site: Site, seconds: float) -> None:
-    """Work of every kind for a while."""
-    end = asyncio.get_running_loop().time() + seconds
+async def _work(site: Site, enough: asyncio.Event) -> None:
+    """Work of every kind until it is enough."""
 
     async def again(path: str, pause: float, **parameters: Any) -> None:
-        while asyncio.get_running_loop().time() < end:
+        while not enough.is_set():
             await site.get(path, **parameters)
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(enough.wait(), pause)
 
-    site.app("_executors")._history.sample()
     await asyncio.gather(
         *(again("/works/report", 0.03 + 0.01 * number, pages=90 * number) for number in range(4)),
         again("/works/invoices/render", 0.1, number=700),
         again("/works/query", 0.1, seconds=0.03),
         again("/works/query", 0.2, seconds=0.12),
-        again("/works/fail", 6.0),
+        again("/works/fail", 9.0),
     )
-    site.app("_executors")._history.sample()
 
 
 def _screen(browser: Any, width: int, height: int, scheme: str) -> None:

@@ -89,11 +89,12 @@ class History:
 
 def _read(executor: BaseExecutor) -> _Reading:
     counters = executor.counters
+    outcomes = counters.outcomes
     return _Reading(
         time.time(),
-        counters.completed,
-        counters.failed + counters.timed_out + counters.crashed,
-        counters.rejected,
+        outcomes["completed"],
+        outcomes["failed"] + outcomes["timed_out"] + outcomes["crashed"],
+        outcomes["rejected"],
         tuple(counters.run.counts),
         tuple(counters.wait.counts),
     )

@@ -131,15 +131,12 @@ def _counted(path: str, pools: Mapping[str, BaseExecutor]) -> dict[str, Any]:
     ]
     together = Histogram()
     for metrics in found:
-        together.total += metrics.run.total
-        together.counts = [
-            one + more for one, more in zip(together.counts, metrics.run.counts, strict=True)
-        ]
+        together.add_all(metrics.run)
     return {
         "outcomes": {name: sum(getattr(one, name) for one in found) for name in OUTCOMES},
         "run_p50_ms": _ms(quantile(together.counts, 0.5)),
         "run_p95_ms": _ms(quantile(together.counts, 0.95)),
-        "run_mean_ms": _ms(together.total / together.count if together.count else None),
+        "run_mean_ms": _ms(together.mean or None),
     }
 
 

@@ -36,7 +36,7 @@ from ..errors import (
     ExecutorTimeoutError,
     WorkerCrashedError,
 )
-from ..metrics import PoolMetrics
+from ..metrics import PoolMetrics, percentiles_ms
 from ..modules import inside_worker, stop_main_import
 from ..options import CALL_OPTIONS, CallOptions, PoolOptions, check_option
 from ..references import describe
@@ -361,20 +361,15 @@ class BaseExecutor(ABC):
             "running": self._running_now(),
             "queued": max(0, pending - self._running_now()),
             "submitted": counters.submitted,
-            "completed": counters.completed,
-            "failed": counters.failed,
-            "rejected": counters.rejected,
-            "timed_out": counters.timed_out,
-            "crashed": counters.crashed,
-            "cancelled": counters.cancelled,
+            **counters.outcomes,
             "restarts": sum(self.restarts.values()),
             "workers": self._worker_count(),
             "busy": self._busy_now(),
             "max_workers": self._options.max_workers,
             "max_pending": self._options.max_pending,
             "avg_duration_ms": round(counters.run.mean * 1000, 3),
-            **counters.wait.percentiles_ms("wait"),
-            **counters.run.percentiles_ms("run"),
+            **percentiles_ms("wait", counters.last_waits),
+            **percentiles_ms("run", counters.last_runs),
         }
 
     # -- what a kind provides -----------------------------------------------------------------
@@ -450,8 +445,8 @@ class BaseExecutor(ABC):
         except BaseException as error:
             self._count(call, "failed", error)
             raise
-        counters.completed += 1
-        counters.route(call.options.path).completed += 1
+        path = call.options.path
+        (counters.routes.get(path) or counters.route(path)).completed += 1
         return result
 
     def _count(self, call: Call, outcome: str, error: BaseException) -> None:
@@ -519,10 +514,7 @@ class BaseExecutor(ABC):
                 waiter.set_result(None)
 
     def _ran(self, call: Call, waited: float, ran: float) -> None:
-        counters = self._metrics
-        counters.wait.add(waited)
-        counters.run.add(ran)
-        counters.route(call.options.path).run.add(ran)
+        self._metrics.ran(call.options.path, waited, ran)
 
     def _waited_too_long(self, call: Call) -> ExecutorOverloadError:
         limit = call.options.queue_timeout or self._options.queue_timeout
