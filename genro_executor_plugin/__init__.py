@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .application import ExecutorApplication
+    from .console import ExecutorConsole
     from .errors import (
         ClientDisconnectedError,
         ExecutorClosedError,
@@ -54,6 +55,7 @@ __all__ = [
     "ExecutorApplication",
     "ExecutorClosedError",
     "ExecutorConfigError",
+    "ExecutorConsole",
     "ExecutorError",
     "ExecutorMixin",
     "ExecutorOverloadError",
@@ -75,6 +77,7 @@ __all__ = [
 
 _HOMES = {
     "ExecutorApplication": "application",
+    "ExecutorConsole": "console",
     "ExecutorMixin": "server",
     "ExecutorPlugin": "plugin",
     "ExecutorRegistry": "registry",

@@ -119,9 +119,11 @@ class _RetryLaterError(ExecutorError):
 
     Attributes:
         retry_after: whole seconds, at least 1.
+        reason: one word for the metrics: ``"full"``, ``"queue_timeout"``, ``"closed"``, ...
     """
 
     status = 503
+    _default_reason = "full"
 
     def __init__(
         self,
@@ -130,9 +132,11 @@ class _RetryLaterError(ExecutorError):
         pool: str | None = None,
         route: str | None = None,
         retry_after: int = 1,
+        reason: str | None = None,
     ) -> None:
         super().__init__(message, pool=pool, route=route)
         self.retry_after = retry_after
+        self.reason = reason or self._default_reason
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -159,6 +163,7 @@ class ExecutorOverloadError(_RetryLaterError):
 class ExecutorClosedError(_RetryLaterError):
     """The pool is shutting down or has shut down. Nothing was started."""
 
+    _default_reason = "closed"
     detail = "The server is shutting down. Try again later."
 
 

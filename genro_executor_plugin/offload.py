@@ -46,7 +46,7 @@ from .executors import BaseExecutor, Call
 from .options import CALL_OPTIONS, CallOptions
 from .registry import ExecutorRegistry
 from .responses import local_response, may_stream, worker_response
-from .routes import application_of
+from .routes import application_of, path_of
 
 __all__ = ["OffloadedEntry", "offload", "registry_of"]
 
@@ -156,7 +156,8 @@ class OffloadedEntry(MethodEntry):
             for name in CALL_OPTIONS
             if configuration.get(name) is not None
         }
-        return executor.check_call(f"route {self.name!r}", asked, route=self.name)
+        path = path_of(self.router, self.name)
+        return executor.check_call(f"route {self.name!r}", asked, route=self.name, path=path)
 
     async def run(self, plan: _Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the handler by ``plan``."""

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -81,7 +81,8 @@ class CallOptions:
         on_overload: ``"wait"`` or ``"fail"`` when the pool has ``max_pending`` calls.
         retries: how often the call is sent again after its worker crashed.
         idle: seconds that may pass before the next chunk of a stream is there.
-        route: the route the call came from, for errors and metrics.
+        route: the route the call came from, for errors.
+        path: that route with its application and sections, for metrics; empty without one.
     """
 
     timeout: float | None = None
@@ -91,6 +92,7 @@ class CallOptions:
     retries: int | None = None
     idle: float | None = None
     route: str | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,41 +139,45 @@ class PoolOptions:
             ExecutorConfigError: an option is unknown, has a wrong type or an impossible value,
                 or is one that this kind of pool cannot keep.
         """
+        options = cls._checked(pool, kind, given)
+        if isinstance(options, list):
+            raise ExecutorConfigError("; ".join(options), pool=pool)
+        return options
+
+    @classmethod
+    def mistakes(cls, pool: str, kind: str, given: Mapping[str, Any]) -> list[str]:
+        """Everything that is wrong with ``given``, in words; nothing when ``declare`` takes it."""
+        options = cls._checked(pool, kind, given)
+        return options if isinstance(options, list) else []
+
+    @classmethod
+    def _checked(cls, pool: str, kind: str, given: Mapping[str, Any]) -> PoolOptions | list[str]:
+        """The complete options, or every mistake in ``given``."""
         known = {field.name for field in fields(cls)}
         refused = _REFUSED[kind]
         values: dict[str, Any] = {}
+        wrong: list[str] = []
         for option, value in given.items():
             if option not in known:
-                raise ExecutorConfigError(
+                wrong.append(
                     f"pool {pool!r}: unknown option {option!r}; "
-                    f"a {kind} pool takes {', '.join(sorted(known - refused.keys()))}",
-                    pool=pool,
+                    f"a {kind} pool takes {', '.join(sorted(known - refused.keys()))}"
                 )
-            if option in refused and value != _DEFAULTS[option]:
-                raise ExecutorConfigError(
-                    f"pool {pool!r}: {option}={value!r} is not for a {kind} pool: "
-                    f"{refused[option]}",
-                    pool=pool,
+            elif option in refused and value != _DEFAULTS[option]:
+                wrong.append(
+                    f"pool {pool!r}: {option}={value!r} is not for a {kind} pool: {refused[option]}"
                 )
-            values[option] = check_option(f"pool {pool!r}", option, value, pool)
+            else:
+                try:
+                    values[option] = check_option(f"pool {pool!r}", option, value, pool)
+                except ExecutorConfigError as error:
+                    wrong.append(str(error))
+        if wrong:
+            return wrong
         if values.get("max_workers") is None:
             values["max_workers"] = granted_cpus() if kind == "process" else 40
         options = cls(**values)
-        if kind != "process" and options.timeout is not None and not options.abandon_on_timeout:
-            raise ExecutorConfigError(
-                f"pool {pool!r}: timeout={options.timeout!r} is not for a {kind} pool: a thread "
-                "cannot be killed. Use a process pool, or add abandon_on_timeout=True: the caller "
-                "then gets its error in time, and the slot stays taken until the thread is done",
-                pool=pool,
-            )
-        _check_together(pool, options)
-        if options.initargs and options.initializer is None:
-            raise ExecutorConfigError(
-                f"pool {pool!r}: initargs={options.initargs!r} without an initializer; "
-                "give initializer= too",
-                pool=pool,
-            )
-        return options
+        return list(_contradictions(pool, kind, options)) or options
 
     def with_preload(self, modules: tuple[str, ...]) -> PoolOptions:
         """These options, with ``modules`` imported ahead as well."""
@@ -185,7 +191,9 @@ class PoolOptions:
         """
         checked = check_option(f"pool {pool!r}", "max_workers", max_workers)
         options = replace(self, max_workers=checked or granted_cpus())
-        _check_together(pool, options)
+        wrong = list(_contradictions(pool, "process", options))
+        if wrong:
+            raise ExecutorConfigError("; ".join(wrong), pool=pool)
         return options
 
     @property
@@ -199,26 +207,34 @@ class PoolOptions:
         return self.bypass
 
 
-def _check_together(pool: str, options: PoolOptions) -> None:
-    """Refuse options that contradict each other."""
+def _contradictions(pool: str, kind: str, options: PoolOptions) -> Iterator[str]:
+    """What does not go together in ``options``, in words."""
+    if kind != "process" and options.timeout is not None and not options.abandon_on_timeout:
+        yield (
+            f"pool {pool!r}: timeout={options.timeout!r} is not for a {kind} pool: a thread "
+            "cannot be killed. Use a process pool, or add abandon_on_timeout=True: the caller "
+            "then gets its error in time, and the slot stays taken until the thread is done"
+        )
     if options.min_workers > options.max_workers:
-        raise ExecutorConfigError(
+        yield (
             f"pool {pool!r}: min_workers={options.min_workers} is more than "
-            f"max_workers={options.max_workers}",
-            pool=pool,
+            f"max_workers={options.max_workers}"
         )
     soft, hard = options.soft_timeout, options.timeout
     if soft is not None and hard is not None and soft >= hard:
-        raise ExecutorConfigError(
+        yield (
             f"pool {pool!r}: soft_timeout={soft:g} is not below timeout={hard:g}; the function "
-            "needs time to clean up in between",
-            pool=pool,
+            "needs time to clean up in between"
         )
     if soft is not None and options.threads_per_worker > 1:
-        raise ExecutorConfigError(
+        yield (
             f"pool {pool!r}: soft_timeout={soft:g} does not go with threads_per_worker="
-            f"{options.threads_per_worker}: it interrupts a worker's main thread only",
-            pool=pool,
+            f"{options.threads_per_worker}: it interrupts a worker's main thread only"
+        )
+    if options.initargs and options.initializer is None:
+        yield (
+            f"pool {pool!r}: initargs={options.initargs!r} without an initializer; "
+            "give initializer= too"
         )
 
 

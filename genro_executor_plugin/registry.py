@@ -67,8 +67,7 @@ class ExecutorRegistry:
         for name, options in BUILT_IN_POOLS.items():
             self.declare(name, **options)
             self._pools[name].built_in = True
-        for name, options in _declared(executors):
-            self.declare(name, **options)
+        self.declare_all(executors)
 
     def register_factory(self, executor_type: str, factory: Factory) -> None:
         """Add a kind of pool; ``factory(name, **options)`` makes one.
@@ -85,6 +84,15 @@ class ExecutorRegistry:
                 f"the factory of executor_type {executor_type!r} is {factory!r}, not a callable"
             )
         self._factories[executor_type] = factory
+
+    def declare_all(self, executors: Any) -> None:
+        """Declare the pools of ``{name: options}``, or of a list of dicts with a ``name`` each.
+
+        Raises:
+            ExecutorConfigError: as ``declare``.
+        """
+        for name, options in _declared(executors):
+            self.declare(name, **options)
 
     def declare(self, name: str, *, executor_type: str = "local", **options: Any) -> None:
         """Declare pool ``name``. Nothing is started.
@@ -112,11 +120,11 @@ class ExecutorRegistry:
             )
 
     def _described(self, name: str, executor_type: str, options: dict[str, Any]) -> _Pool:
-        custom = self._factories.keys() - KINDS.keys()
+        custom = self.other_kinds
         wanted: object = executor_type
         if isinstance(wanted, str) and wanted in custom:
             return _Pool(executor_type, options, None)
-        kind = kind_of(executor_type, name, sorted(custom))
+        kind = kind_of(executor_type, name, custom)
         return _Pool(kind, options, PoolOptions.declare(name, kind, options))
 
     def get_or_create(
@@ -195,6 +203,26 @@ class ExecutorRegistry:
     def executors(self) -> dict[str, BaseExecutor]:
         """The pools that were used, by name."""
         return {name: pool.executor for name, pool in self._pools.items() if pool.executor}
+
+    @property
+    def other_kinds(self) -> list[str]:
+        """The kinds of pools that were registered from outside."""
+        return sorted(self._factories.keys() - KINDS.keys())
+
+    @property
+    def unhealthy(self) -> dict[str, str]:
+        """Why a pool cannot serve now, by its name; empty while all of them can."""
+        if self._closed:
+            return dict.fromkeys(self.executors, "it is shut down")
+        reasons = {
+            name: getattr(executor, "unhealthy", None) for name, executor in self.executors.items()
+        }
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every pool that was used can serve: not paused, and workers can be started."""
+        return not self._closed and not self.unhealthy
 
     def all_metrics(self) -> dict[str, dict[str, Any]]:
         """``metrics`` of every pool that was used, by name."""

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RouteLeaf", "application_of", "bound_entries", "leaves", "unbuilt_leaves"]
+__all__ = ["RouteLeaf", "application_of", "bound_entries", "leaves", "path_of", "unbuilt_leaves"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,18 @@ def application_of(instance: Any) -> Any:
     while parent is not None:
         instance, parent = parent, getattr(parent, "_routing_parent", None)
     return instance
+
+
+def path_of(router: Any, name: str) -> str:
+    """Where the entry ``name`` of ``router`` is: ``"application/section/name"``."""
+    names = [name]
+    instance = router.instance
+    parent = getattr(instance, "_routing_parent", None)
+    while parent is not None:
+        names += [label for label, child in children(parent.route) if child is instance.route][:1]
+        instance, parent = parent, getattr(parent, "_routing_parent", None)
+    code = getattr(instance, "code", None)
+    return "/".join(reversed([*names, code] if isinstance(code, str) and code else names))
 
 
 def bound_entries(router: Any) -> list[Any]:

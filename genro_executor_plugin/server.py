@@ -39,7 +39,7 @@ from .registry import ExecutorRegistry
 if TYPE_CHECKING:
     from genro_asgi.types import Message, Receive, Scope, Send
 
-__all__ = ["ExecutorMixin", "ExecutorServer"]
+__all__ = ["ExecutorMixin", "ExecutorServer", "answering"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -115,7 +115,7 @@ class ExecutorMixin:
     def demux(self, scope: Scope) -> tuple[Any, Scope]:
         """What answers ``scope``, with the errors of pools put as a client may read them."""
         app, target = super().demux(scope)  # type: ignore[misc]
-        return (_Answering(app), target) if scope["type"] == "http" else (app, target)
+        return answering(app, target)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope; around the lifespan, check the routes and end the pools."""
@@ -150,6 +150,11 @@ class ExecutorMixin:
         finally:
             self._serving_loop = None
             await self.executors.shutdown_all()
+
+
+def answering(app: Any, scope: Scope) -> tuple[Any, Scope]:
+    """What ``demux`` found, with the errors of pools put as a client may read them."""
+    return (_Answering(app), scope) if scope["type"] == "http" else (app, scope)
 
 
 class _Answering:

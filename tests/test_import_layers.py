@@ -28,7 +28,17 @@ import genro_executor_plugin
 PACKAGE = Path(genro_executor_plugin.__file__).parent
 
 LAYERS = (
-    ("errors", "definitions", "files", "metrics", "modules", "running", "surroundings", "tracing"),
+    (
+        "errors",
+        "definitions",
+        "files",
+        "incidents",
+        "metrics",
+        "modules",
+        "running",
+        "surroundings",
+        "tracing",
+    ),
     ("contexts", "streaming"),
     ("options", "references"),
     ("pickling",),
@@ -41,6 +51,7 @@ LAYERS = (
     (
         "routes",
         "disconnects",
+        "grammar",
         "file_responses",
         "responses",
         "offload",
@@ -146,6 +157,7 @@ PUBLIC = {
     "BaseExecutor",
     "ExecutorApplication",
     "ExecutorClosedError",
+    "ExecutorConsole",
     "ExecutorError",
     "ExecutorMixin",
     "ExecutorOverloadError",

@@ -37,7 +37,7 @@ from ..errors import (
     ExecutorTimeoutError,
     WorkerCrashedError,
 )
-from ..metrics import PoolMetrics
+from ..metrics import PoolMetrics, percentiles_ms
 from ..modules import inside_worker, stop_main_import
 from ..options import CALL_OPTIONS, CallOptions, PoolOptions, check_option
 from ..references import describe
@@ -128,7 +128,7 @@ class BaseExecutor(ABC):
         return BoundExecutor(self, self.check_call(f"pool {self._name!r}", options))
 
     def check_call(
-        self, where: str, options: dict[str, Any], route: str | None = None
+        self, where: str, options: dict[str, Any], route: str | None = None, path: str = ""
     ) -> CallOptions:
         """``options`` of a call (from ``route``), checked against what this kind of pool can keep.
 
@@ -144,7 +144,7 @@ class BaseExecutor(ABC):
                 )
             checked[option] = None if value is None else check_option(where, option, value)
         self._check_promises(where, checked)
-        return CallOptions(**checked, route=route)
+        return CallOptions(**checked, route=route, path=path)
 
     async def map(
         self, func: Callable[..., T], /, *iterables: Iterable[Any], ahead: int | None = None
@@ -341,6 +341,11 @@ class BaseExecutor(ABC):
         return {}
 
     @property
+    def counters(self) -> PoolMetrics:
+        """What the pool has counted so far, to be read only."""
+        return self._metrics
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """The pool's state as plain values; durations in milliseconds."""
         counters = self._metrics
@@ -352,20 +357,15 @@ class BaseExecutor(ABC):
             "running": self._running_now(),
             "queued": max(0, pending - self._running_now()),
             "submitted": counters.submitted,
-            "completed": counters.completed,
-            "failed": counters.failed,
-            "rejected": counters.rejected,
-            "timed_out": counters.timed_out,
-            "crashed": counters.crashed,
-            "cancelled": counters.cancelled,
+            **counters.outcomes,
             "restarts": sum(self.restarts.values()),
             "workers": self._worker_count(),
             "busy": self._busy_now(),
             "max_workers": self._options.max_workers,
             "max_pending": self._options.max_pending,
             "avg_duration_ms": round(counters.run.mean * 1000, 3),
-            **counters.wait.percentiles_ms("wait"),
-            **counters.run.percentiles_ms("run"),
+            **percentiles_ms("wait", counters.last_waits),
+            **percentiles_ms("run", counters.last_runs),
         }
 
     # -- what a kind provides -----------------------------------------------------------------
@@ -447,43 +447,41 @@ class BaseExecutor(ABC):
             finally:
                 self._leave()
         except ExecutorError as error:
-            if call.raised:
-                counters.failed += 1
-            else:
-                self._count(error)
+            self._count(call, "failed" if call.raised else _outcome_of(error), error)
             if error.pool is None:
                 error.pool = self._name
             if error.route is None:
                 error.route = call.options.route
             raise
         except asyncio.CancelledError:
-            counters.cancelled += 1
+            counters.count(call.options.path, "cancelled")
             raise
-        except BaseException:
-            counters.failed += 1
+        except BaseException as error:
+            self._count(call, "failed", error)
             raise
-        counters.completed += 1
+        path = call.options.path
+        (counters.routes.get(path) or counters.route(path)).completed += 1
         return result
 
-    def _count(self, error: ExecutorError) -> None:
+    def _count(self, call: Call, outcome: str, error: BaseException) -> None:
+        """Count a call that ended with ``error``, and remember what is worth looking at."""
         counters = self._metrics
-        if isinstance(error, ExecutorOverloadError | ExecutorClosedError):
-            counters.rejected += 1
-        elif isinstance(error, ExecutorTimeoutError):
-            counters.timed_out += 1
-        elif isinstance(error, WorkerCrashedError):
-            counters.crashed += 1
-        else:
-            counters.failed += 1
+        counters.count(call.options.path, outcome)
+        if outcome == "rejected":
+            counters.count_rejection(getattr(error, "reason", "full"))
+        elif getattr(error, "status", 500) >= 500:  # below, it is an answer and no mistake
+            counters.incidents.add(outcome, call.options.path, describe(call.func), error)
 
     async def _admit(self, call: Call) -> Any:
         """Refuse a call, or let it wait until there is a place; what it is packed into."""
         if self._closed:
             raise self._closed_error()
         if self._draining:
-            raise self._overload("is drained: it takes no new calls until it is resumed")
+            raise self._overload(
+                "is drained: it takes no new calls until it is resumed", "draining"
+            )
         if (call.options.on_overload or self._options.on_overload) == "fail":
-            raise self._overload(f"has {self._admitted} calls, its max_pending")
+            raise self._overload(f"has {self._admitted} calls, its max_pending", "full")
         packed = self._pack(call)
         self._set_deadline(call)
         await self._wait_at_the_door(call)
@@ -531,18 +529,20 @@ class BaseExecutor(ABC):
 
     def _ran(self, call: Call, waited: float, ran: float) -> None:
         call.waited, call.ran = waited, ran
-        self._metrics.wait.add(waited)
-        self._metrics.run.add(ran)
+        self._metrics.ran(call.options.path, waited, ran)
 
     def _waited_too_long(self, call: Call) -> ExecutorOverloadError:
         limit = call.options.queue_timeout or self._options.queue_timeout
-        return self._overload(f"did not begin the call within its queue_timeout of {limit:g} s")
+        return self._overload(
+            f"did not begin the call within its queue_timeout of {limit:g} s", "queue_timeout"
+        )
 
-    def _overload(self, fact: str) -> ExecutorOverloadError:
+    def _overload(self, fact: str, reason: str) -> ExecutorOverloadError:
         return ExecutorOverloadError(
             f"pool {self._name!r} {fact}; try again in {self.retry_after} s",
             pool=self._name,
             retry_after=self.retry_after,
+            reason=reason,
         )
 
     @property
@@ -614,6 +614,15 @@ class _PoolInWorker(BaseExecutor):
 
 def _as_in_a_worker(name: str) -> BaseExecutor:
     return _PoolInWorker(name, PoolOptions.declare(name, "inline", {}))
+
+
+def _outcome_of(error: ExecutorError) -> str:
+    """How a call that ended with an error of its pool is counted."""
+    if isinstance(error, ExecutorOverloadError | ExecutorClosedError):
+        return "rejected"
+    if isinstance(error, ExecutorTimeoutError):
+        return "timed_out"
+    return "crashed" if isinstance(error, WorkerCrashedError) else "failed"
 
 
 async def _run_here(call: Call) -> Any:

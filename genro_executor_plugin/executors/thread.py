@@ -282,6 +282,15 @@ class ThreadExecutor(BaseExecutor):
     def _pausing(self) -> None:
         self._start_next()
 
+    def resize(self, max_workers: int) -> None:
+        """Run at most ``max_workers`` calls at once from now on. Nothing that runs is ended.
+
+        Raises:
+            ExecutorConfigError: not a whole number of at least 1.
+        """
+        self._options = self._options.resized(self._name, max_workers)
+        self._start_next()
+
     def worker_states(self) -> list[WorkerState]:
         now = perf_counter()
         return [

@@ -1,0 +1,168 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""``python -m benchmarks.watched``: what it costs short calls that somebody watches.
+
+One server, one warm pool, no-op calls. Watched and unwatched stretches take turns in the same
+process. Watched means: a console is sampled every 2 s, scraped by a Prometheus every second and
+looked at by an open page every 2 s (real servers are scraped every 15 s or less). What counting
+itself costs, which is always on, is measured on its own and set against a call.
+
+Exits with 1 when being watched costs more than 3 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import uvicorn
+
+from benchmarks.functions import answer
+from genro_executor_plugin import BaseExecutor, ExecutorConsole, ExecutorServer
+from genro_executor_plugin.metrics import PoolMetrics
+
+LIMIT_PERCENT = 3.0
+CALLERS = (1, 64)
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Calls per second, and microseconds of the server's CPU time for each, of many stretches."""
+
+    rates: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+
+
+async def _calls(executor: BaseExecutor, callers: int, seconds: float, into: Stretch) -> None:
+    end = time.perf_counter() + seconds
+
+    async def call() -> int:
+        done = 0
+        while time.perf_counter() < end:
+            await executor.submit(answer)
+            done += 1
+        return done
+
+    began, used = time.perf_counter(), time.process_time()
+    done = sum(await asyncio.gather(*(call() for _ in range(callers))))
+    into.costs.append((time.process_time() - used) / done * 1e6)
+    into.rates.append(done / (time.perf_counter() - began))
+
+
+async def _watch(client: httpx.AsyncClient, path: str, every: float) -> None:
+    while True:
+        (await client.get(f"/_executors/{path}")).raise_for_status()
+        await asyncio.sleep(every)
+
+
+async def _measure(rounds: int, seconds: float) -> list[dict[str, Any]]:
+    server = ExecutorServer(
+        applications=[ExecutorConsole],
+        executors={"p": {"max_workers": 1, "warm": True, "max_pending": 1000}},
+        tasks=False,
+    )
+    running = uvicorn.Server(uvicorn.Config(server, port=0, log_level="error", lifespan="on"))
+    serving = asyncio.create_task(running.serve())
+    while not running.started:  # noqa: ASYNC110 - uvicorn tells nobody
+        await asyncio.sleep(0.01)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    results = []
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        executor, console = server.get_executor("p"), server.applications["_executors"]
+        for callers in CALLERS:
+            results.append(await _turns(executor, console, client, callers, rounds, seconds))
+    running.should_exit = True
+    await serving
+    return results
+
+
+async def _turns(
+    executor: BaseExecutor, console: Any, client: Any, callers: int, rounds: int, seconds: float
+) -> dict[str, Any]:
+    alone, watched = Stretch(), Stretch()
+    await _calls(executor, callers, seconds, Stretch())
+    for turn in range(rounds):
+        for is_watched in (False, True) if turn % 2 else (True, False):
+            console._history.stop()
+            watchers = []
+            if is_watched:
+                console._history.start()
+                watchers = [
+                    asyncio.create_task(_watch(client, "metrics", 1.0)),
+                    asyncio.create_task(_watch(client, "snapshot", 2.0)),
+                ]
+            await _calls(executor, callers, seconds, watched if is_watched else alone)
+            for watcher in watchers:
+                watcher.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
+    before, after = statistics.median(alone.rates), statistics.median(watched.rates)
+    cost, more = statistics.median(alone.costs), statistics.median(watched.costs)
+    return {
+        "callers": callers,
+        "alone_per_second": round(before),
+        "watched_per_second": round(after),
+        "slower_percent": round((before - after) / before * 100, 2),
+        "alone_cpu_us": round(cost, 2),
+        "watched_cpu_us": round(more, 2),
+        "more_cpu_percent": round((more - cost) / cost * 100, 2),
+    }
+
+
+def _counting_ns() -> float:
+    """Nanoseconds that all counting of one completed call takes."""
+    counters, calls = PoolMetrics(), 100_000
+    began = time.process_time()
+    for _ in range(calls):
+        counters.submitted += 1
+        counters.ran("app/route", 0.00001, 0.00002)
+        (counters.routes.get("app/route") or counters.route("app/route")).completed += 1
+    return (time.process_time() - began) / calls * 1e9
+
+
+def main(arguments: list[str]) -> int:
+    """Measure and print; 1 if being watched costs more than ``LIMIT_PERCENT``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.watched", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10, help="stretches of each kind")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long a stretch lasts")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    chosen = parser.parse_args(arguments)
+    results = asyncio.run(_measure(chosen.rounds, chosen.seconds))
+    counting = min(_counting_ns() for _ in range(5))
+    share = counting / 10 / results[0]["alone_cpu_us"]
+    if chosen.json:
+        document = {"results": results, "counting_ns": round(counting), "counting_percent": share}
+        print(json.dumps(document))
+    else:
+        for found in results:
+            print(
+                f"{found['callers']:3} callers: {found['alone_per_second']:7,}/s alone, "
+                f"{found['watched_per_second']:7,}/s watched: "
+                f"{found['slower_percent']:+.1f} % slower; "
+                f"CPU time of the server per call {found['alone_cpu_us']:.1f} us, "
+                f"{found['watched_cpu_us']:.1f} us: {found['more_cpu_percent']:+.1f} %"
+            )
+        print(f"counting one call: {counting:.0f} ns, {share:.1f} % of that CPU time")
+    return int(any(found["more_cpu_percent"] > LIMIT_PERCENT for found in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

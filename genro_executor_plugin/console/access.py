@@ -1,0 +1,214 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Who may ask the console for what: methods, sites, identities, sizes.
+
+Nothing here knows what the console shows. Whether an identity's tags suffice is decided by
+genro-routes' auth plugin, as for any route; this module says with which tags a request comes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from genro_asgi.auth import AuthMixin
+from genro_asgi.exceptions import HTTPException, HTTPForbidden, HTTPUnsupportedMediaType
+from genro_asgi.server import BaseServer
+
+from ..errors import ExecutorConfigError
+
+if TYPE_CHECKING:
+    from genro_asgi.types import Message, Scope
+
+__all__ = ["RULE", "Access", "check_change", "limited", "who_asks"]
+
+RULE = "SERVER_ADMIN"
+"""The ``auth_rule`` of everything in the console that is not open."""
+
+BODY_LIMIT_BYTES = 64 * 1024
+"""The largest body that is read; a change is a few names and numbers."""
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+"""Headers of a proxy: a client behind one is no loopback client, wherever the proxy runs."""
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "metrics": ("open", "closed"),
+    "health": ("open", "closed"),
+    "without_authentication": ("loopback", "metrics", "everyone"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the console was told about who may use it.
+
+    Attributes:
+        tag: the tag an identity needs.
+        metrics: ``"open"`` to everybody, or ``"closed"``: it needs the tag.
+        health: the same for ``health``.
+        without_authentication: who is answered by a server that has no authentication:
+            ``"loopback"`` clients, those and everybody for ``"metrics"`` and health, or
+            ``"everyone"``.
+    """
+
+    tag: str = RULE
+    metrics: str = "open"
+    health: str = "open"
+    without_authentication: str = "loopback"
+
+    def __post_init__(self) -> None:
+        for option, allowed in _CHOICES.items():
+            value = getattr(self, option)
+            if value not in allowed:
+                raise ExecutorConfigError(
+                    f"ExecutorConsole: {option}={value!r} is not one of "
+                    f"{', '.join(map(repr, allowed))}"
+                )
+        tag: object = self.tag
+        if not isinstance(tag, str) or not tag.strip() or "," in tag:
+            raise ExecutorConfigError(
+                f"ExecutorConsole: tag={tag!r} is not the name of one authorization tag"
+            )
+
+    def tags_of(self, scope: Scope, server: Any, *, open_route: bool) -> list[str]:
+        """The tags the request comes with, in the words of ``RULE``.
+
+        Raises:
+            HTTPForbidden: the server has no authentication, and this client is not let in.
+        """
+        avatar = scope.get("auth")
+        if avatar is not None:
+            # Somebody without the tag is somebody all the same: that is a 403 and no 401.
+            return [RULE] if self.tag in avatar.tags else ["-"]
+        if _has_authentication(server, scope):
+            return []
+        if self.without_authentication != "everyone" and not _is_loopback(scope):
+            if open_route and self.without_authentication == "metrics":
+                return []
+            raise HTTPForbidden(
+                "This server has no authentication, and its console answers clients on the same "
+                "machine only. Configure authentication, or say without_authentication= to "
+                "ExecutorConsole"
+            )
+        return [RULE]
+
+
+def who_asks(scope: Scope) -> str:
+    """The name of the client for the record of changes."""
+    avatar, client = scope.get("auth"), scope.get("client")
+    address = client[0] if client else "an unknown address"
+    return f"{avatar.identity} from {address}" if avatar is not None else f"a client at {address}"
+
+
+def _has_authentication(server: Any, scope: Scope) -> bool:
+    """Whether there is a way to be somebody for ``server``."""
+    decides = type(server).authenticate
+    if decides not in (BaseServer.authenticate, AuthMixin.authenticate):
+        return True
+    if "auth" not in scope or decides is BaseServer.authenticate:
+        return False
+    stores = (server.user_store, server.api_key_store)
+    core = server.auth_core
+    # Without these attributes it is another AuthCore than the one known here: closed is safe.
+    entries = (getattr(core, name, True) for name in ("_basic", "_bearer", "_jwt"))
+    login = getattr(server.applications.get("_server"), "oidc_providers", None)
+    return any(store is not None for store in stores) or any(entries) or bool(login)
+
+
+def _is_loopback(scope: Scope) -> bool:
+    client, headers = scope.get("client"), _headers(scope)
+    if client is None or any(name in headers for name in _FORWARDED):
+        return False
+    # A page of another site can have its own name resolve to this machine: then the browser is
+    # a loopback client, and the name it was given is what tells.
+    host = urlsplit(f"//{headers.get('host', '')}")
+    try:
+        named = host.hostname == "localhost" or _loopback_address(host.hostname)
+    except ValueError:
+        return False
+    return named and _loopback_address(client[0])
+
+
+def _loopback_address(text: str | None) -> bool:
+    try:
+        address = ipaddress.ip_address(text or "")
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def check_change(scope: Scope, server: Any) -> None:
+    """Refuse a change that a page of another site may have caused.
+
+    Raises:
+        HTTPForbidden: the browser says that the request comes from elsewhere.
+        HTTPUnsupportedMediaType: the body is not JSON; forms can be sent from any site.
+    """
+    headers = _headers(scope)
+    site = headers.get("sec-fetch-site")
+    if site is not None and site not in ("same-origin", "none"):
+        raise HTTPForbidden("A change must come from the console's own page or from a program")
+    origin = headers.get("origin")
+    if origin is not None and not _same_origin(origin, headers.get("host", ""), server):
+        raise HTTPForbidden("A change must come from the console's own page or from a program")
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/json":
+        raise HTTPUnsupportedMediaType("A change is an application/json document")
+
+
+def _same_origin(origin: str, host: str, server: Any) -> bool:
+    try:
+        asked = urlsplit(origin)
+        public = urlsplit(getattr(server, "external_url", None) or "")
+        if asked.scheme not in ("http", "https") or not asked.netloc:
+            return False
+        return asked.netloc.lower() in (host.lower(), public.netloc.lower())
+    except ValueError:
+        return False
+
+
+def limited(
+    scope: Scope, receive: Callable[[], Awaitable[Message]]
+) -> Callable[[], Awaitable[Message]]:
+    """``receive`` that ends with a 413 when the body is larger than ``BODY_LIMIT_BYTES``."""
+    length = _headers(scope).get("content-length", "0")
+    if length.isdecimal() and int(length[:20]) > BODY_LIMIT_BYTES:
+        raise _too_large()
+    received = 0
+
+    async def limited_receive() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > BODY_LIMIT_BYTES:
+            raise _too_large()
+        return message
+
+    return limited_receive
+
+
+def _too_large() -> HTTPException:
+    return HTTPException(413, f"The body is larger than {BODY_LIMIT_BYTES} bytes")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in scope.get("headers", ())
+    }

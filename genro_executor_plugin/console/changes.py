@@ -1,0 +1,227 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What can be changed while the server runs: routes, pools, workers.
+
+Each change is a POST of a JSON document, is checked before anything happens, and is recorded
+with who asked for it. A change that fails changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, Literal
+
+from genro_asgi.exceptions import HTTPBadRequest, HTTPNotFound
+from genro_routes import RoutingClass, route
+
+from ..errors import ExecutorError
+from ..executors import BaseExecutor
+from ..steering import ApplicationRouter
+from .access import RULE, who_asks
+
+__all__ = ["Changes"]
+
+_KEPT = 100
+"""How many changes the page shows; the log has all of them."""
+
+_PATIENCE_SECONDS = 1.0
+"""How long an answer waits for a change that takes as long as calls take."""
+
+Unchanged = Literal["unchanged"]
+
+_logger = logging.getLogger("genro_executor_plugin")
+
+
+class Changes(RoutingClass):
+    """The section ``change`` of a console; ``console`` is that application."""
+
+    def __init__(self, console: Any) -> None:
+        self._console = console
+        self._made: deque[dict[str, Any]] = deque(maxlen=_KEPT)
+        self._under_way: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
+
+    @property
+    def latest_first(self) -> list[dict[str, Any]]:
+        """The last changes: when, who, what."""
+        return list(reversed(self._made))
+
+    async def stop(self) -> None:
+        """Wait for no drain and no restart any more."""
+        tasks = [task for found in self._under_way.values() for task in found]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @route(name="route", auth_rule=RULE, openapi_method="post")
+    async def configure_route(  # type: ignore[no-untyped-def]
+        self,
+        route: str,
+        disabled: bool | Unchanged = "unchanged",
+        pool: str | Unchanged = "unchanged",
+        timeout: float | Unchanged | None = "unchanged",
+        soft_timeout: float | Unchanged | None = "unchanged",
+        queue_timeout: float | Unchanged | None = "unchanged",
+        on_overload: Literal["wait", "fail", "unchanged"] | None = "unchanged",
+        retries: int | Unchanged | None = "unchanged",
+        _request=None,
+    ) -> dict[str, Any]:
+        """Set options of a route (its path from the application on), from the next call on.
+
+        ``null`` is "as the pool says"; what is left out stays as it is.
+        """
+        given = {
+            "disabled": disabled,
+            "pool": pool,
+            "timeout": timeout,
+            "soft_timeout": soft_timeout,
+            "queue_timeout": queue_timeout,
+            "on_overload": on_overload,
+            "retries": retries,
+        }
+        wanted = {option: value for option, value in given.items() if value != "unchanged"}
+        if not wanted:
+            raise HTTPBadRequest("Nothing to change: give an option and its value")
+        code, _, target = route.partition("/")
+        application = self._console.server.applications.get(code)
+        if application is None or getattr(application, "route", None) is None or not target:
+            raise HTTPNotFound(f"There is no route {route!r}")
+        words = ", ".join(f"{option}={value!r}" for option, value in wanted.items())
+        return await self._do(
+            _request,
+            f"route {route}: {words}",
+            lambda: ApplicationRouter(application).configure(
+                target, **{f"executor_{option}": value for option, value in wanted.items()}
+            ),
+        )
+
+    @route(auth_rule=RULE, openapi_method="post")
+    async def resize(self, pool: str, max_workers: int, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        """Have at most ``max_workers`` workers in a pool. Nothing that runs is ended."""
+        executor = self._pool(pool)
+        return await self._do(
+            _request,
+            f"pool {pool}: max_workers={max_workers} (was {executor.pool_options.max_workers})",
+            partial(_control(executor, "resize"), max_workers),
+        )
+
+    @route(auth_rule=RULE, openapi_method="post")
+    async def pause(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        """Begin no more calls in a pool; those that come wait."""
+        return await self._do(_request, f"pool {pool}: paused", self._pool(pool).pause)
+
+    @route(auth_rule=RULE, openapi_method="post")
+    async def resume(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        """Go on in a pool that was paused or drained."""
+        executor = self._pool(pool)
+        for task in self._under_way.get((pool, "drain"), ()):
+            task.cancel()
+        return await self._do(_request, f"pool {pool}: resumed", executor.resume)
+
+    @route(auth_rule=RULE, openapi_method="post")
+    async def drain(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        """Refuse new calls in a pool and finish those it has; answers before they are done."""
+        drain = self._pool(pool).drain
+        return await self._do(
+            _request, f"pool {pool}: draining", lambda: self._begin(pool, "drain", drain)
+        )
+
+    @route(auth_rule=RULE, openapi_method="post")
+    async def restart(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        """Replace every worker of a pool, each between two calls; answers before all are."""
+        restart = _control(self._pool(pool), "restart")
+        return await self._do(
+            _request, f"pool {pool}: restarting", lambda: self._begin(pool, "restart", restart)
+        )
+
+    @route(auth_rule=RULE, openapi_method="post")
+    async def kill(  # type: ignore[no-untyped-def]
+        self, pool: str, pid: int, confirm: bool = False, _request=None
+    ) -> dict[str, Any]:
+        """Kill one worker; the call it runs fails. ``confirm`` must be true."""
+        executor = self._pool(pool)
+        if pid not in {worker.pid for worker in executor.worker_states()}:
+            raise HTTPNotFound(f"Pool {pool!r} has no worker with pid {pid}")
+        if not confirm:
+            raise HTTPBadRequest(
+                f"Killing worker {pid} of pool {pool!r} fails the call it runs; say confirm: true"
+            )
+        return await self._do(
+            _request,
+            f"pool {pool}: worker {pid} killed",
+            partial(_control(executor, "kill_worker"), pid),
+        )
+
+    async def _begin(
+        self, pool: str, control: str, change: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Begin a change that takes as long as calls take; what is wrong at once is raised."""
+        task = asyncio.create_task(change())
+        tasks = self._under_way.setdefault((pool, control), set())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        await asyncio.wait([task], timeout=_PATIENCE_SECONDS)
+        if task.done():
+            if not task.cancelled():  # a drain may have been ended by a resume
+                task.result()
+        else:
+            task.add_done_callback(partial(_log_failure, f"pool {pool}: {control}"))
+
+    def _pool(self, name: str) -> BaseExecutor:
+        registry = self._console.server.executors
+        if name not in registry:
+            raise HTTPNotFound(f"There is no pool {name!r}")
+        executor: BaseExecutor = registry.get(name)
+        return executor
+
+    async def _do(
+        self, request: Any, what: str, change: Callable[[], Any | Awaitable[Any]]
+    ) -> dict[str, Any]:
+        """Make the change, and record it."""
+        who = who_asks(request.scope)
+        try:
+            result = change()
+            if isinstance(result, Awaitable):
+                await result
+        except ExecutorError as error:
+            _logger.warning("console: %s asked for %s: refused: %s", who, what, error)
+            raise HTTPBadRequest(str(error)) from error
+        self._made.append({"at": round(time.time(), 3), "who": who, "what": what})
+        _logger.warning("console: %s: %s", who, what)
+        return {"done": what}
+
+
+def _control(executor: BaseExecutor, name: str) -> Callable[..., Any]:
+    """A control that only some kinds of pools have.
+
+    Raises:
+        HTTPBadRequest: this kind does not.
+    """
+    control: Callable[..., Any] | None = getattr(executor, name, None)
+    if control is None:
+        what = "kill" if name == "kill_worker" else name
+        raise HTTPBadRequest(
+            f"Pool {executor.name!r} is a {executor.kind} pool: there is nothing to {what} in it"
+        )
+    return control
+
+
+def _log_failure(what: str, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _logger.error("console: %s failed: %s", what, error, exc_info=error)

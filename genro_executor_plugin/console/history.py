@@ -1,0 +1,120 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The last minutes of every pool, sampled while the server runs.
+
+One sample is the difference between the counters then and before: rates, and quantiles of what
+happened in between. The samples are few and bounded; nothing is sampled per call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..executors import BaseExecutor
+from ..metrics import quantile
+from ..registry import ExecutorRegistry
+
+__all__ = ["SAMPLE_SECONDS", "History"]
+
+SAMPLE_SECONDS = 2.0
+"""How often a sample is taken."""
+
+_KEPT = 150
+"""How many samples are kept: five minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The counters of a pool at one moment."""
+
+    at: float
+    completed: int
+    errors: int
+    rejected: int
+    run: tuple[int, ...]
+    wait: tuple[int, ...]
+
+
+class History:
+    """Samples of the pools of one registry, taken on the event loop it is started on."""
+
+    def __init__(self, registry: ExecutorRegistry) -> None:
+        self._registry = registry
+        self._readings: dict[str, _Reading] = {}
+        self._samples: dict[str, deque[dict[str, Any]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Take a sample now and then every ``SAMPLE_SECONDS``."""
+        self.sample()
+        self._timer = asyncio.get_running_loop().call_later(SAMPLE_SECONDS, self.start)
+
+    def stop(self) -> None:
+        """Take no more samples."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def sample(self) -> None:
+        """Take one sample of every pool that was used."""
+        for name, executor in self._registry.executors.items():
+            reading = _read(executor)
+            before = self._readings.get(name)
+            self._readings[name] = reading
+            if before is not None and reading.at > before.at:
+                samples = self._samples.setdefault(name, deque(maxlen=_KEPT))
+                samples.append(_sample(executor.metrics, before, reading))
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        """The samples of pool ``name``, the oldest first."""
+        return list(self._samples.get(name, ()))
+
+
+def _read(executor: BaseExecutor) -> _Reading:
+    counters = executor.counters
+    outcomes = counters.outcomes
+    return _Reading(
+        time.time(),
+        outcomes["completed"],
+        outcomes["failed"] + outcomes["timed_out"] + outcomes["crashed"],
+        outcomes["rejected"],
+        tuple(counters.run.counts),
+        tuple(counters.wait.counts),
+    )
+
+
+def _sample(metrics: Mapping[str, Any], before: _Reading, now: _Reading) -> dict[str, Any]:
+    seconds = now.at - before.at
+    return {
+        "at": round(now.at, 3),
+        "completed_per_second": round((now.completed - before.completed) / seconds, 3),
+        "errors_per_second": round((now.errors - before.errors) / seconds, 3),
+        "rejected_per_second": round((now.rejected - before.rejected) / seconds, 3),
+        "run_p50_ms": _between(before.run, now.run, 0.5),
+        "run_p95_ms": _between(before.run, now.run, 0.95),
+        "wait_p95_ms": _between(before.wait, now.wait, 0.95),
+        "busy": metrics["busy"],
+        "queued": metrics["queued"],
+    }
+
+
+def _between(before: Sequence[int], now: Sequence[int], share: float) -> float | None:
+    seconds = quantile([b - a for a, b in zip(before, now, strict=True)], share)
+    return None if seconds is None else round(seconds * 1000, 3)

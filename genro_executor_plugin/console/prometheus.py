@@ -1,0 +1,147 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The numbers of the pools in the words of Prometheus, read when they are asked for.
+
+Nothing of ``prometheus_client`` is on the way of a call: a collector turns the plain counters
+into metrics at the moment of a scrape, in a registry of its own for each server.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from ..metrics import BUCKETS, OUTCOMES
+from ..registry import ExecutorRegistry
+
+__all__ = ["Exposition"]
+
+_STATES = ("starting", "idle", "busy", "leaving")
+
+
+class Exposition:
+    """The metrics of one server, ready to be scraped."""
+
+    def __init__(self, registry: ExecutorRegistry) -> None:
+        self._collectors = CollectorRegistry(auto_describe=False)
+        self._collectors.register(_PoolCollector(registry))
+
+    def scrape(self, accept: str) -> tuple[bytes, str]:
+        """The metrics in the format that ``accept`` asks for, and its content type."""
+        encode, content_type = choose_encoder(_known_format(accept))
+        return encode(self._collectors), content_type
+
+
+def _known_format(accept: str) -> str:
+    """What ``accept`` comes down to; a client's own versions never reach the encoder."""
+    media = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    if "application/openmetrics-text" in media:
+        return "application/openmetrics-text; version=1.0.0"
+    return "text/plain; version=0.0.4"
+
+
+class _PoolCollector(Collector):
+    def __init__(self, registry: ExecutorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        executors = self._registry.executors
+        yield from _of_calls(executors)
+        yield from _of_the_moment(executors)
+
+
+def _of_calls(executors: dict[str, Any]) -> Iterator[Metric]:
+    calls = CounterMetricFamily(
+        "genro_executor_calls",
+        "Calls that ended, by how they ended; the route is empty for calls that came from none.",
+        labels=("pool", "route", "outcome"),
+    )
+    rejected = CounterMetricFamily(
+        "genro_executor_rejected", "Calls that were refused, by reason.", labels=("pool", "reason")
+    )
+    restarts = CounterMetricFamily(
+        "genro_executor_worker_restarts",
+        "Workers that were replaced, by reason.",
+        labels=("pool", "reason"),
+    )
+    wait = HistogramMetricFamily(
+        "genro_executor_queue_wait_seconds",
+        "How long calls waited before their run began.",
+        labels=("pool",),
+    )
+    run = HistogramMetricFamily(
+        "genro_executor_run_seconds", "How long calls ran.", labels=("pool", "route")
+    )
+    for name, executor in executors.items():
+        counters = executor.counters
+        for route, metrics in counters.routes.items():
+            for outcome in OUTCOMES:
+                calls.add_metric((name, route, outcome), getattr(metrics, outcome))
+            run.add_metric((name, route), _buckets(metrics.run.counts), metrics.run.total)
+        for reason, count in counters.rejections.items():
+            rejected.add_metric((name, reason), count)
+        for reason, count in executor.restarts.items():
+            restarts.add_metric((name, reason), count)
+        wait.add_metric((name,), _buckets(counters.wait.counts), counters.wait.total)
+    yield from (calls, rejected, restarts, wait, run)
+
+
+def _buckets(counts: Sequence[int]) -> list[tuple[str, int]]:
+    bounds = (*(repr(bound) for bound in BUCKETS), "+Inf")
+    return list(zip(bounds, accumulate(counts), strict=True))
+
+
+def _of_the_moment(executors: dict[str, Any]) -> Iterator[Metric]:
+    depth = GaugeMetricFamily(
+        "genro_executor_queue_depth", "Calls that wait for their run.", labels=("pool",)
+    )
+    capacity = GaugeMetricFamily(
+        "genro_executor_queue_capacity",
+        "Calls a pool admits, running ones included.",
+        labels=("pool",),
+    )
+    running = GaugeMetricFamily(
+        "genro_executor_calls_in_progress", "Calls that run.", labels=("pool",)
+    )
+    workers = GaugeMetricFamily(
+        "genro_executor_workers", "Workers, by what they do.", labels=("pool", "state")
+    )
+    memory = GaugeMetricFamily(
+        "genro_executor_worker_memory_bytes",
+        "Resident memory of a pool's worker processes together.",
+        labels=("pool",),
+    )
+    for name, executor in executors.items():
+        metrics, found = executor.metrics, executor.worker_states()
+        depth.add_metric((name,), metrics["queued"])
+        capacity.add_metric((name,), metrics["max_pending"])
+        running.add_metric((name,), metrics["running"])
+        states = Counter(worker.state for worker in found)
+        for state in _STATES:
+            workers.add_metric((name, state), states[state])
+        memory.add_metric((name,), sum(worker.memory_bytes or 0 for worker in found))
+    yield from (depth, capacity, running, workers, memory)

@@ -1,0 +1,179 @@
+// Asks for the snapshot every few seconds, shows it, and posts what the person wants changed.
+
+import {
+  byId, clock, count, createError, createPool, createRoute, errorKey, failures, keep, make, rate,
+  say, updateError, updatePool, updateRoute,
+} from "./view.js";
+
+// Without the name and password a person may have written into the address: fetch refuses those.
+const here = new URL(location.origin + location.pathname);
+
+let shown;
+let received = 0;
+let every = 2000;
+let asking = 0;
+
+// -- the server ------------------------------------------------------------------------------
+
+async function refresh() {
+  const number = ++asking;
+  let answer;
+  try {
+    answer = await fetch(new URL("snapshot", here), { headers: { accept: "application/json" }, cache: "no-store" });
+  } catch {
+    return trouble("The server does not answer. What is shown below is from before.");
+  }
+  if (answer.status === 401 || answer.status === 403) {
+    document.querySelector("main").hidden = true;
+    return trouble("You have no access to this console any more. Sign in and load the page again.");
+  }
+  if (!answer.ok) return trouble(`The server answers ${answer.status}. What is shown below is from before.`);
+  const snapshot = await answer.json();
+  if (number !== asking) return undefined; // a later one was asked for, after a change
+  received = performance.now();
+  every = snapshot.sample_seconds * 1000;
+  document.querySelector("main").hidden = false;
+  byId("trouble").hidden = true;
+  show(snapshot);
+  return undefined;
+}
+
+function trouble(text) {
+  say(byId("trouble"), text);
+  byId("trouble").hidden = false;
+}
+
+async function act(change, wanted) {
+  let text, failed = true;
+  try {
+    const answer = await fetch(new URL(`change/${change}`, here), {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "application/json" },
+      body: JSON.stringify(wanted),
+    });
+    const document_ = await answer.json();
+    failed = !answer.ok;
+    text = failed ? document_.error : `Done: ${document_.done}`;
+  } catch {
+    text = "The server does not answer; nothing was changed.";
+  }
+  tell(text, failed);
+  await refresh();
+}
+
+let quiet;
+function tell(text, failed) {
+  const place = byId("said");
+  place.className = `said shown ${failed ? "bad" : "good"}`;
+  place.textContent = text;
+  clearTimeout(quiet);
+  quiet = setTimeout(() => place.classList.remove("shown"), failed ? 12000 : 5000);
+}
+
+// -- the page --------------------------------------------------------------------------------
+
+function show(snapshot) {
+  shown = snapshot;
+  const { server, pools, routes, errors, changes } = snapshot;
+  const health = byId("health");
+  say(health, server.healthy ? "healthy" : "not healthy");
+  health.className = `pill ${server.healthy ? "good" : "bad"}`;
+  say(byId("server"), `Server process ${server.pid}`);
+  document.title = server.healthy ? "Executors" : "Executors: not healthy";
+  showTotals(pools);
+  keep(byId("pool-list"), pools, ({ name }) => name, (pool) => createPool(pool, act),
+    (node, pool) => updatePool(node, pool, snapshot.now, act, askKill));
+  const unused = byId("unused");
+  unused.hidden = !snapshot.unused_pools.length;
+  say(unused, `Not used yet: ${snapshot.unused_pools.join(", ")}`);
+  const offloaded = routes.filter(({ pool }) => pool);
+  const here = routes.filter(({ pool }) => !pool);
+  byId("no-routes").hidden = offloaded.length > 0;
+  document.querySelector("#routes table").hidden = !offloaded.length;
+  keep(byId("route-list"), offloaded, ({ path }) => path, (route) => createRoute(route, act, edit), updateRoute);
+  showInServer(here);
+  byId("no-errors").hidden = errors.length > 0;
+  keep(byId("error-list"), errors, errorKey, createError, updateError);
+  byId("no-changes").hidden = changes.length > 0;
+  keep(byId("change-list"), changes, ({ at, what }) => `${at} ${what}`,
+    ({ at, who, what }) => make("li", {}, make("time", {}, clock(at)), " ", make("b", {}, what), " ", make("span", { class: "quiet" }, `by ${who}`)), () => {});
+}
+
+function showTotals(pools) {
+  const sum = (of) => pools.reduce((total, pool) => total + of(pool), 0);
+  const last = (pool, key) => pool.history.at(-1)?.[key] ?? 0;
+  const facts = [
+    ["Calls done", rate(sum((pool) => last(pool, "completed_per_second"))), ""],
+    ["Running", count(sum(({ running }) => running)), ""],
+    ["Waiting", count(sum(({ queued }) => queued)), ""],
+    ["Workers", count(sum(({ workers }) => workers)), ""],
+    ["Errors so far", count(sum(failures)), sum(failures) ? "bad" : ""],
+    ["Refused so far", count(sum(({ rejected }) => rejected)), sum(({ rejected }) => rejected) ? "warn" : ""],
+  ];
+  keep(byId("totals"), facts, ([label]) => label,
+    ([label]) => make("div", {}, make("dt", {}, label), make("dd")),
+    (node, [, value, tone]) => { say(node.lastChild, value); node.lastChild.className = tone; });
+}
+
+function showInServer(routes) {
+  const details = byId("in-server");
+  details.hidden = !routes.length;
+  say(details.querySelector("summary"), `${count(routes.length)} ${routes.length === 1 ? "route runs" : "routes run"} in the server`);
+  keep(details.querySelector("ul"), routes, ({ path }) => path,
+    (route) => make("li", { class: "mono" }, route.path, " ",
+      make("button", { type: "button", class: "small", "aria-label": `Change ${route.path}`, onclick: () => edit(route) }, "Change…")), () => {});
+}
+
+// -- dialogs ---------------------------------------------------------------------------------
+
+function ask(dialog) {
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true }));
+}
+
+function put(dialog, name, text) {
+  for (const node of dialog.querySelectorAll(`[data-field=${name}]`)) node.textContent = text;
+}
+
+async function askKill(pool, pid) {
+  const worker = shown.pools.find(({ name }) => name === pool)?.worker_states.find((one) => one.pid === pid);
+  const runs = worker?.route ?? worker?.function;
+  const dialog = byId("kill");
+  put(dialog, "pid", String(pid));
+  put(dialog, "consequence", runs ? `It runs ${runs} of pool ${pool}. That call fails; another worker takes its place.` : `It belongs to pool ${pool} and runs nothing just now. Another worker takes its place when one is needed.`);
+  if ((await ask(dialog)) === "kill") await act("kill", { pool, pid, confirm: true });
+}
+
+async function edit(route) {
+  const dialog = byId("edit");
+  const form = dialog.querySelector("form");
+  put(dialog, "path", route.path);
+  const names = [...shown.pools.map(({ name }) => name), ...shown.unused_pools].sort();
+  form.elements.pool.replaceChildren(...(route.pool ? [] : [make("option", { value: "" }, "none: in the server")]),
+    ...names.map((name) => make("option", { value: name, selected: name === route.pool }, name)));
+  for (const option of ["timeout", "queue_timeout", "on_overload", "retries"]) form.elements[option].value = route.options[option] ?? "";
+  if ((await ask(dialog)) !== "save") return;
+  const wanted = { route: route.path };
+  if (form.elements.pool.value && form.elements.pool.value !== route.pool) wanted.pool = form.elements.pool.value;
+  for (const option of ["timeout", "queue_timeout", "on_overload", "retries"]) {
+    const text = form.elements[option].value;
+    const value = text === "" ? null : option === "on_overload" ? text : Number(text);
+    if (value !== (route.options[option] ?? null)) wanted[option] = value;
+  }
+  if (Object.keys(wanted).length > 1) await act("route", wanted);
+}
+
+// -- time ------------------------------------------------------------------------------------
+
+async function poll() {
+  if (!document.hidden) await refresh();
+  setTimeout(poll, every);
+}
+
+setInterval(() => {
+  const age = received ? Math.round((performance.now() - received) / 1000) : 0;
+  say(byId("freshness"), !received ? "" : age < 4 ? "· live" : `· ${age} s old`);
+}, 1000);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+poll();

@@ -1,0 +1,153 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The state of pools and routes as plain values, for JSON: what the page shows, and no more.
+
+Names, numbers and errors; never what a call or an initializer was given.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from ..executors import BaseExecutor
+from ..metrics import OUTCOMES, Histogram, RouteMetrics, quantile
+from ..offload import OffloadedEntry
+from ..options import CALL_OPTIONS, PoolOptions
+from ..references import describe
+from ..registry import ExecutorRegistry
+from ..routes import RouteLeaf, leaves
+from .history import SAMPLE_SECONDS, History
+
+__all__ = ["snapshot_of"]
+
+
+_CONTROLS = ("pause", "drain", "resize", "restart", "kill_worker")
+"""What can be done to a pool; not every kind has all of it."""
+
+
+def snapshot_of(server: Any, history: History) -> dict[str, Any]:
+    """Everything about the pools of ``server`` at this moment."""
+    registry: ExecutorRegistry = server.executors
+    pools = registry.executors
+    unhealthy = registry.unhealthy
+    return {
+        "now": round(time.time(), 3),
+        "server": {"pid": os.getpid(), "healthy": not unhealthy, "unhealthy": unhealthy},
+        "sample_seconds": SAMPLE_SECONDS,
+        "pools": [_pool(executor, history) for _, executor in sorted(pools.items())],
+        "unused_pools": [name for name in registry.names if name not in pools],
+        "routes": list(_routes(server, pools)),
+        "errors": _errors(pools),
+    }
+
+
+def _pool(executor: BaseExecutor, history: History) -> dict[str, Any]:
+    metrics, counters = executor.metrics, executor.counters
+    return {
+        **metrics,
+        "kind": executor.kind,
+        "unhealthy": executor.unhealthy,
+        "paused": executor.paused,
+        "draining": executor.draining,
+        "controls": [control for control in _CONTROLS if hasattr(executor, control)],
+        "utilization": round(metrics["busy"] / max(1, metrics["max_workers"]), 4),
+        "rejections": dict(counters.rejections),
+        "restarts_by_reason": executor.restarts,
+        "worker_states": [asdict(worker) for worker in executor.worker_states()],
+        "options": _options(executor.pool_options),
+        "history": history.of(executor.name),
+    }
+
+
+def _options(options: PoolOptions) -> dict[str, Any]:
+    """The options in force. Of an initializer only the name: its arguments may be secrets."""
+    shown: dict[str, Any] = {}
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.name == "initargs":
+            continue
+        if callable(value):
+            value = describe(value)
+        shown[field.name] = list(value) if isinstance(value, tuple) else value
+    return shown
+
+
+def _routes(server: Any, pools: Mapping[str, BaseExecutor]) -> Iterator[dict[str, Any]]:
+    for application in server.applications.values():
+        router = getattr(application, "route", None)
+        if router is None or application.code.startswith("_"):
+            continue
+        for leaf in leaves(router):
+            yield _route(f"{application.code}/{leaf.path}", leaf, pools)
+
+
+def _route(path: str, leaf: RouteLeaf, pools: Mapping[str, BaseExecutor]) -> dict[str, Any]:
+    entry = leaf.entry
+    own: dict[str, Any] = {}
+    if "executor" in leaf.router._plugins_by_name:
+        own = leaf.router._plugins_by_name["executor"].configuration(entry.name)
+    pool = own.get("pool")
+    executor = pools.get(pool) if pool else None
+    switched_on = leaf.router.is_plugin_enabled(entry.name, "executor") if own else True
+    return {
+        "path": path,
+        "pool": pool,
+        "offloaded": isinstance(entry, OffloadedEntry) and bool(pool),
+        "disabled": bool(own.get("disabled")) or not switched_on,
+        "options": {option: own.get(option) for option in CALL_OPTIONS},
+        "effective": {option: _effective(option, own, executor) for option in CALL_OPTIONS},
+        **_counted(path, pools),
+    }
+
+
+def _effective(option: str, own: Mapping[str, Any], executor: BaseExecutor | None) -> Any:
+    if own.get(option) is not None or executor is None:
+        return own.get(option)
+    return getattr(executor.pool_options, option)
+
+
+def _counted(path: str, pools: Mapping[str, BaseExecutor]) -> dict[str, Any]:
+    """What was counted of a route, in whatever pools it ran."""
+    found: list[RouteMetrics] = [
+        executor.counters.routes[path]
+        for executor in pools.values()
+        if path in executor.counters.routes
+    ]
+    together = Histogram()
+    for metrics in found:
+        together.add_all(metrics.run)
+    return {
+        "outcomes": {name: sum(getattr(one, name) for one in found) for name in OUTCOMES},
+        "run_p50_ms": _ms(quantile(together.counts, 0.5)),
+        "run_p95_ms": _ms(quantile(together.counts, 0.95)),
+        "run_mean_ms": _ms(together.mean or None),
+    }
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _errors(pools: Mapping[str, BaseExecutor]) -> list[dict[str, Any]]:
+    found = [
+        {"pool": name, **asdict(incident)}
+        for name, executor in pools.items()
+        for incident in executor.counters.incidents.latest_first
+    ]
+    return sorted(found, key=lambda error: error["last_at"], reverse=True)

@@ -1,0 +1,68 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the console does to a server that genro-asgi built by itself.
+
+``ExecutorServer`` has pools by inheritance. A stock ``AsgiServer`` (``genro-asgi serve
+config.py``) is given them by the console that is mounted on it: the registry, the plugin on every
+routed application, the checks at boot and stable texts for clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..boot import check_routes, modules_of
+from ..plugin import ExecutorPlugin
+from ..registry import ExecutorRegistry
+from ..server import answering
+
+if TYPE_CHECKING:
+    from genro_asgi.types import ASGIApp, Scope
+
+__all__ = ["bring_pools", "start_pools"]
+
+
+def bring_pools(server: Any, registry: ExecutorRegistry) -> None:
+    """Give ``server`` the ``registry``, and have its routers armed with the plugin."""
+    arm: Callable[[Any], None] | None = getattr(server, "arm_router", None)
+    demux: Callable[[Scope], tuple[ASGIApp, Scope]] = server.demux
+
+    def arm_router(router: Any) -> None:
+        if arm is not None:
+            arm(router)
+        if ExecutorPlugin.plugin_code not in {plugin.name for plugin in router.iter_plugins()}:
+            router.plug(ExecutorPlugin.plugin_code)
+
+    def demux_answering(scope: Scope) -> tuple[ASGIApp, Scope]:
+        return answering(*demux(scope))
+
+    server.executors = registry
+    server.arm_router = arm_router
+    server.demux = demux_answering
+
+
+async def start_pools(server: Any) -> None:
+    """Check the routes of ``server`` and start the pools that are to be warm.
+
+    Raises:
+        ExecutorError: a route or a pool is wrong, or a worker cannot be started.
+    """
+    for application in server.applications.values():
+        _ = getattr(application, "route", None)  # the first look at it arms it
+    registry: ExecutorRegistry = server.executors
+    registry.preload(modules_of(server))
+    check_routes(server)
+    await registry.warm()
