@@ -38,16 +38,8 @@ LAYERS = (
     ("workers",),
     ("executors",),
     ("registry",),
-    (
-        "routes",
-        "disconnects",
-        "file_responses",
-        "responses",
-        "offload",
-        "plugin",
-        "boot",
-        "steering",
-    ),
+    ("routes", "disconnects", "leaving", "file_responses", "responses"),
+    ("offload", "plugin", "boot", "steering"),
     ("server", "application", "console"),
     ("demo", "cli", "__main__"),
 )
