@@ -25,7 +25,7 @@ from contextlib import suppress
 from urllib.parse import quote
 
 from .files import BLOCK_BYTES, SentFile
-from .responses import LeavingResponse
+from .leaving import LeavingResponse
 
 __all__ = ["file_response"]
 

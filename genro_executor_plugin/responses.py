@@ -27,19 +27,18 @@ import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from types import AsyncGeneratorType, GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genro_asgi.sse import SseStream
 from genro_asgi.streaming import StreamingResponse
 
 from .executors.streams import CallStream
+from .file_responses import file_response
 from .files import SentFile, blocks_of, is_open_file
+from .leaving import LeavingResponse
 from .streaming import Head
 
-if TYPE_CHECKING:
-    from genro_asgi.types import Receive, Scope, Send
-
-__all__ = ["LeavingResponse", "local_response", "may_stream", "worker_response"]
+__all__ = ["local_response", "may_stream", "worker_response"]
 
 _PLAIN = frozenset(
     {"bool", "bytes", "dict", "float", "int", "list", "None", "NoneType", "set", "str", "tuple"}
@@ -51,37 +50,6 @@ def may_stream(func: Callable[..., Any]) -> bool:
     annotation = inspect.signature(func).return_annotation
     name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
     return annotation is not None and name.partition("[")[0] not in _PLAIN
-
-
-class LeavingResponse(StreamingResponse):
-    """A ``StreamingResponse`` that ends, and closes what it sends from, when the client is gone."""
-
-    __slots__ = ("__weakref__", "at_end")
-
-    at_end: Callable[[], object]
-    """Called once the response was sent, or could not be."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sending = asyncio.ensure_future(super().__call__(scope, receive, send))
-        leaving = asyncio.ensure_future(_until_gone(receive))
-        try:
-            async with aclosing(self.body_iterator):  # type: ignore[type-var]
-                try:
-                    await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                    if sending.done():
-                        sending.result()
-                finally:
-                    sending.cancel()
-                    leaving.cancel()
-                    await asyncio.gather(sending, leaving, return_exceptions=True)
-        finally:
-            del self.body_iterator
-            self.at_end()
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def worker_response(
@@ -131,8 +99,6 @@ async def local_response(result: Any, media_type: str | None) -> Any:
     if isinstance(result, SseStream):
         return result.response()
     if isinstance(result, SentFile):
-        from .file_responses import file_response
-
         return await file_response(result, media_type)
     if is_open_file(result):
         result = blocks_of(result)

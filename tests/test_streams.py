@@ -278,3 +278,43 @@ async def test_a_response_that_nobody_sends_ends_its_run(tmp_path: Path) -> None
         del response
         await until(log.exists)
         await until(lambda: not server.get_executor("p").metrics["pending"])
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("disabled", [False, True], ids=["offloaded", "disabled"])
+async def test_files_are_sent_block_by_block(disabled: bool, tmp_path: Path) -> None:
+    """An open file from where it begins, wherever its writer left it, and a file by its path."""
+    async with serving(f.Streaming, executors=P) as site:
+        if disabled:
+            site.app("streaming").routing.configure("executor/_all_", disabled=True)
+        answer = await site.get("/streaming/temporary")
+        assert answer.content == b"x" * 1_000_000
+        written = tmp_path / "written.csv"
+        answer = await site.get("/streaming/written", name=str(written))
+        assert answer.text == "\u20ac,1\n"
+        assert answer.headers["content-type"].startswith("text/csv")
+        kept = tmp_path / "kept.pdf"
+        kept.write_bytes(os.urandom(3_000_000))
+        answer = await site.get("/streaming/sent", name=str(kept), filename="a report.pdf")
+        assert answer.content == kept.read_bytes()
+        assert answer.headers["content-type"] == "application/pdf"
+        assert answer.headers["content-length"] == "3000000"
+        assert "a%20report.pdf" in answer.headers["content-disposition"]
+        answer = await site.get("/streaming/sent", name=str(kept), delete="true")
+        assert len(answer.content) == 3_000_000
+        await until(lambda: not kept.exists())
+        assert (await site.get("/streaming/sent", name=str(kept))).status_code == 500
+
+
+async def test_a_file_is_let_go_when_the_client_leaves(tmp_path: Path) -> None:
+    async with serving(f.Streaming, executors=P) as site:
+        large = tmp_path / "large"
+        large.write_bytes(b"x" * 50_000_000)
+        async with site.client.stream(
+            "GET", "/streaming/sent", params={"name": str(large), "delete": "true"}
+        ) as answer:
+            assert await anext(answer.aiter_raw())
+            assert large.exists()
+        await until(lambda: not large.exists())

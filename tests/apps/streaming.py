@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -29,6 +30,8 @@ from genro_asgi.sse import SseStream
 from genro_asgi.streaming import StreamingResponse
 from genro_routes import route
 from worker_functions import hold
+
+from genro_executor_plugin import SentFile
 
 
 def note(log: str, text: str) -> None:
@@ -198,6 +201,22 @@ class Streaming(RoutedApplication):
     @route(executor="p")
     def nothing(self) -> Iterator[bytes]:
         yield from ()
+
+    @route(executor="p")
+    def temporary(self, size: int = 1_000_000):  # type: ignore[no-untyped-def]
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
+        file.write(b"x" * size)
+        return file
+
+    @route(executor="p", meta_media_type="text/csv")
+    def written(self, name: str):  # type: ignore[no-untyped-def]
+        file = open(name, "w+", encoding="utf-8")  # noqa: SIM115 - whoever sends it closes it
+        file.write("\u20ac,1\n")
+        return file
+
+    @route(executor="p")
+    def sent(self, name: str, delete: bool = False, filename: str | None = None) -> SentFile:
+        return SentFile(name, filename=filename, delete=delete)
 
     @route(executor="p")
     def maybe(self, stream: bool = False):  # type: ignore[no-untyped-def]

@@ -1,0 +1,60 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A streaming response that ends when its client is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from genro_asgi.streaming import StreamingResponse
+
+if TYPE_CHECKING:
+    from genro_asgi.types import Receive, Scope, Send
+
+__all__ = ["LeavingResponse"]
+
+
+class LeavingResponse(StreamingResponse):
+    """A ``StreamingResponse`` that ends, and closes what it sends from, when the client is gone."""
+
+    __slots__ = ("__weakref__", "at_end")
+
+    at_end: Callable[[], object]
+    """Called once the response was sent, or could not be."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.ensure_future(super().__call__(scope, receive, send))
+        leaving = asyncio.ensure_future(_until_gone(receive))
+        try:
+            async with aclosing(self.body_iterator):  # type: ignore[type-var]
+                try:
+                    await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                    if sending.done():
+                        sending.result()
+                finally:
+                    sending.cancel()
+                    leaving.cancel()
+                    await asyncio.gather(sending, leaving, return_exceptions=True)
+        finally:
+            del self.body_iterator
+            self.at_end()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
