@@ -17,14 +17,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import logging
 import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
@@ -34,15 +31,17 @@ from ..errors import (
     ExecutorConfigError,
     ExecutorError,
     ExecutorOverloadError,
-    ExecutorTimeoutError,
-    WorkerCrashedError,
 )
 from ..metrics import PoolMetrics, percentiles_ms
-from ..modules import inside_worker, stop_main_import
+from ..modules import inside_worker
 from ..options import CALL_OPTIONS, CallOptions, PoolOptions, check_option
 from ..references import describe
 from ..workers.states import WorkerState
+from .bound import BoundExecutor
 from .call import Call, Message
+from .door import Door
+from .nested import run_here, stream_here
+from .outcomes import count_error
 from .streams import CallStream
 
 __all__ = ["BaseExecutor", "BoundExecutor", "Call", "Message"]
@@ -68,16 +67,11 @@ class BaseExecutor(ABC):
         self._name = name
         self._options = options
         self._metrics = PoolMetrics()
-        self._admitted = 0
-        self._at_the_door: deque[asyncio.Future[None]] = deque()
+        self._door = Door(options.max_pending)
         # In a worker (its module declares a pool, say): pools do not nest.
         self._nested = inside_worker()
-        self._closed = False
         self._paused = False
-        self._draining = False
-        self._drained = asyncio.Event()
-        self._hurried = False
-        self._empty: asyncio.Event | None = None
+        self._hurry = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
         self._listeners: dict[str, Callable[[Message], None]] = {}
 
@@ -185,12 +179,12 @@ class BaseExecutor(ABC):
             TypeError: ``func`` returned something that is no stream.
             Exception: as ``submit``; what ``func`` raises comes behind what it had yielded.
         """
-        return self._stream(Call(func, args, kwargs, _DEFAULT_CALL))
+        return self.run_stream(Call(func, args, kwargs, _DEFAULT_CALL))
 
-    async def _stream(self, call: Call) -> AsyncGenerator[Any, None]:
-        if inside_worker():
-            stop_main_import()
-            async for value in _stream_here(call):
+    async def run_stream(self, call: Call) -> AsyncGenerator[Any, None]:
+        """Run ``call`` as ``stream`` does."""
+        if self._nested:
+            async for value in stream_here(call):
                 yield value
             return
         stream = self.open_stream(call)
@@ -234,13 +228,11 @@ class BaseExecutor(ABC):
 
         It returns at once; ``shutdown`` waits until everything has ended.
         """
-        self._hurried = True
-        if self._empty is not None:
-            self._empty.set()
+        self._hurry.set()
         self._start_ending()
 
     def _start_ending(self) -> asyncio.Task[None]:
-        self._closed = True
+        self._door.close(self._closed_error)
         if self._ending is None:
             self._ending = asyncio.create_task(self._end_all())
         return self._ending
@@ -252,14 +244,14 @@ class BaseExecutor(ABC):
             await self._end()  # also when nobody has the patience to wait any longer
 
     async def _let_calls_finish(self) -> None:
-        for waiter in self._at_the_door:
-            if not waiter.done():
-                waiter.set_exception(self._closed_error())
-        if self._admitted and not self._hurried:
-            self._empty = asyncio.Event()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._options.shutdown_timeout):
-                    await self._empty.wait()
+        if self._door.inside and not self._hurry.is_set():
+            waits = [asyncio.create_task(wait()) for wait in (self._door.empty, self._hurry.wait)]
+            await asyncio.wait(
+                waits, timeout=self._options.shutdown_timeout, return_when="FIRST_COMPLETED"
+            )
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     def listen(self, channel: str, listener: Callable[[Message], None]) -> None:
         """Have ``listener`` called, on the event loop, with every message of ``channel``.
@@ -286,7 +278,7 @@ class BaseExecutor(ABC):
     @property
     def closed(self) -> bool:
         """Whether the pool has been shut down."""
-        return self._closed
+        return self._door.closed
 
     # -- steering -------------------------------------------------------------------------------
 
@@ -298,7 +290,7 @@ class BaseExecutor(ABC):
 
     def resume(self) -> None:
         """Begin and admit calls again, after ``pause`` or ``drain``."""
-        self._draining = False
+        self._door.draining = False
         if self._paused:
             self._paused = False
             self._pausing()
@@ -307,10 +299,8 @@ class BaseExecutor(ABC):
         """Refuse new calls with ``ExecutorOverloadError`` until ``resume``; returns when the pool
         is empty. Cancelling this leaves the pool as it is: refusing.
         """
-        self._draining = True
-        while self._admitted or self._at_the_door:
-            self._drained.clear()
-            await self._drained.wait()
+        self._door.draining = True
+        await self._door.empty()
 
     @property
     def paused(self) -> bool:
@@ -320,14 +310,14 @@ class BaseExecutor(ABC):
     @property
     def draining(self) -> bool:
         """Whether the pool refuses new calls until it is resumed."""
-        return self._draining
+        return self._door.draining
 
     @property
     def unhealthy(self) -> str | None:
         """Why the pool cannot serve calls as it should just now; ``None`` if it can."""
-        if self._closed:
+        if self._door.closed:
             return "it is shut down"
-        if self._draining:
+        if self._door.draining:
             return "it is drained and refuses calls"
         return "it is paused" if self._paused else None
 
@@ -404,12 +394,11 @@ class BaseExecutor(ABC):
 
     # -- what all kinds do alike ----------------------------------------------------------------
 
-    async def run(self, call: Call) -> Any:
+    def run(self, call: Call) -> Coroutine[Any, Any, Any]:
         """Run ``call``: serialize, be admitted, run, count. See ``submit`` for what it raises."""
         if self._nested:
-            stop_main_import()
-            return await _run_here(call)
-        return await (self._traced(call) if tracing.is_loaded() else self._counted(call))
+            return run_here(call)
+        return self._traced(call) if tracing.is_loaded() else self._counted(call)
 
     async def _traced(self, call: Call) -> Any:
         """Run ``call`` in a span of its own."""
@@ -430,24 +419,21 @@ class BaseExecutor(ABC):
         counters = self._metrics
         counters.submitted += 1
         try:
-            if (
-                self._closed
-                or self._draining
-                or self._at_the_door
-                or self._admitted >= self._options.max_pending
-            ):
-                packed = await self._admit(call)
+            if not self._door.is_free:
+                self._refuse_or_wait(call)
+            # Before it is admitted: what cannot travel must not cost anyone a place.
+            packed = self._pack(call)
+            self._set_deadline(call)
+            if self._door.is_free:
+                self._door.inside += 1
             else:
-                # Before it is admitted: what cannot travel must not cost anyone a place.
-                packed = self._pack(call)
-                self._set_deadline(call)
-                self._admitted += 1
+                await self._wait_at_the_door(call)
             try:
                 result = await self._execute(call, packed)
             finally:
-                self._leave()
+                self._door.leave()
         except ExecutorError as error:
-            self._count(call, "failed" if call.raised else _outcome_of(error), error)
+            count_error(counters, call, error)
             if error.pool is None:
                 error.pool = self._name
             if error.route is None:
@@ -457,35 +443,23 @@ class BaseExecutor(ABC):
             counters.count(call.options.path, "cancelled")
             raise
         except BaseException as error:
-            self._count(call, "failed", error)
+            call.raised = True
+            count_error(counters, call, error)
             raise
         path = call.options.path
         (counters.routes.get(path) or counters.route(path)).completed += 1
         return result
 
-    def _count(self, call: Call, outcome: str, error: BaseException) -> None:
-        """Count a call that ended with ``error``, and remember what is worth looking at."""
-        counters = self._metrics
-        counters.count(call.options.path, outcome)
-        if outcome == "rejected":
-            counters.count_rejection(getattr(error, "reason", "full"))
-        elif getattr(error, "status", 500) >= 500:  # below, it is an answer and no mistake
-            counters.incidents.add(outcome, call.options.path, describe(call.func), error)
-
-    async def _admit(self, call: Call) -> Any:
-        """Refuse a call, or let it wait until there is a place; what it is packed into."""
-        if self._closed:
+    def _refuse_or_wait(self, call: Call) -> None:
+        """Refuse a call that nobody lets in, and that must not wait until somebody does."""
+        if self._door.closed:
             raise self._closed_error()
-        if self._draining:
+        if self._door.draining:
             raise self._overload(
                 "is drained: it takes no new calls until it is resumed", "draining"
             )
         if (call.options.on_overload or self._options.on_overload) == "fail":
-            raise self._overload(f"has {self._admitted} calls, its max_pending", "full")
-        packed = self._pack(call)
-        self._set_deadline(call)
-        await self._wait_at_the_door(call)
-        return packed
+            raise self._overload(f"has {self._door.inside} calls, its max_pending", "full")
 
     def _set_deadline(self, call: Call) -> None:
         limit = call.options.queue_timeout or self._options.queue_timeout
@@ -493,39 +467,10 @@ class BaseExecutor(ABC):
             call.deadline = asyncio.get_running_loop().time() + limit
 
     async def _wait_at_the_door(self, call: Call) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._at_the_door.append(waiter)
         try:
-            async with asyncio.timeout_at(call.deadline):
-                await waiter
+            await self._door.wait(call.deadline)
         except TimeoutError:
-            self._give_back(waiter)
             raise self._waited_too_long(call) from None
-        except BaseException:
-            self._give_back(waiter)
-            raise
-
-    def _give_back(self, waiter: asyncio.Future[None]) -> None:
-        """Hand on a place that was given to a caller who no longer wants it."""
-        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-            self._leave()
-        else:
-            with suppress(ValueError):
-                self._at_the_door.remove(waiter)
-
-    def _leave(self) -> None:
-        self._admitted -= 1
-        if self._draining and not self._admitted:
-            self._drained.set()
-        if self._closed:
-            if self._empty is not None and not self._admitted:
-                self._empty.set()
-            return
-        while self._at_the_door and self._admitted < self._options.max_pending:
-            waiter = self._at_the_door.popleft()
-            if not waiter.done():
-                self._admitted += 1
-                waiter.set_result(None)
 
     def _ran(self, call: Call, waited: float, ran: float) -> None:
         call.waited, call.ran = waited, ran
@@ -555,45 +500,6 @@ class BaseExecutor(ABC):
         return ExecutorClosedError(f"pool {self._name!r} is shut down", pool=self._name)
 
 
-class BoundExecutor:
-    """A pool with the options of its calls: what ``BaseExecutor.options`` returns."""
-
-    def __init__(self, executor: BaseExecutor, options: CallOptions) -> None:
-        self._executor = executor
-        self._options = options
-
-    async def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """As ``BaseExecutor.submit``, with these options."""
-        return await self._executor.run(Call(func, args, kwargs, self._options))
-
-    def stream(
-        self, func: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> AsyncGenerator[Any, None]:
-        """As ``BaseExecutor.stream``, with these options."""
-        return self._executor._stream(Call(func, args, kwargs, self._options))
-
-    def options(self, **options: Any) -> BoundExecutor:
-        """These options with some of them changed."""
-        checked = self._executor.check_call(f"pool {self._executor.name!r}", options)
-        changes = {name: getattr(checked, name) for name in options}
-        return BoundExecutor(self._executor, replace(self._options, **changes))
-
-    def __call__(self, func: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
-        """Decorate ``func``: calling the result runs ``func`` in the pool with these options."""
-        if not callable(func):
-            raise ExecutorConfigError(
-                f"pool {self._executor.name!r} decorates functions, not {func!r}; "
-                "for one call use submit(func, ...)",
-                pool=self._executor.name,
-            )
-
-        @functools.wraps(func)
-        async def offloaded(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return await self.submit(func, *args, **kwargs)
-
-        return offloaded
-
-
 class _PoolInWorker(BaseExecutor):
     """What a pool is in a worker: ``run`` runs its calls on the spot."""
 
@@ -614,30 +520,3 @@ class _PoolInWorker(BaseExecutor):
 
 def _as_in_a_worker(name: str) -> BaseExecutor:
     return _PoolInWorker(name, PoolOptions.declare(name, "inline", {}))
-
-
-def _outcome_of(error: ExecutorError) -> str:
-    """How a call that ended with an error of its pool is counted."""
-    if isinstance(error, ExecutorOverloadError | ExecutorClosedError):
-        return "rejected"
-    if isinstance(error, ExecutorTimeoutError):
-        return "timed_out"
-    return "crashed" if isinstance(error, WorkerCrashedError) else "failed"
-
-
-async def _run_here(call: Call) -> Any:
-    """Run a call of a pool inside a worker: it is offloaded already, and pools do not nest."""
-    result = call.func(*call.args, **call.kwargs)
-    return await result if inspect.isawaitable(result) else result
-
-
-async def _stream_here(call: Call) -> AsyncGenerator[Any, None]:
-    result = call.func(*call.args, **call.kwargs)
-    if inspect.isawaitable(result):
-        result = await result
-    if hasattr(result, "__aiter__"):
-        async for value in result:
-            yield value
-    else:
-        for value in result:
-            yield value
