@@ -16,9 +16,14 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
-__all__ = ["FUNCTION", "STATE", "SURROUNDINGS", "Definition"]
+__all__ = ["CALL_HEAD", "FUNCTION", "STATE", "SURROUNDINGS", "Definition"]
+
+CALL_HEAD = struct.Struct("<III")
+"""Behind a packed call: the keys of its function, of ``self`` and of the application to clean up;
+0 for none."""
 
 FUNCTION = 1
 """The payload is a pickled ``Reference`` to a function."""

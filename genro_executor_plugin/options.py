@@ -113,6 +113,7 @@ class PoolOptions:
     cpu_affinity: tuple[int, ...] | None = None
     initializer: Callable[..., Any] | None = None
     initargs: tuple[Any, ...] = ()
+    finalizer: Callable[[], Any] | None = None
     preload: tuple[str, ...] = ()
     start_method: str = "forkserver"
     max_pending: int = 100
@@ -351,6 +352,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "nice": _count(0),
     "cpu_affinity": _processors,
     "initializer": _function,
+    "finalizer": _function,
     "initargs": _arguments,
     "preload": _modules,
     "start_method": _one_of("forkserver", "spawn"),

@@ -44,7 +44,7 @@ LAYERS = (
     ("pickling",),
     ("obstacles", "placeholders", "rebuilding", "states"),
     ("carrying", "failures", "logs", "replica_store", "replicas", "segments"),
-    ("calls",),
+    ("call_reader", "calls", "hooks", "results"),
     ("workers",),
     ("executors",),
     ("registry",),

@@ -20,6 +20,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -583,3 +584,26 @@ async def test_an_interrupt_from_the_terminal_is_for_the_server_alone(
 async def test_an_option_of_another_kind_is_refused() -> None:
     with pytest.raises(ExecutorConfigError, match=r"'pool': abandon_on_timeout=True is not for"):
         ProcessExecutor("pool", abandon_on_timeout=True)
+
+
+@pytest.mark.parametrize("finalizer", [wf.finalize, wf.finalize_async])
+async def test_the_finalizer_runs_once_in_each_worker_that_is_ended(
+    make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, finalizer: Any
+) -> None:
+    trace = tmp_path / "trace"
+    monkeypatch.setenv("FINALIZED", str(trace))
+    pool = make(max_workers=1, max_tasks_per_child=1, finalizer=finalizer)
+    pids = [await pool.submit(wf.pid) for _ in range(3)]
+    await pool.shutdown()
+    assert sorted(trace.read_text().split()) == sorted(map(str, pids))
+
+
+async def test_a_finalizer_that_raises_hurts_nobody(make: Any) -> None:
+    pool = make(max_workers=1, finalizer=wf.fail_to_finalize)
+    assert await pool.submit(wf.answer) == 42
+    await pool.shutdown()
+
+
+def test_a_finalizer_that_cannot_travel_is_refused_at_once() -> None:
+    with pytest.raises(SerializationError, match="finalizer"):
+        ProcessExecutor("pool", finalizer=threading.Lock().release)

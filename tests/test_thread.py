@@ -214,3 +214,15 @@ async def test_threads_end_with_the_pool(make: Any, gate: Any) -> None:
     await pool.shutdown()
     assert pool.metrics["workers"] == 0
     assert not [t for t in threading.enumerate() if t.name.startswith("genro-executor-db")]
+
+
+async def test_the_finalizer_runs_once_in_each_thread(
+    make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("FINALIZED", str(tmp_path / "trace"))
+    pool = make(max_workers=1, finalizer=wf.finalize)
+    await pool.submit(wf.answer)
+    await pool.submit(wf.answer)
+    assert not (tmp_path / "trace").exists()
+    await pool.shutdown()
+    assert len((tmp_path / "trace").read_text().split()) == 1

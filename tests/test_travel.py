@@ -32,12 +32,14 @@ import worker_functions as wf
 from waiting import run_program
 
 from genro_executor_plugin import ProcessExecutor, RemoteError, SerializationError
-from genro_executor_plugin.calls import CallPacker, CallReader, pack_result
+from genro_executor_plugin.call_reader import CallReader
+from genro_executor_plugin.calls import CallPacker
 from genro_executor_plugin.definitions import FUNCTION, SURROUNDINGS
 from genro_executor_plugin.failures import pack_failure, unpack_failure
 from genro_executor_plugin.modules import ModuleSources
 from genro_executor_plugin.pickling import dumps, loads, why
 from genro_executor_plugin.references import Reference, describe, reference_to
+from genro_executor_plugin.results import pack_result
 
 
 @pytest.fixture

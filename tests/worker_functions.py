@@ -600,3 +600,17 @@ def large_and_unpicklable(size: int) -> Any:
     import threading
 
     return [b"x" * size, threading.Lock()]
+
+
+def finalize() -> None:
+    """A finalizer that leaves its pid in the file ``FINALIZED``."""
+    with open(os.environ["FINALIZED"], "a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+async def finalize_async() -> None:
+    finalize()
+
+
+def fail_to_finalize() -> None:
+    raise LookupError("nothing to finalize")

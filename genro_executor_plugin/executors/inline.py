@@ -21,12 +21,14 @@ import pickle
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..calls import CallPacker, pack_initializer, pack_result
+from ..calls import CallPacker
 from ..errors import SerializationError
+from ..hooks import pack_hooks
 from ..options import PoolOptions
 from ..pickling import why
 from ..references import describe
 from ..replica_store import ReplicaHereError
+from ..results import pack_result
 from .base import Call
 from .thread import ThreadExecutor
 
@@ -60,7 +62,7 @@ class InlineExecutor(ThreadExecutor):
         self._checks = (bypassed or self._options.bypass) != "fast"
         self._packer = CallPacker()
         if self._checks:
-            pack_initializer(name, self._options)
+            pack_hooks(name, self._options)
 
     @property
     def mode(self) -> str:

@@ -22,14 +22,16 @@ from contextvars import copy_context
 from time import perf_counter
 from typing import Any, ClassVar
 
-from ..calls import CallPacker, PackedCall, pack_initializer
+from ..calls import CallPacker, PackedCall
 from ..carrying import CARRIED, pack_carried
 from ..errors import SerializationError, WorkerCrashedError
+from ..hooks import pack_hooks
 from ..logs import LOG, WARNING, arrived_record, show_warning
 from ..options import PoolOptions
 from ..pickling import why
 from ..segments import Segment, Segments
 from ..tracing import current_trace
+from ..tracing import is_loaded as tracing_is_loaded
 from ..workers.job import Job
 from ..workers.pool import WorkerPool
 from ..workers.states import WorkerState
@@ -65,7 +67,7 @@ class ProcessExecutor(BaseExecutor):
         self._packer = CallPacker(self._segments)
         self._trim: asyncio.TimerHandle | None = None
         self._pool: WorkerPool | None = None
-        self._initializer = pack_initializer(name, options)
+        self._hooks = pack_hooks(name, options)
         self._restarts_before: dict[str, int] = {}
         self.listen(LOG, self._logged)
         self.listen(WARNING, self._warned)
@@ -78,8 +80,8 @@ class ProcessExecutor(BaseExecutor):
 
     def _pack(self, call: Call) -> PackedCall:
         kwargs = call.kwargs
-        trace = current_trace()
-        if trace or call.streams or self._options.context:
+        if call.streams or self._options.context or tracing_is_loaded():
+            trace = current_trace()
             carried = pack_carried(self._name, self._options.context, trace, call.streams)
             if carried is not None:
                 kwargs = {**kwargs, CARRIED: carried}
@@ -173,9 +175,7 @@ class ProcessExecutor(BaseExecutor):
             pool.abandon()
             pool = self._pool = None
         if pool is None:
-            pool = self._pool = WorkerPool(
-                self._name, self._options, self._initializer, self._arrived
-            )
+            pool = self._pool = WorkerPool(self._name, self._options, self._hooks, self._arrived)
             if self._paused:
                 pool.pause()
         return pool

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import logging
 import os
 import queue
 import threading
@@ -28,8 +29,8 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, ClassVar
 
-from ..calls import run_initializer
 from ..errors import ExecutorConfigError, ExecutorTimeoutError
+from ..hooks import run_hook
 from ..options import PoolOptions
 from ..references import describe
 from ..running import RunningCall, enter
@@ -38,6 +39,8 @@ from ..workers.states import WorkerState
 from .base import BaseExecutor, Call
 
 __all__ = ["ThreadExecutor"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 
 class _Run:
@@ -236,13 +239,18 @@ class ThreadExecutor(BaseExecutor):
             try:
                 if not initialized:
                     assert self._options.initializer is not None
-                    run_initializer(self._options.initializer, self._options.initargs)
+                    run_hook(self._options.initializer, self._options.initargs)
                     initialized = True
                 result = run.context.run(run.func)
             except BaseException as raised:
                 error = raised
             self._tell(run, result, error)
             del run, result, error  # what is idle must not keep anybody's objects
+        if initialized and self._options.finalizer is not None:
+            try:
+                run_hook(self._options.finalizer)
+            except Exception:
+                _logger.exception("pool %r: its finalizer failed", self._name)
 
     def _tell(self, run: _Run, result: Any, error: BaseException | None) -> None:
         """Report the end of ``run`` on its event loop, or on the one that is used by now."""

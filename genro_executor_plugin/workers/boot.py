@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from setproctitle import setproctitle
 
+from ..hooks import PackedHooks
 from ..modules import ModuleSources
 from ..surroundings import Surroundings
 
@@ -36,8 +37,8 @@ class WorkerBoot:
         pool: the name of the pool it works for.
         server: the process id of the server it works for.
         sources: where the modules of the program come from.
-        initializer: a packed call of the pool's initializer, ``None`` if it has none; packed
-            on its own so that a broken one is told from a broken worker.
+        hooks: packed calls of the pool's initializer and finalizer, each on its own so that a
+            broken one is told from a broken worker.
         threads: how many sync calls it runs at a time.
         nice: added to its niceness.
         cpu_affinity: the processors it may use, ``None`` for those it has.
@@ -47,7 +48,7 @@ class WorkerBoot:
     pool: str
     server: int
     sources: ModuleSources
-    initializer: bytes | None = None
+    hooks: PackedHooks = (None, None)
     threads: int = 1
     nice: int = 0
     cpu_affinity: tuple[int, ...] | None = None

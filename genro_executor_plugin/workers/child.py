@@ -40,10 +40,12 @@ from time import perf_counter_ns
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from ..calls import CallReader, ReadCall, Target, hold_result, pack_result, run_initializer
+from ..call_reader import CallReader, ReadCall, Target
 from ..failures import pack_failure
+from ..hooks import run_hook
 from ..logs import WorkerLogs
 from ..modules import install
+from ..results import hold_result, pack_result
 from ..running import enter, leave
 from ..segments import LARGE_BYTES, looks_large
 from .boot import WorkerBoot
@@ -118,6 +120,7 @@ class _Worker:
         self._coroutines: CoroutineThread | None = None
         self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
         self._threads: list[threading.Thread] = []
+        self._finalizer: Callable[[], Any] | None = None
 
     def run(self) -> None:
         frames = self._channel.frames()
@@ -144,8 +147,11 @@ class _Worker:
             if boot.surroundings is not None:
                 self._reader.logs = WorkerLogs(self._post, boot.surroundings)
                 self._reader.logs.install()
-            if boot.initializer is not None:
-                run_initializer(*pickle.loads(boot.initializer))
+            initializer, finalizer = boot.hooks
+            if finalizer is not None:
+                self._finalizer = pickle.loads(finalizer)[0]
+            if initializer is not None:
+                run_hook(*pickle.loads(initializer))
         except BaseException as error:
             self._channel.send(BOOT_FAILED, 0, pack_failure(error))
             return False
@@ -284,6 +290,8 @@ class _Worker:
             _guarded(hook)
         if self._coroutines is not None:
             _guarded(self._coroutines.close)
+        if self._finalizer is not None:
+            _guarded(functools.partial(run_hook, self._finalizer))
 
 
 def _guarded(hook: Callable[[], Any]) -> None:

@@ -21,6 +21,7 @@ import pickle
 from collections import deque
 from typing import Protocol
 
+from ..hooks import PackedHooks
 from ..modules import ModuleSources
 from ..options import PoolOptions
 from ..pickling import why
@@ -61,14 +62,14 @@ class Crew:
         owner: CrewOwner,
         name: str,
         options: PoolOptions,
-        initializer: bytes | None,
+        hooks: PackedHooks,
         line: Line,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._owner = owner
         self._name = name
         self._options = options
-        self._initializer = initializer
+        self._hooks = hooks
         self._line = line
         self.launcher = Launcher(options.start_method, options.preload)
         self.copier = Copier(name, loop)
@@ -144,7 +145,7 @@ class Crew:
             self._name,
             os.getpid(),
             ModuleSources.here(),
-            self._initializer,
+            self._hooks,
             options.threads_per_worker,
             options.nice,
             options.cpu_affinity,

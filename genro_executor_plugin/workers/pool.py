@@ -29,6 +29,7 @@ from time import perf_counter
 from typing import Any
 
 from ..errors import WorkerCrashedError
+from ..hooks import PackedHooks
 from ..options import PoolOptions
 from . import endings
 from .ahead import Ahead
@@ -55,7 +56,7 @@ class WorkerPool:
     """Runs jobs on ``options.min_workers`` to ``options.max_workers`` processes."""
 
     def __init__(
-        self, name: str, options: PoolOptions, initializer: bytes | None, on_message: OnMessage
+        self, name: str, options: PoolOptions, hooks: PackedHooks, on_message: OnMessage
     ) -> None:
         self._name = name
         self._options = options
@@ -63,7 +64,7 @@ class WorkerPool:
         self._loop = asyncio.get_running_loop()
         self._threads = options.threads_per_worker
         self._line = Line()
-        self._crew = Crew(self, name, options, initializer, self._line, self._loop)
+        self._crew = Crew(self, name, options, hooks, self._line, self._loop)
         self._overdue = Overdue(self._loop, self._crew, self._run_over)
         self._ahead = Ahead(self._crew, self._line, self._loop, self._overdue.watch)
         self._recycling = Recycling(options, self._loop, self._crew)
