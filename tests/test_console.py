@@ -24,6 +24,7 @@ from typing import Any
 
 import httpx
 import pytest
+from apps.desk import Desk
 from apps.works import Works
 from genro_asgi import AsgiServer
 from genro_asgi_server_app import ServerApplication
@@ -96,6 +97,15 @@ async def test_the_snapshot_tells_of_pools_routes_and_errors(site: Site) -> None
     assert "works.py" in error["traceback"]
     assert shown["server"]["healthy"] is True
     assert set(shown["unused_pools"]) == {"blocking", "cpu"}
+
+
+async def test_a_branch_that_is_not_built_yet_is_shown_and_can_be_changed() -> None:
+    async with serving(ExecutorConsole, Desk, executors={"pdf": {"max_workers": 1}}) as site:
+        assert (await route_of(site, "desk/attic/trunk"))["pool"] == "pdf"
+        await change(site, "route", route="desk/attic/trunk", timeout=4.0)
+        assert (await route_of(site, "desk/attic/trunk"))["options"]["timeout"] == 4.0
+        shown = (await site.json("/_executors/snapshot"))["routes"]
+        assert len({route["path"] for route in shown}) == len(shown)
 
 
 async def test_no_answer_has_what_calls_were_given(site: Site) -> None:
