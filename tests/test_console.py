@@ -33,6 +33,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 from serving import Site, built, serving
+from worker_functions import initialize_badly
 
 from genro_executor_plugin import ExecutorConfigError, ExecutorConsole, ExecutorServer
 
@@ -200,6 +201,17 @@ async def test_health_is_200_and_says_why_it_is_not(site: Site) -> None:
     assert not site.server.executors.healthy
     await change(site, "resume", pool="pdf")
     assert (await site.get("/_executors/health")).status_code == 200
+
+
+async def test_a_pool_whose_workers_do_not_start_is_not_healthy() -> None:
+    pools = {"pdf": {"max_workers": 1, "initializer": initialize_badly, "initargs": ("no ink",)}}
+    async with serving(ExecutorConsole, Works, executors={**POOLS, **pools}) as site:
+        assert (await site.get("/_executors/health")).status_code == 200
+        assert (await site.get("/works/report")).status_code == 500
+        answer = await site.get("/_executors/health")
+        assert answer.status_code == 503
+        assert "pool pdf" in answer.json()["error"]
+        assert (await site.json("/_executors/snapshot"))["server"]["healthy"] is False
 
 
 async def test_it_shows_in_the_servers_monitor() -> None:
