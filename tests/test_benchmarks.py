@@ -98,6 +98,23 @@ def test_what_state_costs_is_measured(tmp_path: Path) -> None:
     assert figures["picklings"] < 3
 
 
+def test_what_it_costs_to_be_watched_is_measured() -> None:
+    """Calls are made alone and under the eyes of a scraper; the exit code tells the verdict."""
+    arguments = ["-m", "benchmarks.watched", "--rounds", "2", "--seconds", "0.2", "--json"]
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=RUN_TIMEOUT_SECONDS,
+    )
+    content = json.loads(done.stdout)
+    assert [found["callers"] for found in content["results"]] == [1, 64]
+    assert all(found["watched_per_second"] > 0 for found in content["results"])
+    dear = any(found["more_cpu_percent"] > 3 for found in content["results"])
+    assert done.returncode == int(dear), done.stderr
+
+
 def test_ctrl_c_leaves_no_process_behind() -> None:
     """An interrupted run ends the servers that it started, with their workers."""
     with started("http", "--only", "no-op-asyncio", "--rounds", "100") as process:

@@ -24,6 +24,7 @@ from typing import Any
 
 import httpx
 import pytest
+from apps.desk import Desk
 from apps.works import Works
 from genro_asgi import AsgiServer
 from genro_asgi_server_app import ServerApplication
@@ -32,6 +33,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 from serving import Site, built, serving
+from worker_functions import initialize_badly
 
 from genro_executor_plugin import ExecutorConfigError, ExecutorConsole, ExecutorServer
 
@@ -96,6 +98,15 @@ async def test_the_snapshot_tells_of_pools_routes_and_errors(site: Site) -> None
     assert "works.py" in error["traceback"]
     assert shown["server"]["healthy"] is True
     assert set(shown["unused_pools"]) == {"blocking", "cpu"}
+
+
+async def test_a_branch_that_is_not_built_yet_is_shown_and_can_be_changed() -> None:
+    async with serving(ExecutorConsole, Desk, executors={"pdf": {"max_workers": 1}}) as site:
+        assert (await route_of(site, "desk/attic/trunk"))["pool"] == "pdf"
+        await change(site, "route", route="desk/attic/trunk", timeout=4.0)
+        assert (await route_of(site, "desk/attic/trunk"))["options"]["timeout"] == 4.0
+        shown = (await site.json("/_executors/snapshot"))["routes"]
+        assert len({route["path"] for route in shown}) == len(shown)
 
 
 async def test_no_answer_has_what_calls_were_given(site: Site) -> None:
@@ -190,6 +201,17 @@ async def test_health_is_200_and_says_why_it_is_not(site: Site) -> None:
     assert not site.server.executors.healthy
     await change(site, "resume", pool="pdf")
     assert (await site.get("/_executors/health")).status_code == 200
+
+
+async def test_a_pool_whose_workers_do_not_start_is_not_healthy() -> None:
+    pools = {"pdf": {"max_workers": 1, "initializer": initialize_badly, "initargs": ("no ink",)}}
+    async with serving(ExecutorConsole, Works, executors={**POOLS, **pools}) as site:
+        assert (await site.get("/_executors/health")).status_code == 200
+        assert (await site.get("/works/report")).status_code == 500
+        answer = await site.get("/_executors/health")
+        assert answer.status_code == 503
+        assert "pool pdf" in answer.json()["error"]
+        assert (await site.json("/_executors/snapshot"))["server"]["healthy"] is False
 
 
 async def test_it_shows_in_the_servers_monitor() -> None:

@@ -64,6 +64,18 @@ def browser(tmp_path: Path) -> Iterator[Any]:
         yield browser
 
 
+def test_without_a_browser_it_is_skipped_and_in_ci_it_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="apt-get install chromium"), chromium(tmp_path):
+        pass
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception, match="no chromium"), chromium(tmp_path):
+        pass
+
+
 class Page:
     """The page as a person uses it. Every method waits until it is so."""
 

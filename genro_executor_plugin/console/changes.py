@@ -80,6 +80,7 @@ class Changes(RoutingClass):
         queue_timeout: float | Unchanged | None = "unchanged",
         on_overload: Literal["wait", "fail", "unchanged"] | None = "unchanged",
         retries: int | Unchanged | None = "unchanged",
+        idle: float | Unchanged | None = "unchanged",
         _request=None,
     ) -> dict[str, Any]:
         """Set options of a route (its path from the application on), from the next call on.
@@ -94,6 +95,7 @@ class Changes(RoutingClass):
             "queue_timeout": queue_timeout,
             "on_overload": on_overload,
             "retries": retries,
+            "idle": idle,
         }
         wanted = {option: value for option, value in given.items() if value != "unchanged"}
         if not wanted:

@@ -27,11 +27,10 @@ from typing import Any
 
 from ..executors import BaseExecutor
 from ..metrics import OUTCOMES, Histogram, RouteMetrics, quantile
-from ..offload import OffloadedEntry
 from ..options import CALL_OPTIONS, PoolOptions
 from ..references import describe
 from ..registry import ExecutorRegistry
-from ..routes import RouteLeaf, leaves
+from ..routes import RouteLeaf, leaves, unbuilt_leaves
 from .history import SAMPLE_SECONDS, History
 
 __all__ = ["snapshot_of"]
@@ -82,10 +81,18 @@ def _options(options: PoolOptions) -> dict[str, Any]:
         value = getattr(options, field.name)
         if field.name == "initargs":
             continue
-        if callable(value):
-            value = describe(value)
-        shown[field.name] = list(value) if isinstance(value, tuple) else value
+        if isinstance(value, tuple):
+            shown[field.name] = [_plain(item) for item in value]
+        else:
+            shown[field.name] = _plain(value)
     return shown
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON has it; what JSON has no word for by its name."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return describe(value) if callable(value) else str(value)
 
 
 def _routes(server: Any, pools: Mapping[str, BaseExecutor]) -> Iterator[dict[str, Any]]:
@@ -94,22 +101,37 @@ def _routes(server: Any, pools: Mapping[str, BaseExecutor]) -> Iterator[dict[str
         if router is None or application.code.startswith("_"):
             continue
         for leaf in leaves(router):
-            yield _route(f"{application.code}/{leaf.path}", leaf, pools)
+            yield _route(f"{application.code}/{leaf.path}", *_configured(leaf), pools)
+        for path, _, marker, _ in unbuilt_leaves(router):
+            own = {
+                name.removeprefix("executor_"): value
+                for name, value in marker.items()
+                if name.startswith("executor_")
+            }
+            own.setdefault("pool", marker.get("executor"))
+            yield _route(f"{application.code}/{path}", own, True, pools)
 
 
-def _route(path: str, leaf: RouteLeaf, pools: Mapping[str, BaseExecutor]) -> dict[str, Any]:
-    entry = leaf.entry
-    own: dict[str, Any] = {}
-    if "executor" in leaf.router._plugins_by_name:
-        own = leaf.router._plugins_by_name["executor"].configuration(entry.name)
+def _configured(leaf: RouteLeaf) -> tuple[dict[str, Any], bool]:
+    """The plugin's options of a route, and whether the plugin is switched on for it."""
+    plugin = leaf.router._plugins_by_name.get("executor")
+    if plugin is None:
+        return {}, True
+    name = leaf.entry.name
+    return plugin.configuration(name), leaf.router.is_plugin_enabled(name, "executor")
+
+
+def _route(
+    path: str, own: Mapping[str, Any], switched_on: bool, pools: Mapping[str, BaseExecutor]
+) -> dict[str, Any]:
     pool = own.get("pool")
     executor = pools.get(pool) if pool else None
-    switched_on = leaf.router.is_plugin_enabled(entry.name, "executor") if own else True
+    disabled = bool(own.get("disabled")) or not switched_on
     return {
         "path": path,
         "pool": pool,
-        "offloaded": isinstance(entry, OffloadedEntry) and bool(pool),
-        "disabled": bool(own.get("disabled")) or not switched_on,
+        "offloaded": bool(pool) and not disabled,
+        "disabled": disabled,
         "options": {option: own.get(option) for option in CALL_OPTIONS},
         "effective": {option: _effective(option, own, executor) for option in CALL_OPTIONS},
         **_counted(path, pools),

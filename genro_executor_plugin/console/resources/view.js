@@ -164,7 +164,7 @@ export function updatePool(node, pool, now, act, askKill) {
   const kills = pool.controls.includes("kill_worker");
   parts.workers.hidden = !pool.worker_states.length;
   keep(parts.workers.tBodies[0], pool.worker_states, (worker) => (kills && worker.pid) || `one${pool.worker_states.indexOf(worker)}`,
-    (worker) => workerRow(worker, kills && worker.pid ? () => askKill(pool.name, worker.pid) : undefined), updateWorker);
+    (worker) => workerRow(worker, kills, kills && worker.pid ? () => askKill(pool.name, worker.pid) : undefined), updateWorker);
   const options = Object.entries(pool.options).filter(([, value]) => value !== null && value !== false && !(Array.isArray(value) && !value.length));
   keep(parts.options, options, ([key]) => key,
     ([key]) => make("div", {}, make("dt", {}, key), make("dd")),
@@ -183,17 +183,19 @@ function fill(parts, name, value, most) {
 
 const cell = (label, name, extra = "") => make("td", { role: "cell", "data-label": label, "data-cell": name, class: extra });
 
-function workerRow(worker, ask) {
-  return make("tr", { role: "row", "data-pid": worker.pid ?? "" },
+function workerRow(worker, kills, ask) {
+  const row = make("tr", { role: "row", "data-pid": worker.pid ?? "" },
     cell("Worker", "pid", "mono"), cell("State", "state"), cell("Runs", "runs", "mono"), cell("For", "running", "number"),
     cell("Memory", "memory", "number"), cell("Calls", "calls", "number"),
     make("td", { role: "cell", class: "action" }, ask ? make("button", { type: "button", class: "small", "aria-label": `Kill worker ${worker.pid}`, onclick: ask }, "Kill…") : ""));
+  row.killable = kills;
+  return row;
 }
 
 function updateWorker(row, worker) {
   row.state = worker;
   const put = (name, text) => say(row.querySelector(`[data-cell=${name}]`), text);
-  put("pid", worker.pid == null ? "–" : String(worker.pid));
+  put("pid", row.killable ? String(worker.pid ?? "–") : "thread");
   put("state", worker.state);
   row.querySelector("[data-cell=state]").className = `state ${worker.state}`;
   put("runs", worker.route ?? worker.function ?? "");
