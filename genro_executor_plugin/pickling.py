@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -62,6 +63,9 @@ class CarefulPickler(cloudpickle.Pickler):  # type: ignore[misc]
                 return reduced
         if isinstance(obj, memoryview):
             return _memoryview, (pickle.PickleBuffer(obj), obj.format, obj.shape)
+        if isinstance(obj, io.TextIOWrapper) and obj not in (sys.stdout, sys.stderr):
+            # cloudpickle would read all of it and put a buffer in its place, without a word.
+            raise TypeError("cannot pickle an open file")
         if isinstance(obj, FunctionType | type):
             reference = reference_to(obj)
             if reference is not None:

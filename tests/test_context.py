@@ -115,7 +115,7 @@ def exporter() -> Iterator[InMemorySpanExporter]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     yield exporter
-    provider.shutdown()
+    exporter.shutdown()
 
 
 async def test_every_call_has_a_span(pool: Any, exporter: InMemorySpanExporter) -> None:

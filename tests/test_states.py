@@ -38,7 +38,7 @@ from apps.stateful import (
     Troubled,
     Whole,
 )
-from serving import boot_message
+from serving import boot_message, built
 
 from genro_executor_plugin import ExecutorServer, ProcessExecutor, SerializationError
 from genro_executor_plugin.calls import CallPacker
@@ -119,6 +119,22 @@ def test_state_that_a_thread_changes_is_read_in_one_piece() -> None:
     packer.pack(app.load, (), {})
     source = packer._replicas.source_of(app)
     assert not source._stuck  # a change is no reason to leave the attribute behind
+
+
+async def test_nested_sections_and_lazy_branches_have_their_state() -> None:
+    """As it is at the call, whichever part of the tree has changed."""
+    async with built(stateful.Tree, executors={"p": {"max_workers": 1}}) as server:
+        tree = server.applications["tree"]
+        assert await tree.route.node("middle/leaf/look")() == ["tree", ["shared"], "middle"]
+        tree.name, tree.middle.name = "oak", "centre"
+        tree.shared.append(1)
+        assert await tree.route.node("middle/leaf/look")() == ["oak", ["shared", 1], "centre"]
+        assert await tree.route.node("middle/look")() == [True, "centre"]
+        assert await tree.route.node("attic/look")() == 3
+        tree.route.node("attic/look")
+        server_side = tree.route.router_at_path("attic").instance
+        server_side.size = 4
+        assert await tree.route.node("attic/look")() == 4
 
 
 # -- what a class declares ------------------------------------------------------------------------

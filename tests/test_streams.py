@@ -173,22 +173,32 @@ async def test_shutdown_ends_a_stream_that_nobody_takes(pool: Any) -> None:
             pass
 
 
+class Growth:
+    """How much more memory this process and a worker hold than at the start, at most."""
+
+    def __init__(self, worker: int) -> None:
+        self._processes = psutil.Process(), psutil.Process(worker)
+        self._before = self._now()
+        self.most = [0, 0]
+
+    def _now(self) -> list[int]:
+        return [process.memory_info().rss for process in self._processes]
+
+    def look(self) -> None:
+        grown = (now - before for now, before in zip(self._now(), self._before, strict=True))
+        self.most = [max(pair) for pair in zip(self.most, grown, strict=True)]
+
+
 async def test_memory_stays_where_it_is(processes: Any) -> None:
     size = 256 * 1024
     assert await processes.submit(f.plain, 1) == 1
-    here, worker = psutil.Process(), psutil.Process(processes.pids[0])
-    before = here.memory_info().rss, worker.memory_info().rss
-    most = [0, 0]
-    got = 0
+    growth, got = Growth(processes.pids[0]), 0
     async for block in processes.stream(f.blocks, MEGABYTES * 4, size):
         got += len(block)
         if got % (size * 40) == 0:
-            await asyncio.sleep(0)
-            for index, process in enumerate((here, worker)):
-                most[index] = max(most[index], process.memory_info().rss - before[index])
+            growth.look()
     assert got == MEGABYTES * 1024 * 1024
-    assert most[0] < GROWTH
-    assert most[1] < GROWTH
+    assert max(growth.most) < GROWTH
 
 
 # -- over HTTP ------------------------------------------------------------------------------------
@@ -251,6 +261,22 @@ async def test_the_generator_is_closed_when_the_client_leaves(name: str, tmp_pat
         pool = site.server.get_executor("p")
         await until(lambda: not pool.metrics["pending"])
         assert pool.metrics["restarts"] == 0
+
+
+async def test_memory_stays_where_it_is_over_http() -> None:
+    """The server's, which is the client's here, too, and the worker's."""
+    async with serving(f.Streaming, executors=P) as site:
+        assert (await site.get("/streaming/text")).status_code == 200
+        growth, got = Growth(site.server.get_executor("p").pids[0]), 0
+        async with site.client.stream(
+            "GET", "/streaming/large", params={"megabytes": MEGABYTES}
+        ) as answer:
+            async for block in answer.aiter_raw():
+                got += len(block)
+                if got % (4 * 1024 * 1024) < len(block):
+                    growth.look()
+        assert got == MEGABYTES * 1024 * 1024
+        assert max(growth.most) < GROWTH
 
 
 async def test_an_error_before_the_first_chunk_is_an_answer_like_any_other() -> None:

@@ -122,6 +122,9 @@ class _Worker:
         self._threads: list[threading.Thread] = []
         self._finalizer: Callable[[], Any] | None = None
 
+    def _sends_a_frame(self) -> bool:
+        return self._channel.sending_here
+
     def run(self) -> None:
         frames = self._channel.frames()
         boot = next(frames, None)
@@ -188,7 +191,7 @@ class _Worker:
                 return
             began = perf_counter_ns()
             if soft_timeout:
-                with soft_limit(soft_timeout / 1000):
+                with soft_limit(soft_timeout / 1000, self._sends_a_frame):
                     result = self._run(number, call)
             else:
                 result = self._run(number, call)

@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -26,15 +26,21 @@ from ..errors import SoftTimeoutError
 __all__ = ["soft_limit"]
 
 
+_RETRY_SECONDS = 0.001
+
+
 @contextmanager
-def soft_limit(seconds: float) -> Iterator[None]:
-    """Raise ``SoftTimeoutError`` in the block after ``seconds``.
+def soft_limit(seconds: float, must_not: Callable[[], bool]) -> Iterator[None]:
+    """Raise ``SoftTimeoutError`` in the block after ``seconds``; a little later if it ``must_not``.
 
     It comes by SIGALRM, once, between two instructions of Python: native code that does not
     return to the interpreter is not interrupted (the hard ``timeout`` ends that).
     """
 
     def run_out(_signal: int, _frame: FrameType | None) -> None:
+        if must_not():
+            signal.setitimer(signal.ITIMER_REAL, _RETRY_SECONDS)
+            return
         raise SoftTimeoutError.after(seconds)
 
     before = signal.signal(signal.SIGALRM, run_out)

@@ -151,7 +151,9 @@ class BlockingChannel:
         self._socket = sock
         self._cutter = FrameCutter(sock)
         self._read: deque[Frame] = deque()
-        self._sending = threading.Lock()
+        self._sending = threading.RLock()
+        self._holder = 0
+        self._late: deque[tuple[int, int, bytes, int]] = deque()
         poll = select.poll()  # and not select, which knows descriptors below 1024 only
         poll.register(sock, select.POLLIN)
         self._poll = poll.poll
@@ -186,19 +188,43 @@ class BlockingChannel:
             self._read.extend(others)
         return taken
 
+    @property
+    def sending_here(self) -> bool:
+        """Whether this thread stands in the midst of a frame, and must not be taken out of it."""
+        return self._holder == threading.get_ident()
+
     def send_behind(
         self, first: Callable[[], None], kind: int, number: int, payload: bytes, owner: int
     ) -> None:
         """Send a frame right after ``first``, with no other in between."""
         with self._sending:
-            first()
-            self._socket.sendall(HEADER.pack(len(payload), number, owner, kind) + payload)
+            self._holder = threading.get_ident()
+            try:
+                first()
+                self._socket.sendall(HEADER.pack(len(payload), number, owner, kind) + payload)
+            finally:
+                self._holder = 0
+            self._send_late()
 
     def send(self, kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> None:
         head = HEADER.pack(len(payload), number, owner, kind)
         with self._sending:  # calls on threads and coroutines answer, too
-            if len(payload) <= _SMALL:
-                self._socket.sendall(head + payload)
-            else:
-                self._socket.sendall(head)
-                self._socket.sendall(payload)
+            if self._holder:
+                # A finalizer or a signal's handler has come in between, and logs, say.
+                self._late.append((kind, number, payload, owner))
+                return
+            self._holder = threading.get_ident()
+            try:
+                if len(payload) <= _SMALL:
+                    self._socket.sendall(head + payload)
+                else:
+                    self._socket.sendall(head)
+                    self._socket.sendall(payload)
+            finally:
+                self._holder = 0
+            if self._late:
+                self._send_late()
+
+    def _send_late(self) -> None:
+        while self._late:
+            self.send(*self._late.popleft())

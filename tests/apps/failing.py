@@ -75,9 +75,9 @@ def grouped() -> None:
 async def grouped_async() -> None:
     import asyncio
 
-    async with asyncio.TaskGroup() as group:
-        group.create_task(asyncio.to_thread(inner, 0))
-        group.create_task(asyncio.to_thread(chained))
+    calls = asyncio.to_thread(inner, 0), asyncio.to_thread(chained)
+    errors = await asyncio.gather(*calls, return_exceptions=True)
+    raise ExceptionGroup("both", [error for error in errors if isinstance(error, Exception)])
 
 
 def invalid() -> None:

@@ -221,6 +221,52 @@ class Troubled(RoutedApplication):
         return [self.db["self"] is self.db, self.db["app"] is self, len(self.db["chain"])]
 
 
+class Leaf(RoutingClass):
+    """At the bottom of a tree, with a way up and a value that it shares with the top."""
+
+    def __init__(self, top: Any, shared: list[Any]) -> None:
+        self.top = top
+        self.shared = shared
+
+    @route(executor="p")
+    def look(self) -> list[Any]:
+        return [self.top.name, self.shared, self.top.middle.name]
+
+
+class Middle(RoutingClass):
+    def __init__(self, top: Any) -> None:
+        self.name = "middle"
+        self.leaf = Leaf(top, top.shared)
+        self.add_branches({"name": "leaf", "instance": self.leaf})
+
+    @route(executor="p")
+    def look(self) -> list[Any]:
+        return [self.leaf.top.middle is self, self.name]
+
+
+class Attic(RoutingClass):
+    """A lazy branch: it is made when somebody goes there."""
+
+    def __init__(self, size: int = 0) -> None:
+        self.size = size
+
+    @route(executor="p")
+    def look(self) -> int:
+        return self.size
+
+
+class Tree(RoutedApplication):
+    mount = "tree"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.name = "tree"
+        self.shared: list[Any] = ["shared"]
+        self.middle = Middle(self)
+        self.add_branches({"name": "middle", "instance": self.middle})
+        self.add_branches({"name": "attic", "cls": Attic, "params": {"size": 3}})
+
+
 class Misdeclared(RoutedApplication):
     executor_state = "prices"
 

@@ -150,6 +150,10 @@ class Streaming(RoutedApplication):
             note(log, "closed")
 
     @route(executor="p")
+    def large(self, megabytes: int) -> Iterator[bytes]:
+        yield from blocks(megabytes * 4, 256 * 1024)
+
+    @route(executor="p")
     def response(self):  # type: ignore[no-untyped-def]
         async def body() -> AsyncIterator[bytes]:
             for word in self.words:
