@@ -33,6 +33,7 @@ from typing import Any
 import psutil
 
 from ..errors import TaskStoreError
+from ..workers.launcher import SERVER_VARIABLE
 
 __all__ = ["Ownership"]
 
@@ -116,7 +117,7 @@ def _outlive(server: int) -> None:
     left = [
         process
         for process in psutil.process_iter(["cmdline", "create_time"])
-        if _is_worker_of(server, process.info["cmdline"] or [])
+        if _is_worker_of(server, process)
         # The number may have been given again, and these may be workers of its new holder.
         and (process.info["create_time"] or 0.0) < now_alive
     ]
@@ -129,11 +130,12 @@ def _outlive(server: int) -> None:
         time.sleep(_LOOK_EVERY_SECONDS)
 
 
-def _is_worker_of(server: int, arguments: list[str]) -> bool:
-    mark = json.dumps({"server": server})[1:-1]
-    return any("genro_executor_plugin.workers" in argument for argument in arguments) and any(
-        argument.startswith("{") and mark in argument for argument in arguments
-    )
+def _is_worker_of(server: int, process: psutil.Process) -> bool:
+    if not any("genro_executor_plugin.workers" in word for word in process.info["cmdline"] or ()):
+        return False
+    with contextlib.suppress(psutil.Error):
+        return process.environ().get(SERVER_VARIABLE) == str(server)
+    return False
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -74,7 +74,7 @@ def _carry_over(damaged: Path, path: Path) -> tuple[int, int]:
         target,
     ):
         schema.create(target)
-        for table in ("facts", "damaged", "tasks", "payloads"):
+        for table in ("damaged", "tasks", "payloads"):
             try:
                 last = source.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0
             except sqlite3.DatabaseError:

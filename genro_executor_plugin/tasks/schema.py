@@ -72,7 +72,6 @@ CREATE TABLE damaged (
     reason TEXT NOT NULL,
     content BLOB
 );
-CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
 
 COLUMNS = tuple(column.name for column in fields(TaskStatus))

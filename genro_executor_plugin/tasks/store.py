@@ -22,14 +22,11 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sqlite3
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..errors import TaskStoreError
 from . import schema
@@ -56,14 +53,12 @@ class Recovered:
         waiting: the jobs to run, in the order they were submitted.
         ended: what was running and is cancelled or lost now.
         usage: per submitter, the number of its jobs and their bytes.
-        secret: what makes the ids of this store hard to guess.
         damage: what was set aside, in words.
     """
 
     waiting: list[TaskStatus] = field(default_factory=list)
     ended: list[TaskStatus] = field(default_factory=list)
     usage: dict[str, tuple[int, int]] = field(default_factory=dict)
-    secret: bytes = b""
     damage: list[str] = field(default_factory=list)
 
 
@@ -92,7 +87,7 @@ class TaskStore:
         """Whether there is a store in ``folder``."""
         return (folder / "jobs.sqlite").exists()
 
-    # -- life ---------------------------------------------------------------------------------------
+    # -- life -------------------------------------------------------------------------------------
 
     def open(self) -> Future[Recovered]:
         """Take the store and read what is in it.
@@ -119,17 +114,20 @@ class TaskStore:
         self._found_damage = damage
         return self._database.open()
 
-    def close(self) -> None:
-        """Commit what is queued and let go of the store. Blocks until that is done."""
+    def close(self, *, release: bool = True) -> None:
+        """Commit what is queued and let go of the store. Blocks until that is done.
+
+        Without ``release`` no other server has the store before this process ends.
+        """
         self._database.close()
-        self._ownership.release()
+        if release:
+            self._ownership.release()
 
     def _prepare(self, connection: sqlite3.Connection) -> Recovered:
         schema.create(connection)
         if self._max_bytes is not None:
             (page,) = connection.execute("PRAGMA page_size").fetchone()
             connection.execute(f"PRAGMA max_page_count = {max(self._max_bytes // page, 1)}")
-        secret = _fact(connection, "secret", lambda: secrets.token_bytes(32))
         damage = [*self._found_damage, *_set_aside_rows(connection)]
         ended = []
         now = time.time()
@@ -150,20 +148,27 @@ class TaskStore:
             list(map(schema.status_of, waiting.fetchall())),
             ended,
             {submitter: (count, size) for submitter, count, size in usage},
-            secret,
             damage,
         )
 
-    # -- steps --------------------------------------------------------------------------------------
+    # -- steps ------------------------------------------------------------------------------------
 
-    def add(self, status: TaskStatus, call: bytes) -> Future[TaskStatus | None]:
-        """Accept a job. ``None`` when it was new, else the job that has its id already."""
+    def add(
+        self, status: TaskStatus, call: bytes, now: float
+    ) -> Future[tuple[TaskStatus | None, TaskStatus | None]]:
+        """Accept a job; the one that has its id already, and one that had it and is expired."""
 
-        def step(connection: sqlite3.Connection) -> TaskStatus | None:
-            if connection.execute(schema.INSERT, schema.row_of(status)).rowcount:
-                schema.write_payload(connection, status.task_id, "call", call)
-                return None
-            return _status(connection, status.task_id)
+        def step(connection: sqlite3.Connection) -> tuple[TaskStatus | None, TaskStatus | None]:
+            expired = None
+            while not connection.execute(schema.INSERT, schema.row_of(status)).rowcount:
+                existing = _status(connection, status.task_id)
+                assert existing is not None
+                if existing.ended_at is None or existing.ended_at + existing.keep > now:
+                    return existing, expired
+                expired = existing
+                _remove(connection, status.task_id)
+            schema.write_payload(connection, status.task_id, "call", call)
+            return None, expired
 
         return self._database.run(step)
 
@@ -311,21 +316,21 @@ class TaskStore:
 
         return self._database.run(step)
 
-    # -- questions ----------------------------------------------------------------------------------
+    # -- questions --------------------------------------------------------------------------------
 
     def status(self, task_id: str) -> Future[TaskStatus | None]:
         """The job, ``None`` when there is none of that id."""
         return self._database.run(lambda connection: _status(connection, task_id))
 
-    def outcome(self, task_id: str) -> Future[tuple[TaskStatus, str, bytes | None] | None]:
-        """The job with its ``result`` or its ``failure`` as bytes."""
+    def outcome(self, task_id: str) -> Future[tuple[TaskStatus, bytes | None] | None]:
+        """The job with its result or its exception as bytes."""
 
-        def step(connection: sqlite3.Connection) -> tuple[TaskStatus, str, bytes | None] | None:
+        def step(connection: sqlite3.Connection) -> tuple[TaskStatus, bytes | None] | None:
             status = _status(connection, task_id)
             if status is None:
                 return None
             kind = "result" if status.state is TaskState.SUCCEEDED else "failure"
-            return status, kind, schema.read_payload(connection, task_id, kind)
+            return status, schema.read_payload(connection, task_id, kind)
 
         return self._database.run(step)
 
@@ -356,12 +361,6 @@ class TaskStore:
             return counted
 
         return self._database.run(step)
-
-
-def _fact(connection: sqlite3.Connection, name: str, make: Callable[[], bytes]) -> bytes:
-    connection.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, make()))
-    (value,) = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-    return bytes(value)
 
 
 def _status(connection: sqlite3.Connection, task_id: str) -> TaskStatus | None:
@@ -402,9 +401,7 @@ def _set_aside_payload(
         "WHERE task_id = ? AND kind = ?",
         (time.time(), reason, task_id, kind),
     )
-    connection.execute(
-        "DELETE FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind)
-    )
+    connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind))
 
 
 def _set_aside_rows(connection: sqlite3.Connection) -> list[str]:
@@ -431,5 +428,3 @@ def _set_aside_rows(connection: sqlite3.Connection) -> list[str]:
         texts.append(f"job {task_id!r} is damaged in the store and was set aside: {reason}")
         _logger.error("%s", texts[-1])
     return texts
-
-
