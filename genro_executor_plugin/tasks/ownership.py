@@ -111,23 +111,30 @@ def _read(descriptor: int) -> dict[str, Any]:
 def _outlive(server: int) -> None:
     """Wait until no worker of the killed ``server`` runs any more, so that no job runs twice.
 
-    They die with it, by the kernel's hand; this is for one that takes its time.
+    They die with it, by the kernel's hand; this is for those that take their time, and for a
+    template that was about to start one.
     """
-    now_alive = psutil.Process(server).create_time() if psutil.pid_exists(server) else math.inf
-    left = [
-        process
-        for process in psutil.process_iter(["cmdline", "create_time"])
-        if _is_worker_of(server, process)
-        # The number may have been given again, and these may be workers of its new holder.
-        and (process.info["create_time"] or 0.0) < now_alive
-    ]
     deadline = time.monotonic() + ORPHAN_PATIENCE_SECONDS
-    while left := [process for process in left if _runs(process)]:
+    # Asked again until there is none: one that is starting is not in the list yet.
+    while left := _workers_of(server):
         if time.monotonic() > deadline:
             for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
         time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _workers_of(server: int) -> list[psutil.Process]:
+    """The processes that ``server`` has started for its pools, and that still run."""
+    now_alive = psutil.Process(server).create_time() if psutil.pid_exists(server) else math.inf
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "create_time"])
+        if _is_worker_of(server, process)
+        # The number may have been given again, and these may be workers of its new holder.
+        and (process.info["create_time"] or 0.0) < now_alive
+        and _runs(process)
+    ]
 
 
 def _is_worker_of(server: int, process: psutil.Process) -> bool:

@@ -79,7 +79,7 @@ class _TaskRoutes:
         return {**shown, **urls_of(status.task_id)}
 
     @route(media_type="application/json")
-    async def index(self, state: str = "", limit: str = "100", _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+    async def index(self, state: str = "", limit: int = 100, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """The caller's jobs, the newest first; everybody's for administrators."""
         try:
             wanted = TaskState(state) if state else None
@@ -104,7 +104,7 @@ class _TaskRoutes:
         return self._shown(*await self._job(task_id, _request))
 
     @route()
-    async def result(self, task_id: str = "", wait: str = "0", _request=None) -> Any:  # type: ignore[no-untyped-def]
+    async def result(self, task_id: str = "", wait: float = 0.0, _request=None) -> Any:  # type: ignore[no-untyped-def]
         """What a job returned, as its route would have answered; 202 while there is nothing.
 
         ``wait``: seconds to wait for it, at most 60.

@@ -95,11 +95,12 @@ class LongTasks:
         self._runner: Runner | None = None
         self._events: Events | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._refused: dict[str, TaskStatus] = {}
         self._stopped = False
         self._holding = False
         self._held: list[LiveJob] = []
         self._purging: asyncio.Task[None] | None = None
+        self._first: dict[str, asyncio.Task[None]] = {}
+        self._refused: dict[str, TaskStatus] = {}
         self.damage: list[str] = []
 
     # -- life -------------------------------------------------------------------------------------
@@ -263,11 +264,13 @@ class LongTasks:
         self._limits.take(status.submitter, len(content), target.title)
         job = LiveJob(status, couriers)
         if self._on_a_loop():
-            accepted: Any = (
-                self._add(self._store, job, content)
-                if self._store is not None
-                else asyncio.ensure_future(self._open_and_add(job, content))
-            )
+            accepted: Any
+            if self._store is not None:
+                accepted = self._add(self._store, job, content)
+            else:
+                accepted = asyncio.create_task(self._open_and_add(job, content))
+                self._first[status.task_id] = accepted
+                accepted.add_done_callback(partial(self._first_is_in, status.task_id))
             return TaskId(status.task_id, accepted, durable=options.durable)
         if self._loop is None:
             self._limits.give_back(status.submitter, len(content))
@@ -322,6 +325,11 @@ class LongTasks:
             self._limits.give_back(job.status.submitter, job.status.stored_bytes)
             raise
         await asyncio.wrap_future(self._add(store, job, content))
+
+    def _first_is_in(self, task_id: str, added: asyncio.Task[None]) -> None:
+        del self._first[task_id]
+        if not added.cancelled() and (error := added.exception()) is not None:
+            _logger.error("long job %s was not accepted: %s", task_id, error)
 
     def _add(self, store: TaskStore, job: LiveJob, content: bytes) -> Future[Any]:
         added = store.add(job.status, content, time.time())
@@ -399,10 +407,13 @@ class LongTasks:
         Raises:
             TaskNotFoundError: there is none of that id.
         """
+        if task_id in self._first:  # submitted while the store was being opened
+            await asyncio.wait([self._first[task_id]])
         found = self._known(task_id)
         if found is None and self.in_use:
             store, _ = await self._opened()
-            found = self._known(task_id) or await asyncio.wrap_future(store.status(task_id))
+            found = await asyncio.wrap_future(store.status(task_id))
+            found = self._known(task_id) or found
         if found is None or _is_over(found):
             raise _not_found(task_id)
         return found

@@ -382,7 +382,7 @@ def _end(
     failure: TaskFailure | None,
 ) -> None:
     connection.execute(
-        "UPDATE tasks SET state = ?, ended_at = ?, failure = ? WHERE task_id = ?",
+        "UPDATE tasks SET state = ?, ended_at = ?, failure = ?, stored_bytes = 0 WHERE task_id = ?",
         (state.value, now, failure_text(failure), task_id),
     )
     connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = 'call'", (task_id,))
