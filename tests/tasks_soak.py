@@ -53,6 +53,7 @@ class Soak:
         self._up = asyncio.Event()
         self.accepted: dict[str, str] = {}
         self.final: dict[str, str] = {}
+        self.killed: list[float] = []
         self.changed: list[tuple[str, str, str]] = []
 
     async def run(self) -> None:
@@ -67,6 +68,7 @@ class Soak:
                 )
                 await asyncio.sleep(self._dice.random() * 0.3)
                 self._up.clear()
+                self.killed.append(time.time())
                 self._server.signal_all(signal.SIGKILL)
                 await asyncio.to_thread(self._server.end)
                 await self._start()
@@ -135,9 +137,13 @@ class Soak:
 
     def check(self) -> dict[str, Any]:
         """The figures of the run, if everything that was promised held."""
-        begun = Counter((self._folder / "begun").read_text().split())
+        lines = (self._folder / "begun").read_text().splitlines()
+        begun = Counter(line.split()[0] for line in lines)
         overlaps = self._folder / "overlaps"
-        assert not overlaps.exists(), f"ran twice at a time: {overlaps.read_text()}"
+        if overlaps.exists():
+            names = overlaps.read_text().split()
+            runs = [line for line in lines if line.split()[0] in names]
+            raise AssertionError(f"ran twice at a time: {names}: {runs}; killed {self.killed}")
         assert not self.changed, f"a final state changed: {self.changed}"
         assert len(self.accepted) == self._jobs
         assert set(self.listed.values()) == {1}

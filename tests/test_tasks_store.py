@@ -44,7 +44,6 @@ from genro_executor_plugin import (
     TaskStoreError,
 )
 from genro_executor_plugin.tasks.database import Database
-from genro_executor_plugin.tasks.ownership import _workers_of
 from genro_executor_plugin.tasks.store import TaskStore
 
 LASTING = TESTS / "apps" / "lasting.py"
@@ -167,8 +166,9 @@ async def test_a_server_without_long_jobs_makes_no_store(tmp_path: Path) -> None
 
 
 async def test_a_killed_servers_workers_are_gone_before_its_store_is_taken(
-    tmp_path: Path, gate: Gate
+    tmp_path: Path,
 ) -> None:
+    """Even those that the kernel has not ended with it: here they were stopped before."""
     arguments = (str(tmp_path / "store"), str(tmp_path))
     with started(LASTING, *arguments, cwd=tmp_path, PYTHONUNBUFFERED="1") as first:
         await asyncio.to_thread(first.until_it_serves)
@@ -176,12 +176,14 @@ async def test_a_killed_servers_workers_are_gone_before_its_store_is_taken(
             answer = await client.get("/lasting/once", params={"name": "long", "seconds": 60})
             task_id = answer.json()["task_id"]
             await until(lambda: (tmp_path / "begun").exists())
-        assert _workers_of(first.pid)
+        workers = first.descendants()
+        for process in workers:
+            process.suspend()
         first.signal(signal.SIGKILL)
         first.wait()
-        server = first.pid
+        assert first.left(0.2) == workers
         async with desk(tmp_path) as app:
-            assert not _workers_of(server)
+            assert not first.left(0.0)
             with pytest.raises(TaskLostError, match="repeatable=True"):
                 await app.tasks.result(task_id)
             status = await app.tasks.status(task_id)

@@ -50,7 +50,7 @@ def work(folder: str, name: str, seconds: float) -> str:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             _write(folder, "overlaps", name)
-        _write(folder, "begun", name)
+        _write(folder, "begun", f"{name} {os.getpid()} {time.time()}")
         end = time.monotonic() + seconds
         while time.monotonic() < end and not cancelled():
             progress((time.monotonic() - end + seconds) / seconds if seconds else 1.0, "working")
