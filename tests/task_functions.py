@@ -121,3 +121,11 @@ def length(value: Any) -> int:
 
 def unpicklable() -> Any:
     return (number for number in range(3))
+
+
+def tell_slowly(steps: int, seconds: float) -> int:
+    """Say every step, ``seconds`` apart."""
+    for step in range(steps):
+        progress((step + 1) / steps)
+        time.sleep(seconds)
+    return steps

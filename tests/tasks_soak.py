@@ -89,6 +89,7 @@ class Soak:
         )
         await asyncio.to_thread(self._server.until_it_serves)
         self._client = self._server.client()
+        self._client.auth = ("ann", "secret")  # a key is its submitter's, before and after a kill
         self._up.set()
 
     async def _until_submitted(self, count: int, submitting: asyncio.Future[Any]) -> None:

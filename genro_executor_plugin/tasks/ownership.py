@@ -138,7 +138,10 @@ def _workers_of(server: int) -> list[psutil.Process]:
 
 
 def _is_worker_of(server: int, process: psutil.Process) -> bool:
-    if not any("genro_executor_plugin.workers" in word for word in process.info["cmdline"] or ()):
+    command = " ".join(process.info["cmdline"] or ())
+    if command.startswith("genro-executor:"):  # the title of a worker that is up
+        return command.rstrip().endswith(f" of server {server}")
+    if "genro_executor_plugin.workers" not in command:
         return False
     with contextlib.suppress(psutil.Error):
         return process.environ().get(SERVER_VARIABLE) == str(server)

@@ -40,19 +40,16 @@ def progress(fraction: float | None = None, message: str = "", **data: Any) -> N
     """Say how far the running job is.
 
     Args:
-        fraction: from 0 to 1, ``None`` if that cannot be told.
+        fraction: from 0 to 1, ``None`` if that cannot be told. A little more or less, as sums of
+            floats come out, is taken for the end or the beginning.
         message: what is being done.
         data: anything else to show, as JSON can have it; other values become their text.
-
-    Raises:
-        ValueError: ``fraction`` is not from 0 to 1.
     """
-    if fraction is not None:
-        fraction = float(fraction)
-        if math.isnan(fraction) or not 0.0 <= fraction <= 1.0:
-            raise ValueError(f"progress: fraction={fraction!r} is not from 0 to 1")
     call = running.current()
     if call is not None:
+        if fraction is not None:
+            # Nothing here may be the reason that hours of work fail.
+            fraction = None if math.isnan(fraction) else min(max(float(fraction), 0.0), 1.0)
         shown = json.dumps(data, default=str) if data else ""
         call.send(PROGRESS, (fraction, str(message), shown, time.time()))
 

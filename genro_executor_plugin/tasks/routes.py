@@ -20,12 +20,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genro_asgi import RoutedApplication
 from genro_asgi.exceptions import HTTPBadRequest, HTTPException
 from genro_asgi.sse import SseStream
+from genro_asgi.streaming import StreamingResponse
 from genro_routes import RoutingClass, route
 
 from .. import errors
@@ -35,6 +37,9 @@ from .callers import Caller, caller_of
 from .door import long_tasks_of
 from .service import LongTasks
 from .states import TaskState, TaskStatus
+
+if TYPE_CHECKING:
+    from genro_asgi.types import Receive, Scope, Send
 
 __all__ = ["MOUNT", "TaskApplication", "TaskSection"]
 
@@ -134,7 +139,7 @@ class _TaskRoutes:
             async for kind, status in self._long_tasks.follow(task_id):
                 yield {"event": kind, "data": self._shown(status, caller)}
 
-        return SseStream(source()).response()
+        return _UntilGone(SseStream(source()).response())
 
     @route(openapi_method="post")
     async def cancel(self, task_id: str = "", _request=None) -> Any:  # type: ignore[no-untyped-def]
@@ -154,6 +159,33 @@ class _TaskRoutes:
         await self._job(task_id, _request)
         await self._long_tasks.forget(task_id)
         return {"forgotten": task_id}
+
+
+class _UntilGone(StreamingResponse):
+    """``response``, ended as soon as its client is gone, and not when it next has something."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: StreamingResponse) -> None:
+        self._response = response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.create_task(self._response(scope, receive, send))
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait([sending, gone], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended = sending.done()
+            for task in (sending, gone):
+                task.cancel()
+            await asyncio.gather(sending, gone, return_exceptions=True)
+        if ended:
+            sending.result()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _only_post(request: Any) -> None:

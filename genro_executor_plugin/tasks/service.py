@@ -564,7 +564,8 @@ def _new_id(who: Caller, key: str | None) -> str:
     """An id that nobody guesses; with a key, the one that belongs to it."""
     if key is None:
         return secrets.token_urlsafe(16)
-    digest = hashlib.sha256("\0".join((who.identity, who.session, key)).encode()).digest()
+    owner = (who.identity, "") if who.identity else ("", who.session)
+    digest = hashlib.sha256("\0".join((*owner, key)).encode()).digest()
     return base64.urlsafe_b64encode(digest[:18]).decode()
 
 

@@ -105,6 +105,7 @@ def main(store: str, folder: str, settings: str = "{}") -> None:
         executors={"jobs": {"max_workers": 2}},
         long_tasks={"path": store, "pool": "jobs", **json.loads(settings)},
         tasks=False,
+        auth={"basic": {"ann": {"password": "secret"}}},
     )
     server.serve(port=0)
 
