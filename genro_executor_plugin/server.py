@@ -65,6 +65,7 @@ class ExecutorMixin:
         self._lifespan_ends = False
         self._long_tasks = LongTasks(self, settings)
         self._task_application: TaskApplication | None = None
+        self._ended = False
         super().__init__(**kwargs)
 
     @property
@@ -189,7 +190,10 @@ class ExecutorMixin:
             await self._end_all()
 
     async def _end_all(self) -> None:
-        """End the long jobs, then the pools they run in."""
+        """End the long jobs, then the pools they run in. Once: later there is nothing to do."""
+        if self._ended:
+            return
+        self._ended = True
         try:
             await self.long_tasks.stop()
         finally:

@@ -98,6 +98,15 @@ def test_what_state_costs_is_measured(tmp_path: Path) -> None:
     assert figures["picklings"] < 3
 
 
+def test_long_jobs_are_measured(tmp_path: Path) -> None:
+    """Accepting one with an empty and a full store, and progress on its way to a client."""
+    _, _, tables = run(tmp_path, "long-jobs")
+
+    assert [table["key"] for table in tables] == ["long-jobs-submit", "long-jobs-progress"]
+    for table in tables:
+        judged(table)
+
+
 def test_ctrl_c_leaves_no_process_behind() -> None:
     """An interrupted run ends the servers that it started, with their workers."""
     with started("http", "--only", "no-op-asyncio", "--rounds", "100") as process:
