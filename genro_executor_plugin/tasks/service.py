@@ -127,7 +127,14 @@ class LongTasks:
     @property
     def in_use(self) -> bool:
         """Whether there is a store, of now or of before."""
-        return self._store is not None or TaskStore.exists(self.folder)
+        return self._store is not None or self._is_there()
+
+    def _is_there(self) -> bool:
+        """Whether there is a store of before; a server that has no place for one has none."""
+        try:
+            return TaskStore.exists(self.folder)
+        except ExecutorConfigError:
+            return False
 
     async def start(self) -> None:
         """Open the store if there is one. ``begin`` then goes on with the jobs in it.
@@ -136,7 +143,7 @@ class LongTasks:
             TaskStoreError: another server has it, or it cannot be read.
         """
         self._loop = asyncio.get_running_loop()
-        if self._store is None and TaskStore.exists(self.folder):
+        if self._store is None and self._is_there():
             self._holding = True
             await self._opened()
 
