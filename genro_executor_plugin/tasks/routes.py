@@ -20,26 +20,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genro_asgi import RoutedApplication
 from genro_asgi.exceptions import HTTPBadRequest, HTTPException
 from genro_asgi.sse import SseStream
-from genro_asgi.streaming import StreamingResponse
 from genro_routes import RoutingClass, route
 
 from .. import errors
 from ..errors import ExecutorConfigError, TaskNotFoundError
+from ..leaving import LeavingResponse
 from .background import MOUNT, JsonAnswer, accepted, urls_of
 from .callers import Caller, caller_of
 from .door import long_tasks_of
 from .service import LongTasks
 from .states import TaskState, TaskStatus
-
-if TYPE_CHECKING:
-    from genro_asgi.types import Receive, Scope, Send
 
 __all__ = ["MOUNT", "TaskApplication", "TaskSection"]
 
@@ -139,7 +135,13 @@ class _TaskRoutes:
             async for kind, status in self._long_tasks.follow(task_id):
                 yield {"event": kind, "data": self._shown(status, caller)}
 
-        return _UntilGone(SseStream(source()).response())
+        response = LeavingResponse(
+            aiter(SseStream(source())),
+            headers=[("cache-control", "no-cache"), ("connection", "keep-alive")],
+            media_type="text/event-stream",
+        )
+        response.at_end = _nothing
+        return response
 
     @route(openapi_method="post")
     async def cancel(self, task_id: str = "", _request=None) -> Any:  # type: ignore[no-untyped-def]
@@ -161,31 +163,8 @@ class _TaskRoutes:
         return {"forgotten": task_id}
 
 
-class _UntilGone(StreamingResponse):
-    """``response``, ended as soon as its client is gone, and not when it next has something."""
-
-    __slots__ = ("_response",)
-
-    def __init__(self, response: StreamingResponse) -> None:
-        self._response = response
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sending = asyncio.create_task(self._response(scope, receive, send))
-        gone = asyncio.create_task(_disconnected(receive))
-        try:
-            await asyncio.wait([sending, gone], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ended = sending.done()
-            for task in (sending, gone):
-                task.cancel()
-            await asyncio.gather(sending, gone, return_exceptions=True)
-        if ended:
-            sending.result()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _nothing() -> None:
+    """A stream has unsubscribed by itself."""
 
 
 def _only_post(request: Any) -> None:
