@@ -70,14 +70,19 @@ class Soak:
                 self._up.clear()
                 self.killed.append(time.time())
                 self._server.signal_all(signal.SIGKILL)
-                await asyncio.to_thread(self._server.end)
+                await self._end()
                 await self._start()
                 await self._look()
             await submitting
             await until_answered(self._look, 0.1)
             self.results = await self._results()
         finally:
-            await asyncio.to_thread(self._server.end)
+            await self._end()
+
+    async def _end(self) -> None:
+        client = self._client
+        await asyncio.to_thread(self._server.end)
+        await client.aclose()
 
     async def _start(self) -> None:
         self._server = ServerProcess(
