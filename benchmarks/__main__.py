@@ -29,12 +29,14 @@ from benchmarks.engine import run_engine
 from benchmarks.environment import describe_environment
 from benchmarks.figures import Table
 from benchmarks.http import run_http
+from benchmarks.long_jobs import run_long_jobs
 from benchmarks.report import as_json, as_markdown, shown_goals, shown_table
 from benchmarks.settings import Settings
 
 _PARTS: dict[str, Callable[[Settings, Callable[[str], None]], Iterator[Table]]] = {
     "http": run_http,
     "engine": run_engine,
+    "long-jobs": run_long_jobs,
 }
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-__all__ = ["answer", "awaited", "burn", "grow", "rest", "wait_for_end", "wait_while"]
+__all__ = ["answer", "awaited", "burn", "grow", "rest", "tell", "wait_for_end", "wait_while"]
 
 
 def answer() -> int:
@@ -43,6 +43,15 @@ def burn(milliseconds: float) -> None:
 def rest(seconds: float) -> None:
     """Hold a worker without using its CPU."""
     time.sleep(seconds)
+
+
+def tell(steps: int, seconds: float) -> None:
+    """Say how far it is, ``seconds`` apart."""
+    from genro_executor_plugin import progress
+
+    for step in range(steps):
+        progress((step + 1) / steps)
+        time.sleep(seconds)
 
 
 def wait_while(path: str) -> None:

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
         RemoteError,
         SerializationError,
         SoftTimeoutError,
+        TaskCancelledError,
+        TaskError,
+        TaskLimitError,
+        TaskLostError,
+        TaskNotFoundError,
+        TaskStoreError,
         UnknownExecutorError,
         WorkerCrashedError,
     )
@@ -44,6 +50,8 @@ if TYPE_CHECKING:
     from .plugin import ExecutorPlugin
     from .registry import ExecutorRegistry
     from .server import ExecutorMixin, ExecutorServer
+    from .tasks.progress import cancelled, progress
+    from .tasks.states import TaskState, TaskStatus
 
     LocalExecutor = ProcessExecutor
 
@@ -70,9 +78,19 @@ __all__ = [
     "SentFile",
     "SerializationError",
     "SoftTimeoutError",
+    "TaskCancelledError",
+    "TaskError",
+    "TaskLimitError",
+    "TaskLostError",
+    "TaskNotFoundError",
+    "TaskState",
+    "TaskStatus",
+    "TaskStoreError",
     "ThreadExecutor",
     "UnknownExecutorError",
     "WorkerCrashedError",
+    "cancelled",
+    "progress",
 ]
 
 _HOMES = {
@@ -83,6 +101,10 @@ _HOMES = {
     "ExecutorRegistry": "registry",
     "ExecutorServer": "server",
     "SentFile": "files",
+    "TaskState": "tasks.states",
+    "TaskStatus": "tasks.states",
+    "cancelled": "tasks.progress",
+    "progress": "tasks.progress",
 }
 """Where a name is defined, if it is neither an error nor a kind of pool."""
 

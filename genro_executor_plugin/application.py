@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The application's side: configure routes while serving, and run functions in pools."""
+"""The application's side: configure routes while serving, run functions in pools, long jobs."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from .modules import inside_worker
 from .offload import registry_of
 from .registry import ExecutorRegistry
 from .steering import ApplicationRouter
+from .tasks.door import ApplicationTasks
 
 __all__ = ["ApplicationExecutors", "ExecutorApplication"]
 
@@ -78,7 +79,7 @@ class ApplicationExecutors:
 
 
 class ExecutorApplication(RoutedApplication):
-    """``RoutedApplication`` with ``app.router.configure(...)`` and ``app.executor``.
+    """``RoutedApplication`` with ``app.router.configure(...)``, ``app.executor`` and ``app.tasks``.
 
     A plain ``RoutedApplication`` is offloaded just the same; this class only adds the names.
     """
@@ -92,3 +93,8 @@ class ExecutorApplication(RoutedApplication):
     def executor(self) -> ApplicationExecutors:
         """The server's pools ``blocking`` and ``cpu``, for the application's own code."""
         return ApplicationExecutors(self)
+
+    @property
+    def tasks(self) -> ApplicationTasks:
+        """Long jobs: submit, status, result, cancel, progress, list, forget."""
+        return ApplicationTasks(self)

@@ -26,7 +26,13 @@
     ├── ClientDisconnectedError       499: nobody waits for the answer any more
     ├── WorkerCrashedError            500: the worker died during the call
     ├── SerializationError            500: something cannot travel
-    └── RemoteError                   500: an exception that could not be rebuilt here
+    ├── RemoteError                   500: an exception that could not be rebuilt here
+    └── TaskError                     409: a long job is not in the state that was asked for
+        ├── TaskNotFoundError         404: no long job has that id
+        ├── TaskCancelledError        409: the long job was cancelled, it has no result
+        ├── TaskLostError             500: the long job was running when its server ended
+        ├── TaskLimitError            429: the submitter has too many long jobs in the store
+        └── TaskStoreError            500: the store of long jobs cannot be used
 
 Where genro-asgi is loaded, an instance is a genro-asgi ``HTTPException`` too, so that its
 ``ErrorMiddleware`` answers it. This module never imports genro-asgi by itself: a worker for
@@ -50,6 +56,12 @@ __all__ = [
     "RemoteTraceback",
     "SerializationError",
     "SoftTimeoutError",
+    "TaskCancelledError",
+    "TaskError",
+    "TaskLimitError",
+    "TaskLostError",
+    "TaskNotFoundError",
+    "TaskStoreError",
     "UnknownExecutorError",
     "WorkerCrashedError",
 ]
@@ -276,6 +288,65 @@ class RemoteError(ExecutorError):
         super().__init__(message, pool=pool, route=route)
         self.type_name = type_name
         self.remote_traceback = remote_traceback
+
+
+class TaskError(ExecutorError):
+    """A long job cannot do what was asked of it, in the state it is in.
+
+    Attributes:
+        task_id: the job's id, ``None`` when none is concerned.
+    """
+
+    status = 409
+    detail = "The job is not in a state for that."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pool: str | None = None,
+        route: str | None = None,
+        task_id: str | None = None,
+    ) -> None:
+        super().__init__(message, pool=pool, route=route)
+        self.task_id = task_id
+
+
+class TaskNotFoundError(TaskError, LookupError):
+    """No long job has that id: it never existed, was forgotten, or its ``keep`` has passed."""
+
+    status = 404
+    detail = "There is no such job."
+
+
+class TaskCancelledError(TaskError):
+    """The long job was cancelled. It has no result."""
+
+    detail = "The job was cancelled."
+
+
+class TaskLostError(TaskError):
+    """The long job was running when its server ended, and was not declared repeatable.
+
+    It may have had effects.
+    """
+
+    status = 500
+    detail = "The job was lost."
+
+
+class TaskLimitError(TaskError):
+    """The submitter has as many long jobs in the store, or as much data, as is allowed."""
+
+    status = 429
+    detail = "Too many jobs. Wait until some are done, or forget some."
+
+
+class TaskStoreError(TaskError):
+    """The store of long jobs cannot be used: it is locked, full or damaged. The message says it."""
+
+    status = 500
+    detail = "Internal Server Error"
 
 
 class RemoteTraceback(Exception):

@@ -46,7 +46,10 @@ from .executors import BaseExecutor, Call
 from .options import CALL_OPTIONS, CallOptions
 from .registry import ExecutorRegistry
 from .responses import local_response, may_stream, worker_response
-from .routes import application_of, path_of
+from .routes import application_of, cleanup_of, path_of
+from .tasks.background import answer_later
+from .tasks.callers import calling
+from .tasks.watching import watching
 
 __all__ = ["OffloadedEntry", "offload", "registry_of"]
 
@@ -65,10 +68,11 @@ def registry_of(instance: Any) -> ExecutorRegistry | None:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Where a call runs: in a pool, or here when ``executor`` is ``None``."""
+    """Where a call runs: in a pool, or here when ``executor`` is ``None``; later, or now."""
 
     executor: BaseExecutor | None
     options: CallOptions
+    background: bool = False
 
 
 _HERE = _Plan(None, CallOptions())
@@ -140,7 +144,8 @@ class OffloadedEntry(MethodEntry):
             return None
         try:
             executor = registry.get(pool)
-            return _Plan(executor, self.call_options(executor, configuration))
+            options = self.call_options(executor, configuration)
+            return _Plan(executor, options, bool(configuration.get("background")))
         except ExecutorError as error:
             self._log(error)
             raise
@@ -166,7 +171,11 @@ class OffloadedEntry(MethodEntry):
             return await local_response(result, self._media_type) if self.may_stream else result
         try:
             self._refuse_request(kwargs)
+            if plan.background and calling.get() is not None:
+                return await answer_later(self.router.instance, self.original, args, kwargs)
             call = Call(self.original, args, kwargs, plan.options, self._cleanup())
+            if (watch := watching.get()) is not None:
+                watch.attach(plan.executor, call)
             client = current_client()
             if self.may_stream:
                 running = self._run_streaming(plan.executor, call)
@@ -223,11 +232,7 @@ class OffloadedEntry(MethodEntry):
 
     def _cleanup(self) -> Any:
         """The application whose ``route_cleanup`` must run in the worker, if it has one."""
-        application = application_of(self.router.instance)
-        cleanup = getattr(type(application), "route_cleanup", None)
-        if cleanup is None or cleanup.__module__ == "genro_asgi.routed_application":
-            return None
-        return None if self.is_async else application
+        return cleanup_of(self.router.instance, self.original)
 
     # -- plugins that look at the result --------------------------------------------------------
 

@@ -55,6 +55,7 @@ class ExecutorPlugin(BasePlugin):
     - ``on_overload``: ``"wait"`` or ``"fail"`` when the pool is full.
     - ``retries``: how often to repeat a call whose worker crashed.
     - ``idle``: seconds that may pass before the next chunk of a stream is there.
+    - ``background``: answer a request at once with 202, and run as a long job.
 
     A section has its parents' options, and its own above them.
     """
@@ -78,6 +79,7 @@ class ExecutorPlugin(BasePlugin):
         on_overload: Literal["wait", "fail"] | None = None,
         retries: Annotated[int, Field(ge=0, strict=True)] | None = None,
         idle: _Seconds | None = None,
+        background: _Switch = False,
     ) -> None:
         """Accept the options; genro-routes validates and stores them."""
 

@@ -19,11 +19,22 @@ Everything that reaches behind genro-routes' public surface is in this one place
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RouteLeaf", "application_of", "bound_entries", "leaves", "path_of", "unbuilt_leaves"]
+__all__ = [
+    "RouteLeaf",
+    "application_of",
+    "bound_entries",
+    "children",
+    "cleanup_of",
+    "entry_at",
+    "leaves",
+    "path_of",
+    "unbuilt_leaves",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,24 @@ def path_of(router: Any, name: str) -> str:
         instance, parent = parent, getattr(parent, "_routing_parent", None)
     code = getattr(instance, "code", None)
     return "/".join(reversed([*names, code] if isinstance(code, str) and code else names))
+
+
+def cleanup_of(instance: Any, handler: Callable[..., Any]) -> Any:
+    """The application whose ``route_cleanup`` follows a call of ``handler``, ``None`` for none."""
+    application = application_of(instance)
+    cleanup = getattr(type(application), "route_cleanup", None)
+    if cleanup is None or cleanup.__module__ == "genro_asgi.routed_application":
+        return None
+    return None if inspect.iscoroutinefunction(handler) else application
+
+
+def entry_at(router: Any, path: str) -> Any:
+    """The entry at ``path`` below ``router``, lazy branches built; ``None`` for none."""
+    section, _, name = path.strip("/").rpartition("/")
+    holder = router.router_at_path(section) if section else router
+    if holder is None:
+        return None
+    return holder._entries.get(name or holder.default_entry)
 
 
 def bound_entries(router: Any) -> list[Any]:

@@ -71,6 +71,12 @@ class RunningCall:
         self._post.read(0.0)
         return self._take(channel)
 
+    def was_told(self, channel: str) -> bool:
+        """Whether something has come through ``channel``; it stays there, to be received."""
+        if not self._has(channel):
+            self._post.read(0.0)
+        return self._has(channel)
+
     def wait(self, channel: str, timeout: float | None = None) -> list[Any]:
         """As ``received``, after waiting until there is something; empty after ``timeout`` s.
 

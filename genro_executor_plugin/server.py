@@ -35,6 +35,11 @@ from .executors import BaseExecutor
 from .modules import stop_main_import
 from .plugin import ExecutorPlugin
 from .registry import ExecutorRegistry
+from .tasks.batch import in_pools
+from .tasks.callers import caller_of, calling
+from .tasks.options import TaskSettings
+from .tasks.routes import MOUNT, TaskApplication
+from .tasks.service import LongTasks
 
 if TYPE_CHECKING:
     from genro_asgi.types import Message, Receive, Scope, Send
@@ -47,22 +52,36 @@ _logger = logging.getLogger("genro_executor_plugin")
 class ExecutorMixin:
     """Pools as a capability of a server.
 
-    Constructor keyword peeled here: ``executors`` — ``{name: options}``, or a list of dicts with
+    Constructor keywords peeled here: ``executors`` — ``{name: options}``, or a list of dicts with
     a ``name`` each. The pools ``blocking`` (40 threads) and ``cpu`` (one process per granted
-    CPU) exist without being declared.
+    CPU) exist without being declared. ``long_tasks`` — the ``TaskSettings`` of long jobs.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         executors = kwargs.pop("executors", None)
+        settings = TaskSettings.declare(kwargs.pop("long_tasks", None) or {})
         self._executors = ExecutorRegistry(executors)
         self._serving_loop: asyncio.AbstractEventLoop | None = None
         self._lifespan_ends = False
+        self._long_tasks = LongTasks(self, settings)
+        self._task_application: TaskApplication | None = None
+        self._ended = False
         super().__init__(**kwargs)
 
     @property
     def executors(self) -> ExecutorRegistry:
         """The pools of this server."""
         return self._executors
+
+    @property
+    def long_tasks(self) -> LongTasks:
+        """The long jobs of this server: what ``app.tasks`` talks to."""
+        return self._long_tasks
+
+    @property
+    def tasks(self) -> Any:
+        """genro-asgi's own batch tasks and schedules, which run in the pools of their routes."""
+        return in_pools(super().tasks, self.long_tasks.settings)  # type: ignore[misc]
 
     def executor(
         self, executor_type: str = "local", *, name: str = "default", **options: Any
@@ -114,8 +133,24 @@ class ExecutorMixin:
 
     def demux(self, scope: Scope) -> tuple[Any, Scope]:
         """What answers ``scope``, with the errors of pools put as a client may read them."""
+        if scope["type"] != "http":
+            found: tuple[Any, Scope] = super().demux(scope)  # type: ignore[misc]
+            return found
+        segment, _, rest = scope["path"].lstrip("/").partition("/")
+        if segment == MOUNT and self._answers_for_tasks():
+            return answering(self._task_application, {**scope, "path": f"/{rest}"})
         app, target = super().demux(scope)  # type: ignore[misc]
         return answering(app, target)
+
+    def _answers_for_tasks(self) -> bool:
+        """Whether long jobs are asked about here: they are used, and nobody took the mount."""
+        if self.application_at(MOUNT) is not None or not self.long_tasks.in_use:  # type: ignore[attr-defined]
+            return False
+        if self._task_application is None:
+            application: Any = TaskApplication(code=MOUNT, mount=MOUNT)
+            application.server = self
+            self._task_application = application
+        return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope; around the lifespan, check the routes and end the pools."""
@@ -128,8 +163,9 @@ class ExecutorMixin:
             self.executors.preload(modules_of(self))
             check_routes(self)
             await self.executors.warm()
+            await self.long_tasks.start()
         except ExecutorError as error:
-            await self.executors.shutdown_all()
+            await self._end_all()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         waiting = [startup]
@@ -142,13 +178,25 @@ class ExecutorMixin:
         async def ending_send(message: Message) -> None:
             # Behind this message the event loop may end at any moment: the pools end before it.
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.startup.failed"):
-                await self.executors.shutdown_all()
+                await self._end_all()
+            elif message["type"] == "lifespan.startup.complete":
+                self.long_tasks.begin()
             await send(message)
 
         try:
             await super().__call__(scope, replaying_receive, ending_send)  # type: ignore[misc]
         finally:
             self._serving_loop = None
+            await self._end_all()
+
+    async def _end_all(self) -> None:
+        """End the long jobs, then the pools they run in. Once: later there is nothing to do."""
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            await self.long_tasks.stop()
+        finally:
             await self.executors.shutdown_all()
 
 
@@ -172,6 +220,7 @@ class _Answering:
         return getattr(self._app, name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        token = calling.set(caller_of(scope))
         try:
             async with Client(receive) as client:
                 await self._app(scope, client.receive, send)
@@ -179,6 +228,8 @@ class _Answering:
             if error.status == 500 and error.route is None:  # a route has logged its own
                 _logger.error("%s", error, exc_info=error)
             raise HTTPException(error.status, error.detail, error.headers) from error
+        finally:
+            calling.reset(token)
 
 
 class ExecutorServer(ExecutorMixin, AsgiServer):

@@ -29,7 +29,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -142,12 +142,13 @@ def _is_lifespan(task: asyncio.Task[Any]) -> bool:
 
 @asynccontextmanager
 async def built(*applications: Any, **options: Any) -> AsyncIterator[Any]:
-    """A server that is complete and does not serve; its pools end with the block."""
+    """A server that is complete and does not serve; its jobs and pools end with the block."""
     options.setdefault("tasks", False)
     server = ExecutorServer(applications=list(applications), **options)
     try:
         yield server
     finally:
+        await server.long_tasks.stop()
         await server.executors.shutdown_all()
         server.pool.shutdown()
 
@@ -156,6 +157,13 @@ async def until(fact: Callable[[], Any]) -> None:
     """Let the event loop run until ``fact()``; the test's own limit is the limit."""
     while not fact():  # noqa: ASYNC110 - what it waits for has no event of its own
         await asyncio.sleep(0.002)
+
+
+async def until_answered(ask: Callable[[], Awaitable[Any]], every: float = 0.005) -> Any:
+    """What ``ask()`` answers as soon as that is true; the test's own limit is the limit."""
+    while not (answer := await ask()):  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(every)
+    return answer
 
 
 async def boot_message(server: Any) -> dict[str, Any]:

@@ -115,6 +115,13 @@ def test_what_it_costs_to_be_watched_is_measured() -> None:
     assert done.returncode == int(dear), done.stderr
 
 
+def test_long_jobs_are_measured(tmp_path: Path) -> None:
+    """Progress is timed on its way from a worker to a client."""
+    _, _, (table,) = run(tmp_path, "long-jobs", "--only", "progress")
+
+    judged(table)
+
+
 def test_ctrl_c_leaves_no_process_behind() -> None:
     """An interrupted run ends the servers that it started, with their workers."""
     with started("http", "--only", "no-op-asyncio", "--rounds", "100") as process:

@@ -37,6 +37,12 @@ from genro_executor_plugin.errors import (
     RemoteTraceback,
     SerializationError,
     SoftTimeoutError,
+    TaskCancelledError,
+    TaskError,
+    TaskLimitError,
+    TaskLostError,
+    TaskNotFoundError,
+    TaskStoreError,
     UnknownExecutorError,
     WorkerCrashedError,
 )
@@ -53,6 +59,12 @@ EXAMPLES: list[ExecutorError] = [
     WorkerCrashedError("broken", pool="pdf", route="report", exit_code=-9, pid=123),
     SerializationError("broken", pool="pdf", route="report"),
     RemoteError("broken", pool="pdf", type_name="a.B", remote_traceback="Traceback ..."),
+    TaskError("broken", pool="pdf", route="report", task_id="x1"),
+    TaskNotFoundError("broken", task_id="x1"),
+    TaskCancelledError("broken", task_id="x1"),
+    TaskLostError("broken", task_id="x1"),
+    TaskLimitError("broken", task_id="x1"),
+    TaskStoreError("broken", task_id="x1"),
 ]
 """One of each, with every fact it can hold."""
 
@@ -62,6 +74,10 @@ STATUS = {
     ExecutorTimeoutError: 504,
     SoftTimeoutError: 504,
     ClientDisconnectedError: 499,
+    TaskError: 409,
+    TaskNotFoundError: 404,
+    TaskCancelledError: 409,
+    TaskLimitError: 429,
 }
 
 

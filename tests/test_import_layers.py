@@ -49,6 +49,7 @@ LAYERS = (
     ("executors",),
     ("registry",),
     ("routes", "disconnects", "grammar", "leaving", "file_responses", "responses"),
+    ("tasks",),
     ("offload", "plugin", "boot", "steering"),
     ("server", "application", "console"),
     ("demo", "cli", "__main__"),
@@ -129,7 +130,17 @@ def test_modules_of_one_layer_do_not_import_each_other_in_a_circle() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["", ".errors", ".calls", ".workers.child", ".workers.template", ".executors", ".registry"],
+    [
+        "",
+        ".errors",
+        ".calls",
+        ".workers.child",
+        ".workers.template",
+        ".executors",
+        ".registry",
+        ".tasks.progress",
+        ".tasks.store",
+    ],
 )
 def test_the_plumbing_loads_neither_genro_routes_nor_genro_asgi(module: str) -> None:
     loaded = json.loads(

@@ -45,6 +45,8 @@ class Call:
         streams: whether chunks are taken from it, if what it returns is a stream.
         waited: seconds until its run began, once that is known.
         ran: seconds that its run took, once that is known.
+        begun: when it has ended, whether a run of it was ever begun.
+        kill_on_cancel: cancelling it ends its run, whatever the pool's ``on_cancel`` says.
     """
 
     func: Callable[..., Any]
@@ -60,6 +62,8 @@ class Call:
     streams: bool = False
     waited: float | None = None
     ran: float | None = None
+    begun: bool = False
+    kill_on_cancel: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ class ProcessExecutor(BaseExecutor):
             asked.timeout or options.timeout,
             asked.soft_timeout or options.soft_timeout,
             options.retries if asked.retries is None else asked.retries,
-            options.on_cancel == "abandon",
+            options.on_cancel == "abandon" and not call.kill_on_cancel,
             asked.route,
             call,
         )
@@ -115,6 +115,7 @@ class ProcessExecutor(BaseExecutor):
             raise
         finally:
             call.raised = job.raised
+            call.begun = job.begun
             call.handle = None  # or the two would wait for the garbage collector
             if packed.segment is not None:
                 self._let_go(packed.segment, job, pool)

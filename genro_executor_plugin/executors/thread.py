@@ -152,6 +152,7 @@ class ThreadExecutor(BaseExecutor):
             return await self._result(run, call)
         finally:
             call.raised = run.raised
+            call.begun = run.started_at is not None
             call.handle = None  # or the two would wait for the garbage collector
             if run.started_at is None:
                 self._line.remove(run)

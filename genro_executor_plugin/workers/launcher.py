@@ -34,7 +34,10 @@ from dataclasses import asdict, dataclass
 from ..modules import ModuleSources, expose_main
 from .template import EVENT, EXITED, FORK, KILL, NOT_STARTED, REQUEST, SPAWN, STARTED
 
-__all__ = ["ExitReport", "Launcher"]
+__all__ = ["SERVER_VARIABLE", "ExitReport", "Launcher"]
+
+SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
+"""In a worker's environment: the pid of its server, for those who look at it from outside."""
 
 _CLOSE_SECONDS = 2.0
 """How long the template, which has nothing left to do, may take to end before it is killed."""
@@ -175,6 +178,7 @@ class Launcher:
                 ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
+                env={**os.environ, SERVER_VARIABLE: str(os.getpid())},
             )
             undo.pop_all()
         self._control = mine

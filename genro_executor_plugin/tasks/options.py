@@ -1,0 +1,165 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How one long job is run, and what holds for all of a server's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import ByteSize, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from ..errors import ExecutorConfigError
+from .callers import ADMIN_TAGS
+
+__all__ = ["TaskOptions", "TaskSettings"]
+
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+_Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+_Count = Annotated[int, Field(ge=0, strict=True)]
+_Switch = Annotated[bool, Field(strict=True)]
+_Name = Annotated[str, Field(min_length=1, strict=True)]
+_Bytes = Annotated[ByteSize, Field(gt=0)]
+
+_FORBID = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+DAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, config=_FORBID)
+class TaskOptions:
+    """How one job is run.
+
+    Attributes:
+        pool: where; by default the pool of its route, else that of the settings.
+        timeout: seconds an attempt may take; by default as its route and its pool say.
+        retries: how often a failed attempt is repeated.
+        backoff: seconds before the first repetition; twice as many before each further one.
+        priority: higher ones begin first; 0 is the ordinary one.
+        key: an idempotency key: submitting again with the same key, by the same submitter, gives
+            the job that exists.
+        eta: not to begin before this: a ``datetime`` with a time zone, seconds since the epoch,
+            or a ``timedelta`` from now.
+        keep: seconds to keep the result; by default as the settings say.
+        repeatable: run it again when the server ended while it was running.
+        durable: ``False``: do not wait until it is stored; it is lost if the server is killed
+            within the next milliseconds.
+        submitter: whose job it is; by default whoever's request is being answered.
+    """
+
+    pool: _Name | None = None
+    timeout: _Above0 | None = None
+    retries: _Count = 0
+    backoff: _Seconds = 1.0
+    priority: Annotated[int, Field(strict=True)] = 0
+    key: _Name | None = None
+    eta: Any = None
+    keep: _Above0 | None = None
+    repeatable: _Switch = False
+    durable: _Switch = True
+    submitter: Annotated[str, Field(strict=True)] | None = None
+
+    def changed(self, changes: Mapping[str, Any]) -> TaskOptions:
+        """These options with some of them changed.
+
+        Raises:
+            ExecutorConfigError: naming the option, the value and what is allowed.
+        """
+        _checked(TaskOptions, "options of a long job", changes)
+        if changes.get("eta") is not None:
+            _moment(changes["eta"])
+        return replace(self, **changes)
+
+    @property
+    def begins_at(self) -> float | None:
+        """``eta`` in seconds since the epoch, seen from now."""
+        return None if self.eta is None else _moment(self.eta)
+
+
+@dataclass(frozen=True, slots=True, config=_FORBID)
+class TaskSettings:
+    """What holds for all long jobs of a server (``ExecutorServer(long_tasks={...})``).
+
+    Attributes:
+        path: the folder of the store; by default ``long_tasks`` on the server's ``site`` storage.
+        pool: where jobs run that name no pool.
+        keep: seconds a job is kept after its end.
+        cancel_grace: seconds a running job has after it was asked to end, before it is killed.
+        shutdown_timeout: seconds running jobs have when the server stops.
+        synchronous: ``"FULL"``: an accepted job survives the loss of power, too; ``"NORMAL"``:
+            it survives the end of the server, however that comes, and submitting is faster.
+        max_jobs_per_submitter: how many jobs of one submitter the store takes.
+        max_bytes_per_submitter: how much their arguments and results may take.
+        max_call_bytes: how much one job's arguments may take.
+        max_result_bytes: how much one job's result may take.
+        max_bytes: how large the store may become, ``None`` for as large as its disk.
+        admin_tags: the authorization tags of those who may see everybody's jobs.
+    """
+
+    path: Any = None
+    pool: _Name = "cpu"
+    keep: _Above0 = 7 * DAY_SECONDS
+    cancel_grace: _Seconds = 5.0
+    shutdown_timeout: _Seconds = 10.0
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    max_jobs_per_submitter: Annotated[int, Field(ge=1, strict=True)] = 50_000
+    max_bytes_per_submitter: _Bytes = ByteSize(1_000_000_000)
+    max_call_bytes: _Bytes = ByteSize(16_000_000)
+    max_result_bytes: _Bytes = ByteSize(64_000_000)
+    max_bytes: _Bytes | None = None
+    admin_tags: frozenset[str] = ADMIN_TAGS
+
+    @classmethod
+    def declare(cls, given: Mapping[str, Any]) -> TaskSettings:
+        """Check ``given``.
+
+        Raises:
+            ExecutorConfigError: naming the setting, the value and what is allowed.
+        """
+        settings: TaskSettings = _checked(cls, "long_tasks", given)
+        return settings
+
+
+def _checked(kind: Any, where: str, given: Mapping[str, Any]) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(dict(given))
+    except ValidationError as error:
+        known = ", ".join(kind.__dataclass_fields__)
+        words = []
+        for detail in error.errors():
+            name = detail["loc"][0] if detail["loc"] else "?"
+            if detail["type"] == "unexpected_keyword_argument":
+                words.append(f"unknown option {name!r}; there are {known}")
+            else:
+                words.append(f"{name}={detail['input']!r}: {detail['msg']}")
+        raise ExecutorConfigError(f"{where}: {'; '.join(words)}") from error
+
+
+def _moment(eta: Any) -> float:
+    """``eta`` in seconds since the epoch."""
+    if isinstance(eta, timedelta):
+        return time.time() + eta.total_seconds()
+    if isinstance(eta, datetime) and eta.tzinfo is not None:
+        return eta.timestamp()
+    if isinstance(eta, int | float) and not isinstance(eta, bool):
+        return float(eta)
+    raise ExecutorConfigError(
+        f"options of a long job: eta={eta!r} is no moment; give a datetime with a time zone, "
+        "seconds since the epoch, or a timedelta from now"
+    )

@@ -1,0 +1,430 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The facts about long jobs that must survive: each method is one step that is taken or not.
+
+Every step names the state it starts from, so that it happens once, whoever else tries: the
+answer says whether it was this caller's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import TaskStoreError
+from . import schema
+from .database import Database
+from .ownership import Ownership
+from .salvage import replace_if_damaged
+from .states import TaskFailure, TaskState, TaskStatus, failure_text, progress_text
+
+__all__ = ["Claim", "Recovered", "TaskStore"]
+
+_logger = logging.getLogger("genro_executor_plugin")
+
+PURGE_AT_ONCE = 500
+"""How many expired jobs are removed in one step: the others wait that long."""
+
+SHUT_DOWN = TaskFailure("TaskLostError", "the server ended while the job was running")
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a server finds when it opens a store.
+
+    Attributes:
+        waiting: the jobs to run, in the order they were submitted.
+        ended: what was running and is cancelled or lost now.
+        usage: per submitter, the number of its jobs and their bytes.
+        damage: what was set aside, in words.
+    """
+
+    waiting: list[TaskStatus] = field(default_factory=list)
+    ended: list[TaskStatus] = field(default_factory=list)
+    usage: dict[str, tuple[int, int]] = field(default_factory=dict)
+    damage: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that is this server's to run now: its row, and its call if it can be read."""
+
+    status: TaskStatus
+    call: bytes | None
+    damage: str = ""
+
+
+class TaskStore:
+    """The store in ``folder``. One process has it at a time."""
+
+    def __init__(
+        self, folder: Path, *, synchronous: str = "FULL", max_bytes: int | None = None
+    ) -> None:
+        self.folder = folder
+        self._max_bytes = max_bytes
+        self._ownership = Ownership(folder)
+        self._database = Database(folder / "jobs.sqlite", self._prepare, synchronous=synchronous)
+
+    @classmethod
+    def exists(cls, folder: Path) -> bool:
+        """Whether there is a store in ``folder``."""
+        return (folder / "jobs.sqlite").exists()
+
+    # -- life -------------------------------------------------------------------------------------
+
+    def open(self) -> Future[Recovered]:
+        """Take the store and read what is in it.
+
+        Raises:
+            TaskStoreError: at once, when another server has it; in the future, when it cannot
+                be read.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._ownership.take()
+        except OSError as error:
+            raise TaskStoreError(
+                f"the store of long jobs {self.folder} cannot be made: {error}"
+            ) from error
+        try:
+            damage = replace_if_damaged(self.folder / "jobs.sqlite")
+            os.close(os.open(self.folder / "jobs.sqlite", os.O_CREAT | os.O_RDWR, 0o600))
+        except BaseException:
+            self._ownership.release()
+            raise
+        for text in damage:
+            _logger.error("%s", text)
+        self._found_damage = damage
+        return self._database.open()
+
+    def close(self, *, release: bool = True) -> None:
+        """Commit what is queued and let go of the store. Blocks until that is done.
+
+        Without ``release`` no other server has the store before this process ends.
+        """
+        self._database.close()
+        if release:
+            self._ownership.release()
+
+    def _prepare(self, connection: sqlite3.Connection) -> Recovered:
+        schema.create(connection)
+        if self._max_bytes is not None:
+            (page,) = connection.execute("PRAGMA page_size").fetchone()
+            connection.execute(f"PRAGMA max_page_count = {max(self._max_bytes // page, 1)}")
+        damage = [*self._found_damage, *_set_aside_rows(connection)]
+        ended = []
+        now = time.time()
+        rows = connection.execute(f"{schema.SELECT} WHERE state = 'running'").fetchall()
+        for was in map(schema.status_of, rows):
+            if was.repeatable and not was.cancel_requested:
+                _back_in_line(connection, was.task_id)
+                continue
+            state = TaskState.CANCELLED if was.cancel_requested else TaskState.LOST
+            failure = None if was.cancel_requested else SHUT_DOWN
+            _end(connection, was.task_id, state, now, failure)
+            ended.append(was)
+        waiting = connection.execute(f"{schema.SELECT} WHERE state = 'queued' ORDER BY seq")
+        usage = connection.execute(
+            "SELECT submitter, count(*), sum(stored_bytes) FROM tasks GROUP BY submitter"
+        )
+        return Recovered(
+            list(map(schema.status_of, waiting.fetchall())),
+            ended,
+            {submitter: (count, size) for submitter, count, size in usage},
+            damage,
+        )
+
+    # -- steps ------------------------------------------------------------------------------------
+
+    def add(
+        self, status: TaskStatus, call: bytes, now: float
+    ) -> Future[tuple[TaskStatus | None, TaskStatus | None]]:
+        """Accept a job; the one that has its id already, and one that had it and is expired."""
+
+        def step(connection: sqlite3.Connection) -> tuple[TaskStatus | None, TaskStatus | None]:
+            expired = None
+            while not connection.execute(schema.INSERT, schema.row_of(status)).rowcount:
+                existing = _status(connection, status.task_id)
+                assert existing is not None
+                if existing.ended_at is None or existing.ended_at + existing.keep > now:
+                    return existing, expired
+                expired = existing
+                _remove(connection, status.task_id)
+            schema.write_payload(connection, status.task_id, "call", call)
+            return None, expired
+
+        return self._database.run(step)
+
+    def claim(self, task_id: str, now: float) -> Future[Claim | None]:
+        """queued -> running; ``None`` when it is not queued any more."""
+
+        def step(connection: sqlite3.Connection) -> Claim | None:
+            taken = connection.execute(
+                "UPDATE tasks SET state = 'running', started_at = ?, eta = NULL, "
+                "attempts = attempts + 1 WHERE task_id = ? AND state = 'queued'",
+                (now, task_id),
+            )
+            if not taken.rowcount:
+                return None
+            status = _status(connection, task_id)
+            assert status is not None
+            try:
+                call = schema.read_payload(connection, task_id, "call")
+            except (TaskStoreError, sqlite3.DatabaseError) as error:
+                return Claim(status, None, str(error))
+            damage = "" if call is not None else f"the call of job {task_id} is not in the store"
+            return Claim(status, call, damage)
+
+        return self._database.run(step)
+
+    def put_back(
+        self, task_id: str, eta: float | None, failure: TaskFailure | None, *, attempted: bool
+    ) -> Future[TaskStatus | None]:
+        """running -> queued, to be run again; ``None`` when it is not running."""
+
+        def step(connection: sqlite3.Connection) -> TaskStatus | None:
+            done = connection.execute(
+                "UPDATE tasks SET state = 'queued', eta = ?, failure = ?, progress = NULL, "
+                "attempts = attempts - ? WHERE task_id = ? AND state = 'running'",
+                (eta, failure_text(failure), int(not attempted), task_id),
+            )
+            return _status(connection, task_id) if done.rowcount else None
+
+        return self._database.run(step)
+
+    def end(self, status: TaskStatus, kind: str, content: bytes | None) -> Future[bool]:
+        """queued or running -> the final state of ``status``, with what it has to show.
+
+        ``False`` when the job has a final state already, which then stays.
+        """
+
+        def step(connection: sqlite3.Connection) -> bool:
+            done = connection.execute(
+                "UPDATE tasks SET state = ?, ended_at = ?, failure = ?, progress = ?, "
+                "cancel_requested = ?, stored_bytes = ? "
+                "WHERE task_id = ? AND state IN ('queued', 'running')",
+                (
+                    status.state.value,
+                    status.ended_at,
+                    failure_text(status.failure),
+                    progress_text(status.progress),
+                    status.cancel_requested,
+                    status.stored_bytes,
+                    status.task_id,
+                ),
+            )
+            if not done.rowcount:
+                return False
+            connection.execute(
+                "DELETE FROM payloads WHERE task_id = ? AND kind = 'call'", (status.task_id,)
+            )
+            if content is not None:
+                schema.write_payload(connection, status.task_id, kind, content)
+            return True
+
+        return self._database.run(step)
+
+    def cancel_queued(self, task_id: str, now: float) -> Future[TaskStatus | None]:
+        """queued -> cancelled; ``None`` when it is not queued any more."""
+
+        def step(connection: sqlite3.Connection) -> TaskStatus | None:
+            row = connection.execute(
+                "SELECT 1 FROM tasks WHERE task_id = ? AND state = 'queued'", (task_id,)
+            ).fetchone()
+            if row is None:
+                return None
+            _end(connection, task_id, TaskState.CANCELLED, now, None)
+            return _status(connection, task_id)
+
+        return self._database.run(step)
+
+    def ask_to_end(self, task_id: str) -> Future[None]:
+        """Remember that a running job was asked to end."""
+
+        def step(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE tasks SET cancel_requested = 1 WHERE task_id = ? AND state = 'running'",
+                (task_id,),
+            )
+
+        return self._database.run(step)
+
+    def note_progress(self, status: TaskStatus) -> Future[None]:
+        """Remember the last word of a running job."""
+
+        def step(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE tasks SET progress = ? WHERE task_id = ? AND state = 'running'",
+                (progress_text(status.progress), status.task_id),
+            )
+
+        return self._database.run(step)
+
+    def remove(self, task_id: str) -> Future[TaskStatus | None]:
+        """Forget a job in a final state; ``None`` when there is none."""
+
+        def step(connection: sqlite3.Connection) -> TaskStatus | None:
+            status = _status(connection, task_id)
+            if status is None or not status.state.final:
+                return None
+            _remove(connection, task_id)
+            return status
+
+        return self._database.run(step)
+
+    def purge(self, now: float) -> Future[tuple[list[TaskStatus], float | None]]:
+        """Forget what has been kept long enough; what it was, and when there is more to do."""
+
+        def step(connection: sqlite3.Connection) -> tuple[list[TaskStatus], float | None]:
+            rows = connection.execute(
+                f"{schema.SELECT} WHERE ended_at IS NOT NULL AND ended_at + keep <= ? "
+                f"ORDER BY ended_at + keep LIMIT {PURGE_AT_ONCE}",
+                (now,),
+            ).fetchall()
+            gone = list(map(schema.status_of, rows))
+            for status in gone:
+                _remove(connection, status.task_id)
+            (following,) = connection.execute(
+                "SELECT min(ended_at + keep) FROM tasks WHERE ended_at IS NOT NULL"
+            ).fetchone()
+            return gone, following
+
+        return self._database.run(step)
+
+    def set_aside(self, task_id: str, kind: str, reason: str) -> Future[None]:
+        """Move what cannot be used to where nothing is ever deleted."""
+
+        def step(connection: sqlite3.Connection) -> None:
+            _set_aside_payload(connection, task_id, kind, reason)
+
+        return self._database.run(step)
+
+    # -- questions --------------------------------------------------------------------------------
+
+    def status(self, task_id: str) -> Future[TaskStatus | None]:
+        """The job, ``None`` when there is none of that id."""
+        return self._database.run(lambda connection: _status(connection, task_id))
+
+    def outcome(self, task_id: str) -> Future[tuple[TaskStatus, bytes | None] | None]:
+        """The job with its result or its exception as bytes."""
+
+        def step(connection: sqlite3.Connection) -> tuple[TaskStatus, bytes | None] | None:
+            status = _status(connection, task_id)
+            if status is None:
+                return None
+            kind = "result" if status.state is TaskState.SUCCEEDED else "failure"
+            return status, schema.read_payload(connection, task_id, kind)
+
+        return self._database.run(step)
+
+    def list(
+        self, state: str | None, submitter: str | None, session: str | None, limit: int
+    ) -> Future[list[TaskStatus]]:
+        """The newest jobs first."""
+        wanted = {"state": state, "submitter": submitter, "session": session}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in given)
+        query = f"{schema.SELECT} {'WHERE ' + where if where else ''} ORDER BY seq DESC LIMIT ?"
+
+        def step(connection: sqlite3.Connection) -> list[TaskStatus]:
+            rows = connection.execute(query, (*given.values(), limit)).fetchall()
+            return [schema.status_of(row) for row in rows]
+
+        return self._database.run(step)
+
+    def counts(self) -> Future[dict[str, int]]:
+        """How many jobs are in which state, and how many pieces were ``damaged``."""
+
+        def step(connection: sqlite3.Connection) -> dict[str, int]:
+            counted = dict.fromkeys((state.value for state in TaskState), 0)
+            counted.update(
+                connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall()
+            )
+            (counted["damaged"],) = connection.execute("SELECT count(*) FROM damaged").fetchone()
+            return counted
+
+        return self._database.run(step)
+
+
+def _status(connection: sqlite3.Connection, task_id: str) -> TaskStatus | None:
+    row = connection.execute(f"{schema.SELECT} WHERE task_id = ?", (task_id,)).fetchone()
+    return None if row is None else schema.status_of(row)
+
+
+def _back_in_line(connection: sqlite3.Connection, task_id: str) -> None:
+    connection.execute(
+        "UPDATE tasks SET state = 'queued', progress = NULL WHERE task_id = ?", (task_id,)
+    )
+
+
+def _end(
+    connection: sqlite3.Connection,
+    task_id: str,
+    state: TaskState,
+    now: float,
+    failure: TaskFailure | None,
+) -> None:
+    connection.execute(
+        "UPDATE tasks SET state = ?, ended_at = ?, failure = ?, stored_bytes = 0 WHERE task_id = ?",
+        (state.value, now, failure_text(failure), task_id),
+    )
+    connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = 'call'", (task_id,))
+
+
+def _remove(connection: sqlite3.Connection, task_id: str) -> None:
+    connection.execute("DELETE FROM payloads WHERE task_id = ?", (task_id,))
+    connection.execute("DELETE FROM tasks WHERE task_id = ?", (task_id,))
+
+
+def _set_aside_payload(
+    connection: sqlite3.Connection, task_id: str, kind: str, reason: str
+) -> None:
+    connection.execute(
+        "INSERT INTO damaged SELECT ?, task_id, kind, ?, content FROM payloads "
+        "WHERE task_id = ? AND kind = ?",
+        (time.time(), reason, task_id, kind),
+    )
+    connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind))
+
+
+def _set_aside_rows(connection: sqlite3.Connection) -> list[str]:
+    """Set aside the jobs whose rows make no sense; what they were, in words."""
+    told = []
+    for seq, *row in connection.execute(f"SELECT seq, {', '.join(schema.COLUMNS)} FROM tasks"):
+        try:
+            schema.status_of(tuple(row))
+        except Exception as error:
+            told.append((seq, row[0], f"{type(error).__name__}: {error}", repr(row)))
+    texts = []
+    for seq, task_id, reason, content in told:
+        connection.execute(
+            "INSERT INTO damaged VALUES (?, ?, 'row', ?, ?)",
+            (time.time(), str(task_id), reason, content),
+        )
+        connection.execute(
+            "INSERT INTO damaged SELECT ?, task_id, kind, 'its job is damaged', content "
+            "FROM payloads WHERE task_id = ?",
+            (time.time(), task_id),
+        )
+        connection.execute("DELETE FROM payloads WHERE task_id = ?", (task_id,))
+        connection.execute("DELETE FROM tasks WHERE seq = ?", (seq,))
+        texts.append(f"job {task_id!r} is damaged in the store and was set aside: {reason}")
+        _logger.error("%s", texts[-1])
+    return texts

@@ -1,0 +1,209 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a job runs: a function, or a handler by its application and path.
+
+A handler is looked up again when its job runs, in the server that runs it: its application is
+the one that is served then, its pool and its options are those its route has then.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MethodType
+from typing import Any
+
+from ..errors import ExecutorConfigError, SerializationError
+from ..options import CALL_OPTIONS
+from ..references import describe
+from ..replicas import is_routing
+from ..routes import application_of, children, cleanup_of, entry_at, leaves
+
+__all__ = ["Target", "Targets"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Something to run.
+
+    Attributes:
+        func: the function, bound to its application if it is a handler.
+        title: its name, for people.
+        route: application code and path of a handler, empty for a function.
+        pool: the pool its route names, ``None`` for none.
+        options: what its route says about calls.
+        cleanup: the application whose ``route_cleanup`` follows the run.
+        signature: what it takes, ``None`` for a function.
+        metadata: what its route says of its answers.
+    """
+
+    func: Callable[..., Any]
+    title: str
+    route: str = ""
+    pool: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cleanup: Any = None
+    signature: inspect.Signature | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Targets:
+    """Finds what is to be run among the applications of ``server``."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+
+    def of(self, job: Any, application: Any = None) -> Target:
+        """The target that ``job`` names: a function, a handler, or a route's path.
+
+        Args:
+            job: a path that begins with ``/`` is one on the server (``"/reports/yearly"``),
+                another one is inside of ``application``.
+            application: whose job it is.
+
+        Raises:
+            ExecutorConfigError: there is no such route, or it is nothing that can be called.
+        """
+        if isinstance(job, str):
+            return self._by_path(job, application)
+        if isinstance(job, MethodType) and is_routing(job.__self__):
+            found = self._of_method(job)
+            if found is not None:
+                return found
+        if not callable(job):
+            raise ExecutorConfigError(
+                f"a long job is a function, a handler or a route's path, not {job!r}"
+            )
+        return Target(job, describe(job))
+
+    def at(self, route: str) -> Target:
+        """The handler at ``route``: application code, a slash, its path.
+
+        Raises:
+            ExecutorConfigError: it is not served.
+        """
+        code, _, path = route.partition("/")
+        application = self._server.applications.get(code)
+        router = getattr(application, "route", None)
+        entry = entry_at(router, path) if router is not None else None
+        if entry is None:
+            raise ExecutorConfigError(f"this server has no route {route!r}")
+        return self._handler(route, entry)
+
+    def _by_path(self, path: str, application: Any) -> Target:
+        if not path.startswith("/"):
+            if application is None:
+                raise ExecutorConfigError(
+                    f"the path {path!r} is inside of an application, and there is none here; "
+                    "write '/<mount>/<path>'"
+                )
+            return self.at(f"{application.code}/{path.strip('/')}")
+        mount, _, rest = path.strip("/").partition("/")
+        found = self._server.application_at(mount)
+        if found is None:
+            found, rest = self._server.root_application, path.strip("/")
+        if found is None:
+            raise ExecutorConfigError(f"this server has no application at {path!r}")
+        return self.at(f"{found.code}/{rest}")
+
+    def _of_method(self, method: MethodType) -> Target | None:
+        application = application_of(method.__self__)
+        router = getattr(application, "route", None)
+        if router is None or application is not self._server.applications.get(application.code):
+            return None
+        for leaf in leaves(router):
+            handler = _handler_of(leaf.entry)
+            if handler is not None and handler == method:
+                return self._handler(f"{application.code}/{leaf.path}", leaf.entry)
+        return None
+
+    def _handler(self, route: str, entry: Any) -> Target:
+        func = _handler_of(entry)
+        if "_request" in entry.signature.parameters:
+            raise SerializationError(
+                f"route {route!r} takes the live _request, which a long job does not have. Pass "
+                "what it needs of the request as arguments",
+                route=route,
+            )
+        configuration = _configuration(entry)
+        return Target(
+            func,
+            route,
+            route,
+            pool=configuration.get("pool") if not configuration.get("disabled") else None,
+            options={
+                name: configuration[name]
+                for name in CALL_OPTIONS
+                if configuration.get(name) is not None
+            },
+            cleanup=cleanup_of(entry.router.instance, func),
+            signature=entry.signature,
+            metadata=entry.metadata.get("meta", {}),
+        )
+
+    # -- applications among the arguments ---------------------------------------------------------
+
+    def address(self, instance: Any) -> str:
+        """Where ``instance``, an application or a section, is.
+
+        Raises:
+            SerializationError: it is not served here.
+        """
+        application = application_of(instance)
+        code = getattr(application, "code", None)
+        if self._server.applications.get(code) is application:
+            path = _path_to(application.route, instance)
+            if path is not None:
+                return f"{code}/{path}"
+        raise SerializationError(
+            f"an instance of {describe(type(instance))} that this server does not serve"
+        )
+
+    def instance_at(self, address: str) -> Any:
+        """The application or section at ``address``.
+
+        Raises:
+            ExecutorConfigError: this server has none there.
+        """
+        code, _, path = address.partition("/")
+        application = self._server.applications.get(code)
+        router = getattr(application, "route", None)
+        if router is not None and path:
+            router = router.router_at_path(path)
+        if router is None:
+            raise ExecutorConfigError(f"this server has no application or section at {address!r}")
+        return router.instance
+
+
+def _handler_of(entry: Any) -> Any:
+    """The handler itself, without the plugin's adapter."""
+    return getattr(entry, "original", entry.func)
+
+
+def _configuration(entry: Any) -> Mapping[str, Any]:
+    plugin = getattr(entry, "plugin", None)
+    found: Mapping[str, Any] = plugin.configuration(entry.name) if plugin is not None else {}
+    return found
+
+
+def _path_to(router: Any, instance: Any, prefix: str = "") -> str | None:
+    if router.instance is instance:
+        return prefix
+    for name, child in children(router):
+        found = _path_to(child, instance, f"{prefix}/{name}" if prefix else name)
+        if found is not None:
+            return found
+    return None
