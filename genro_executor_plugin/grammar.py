@@ -43,6 +43,10 @@ _NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 """What can be a label in a configuration tree, whose paths have dots."""
 
 
+_PLACE = "_at_"
+"""What precedes an option's name in the attribute that says where the option was written."""
+
+
 class PoolGrammar:
     """The grammar of pools: mix it into the grammar of what has pools below it.
 
@@ -102,7 +106,10 @@ class PoolGrammar:
             code = attr.get("code")
             if _is_name(code) and build_where.node(code) is None:
                 node_label = code
-            attr["_meta"] = {"written_at": _recipe_line(), "written": frozenset(attr)}
+            # One attribute per option: layers are folded attribute by attribute, and each option
+            # goes on saying where it was written.
+            here = _recipe_line()
+            attr.update({f"{_PLACE}{option}": here for option in {"code", *attr}})
         return super().set_child(  # type: ignore[misc]
             build_where, node_tag, node_value, node_label, node_position, **attr
         )
@@ -124,6 +131,7 @@ class WrittenPool:
         executor_type: its kind, as it was written.
         options: the options that were given.
         where: the file and the line, ``"config.py:12"``.
+        places: the same for each option: layers may have it from several files.
         mistakes: what could not be read, in words.
     """
 
@@ -131,6 +139,7 @@ class WrittenPool:
     executor_type: str
     options: dict[str, Any]
     where: str
+    places: dict[str, str]
     mistakes: list[str] = field(default_factory=list)
 
 
@@ -159,7 +168,7 @@ def mistakes_in(pools: Iterable[WrittenPool], other_kinds: Iterable[str] = ()) -
             )
         known.setdefault(pool.code, pool.where)
         if pool.executor_type not in others:
-            found += [f"{pool.where}: {text}" for text in _wrong_options(pool, others)]
+            found += _wrong_options(pool, others)
     return found
 
 
@@ -167,14 +176,19 @@ def _wrong_options(pool: WrittenPool, others: list[str]) -> Iterator[str]:
     try:
         kind = kind_of(pool.executor_type, pool.code, others)
     except ExecutorConfigError as error:
-        yield str(error)
+        yield f"{pool.places.get('executor_type', pool.where)}: {error}"
         return
-    yield from PoolOptions.mistakes(pool.code, kind, pool.options)
+    for option, text in PoolOptions.mistakes(pool.code, kind, pool.options):
+        yield f"{pool.places.get(option, pool.where)}: {text}"
 
 
 def _written(node: Any) -> WrittenPool:
-    meta = node.attr.get("_meta") or {}
-    here, written = meta.get("written_at", "the configuration"), meta.get("written", frozenset())
+    places = {
+        attribute.removeprefix(_PLACE): place
+        for attribute, place in node.attr.items()
+        if attribute.startswith(_PLACE)
+    }
+    here = places.get("code", "the configuration")
     code = node.attr.get("code")
     mistakes: list[str] = []
     if not _is_name(code):
@@ -184,19 +198,19 @@ def _written(node: Any) -> WrittenPool:
         )
     options: dict[str, Any] = {}
     for option, value in node.attr.items():
-        if option in ("code", "_meta") or value is None:
+        if option == "code" or option.startswith(_PLACE) or value is None:
             continue
         try:
             value = _resolved(option, value)
         except Exception as error:
             # A resolver runs its author's code; whatever it raises is a mistake like the others.
-            where = here if option in written else f"a layer below {here}"
+            where = places.get(option, here)
             mistakes.append(f"{where}: pool {code!r}: {option} cannot be read: {error}")
             continue
         if value is not None:
             options[option] = value
     kind = options.pop("executor_type", "local")
-    return WrittenPool(str(code), kind, options, here, mistakes)
+    return WrittenPool(str(code), kind, options, here, places, mistakes)
 
 
 def _resolved(option: str, value: Any) -> Any:
@@ -243,6 +257,11 @@ def _recipe_line() -> str:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if not frame.f_globals.get("__name__", "").startswith(("genro_builders.", __name__)):
-            return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            return f"{_shown(Path(frame.f_code.co_filename))}:{frame.f_lineno}"
         frame = frame.f_back
     return "the configuration"
+
+
+def _shown(file: Path) -> str:
+    """``file`` as a person here calls it; the layers of a configuration may all be config.py."""
+    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
