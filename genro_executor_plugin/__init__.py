@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .application import ExecutorApplication
+    from .configuration import ExecutorConfigBuilder
     from .console import ExecutorConsole
     from .errors import (
         ClientDisconnectedError,
@@ -54,6 +55,7 @@ __all__ = [
     "ClientDisconnectedError",
     "ExecutorApplication",
     "ExecutorClosedError",
+    "ExecutorConfigBuilder",
     "ExecutorConfigError",
     "ExecutorConsole",
     "ExecutorError",
@@ -77,6 +79,7 @@ __all__ = [
 
 _HOMES = {
     "ExecutorApplication": "application",
+    "ExecutorConfigBuilder": "configuration",
     "ExecutorConsole": "console",
     "ExecutorMixin": "server",
     "ExecutorPlugin": "plugin",

@@ -50,7 +50,7 @@ LAYERS = (
     ("registry",),
     ("routes", "disconnects", "grammar", "leaving", "file_responses", "responses"),
     ("offload", "plugin", "boot", "steering"),
-    ("server", "application", "console"),
+    ("configuration", "server", "application", "console"),
     ("demo", "cli", "__main__"),
 )
 """From the ground up. A module imports its own layer and those before it."""
