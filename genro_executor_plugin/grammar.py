@@ -25,7 +25,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any, get_args, get_type_hints
 
@@ -34,6 +33,7 @@ from genro_builders.builder import element
 
 from .errors import ExecutorConfigError
 from .options import PoolOptions, kind_of
+from .places import place
 
 __all__ = ["PoolGrammar", "WrittenPool", "mistakes_in", "written_pools"]
 
@@ -257,11 +257,6 @@ def _recipe_line() -> str:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if not frame.f_globals.get("__name__", "").startswith(("genro_builders.", __name__)):
-            return f"{_shown(Path(frame.f_code.co_filename))}:{frame.f_lineno}"
+            return place(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return "the configuration"
-
-
-def _shown(file: Path) -> str:
-    """``file`` as a person here calls it; the layers of a configuration may all be config.py."""
-    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)

@@ -35,6 +35,7 @@ LAYERS = (
         "incidents",
         "metrics",
         "modules",
+        "places",
         "running",
         "surroundings",
         "tracing",
@@ -51,7 +52,7 @@ LAYERS = (
     ("routes", "disconnects", "grammar", "leaving", "file_responses", "responses"),
     ("offload", "plugin", "boot", "steering"),
     ("configuration", "server", "application", "console"),
-    ("demo", "cli", "__main__"),
+    ("launching", "inspection", "demo", "cli", "__main__"),
 )
 """From the ground up. A module imports its own layer and those before it."""
 
