@@ -113,7 +113,13 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
         mistakes = mistakes_in(written)
         # With what is right of them: routes are judged, too, by the pools as they are meant.
         described["executors"] = {pool.code: _right_of(pool) for pool in written}
-    server = launcher.building(described)
+    try:
+        server = launcher.building(described)
+    except UnbuiltError as error:
+        if isinstance(error.__cause__, ExecutorConfigError):
+            # An application has pools of its own, and will not be built with wrong ones.
+            return Report(launcher.source, (), (), (*mistakes, *error.__cause__.mistakes))
+        raise
     try:
         mistakes += [text for _, text in route_mistakes(server)]
         routes = tuple(sorted(_routes(server), key=lambda route: route.path))

@@ -26,6 +26,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from typing import Any, Self
 import uvicorn
 
 from .executors import BaseExecutor
+from .metrics import OUTCOMES
 from .offload import OffloadedEntry
 from .routes import leaves
 from .server import ExecutorServer
@@ -46,6 +48,10 @@ START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 60.0
 
 REQUEST_TIMEOUT_SECONDS = 60.0
+
+
+_ENDS = [outcome for outcome in OUTCOMES if outcome != "rejected"]
+"""The outcomes of calls that a pool has taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,46 +248,41 @@ def ran_in(server: Any, pool: str | None, route: str) -> Iterator[None]:
         AssertionError: the route's configuration says otherwise, or no call ended there. With
             bypass the pool is still asked; where its calls run is then this process.
     """
-    before = _ended(server)
+    path = route.strip("/")
+    before = _ended(server, path)
     yield
-    meant = _pool_of(server, route)
-    assert meant == pool, f"route {route} runs in {_named(meant)}, not in {_named(pool)}"
-    ended = {name: count - before.get(name, 0) for name, count in _ended(server).items()}
-    others = {name: count for name, count in ended.items() if count and name != pool}
-    if pool is not None:
-        assert ended.get(pool), f"no call of route {route} ended in pool {pool!r}; {_told(others)}"
-    assert not others, f"route {route} was to run in {_named(pool)} only; {_told(others)}"
+    meant = _pool_of(server, path)
+    assert meant == pool, f"route {path} runs in {_named(meant)}, not in {_named(pool)}"
+    ended = {name: n for name, count in _ended(server, path).items() if (n := count - before[name])}
+    told = ", ".join(f"{count} in pool {name!r}" for name, count in ended.items()) or "none"
+    expected = f"calls of route {path} were to end in {_named(pool)}; those that ended in pools"
+    assert ended.keys() == ({pool} - {None}), f"{expected}: {told}"
 
 
-def _ended(server: Any) -> dict[str, int]:
-    """How many calls have ended in each pool."""
-    return {
-        name: metrics["submitted"] - metrics["pending"]
-        for name, metrics in server.get_executor_metrics().items()
-    }
+def _ended(server: Any, path: str) -> Counter[str]:
+    """How many calls of the route ``path`` have run to some end, in each pool."""
+    found: Counter[str] = Counter()
+    for name, executor in server.executors.executors.items():
+        if metrics := executor.counters.routes.get(path):
+            found[name] = sum(getattr(metrics, outcome) for outcome in _ENDS)
+    return found
 
 
-def _pool_of(server: Any, route: str) -> str | None:
-    """The pool that ``route`` runs in by the configuration as it is now."""
+def _pool_of(server: Any, wanted: str) -> str | None:
+    """The pool that the route ``wanted`` runs in by the configuration as it is now."""
     known = []
     for application in server.applications.values():
         router = getattr(application, "route", None)
         for leaf in leaves(router) if router is not None else ():
             path = f"{application.code}/{leaf.path}"
-            if path == route.strip("/"):
+            if path == wanted:
                 if not isinstance(leaf.entry, OffloadedEntry):
                     return None
                 executor = leaf.entry.plan().executor
                 return executor.name if executor is not None else None
             known.append(path)
-    raise AssertionError(f"there is no route {route!r}; there are {', '.join(sorted(known))}")
+    raise AssertionError(f"there is no route {wanted!r}; there are {', '.join(sorted(known))}")
 
 
 def _named(pool: str | None) -> str:
     return "the server" if pool is None else f"pool {pool!r}"
-
-
-def _told(ended: Mapping[str, int]) -> str:
-    if not ended:
-        return "no call ended in any other pool"
-    return "calls that ended: " + ", ".join(f"{count} in {name!r}" for name, count in ended.items())

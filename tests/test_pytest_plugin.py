@@ -134,7 +134,7 @@ ELSEWHERE = {
         "route reports/ping runs in the server, not in pool 'pdf'"
     ),
     'with site.ran_in("pdf", "reports/report"): site.get("/reports/query")': (
-        "no call of route reports/report ended in pool 'pdf'; calls that ended: 1 in 'db'"
+        "calls of route reports/report were to end in pool 'pdf'; those that ended in pools: none"
     ),
     'with site.ran_in("pdf", "reports/repotr"): site.get("/reports/report")': (
         "there is no route 'reports/repotr'; there are reports/ping, reports/query"
