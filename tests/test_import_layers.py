@@ -52,7 +52,17 @@ LAYERS = (
     ("routes", "disconnects", "grammar", "leaving", "file_responses", "responses"),
     ("offload", "plugin", "boot", "steering"),
     ("configuration", "server", "application", "console"),
-    ("launching", "inspection", "bench", "demo", "testing", "pytest_plugin", "cli", "__main__"),
+    (
+        "launching",
+        "inspection",
+        "bench",
+        "top",
+        "demo",
+        "testing",
+        "pytest_plugin",
+        "cli",
+        "__main__",
+    ),
 )
 """From the ground up. A module imports its own layer and those before it."""
 

@@ -28,7 +28,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import bench, check, demo, serve
+from . import bench, check, demo, serve, top
 from .output import DOES_NOT_HOLD, IMPOSSIBLE, INTERRUPTED, CommandError, complain
 from .parsing import BorrowedParser, Parser
 
@@ -63,6 +63,6 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=BorrowedParser
     )
-    for command in (serve, demo, check, bench):
+    for command in (serve, demo, check, top, bench):
         command.add(commands)
     return parser

@@ -57,10 +57,17 @@ def complain(prog: str, message: str) -> None:
 
 
 def painter(stream: TextIO) -> Painter:
-    """What colours text for ``stream``: nothing, unless it is a terminal that may have colours."""
+    """What colours text for ``stream``: nothing, unless it is a terminal that may have colours.
+
+    The colours are ``red``, ``green``, ``yellow``, ``bold``, ``dim``; an empty one is none.
+    """
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return lambda text, colour: text
-    return lambda text, colour: f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+    def paint(text: str, colour: str) -> str:
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if colour else text
+
+    return paint
 
 
 def print_json(document: Any) -> None:
