@@ -99,7 +99,8 @@ class ServerUnderTest:
     its event loop (``run``).
     """
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, port: int = 0) -> None:
+        """A server that will serve on ``port`` of the loopback interface, any free one for 0."""
         self.server = server
         self.url = ""
         self._refusal = ""
@@ -110,7 +111,7 @@ class ServerUnderTest:
                 self._app,
                 interface="asgi3",
                 host="127.0.0.1",
-                port=0,
+                port=port,
                 lifespan="on",
                 ws="none",
                 log_config=None,

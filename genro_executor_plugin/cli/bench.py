@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -86,6 +85,8 @@ def _counts(text: str) -> tuple[int, ...]:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
+    import asyncio
+
     from ..bench.measure import machine, measure, overhead
     from ..bench.suggest import suggest, warnings
     from ..bench.targets import TargetError, arguments_of, subject_of

@@ -187,8 +187,10 @@ def _styles() -> dict[str, int]:
     styles = {"bold": curses.A_BOLD, "dim": curses.A_DIM}
     with suppress(curses.error):  # a terminal that cannot hide its cursor shows it
         curses.curs_set(0)
-    if curses.has_colors() and not os.environ.get("NO_COLOR"):
-        curses.use_default_colors()
+    if not curses.has_colors():
+        return styles
+    curses.use_default_colors()  # else curses paints white on black
+    if not os.environ.get("NO_COLOR"):
         for number, (name, colour) in enumerate(_COLOURS.items(), start=1):
             curses.init_pair(number, colour, -1)
             styles[name] = curses.color_pair(number)
