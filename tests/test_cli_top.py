@@ -126,6 +126,50 @@ def test_without_a_terminal_it_is_shown_once(
     assert main(["top", console.url, "--once"]) == 0
 
 
+def test_workers_are_shown_with_what_they_run(
+    console: ServerUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pid = console.get("/reports/job").json()
+    thread = threading.Thread(target=console.get, args=["/reports/sleep"], kwargs={"seconds": 60})
+    thread.start()
+    executor = console.server.get_executor("pdf")
+    deadline = time.monotonic() + 20
+    while not executor.metrics["running"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert main(["top", console.url]) == 0
+    shown = capsys.readouterr().out
+    workers = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line.strip()}
+    (busy,) = (worker for worker in executor.worker_states() if worker.state == "busy")
+    row = workers[str(busy.pid)]
+    assert row[:2] == ["pdf", "busy"]
+    assert "sleep" in row[-1]
+    assert str(pid) in workers
+    assert pool_row(shown)["WORKERS"].startswith("1/")
+
+    async def kill() -> None:
+        executor.kill_worker(busy.pid)
+
+    console.run(kill)
+    thread.join(20)
+
+
+def test_a_server_that_is_not_healthy_is_exit_code_1(
+    console: ServerUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def pause() -> None:
+        console.server.get_executor("pdf").pause()
+
+    console.run(pause)
+    assert main(["top", console.url, "--once"]) == 1
+    shown = capsys.readouterr().out
+    assert "UNHEALTHY" in shown
+    assert "pool pdf: " in shown
+    assert pool_row(shown)["STATE"] == "paused"
+    assert main(["top", console.url, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["server"]["healthy"] is False
+
+
 def test_json_is_the_snapshot(console: ServerUnderTest, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["top", console.url, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
