@@ -56,6 +56,7 @@ __all__ = [
 ConfigSource = str | Path | type | BuilderBase | ConfigurationHandler
 """What a server reads its configuration from: a template's name, a file, a recipe, a handler."""
 
+# Taken from genro-asgi, whatever version is there: a copy would lack its next section.
 _STOCK_SECTIONS: str = AsgiServerGrammar.configuration._decorator["sub_tags"]
 
 
