@@ -35,22 +35,27 @@ _BYPASS_VARIABLE = "GENRO_EXECUTOR_BYPASS"  # not imported from options: this mo
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--executor-bypass``."""
-    parser.getgroup("genro-executor").addoption(
+    """Add ``--executor-bypass`` and ``--executor-bypass-fast``."""
+    group = parser.getgroup("genro-executor")
+    group.addoption(
         "--executor-bypass",
-        nargs="?",
+        dest="executor_bypass",
+        action="store_const",
         const="1",
-        choices=("1", "fast"),
-        help=(
-            "run every pool in the tests' own process; arguments and results are still "
-            "serialized, but with --executor-bypass=fast"
-        ),
+        help="run every pool in the tests' own process; arguments and results are still serialized",
+    )
+    group.addoption(
+        "--executor-bypass-fast",
+        dest="executor_bypass",
+        action="store_const",
+        const="fast",
+        help="as --executor-bypass, and serialize nothing",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment for ``--executor-bypass``, until pytest ends."""
-    wanted = config.getoption("--executor-bypass")
+    wanted = config.getoption("executor_bypass")
     if wanted is None:
         return
     before = os.environ.get(_BYPASS_VARIABLE)

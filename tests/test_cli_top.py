@@ -285,8 +285,15 @@ def http(status: str, body: bytes, *headers: str) -> bytes:
     ("answer", "said"),
     [
         (http("200 OK", b"<html>"), "did not answer with JSON; is it a console?"),
-        (http("200 OK", b"[1, 2]"), "did not answer with a snapshot; is it a console?"),
+        (
+            http("200 OK", b"[1, 2]"),
+            "did not answer with a snapshot of this version; is it a console?",
+        ),
         (http("200 OK", b'{"pools": 3}'), "did not answer with a snapshot"),
+        (
+            http("200 OK", b'{"now": 1, "pools": [{"name": "pdf"}]}'),
+            "with a snapshot of this version",
+        ),
         (http("500 Oh", b'{"detail": "all\\nis lost"}'), "answered 500: all is lost"),
         (http("503 Busy", b"\xff\xfe"), "answered 503: Busy"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "cannot be reached: SSH-2.0"),

@@ -174,7 +174,7 @@ def test_not_for_the_next_test(executor_server):
 """
     assert outcomes(pytester, f"WANTED = None{tests}")[0] == {"passed": 2}
     assert outcomes(pytester, f"WANTED = '1'{tests}", "--executor-bypass")[0] == {"passed": 2}
-    fast = outcomes(pytester, f"WANTED = 'fast'{tests}", "--executor-bypass=fast")
+    fast = outcomes(pytester, f"WANTED = 'fast'{tests}", "--executor-bypass-fast")
     assert fast[0] == {"passed": 2}
 
 

@@ -35,6 +35,13 @@ _LIMIT_BYTES = 64 * 1024 * 1024
 """No snapshot is that large; what is goes on without an end."""
 
 
+_POOL_FACTS = {
+    *("name", "mode", "busy", "workers", "max_workers", "queued", "pending", "max_pending"),
+    *("completed", "failed", "timed_out", "crashed", "rejected", "restarts"),
+    *("run_p50_ms", "run_p95_ms", "wait_p95_ms"),
+}
+
+
 class SourceError(Exception):
     """There is no snapshot to be had. The message is one line with the reason and the cure."""
 
@@ -109,9 +116,11 @@ class SnapshotSource:
             document = json.loads(body)
         except ValueError as error:
             raise SourceError(f"{self.url} did not answer with JSON; is it a console?") from error
-        if not isinstance(document, dict) or not isinstance(document.get("pools"), list):
-            raise SourceError(f"{self.url} did not answer with a snapshot; is it a console?")
-        return document
+        if not _is_snapshot(document):
+            raise SourceError(
+                f"{self.url} did not answer with a snapshot of this version; is it a console?"
+            )
+        return dict(document)
 
     def _refusal(self, error: urllib.error.HTTPError) -> str:
         status, known = error.code, "authorization" in self._headers
@@ -129,6 +138,16 @@ class SnapshotSource:
             where = error.headers.get("location", "somewhere else")
             return f"{self.url} redirects to {where} ({status}): give that address"
         return f"{self.url} answered {status}: {_detail(error) or error.reason}"
+
+
+def _is_snapshot(document: Any) -> bool:
+    """Whether ``document`` has what is shown of every snapshot."""
+    if not isinstance(document, dict) or not isinstance(document.get("pools"), list):
+        return False
+    pools: list[Any] = document["pools"]
+    return isinstance(document.get("now"), int | float) and all(
+        isinstance(pool, dict) and pool.keys() >= _POOL_FACTS for pool in pools
+    )
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
