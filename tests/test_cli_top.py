@@ -383,7 +383,7 @@ def test_live_it_follows_the_server(console: ServerUnderTest) -> None:
     """Calls that are made show up; the window may get another size; ``q`` gives it back."""
     with terminal(COMMAND, "top", console.url, "--interval", "0.2", columns=130) as shown:
         shown.until(r"^  pdf +process +ok")
-        assert "q quits" in shown.shown.splitlines()[-1]
+        shown.until(r"^  q quits.*\Z")
         assert shown.colours_of("healthy") == {"green"}
         for _ in range(3):
             console.get("/reports/job")
@@ -396,6 +396,7 @@ def test_live_it_follows_the_server(console: ServerUnderTest) -> None:
         shown.until(r"^  q quits")
         assert len(shown.shown.splitlines()) == 8
         assert "pdf" in shown.shown
+        assert shown.shown.splitlines()[-1].startswith("  q quits")
         shown.resize(140, 40)
         shown.until(r"reports/fail +pdf")
         shown.type("q")
