@@ -77,6 +77,8 @@ class PoolGrammar:
         timeout: float | BagResolver | None = None,
         soft_timeout: float | BagResolver | None = None,
         retries: int | BagResolver | None = None,
+        idle: float | BagResolver | None = None,
+        context: tuple[Any, ...] | list[Any] | BagResolver | None = None,
         on_cancel: str | BagResolver | None = None,
         max_tasks_per_child: int | BagResolver | None = None,
         max_memory_per_child: int | str | BagResolver | None = None,

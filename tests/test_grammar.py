@@ -148,7 +148,7 @@ def test_every_mistake_is_told_with_its_place_and_what_is_allowed(
     expected = [
         "pool 'one': max_workers=0 is not a whole number of at least 1",
         "pool 'one': timeout=-1 is not a number of seconds above 0",
-        "pool 'one': unknown option 'speed'; a process pool takes bypass, cpu_affinity",
+        "pool 'one': unknown option 'speed'; a process pool takes bypass, context, cpu_affinity",
         "pool 'two': executor_type='fibre' is not a kind of pool; use one of 'inline'",
         f"pool 'two' is written twice, here and at {HERE}:",
         "pool 'two': max_workers='many' is not a whole number",
