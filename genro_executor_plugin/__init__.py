@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .application import ExecutorApplication
+    from .configuration import ExecutorConfigBuilder
     from .console import ExecutorConsole
     from .errors import (
         ClientDisconnectedError,
@@ -62,6 +63,7 @@ __all__ = [
     "ClientDisconnectedError",
     "ExecutorApplication",
     "ExecutorClosedError",
+    "ExecutorConfigBuilder",
     "ExecutorConfigError",
     "ExecutorConsole",
     "ExecutorError",
@@ -95,6 +97,7 @@ __all__ = [
 
 _HOMES = {
     "ExecutorApplication": "application",
+    "ExecutorConfigBuilder": "configuration",
     "ExecutorConsole": "console",
     "ExecutorMixin": "server",
     "ExecutorPlugin": "plugin",

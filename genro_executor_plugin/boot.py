@@ -27,12 +27,13 @@ from .obstacles import obstacle
 from .offload import OffloadedEntry
 from .options import CALL_OPTIONS
 from .pickling import dumps, why
+from .places import place_of
 from .references import describe, reference_to
 from .registry import ExecutorRegistry
 from .routes import RouteLeaf, leaves, unbuilt_leaves
 from .states import state_of_class
 
-__all__ = ["check_routes", "mistakes_of", "modules_of"]
+__all__ = ["check_routes", "configuration_of", "mistakes_of", "modules_of", "route_mistakes"]
 
 
 def check_routes(server: Any) -> None:
@@ -43,35 +44,40 @@ def check_routes(server: Any) -> None:
         ExecutorConfigError: a route asks for what its pool cannot keep, takes ``_request``, or
             was bound before the plugin was there. The message lists every mistake.
     """
+    mistakes = route_mistakes(server)
+    unknown = [text for pool, text in mistakes if pool is not None]
+    wrong = [text for pool, text in mistakes if pool is None]
+    if unknown:
+        raise UnknownExecutorError.of(unknown + wrong)
+    if wrong:
+        raise ExecutorConfigError.of(wrong)
+
+
+def route_mistakes(server: Any) -> list[tuple[str | None, str]]:
+    """Every mistake of every route of ``server``: the unknown pool, if it is one, and the text."""
     registry: ExecutorRegistry = server.executors
-    unknown: list[str] = []
-    wrong: list[str] = []
+    found: list[tuple[str | None, str]] = []
     for application in server.applications.values():
         router = getattr(application, "route", None)
         if router is None:
             continue
         for leaf in leaves(router):
-            name = f"{application.code}/{leaf.path}"
-            for pool, mistake in mistakes_of(registry, name, leaf):
-                (unknown if pool else wrong).append(mistake)
+            found += mistakes_of(registry, f"{application.code}/{leaf.path}", leaf)
         for path, func, marker, owner in unbuilt_leaves(router):
             name = f"{application.code}/{path}"
-            configuration = {
-                key.removeprefix("executor_"): value
-                for key, value in marker.items()
-                if key.startswith("executor_")
-            }
-            configuration.setdefault("pool", marker.get("executor"))
-            for pool, mistake in _mistakes(registry, name, configuration, func, owner):
-                (unknown if pool else wrong).append(mistake)
-    if unknown:
-        known = ", ".join(map(repr, registry.names))
-        text = "; ".join(unknown + wrong)
-        raise UnknownExecutorError(
-            f"{text}. The declared pools are {known}: declare it in executors=, or correct the name"
-        )
-    if wrong:
-        raise ExecutorConfigError("; ".join(wrong))
+            found += _mistakes(registry, name, configuration_of(marker), func, owner)
+    return found
+
+
+def configuration_of(marker: dict[str, Any]) -> dict[str, Any]:
+    """The plugin's options in what ``@route`` was given, for a route that is not bound yet."""
+    configuration = {
+        key.removeprefix("executor_"): value
+        for key, value in marker.items()
+        if key.startswith("executor_")
+    }
+    configuration.setdefault("pool", marker.get("executor"))
+    return configuration
 
 
 def mistakes_of(
@@ -104,8 +110,16 @@ def _mistakes(
     pool = configuration.get("pool")
     if not pool:
         return
+    name = _named(name, func)
     if pool not in registry:
-        yield pool, f"route {name} names the pool {pool!r}"
+        known = ", ".join(map(repr, registry.names))
+        yield (
+            pool,
+            (
+                f"route {name} names the pool {pool!r}, which nobody declared; the declared pools "
+                f"are {known}: declare it, or correct the name"
+            ),
+        )
         return
     if "_request" in inspect.signature(func).parameters and not configuration.get("disabled"):
         yield (
@@ -140,6 +154,12 @@ def _stays_here(func: Callable[..., Any], owner: type) -> Iterator[str]:
                 f"the function {describe(plain)}{path} cannot travel to a worker: {why(reason)}. "
                 "Define it at the top level of a module"
             )
+
+
+def _named(route: str, func: Callable[..., Any]) -> str:
+    """``route`` with the place where its handler is written."""
+    place = place_of(func)
+    return route if place is None else f"{route} ({place})"
 
 
 def modules_of(server: Any) -> list[str]:

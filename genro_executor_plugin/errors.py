@@ -42,6 +42,7 @@ plain functions must start small. Instances pickle, because they cross processes
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Self
 
@@ -156,7 +157,25 @@ class _RetryLaterError(ExecutorError):
 
 
 class ExecutorConfigError(ExecutorError, ValueError):
-    """A pool, an option or a route is declared wrong. The message names it and what is allowed."""
+    """Pools, options or routes are declared wrong. The message names them and what is allowed.
+
+    Attributes:
+        mistakes: every mistake that was found, one text each.
+    """
+
+    mistakes: tuple[str, ...]
+
+    def __init__(self, message: str, *, pool: str | None = None, route: str | None = None) -> None:
+        super().__init__(message, pool=pool, route=route)
+        self.mistakes = (message,)
+
+    @classmethod
+    def of(cls, mistakes: Iterable[str], *, pool: str | None = None) -> Self:
+        """The error that tells all of ``mistakes``."""
+        found = tuple(mistakes)
+        error = cls("; ".join(found), pool=pool)
+        error.mistakes = found
+        return error
 
 
 class UnknownExecutorError(ExecutorConfigError, LookupError):

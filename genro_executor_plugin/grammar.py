@@ -25,7 +25,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any, get_args, get_type_hints
 
@@ -34,6 +33,7 @@ from genro_builders.builder import element
 
 from .errors import ExecutorConfigError
 from .options import PoolOptions, kind_of
+from .places import place
 
 __all__ = ["PoolGrammar", "WrittenPool", "mistakes_in", "written_pools"]
 
@@ -41,6 +41,10 @@ Initializer = Callable[..., Any]
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 """What can be a label in a configuration tree, whose paths have dots."""
+
+
+_PLACE = "_at_"
+"""What precedes an option's name in the attribute that says where the option was written."""
 
 
 class PoolGrammar:
@@ -75,6 +79,8 @@ class PoolGrammar:
         soft_timeout: float | BagResolver | None = None,
         idle: float | BagResolver | None = None,
         retries: int | BagResolver | None = None,
+        idle: float | BagResolver | None = None,
+        context: tuple[Any, ...] | list[Any] | BagResolver | None = None,
         on_cancel: str | BagResolver | None = None,
         max_tasks_per_child: int | BagResolver | None = None,
         max_memory_per_child: int | str | BagResolver | None = None,
@@ -104,7 +110,10 @@ class PoolGrammar:
             code = attr.get("code")
             if _is_name(code) and build_where.node(code) is None:
                 node_label = code
-            attr["_meta"] = {"written_at": _recipe_line(), "written": frozenset(attr)}
+            # One attribute per option: layers are folded attribute by attribute, and each option
+            # goes on saying where it was written.
+            here = _recipe_line()
+            attr.update({f"{_PLACE}{option}": here for option in {"code", *attr}})
         return super().set_child(  # type: ignore[misc]
             build_where, node_tag, node_value, node_label, node_position, **attr
         )
@@ -126,6 +135,7 @@ class WrittenPool:
         executor_type: its kind, as it was written.
         options: the options that were given.
         where: the file and the line, ``"config.py:12"``.
+        places: the same for each option: layers may have it from several files.
         mistakes: what could not be read, in words.
     """
 
@@ -133,6 +143,7 @@ class WrittenPool:
     executor_type: str
     options: dict[str, Any]
     where: str
+    places: dict[str, str]
     mistakes: list[str] = field(default_factory=list)
 
 
@@ -161,7 +172,7 @@ def mistakes_in(pools: Iterable[WrittenPool], other_kinds: Iterable[str] = ()) -
             )
         known.setdefault(pool.code, pool.where)
         if pool.executor_type not in others:
-            found += [f"{pool.where}: {text}" for text in _wrong_options(pool, others)]
+            found += _wrong_options(pool, others)
     return found
 
 
@@ -169,14 +180,19 @@ def _wrong_options(pool: WrittenPool, others: list[str]) -> Iterator[str]:
     try:
         kind = kind_of(pool.executor_type, pool.code, others)
     except ExecutorConfigError as error:
-        yield str(error)
+        yield f"{pool.places.get('executor_type', pool.where)}: {error}"
         return
-    yield from PoolOptions.mistakes(pool.code, kind, pool.options)
+    for option, text in PoolOptions.mistakes(pool.code, kind, pool.options):
+        yield f"{pool.places.get(option, pool.where)}: {text}"
 
 
 def _written(node: Any) -> WrittenPool:
-    meta = node.attr.get("_meta") or {}
-    here, written = meta.get("written_at", "the configuration"), meta.get("written", frozenset())
+    places = {
+        attribute.removeprefix(_PLACE): place
+        for attribute, place in node.attr.items()
+        if attribute.startswith(_PLACE)
+    }
+    here = places.get("code", "the configuration")
     code = node.attr.get("code")
     mistakes: list[str] = []
     if not _is_name(code):
@@ -186,19 +202,19 @@ def _written(node: Any) -> WrittenPool:
         )
     options: dict[str, Any] = {}
     for option, value in node.attr.items():
-        if option in ("code", "_meta") or value is None:
+        if option == "code" or option.startswith(_PLACE) or value is None:
             continue
         try:
             value = _resolved(option, value)
         except Exception as error:
             # A resolver runs its author's code; whatever it raises is a mistake like the others.
-            where = here if option in written else f"a layer below {here}"
+            where = places.get(option, here)
             mistakes.append(f"{where}: pool {code!r}: {option} cannot be read: {error}")
             continue
         if value is not None:
             options[option] = value
     kind = options.pop("executor_type", "local")
-    return WrittenPool(str(code), kind, options, here, mistakes)
+    return WrittenPool(str(code), kind, options, here, places, mistakes)
 
 
 def _resolved(option: str, value: Any) -> Any:
@@ -245,6 +261,6 @@ def _recipe_line() -> str:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if not frame.f_globals.get("__name__", "").startswith(("genro_builders.", __name__)):
-            return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            return place(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return "the configuration"

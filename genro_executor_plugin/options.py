@@ -142,37 +142,40 @@ class PoolOptions:
         """
         options = cls._checked(pool, kind, given)
         if isinstance(options, list):
-            raise ExecutorConfigError("; ".join(options), pool=pool)
+            raise ExecutorConfigError.of((text for _, text in options), pool=pool)
         return options
 
     @classmethod
-    def mistakes(cls, pool: str, kind: str, given: Mapping[str, Any]) -> list[str]:
-        """Everything that is wrong with ``given``, in words; nothing when ``declare`` takes it."""
+    def mistakes(cls, pool: str, kind: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Everything that is wrong with ``given``: the option, and what is wrong, in words.
+
+        It is empty when ``declare`` takes ``given``.
+        """
         options = cls._checked(pool, kind, given)
         return options if isinstance(options, list) else []
 
     @classmethod
-    def _checked(cls, pool: str, kind: str, given: Mapping[str, Any]) -> PoolOptions | list[str]:
+    def _checked(
+        cls, pool: str, kind: str, given: Mapping[str, Any]
+    ) -> PoolOptions | list[tuple[str, str]]:
         """The complete options, or every mistake in ``given``."""
         known = {field.name for field in fields(cls)}
         refused = _REFUSED[kind]
         values: dict[str, Any] = {}
-        wrong: list[str] = []
+        wrong: list[tuple[str, str]] = []
         for option, value in given.items():
             if option not in known:
-                wrong.append(
-                    f"pool {pool!r}: unknown option {option!r}; "
-                    f"a {kind} pool takes {', '.join(sorted(known - refused.keys()))}"
-                )
+                allowed = ", ".join(sorted(known - refused.keys()))
+                text = f"unknown option {option!r}; a {kind} pool takes {allowed}"
+                wrong.append((option, f"pool {pool!r}: {text}"))
             elif option in refused and value != _DEFAULTS[option]:
-                wrong.append(
-                    f"pool {pool!r}: {option}={value!r} is not for a {kind} pool: {refused[option]}"
-                )
+                text = f"{option}={value!r} is not for a {kind} pool: {refused[option]}"
+                wrong.append((option, f"pool {pool!r}: {text}"))
             else:
                 try:
                     values[option] = check_option(f"pool {pool!r}", option, value, pool)
                 except ExecutorConfigError as error:
-                    wrong.append(str(error))
+                    wrong.append((option, str(error)))
         if wrong:
             return wrong
         if values.get("max_workers") is None:
@@ -194,7 +197,7 @@ class PoolOptions:
         options = replace(self, max_workers=checked or granted_cpus())
         wrong = list(_contradictions(pool, "process", options))
         if wrong:
-            raise ExecutorConfigError("; ".join(wrong), pool=pool)
+            raise ExecutorConfigError.of((text for _, text in wrong), pool=pool)
         return options
 
     @property
@@ -208,34 +211,39 @@ class PoolOptions:
         return self.bypass
 
 
-def _contradictions(pool: str, kind: str, options: PoolOptions) -> Iterator[str]:
-    """What does not go together in ``options``, in words."""
+def _contradictions(pool: str, kind: str, options: PoolOptions) -> Iterator[tuple[str, str]]:
+    """What does not go together in ``options``: an option concerned, and what is wrong."""
     if kind != "process" and options.timeout is not None and not options.abandon_on_timeout:
         yield (
+            "timeout",
             f"pool {pool!r}: timeout={options.timeout!r} is not for a {kind} pool: a thread "
             "cannot be killed. Use a process pool, or add abandon_on_timeout=True: the caller "
-            "then gets its error in time, and the slot stays taken until the thread is done"
+            "then gets its error in time, and the slot stays taken until the thread is done",
         )
     if options.min_workers > options.max_workers:
         yield (
+            "min_workers",
             f"pool {pool!r}: min_workers={options.min_workers} is more than "
-            f"max_workers={options.max_workers}"
+            f"max_workers={options.max_workers}",
         )
     soft, hard = options.soft_timeout, options.timeout
     if soft is not None and hard is not None and soft >= hard:
         yield (
+            "soft_timeout",
             f"pool {pool!r}: soft_timeout={soft:g} is not below timeout={hard:g}; the function "
-            "needs time to clean up in between"
+            "needs time to clean up in between",
         )
     if soft is not None and options.threads_per_worker > 1:
         yield (
+            "soft_timeout",
             f"pool {pool!r}: soft_timeout={soft:g} does not go with threads_per_worker="
-            f"{options.threads_per_worker}: it interrupts a worker's main thread only"
+            f"{options.threads_per_worker}: it interrupts a worker's main thread only",
         )
     if options.initargs and options.initializer is None:
         yield (
+            "initargs",
             f"pool {pool!r}: initargs={options.initargs!r} without an initializer; "
-            "give initializer= too"
+            "give initializer= too",
         )
 
 

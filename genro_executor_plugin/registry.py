@@ -89,10 +89,18 @@ class ExecutorRegistry:
         """Declare the pools of ``{name: options}``, or of a list of dicts with a ``name`` each.
 
         Raises:
-            ExecutorConfigError: as ``declare``.
+            ExecutorConfigError: as ``declare``, for every pool that is wrong.
         """
-        for name, options in _declared(executors):
-            self.declare(name, **options)
+        mistakes: list[str] = []
+        pools: set[str | None] = set()
+        for name, options in _declared(executors, mistakes):
+            try:
+                self.declare(name, **options)
+            except ExecutorConfigError as error:
+                mistakes += error.mistakes
+                pools.add(error.pool)
+        if mistakes:
+            raise ExecutorConfigError.of(mistakes, pool=pools.pop() if len(pools) == 1 else None)
 
     def declare(self, name: str, *, executor_type: str = "local", **options: Any) -> None:
         """Declare pool ``name``. Nothing is started.
@@ -270,41 +278,50 @@ class ExecutorRegistry:
         return iter(self.names)
 
 
-def _declared(executors: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The pools in ``{name: options}`` or ``[{"name": ..., **options}]``."""
+def _declared(executors: Any, mistakes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The pools in ``{name: options}`` or ``[{"name": ..., **options}]``.
+
+    What is neither goes to ``mistakes``.
+    """
     if executors is None:
         return
     if isinstance(executors, Mapping):
         for name, options in executors.items():
-            if not isinstance(options, Mapping):
-                raise ExecutorConfigError(
-                    f"pool {name!r}: its options are a dict, not {options!r}", pool=str(name)
-                )
-            yield name, _named(name, options)
+            if isinstance(options, Mapping):
+                yield name, _named(name, options, mistakes)
+            else:
+                mistakes.append(f"pool {name!r}: its options are a dict, not {options!r}")
         return
     if isinstance(executors, str) or not isinstance(executors, Iterable):
-        raise ExecutorConfigError(
+        mistakes.append(
             f"executors={executors!r}: give {{name: options}} or a list of dicts with a 'name'"
         )
+        return
     seen: set[str] = set()
     for item in executors:
         if not isinstance(item, Mapping) or "name" not in item:
-            raise ExecutorConfigError(
+            mistakes.append(
                 f"executors: {item!r} is not a dict with a 'name' and the pool's options"
             )
+            continue
         name = item["name"]
         if isinstance(name, str) and name in seen:
-            raise ExecutorConfigError(f"executors: pool {name!r} is in the list twice", pool=name)
+            mistakes.append(f"executors: pool {name!r} is in the list twice")
+            continue
         seen.add(str(name))
-        yield name, _named(name, {option: v for option, v in item.items() if option != "name"})
+        options = {option: value for option, value in item.items() if option != "name"}
+        yield name, _named(name, options, mistakes)
 
 
-def _named(name: object, options: Mapping[Any, Any]) -> dict[str, Any]:
+def _named(name: object, options: Mapping[Any, Any], mistakes: list[str]) -> dict[str, Any]:
     """``options`` as keyword arguments; what can be none is an unknown option."""
-    for option in options:
-        if not isinstance(option, str) or option in ("name", "self"):
-            raise ExecutorConfigError(f"pool {name!r}: unknown option {option!r}", pool=str(name))
-    return dict(options)
+    usable: dict[str, Any] = {}
+    for option, value in options.items():
+        if isinstance(option, str) and option not in ("name", "self"):
+            usable[option] = value
+        else:
+            mistakes.append(f"pool {name!r}: unknown option {option!r}")
+    return usable
 
 
 def _same(one: _Pool, other: _Pool) -> bool:

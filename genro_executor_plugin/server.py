@@ -29,6 +29,7 @@ from genro_asgi import AsgiServer
 from genro_asgi.exceptions import HTTPException
 
 from .boot import check_routes, modules_of
+from .configuration import ConfigSource, ExecutorServerGrammar, declarations, handler_of
 from .disconnects import Client
 from .errors import ExecutorError
 from .executors import BaseExecutor
@@ -233,7 +234,21 @@ class _Answering:
 
 
 class ExecutorServer(ExecutorMixin, AsgiServer):
-    """genro-asgi's ``AsgiServer`` with pools: ``ExecutorServer(..., executors={...})``."""
+    """genro-asgi's ``AsgiServer`` with pools.
 
-    def __init__(self, config: Any = None, **kwargs: Any) -> None:
+    They are given in code, ``ExecutorServer(..., executors={...})``, or written in the section
+    ``executors`` of a recipe, ``ExecutorServer(config="config.py")``. As with every option of a
+    server, what is given in code takes the place of the whole section.
+
+    Raises:
+        ExecutorConfigError: pools are wrong; the message tells every mistake.
+    """
+
+    grammar: type = ExecutorServerGrammar
+
+    def __init__(self, config: ConfigSource | None = None, **kwargs: Any) -> None:
+        if config is not None:
+            config = handler_of(config)
+            if kwargs.get("executors") is None:
+                kwargs["executors"] = declarations(config)
         super().__init__(config=config, **kwargs)

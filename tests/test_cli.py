@@ -38,8 +38,27 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--help") == 0
     shown = capsys.readouterr()
     commands = re.findall(r"^    (\S+)", shown.out.partition("commands:")[2], re.MULTILINE)
-    assert commands == ["demo"]
+    assert commands == ["serve", "demo", "check", "top", "bench"]
     assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("serve", ["source", "--host", "--port", "--reload", "--name", "--home", "--debug"]),
+        ("check", ["CONFIG", "--json", "--home", "Exit code: 0 no mistake"]),
+        ("top", ["URL", "--token", "--user", "--interval", "--once", "--json"]),
+        ("bench", ["FUNCTION", "--arguments", "--workers", "--seconds", "--json"]),
+    ],
+)
+def test_help_of_a_command_names_its_options(
+    command: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(command, "--help") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: genro-executor {command} ")
+    for word in words:
+        assert word in shown
 
 
 def test_help_of_demo_names_its_options(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +85,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["demo", "--reports", "-1"], "--reports"),
         (["demo", "--serve", "--json"], "not allowed with"),
         (["demo", "--colour"], "--colour"),
+        (["serve"], "source"),
+        (["serve", "config.py", "--port", "http"], "invalid int value: 'http'"),
+        (["serve", "config.py", "--colour"], "--colour"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(
@@ -81,14 +103,16 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     assert "\x1b" not in shown.err  # no terminal, no colours
 
 
-def test_help_loads_neither_server_nor_pdf_library() -> None:
-    """What a command needs is imported when it runs."""
+@pytest.mark.parametrize("command", ["demo", "check", "top", "bench"])
+def test_help_loads_neither_server_nor_pdf_library(command: str) -> None:
+    """What a command needs is imported when it runs; ``serve`` has genro-asgi's own arguments."""
     program = (
         "import sys\n"
         "from genro_executor_plugin.cli import main\n"
         "try:\n"
-        "    main(['demo', '--help'])\n"
+        f"    main([{command!r}, '--help'])\n"
         "except SystemExit:\n"
-        "    sys.exit(bool({'genro_asgi', 'genro_routes', 'fpdf'} & set(sys.modules)))\n"
+        "    heavy = {'genro_asgi', 'genro_routes', 'fpdf', 'curses', 'asyncio', 'psutil'}\n"
+        "    sys.exit(bool(heavy & set(sys.modules)))\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -30,6 +31,8 @@ from genro_bag.resolvers import EnvResolver, FileResolver
 
 from genro_executor_plugin.grammar import PoolGrammar, WrittenPool, mistakes_in, written_pools
 from genro_executor_plugin.options import PoolOptions
+
+HERE = os.path.relpath(__file__)
 
 
 class _Grammar(PoolGrammar, ApplicationGrammar):
@@ -147,7 +150,7 @@ def test_every_mistake_is_told_with_its_place_and_what_is_allowed(
         "pool 'one': timeout=-1 is not a number of seconds above 0",
         "pool 'one': unknown option 'speed'; a process pool takes bypass, context, cpu_affinity",
         "pool 'two': executor_type='fibre' is not a kind of pool; use one of 'inline'",
-        "pool 'two' is written twice, here and at test_grammar.py:",
+        f"pool 'two' is written twice, here and at {HERE}:",
         "pool 'two': max_workers='many' is not a whole number",
         "pool 'a.b': code='a.b' is not a name",
         "pool None: code=None is not a name",
@@ -157,7 +160,7 @@ def test_every_mistake_is_told_with_its_place_and_what_is_allowed(
     for text in expected:
         assert any(text in mistake for mistake in mistakes), (text, mistakes)
     assert len(mistakes) == len(expected)
-    assert all(mistake.startswith("test_grammar.py:") for mistake in mistakes)
+    assert all(mistake.startswith(f"{HERE}:") for mistake in mistakes)
 
 
 def test_a_kind_from_outside_checks_its_own_options() -> None:

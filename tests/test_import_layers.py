@@ -35,6 +35,7 @@ LAYERS = (
         "incidents",
         "metrics",
         "modules",
+        "places",
         "running",
         "surroundings",
         "tracing",
@@ -51,8 +52,18 @@ LAYERS = (
     ("routes", "disconnects", "grammar", "leaving", "file_responses", "responses"),
     ("tasks",),
     ("offload", "plugin", "boot", "steering"),
-    ("server", "application", "console"),
-    ("demo", "cli", "__main__"),
+    ("configuration", "server", "application", "console"),
+    (
+        "launching",
+        "inspection",
+        "bench",
+        "top",
+        "demo",
+        "testing",
+        "pytest_plugin",
+        "cli",
+        "__main__",
+    ),
 )
 """From the ground up. A module imports its own layer and those before it."""
 

@@ -133,7 +133,7 @@ class ExecutorConsole(RoutedApplication):
         pools = written_pools(node.value or ()) if node is not None else []
         mistakes = mistakes_in(pools, self._registry.other_kinds)
         if mistakes:
-            raise ExecutorConfigError("\n".join(mistakes))
+            raise ExecutorConfigError.of(mistakes)
         for pool in pools:
             self._registry.declare(pool.code, executor_type=pool.executor_type, **pool.options)
 

@@ -23,7 +23,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..calls import pack_result
 from ..errors import (
     ExecutorClosedError,
     ExecutorOverloadError,
@@ -32,6 +31,7 @@ from ..errors import (
 )
 from ..executors import BaseExecutor, Call, ThreadExecutor
 from ..failures import pack_failure
+from ..results import pack_result
 from .progress import CANCEL, PROGRESS
 from .states import Progress, TaskFailure, TaskState
 

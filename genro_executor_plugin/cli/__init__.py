@@ -1,0 +1,68 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The command ``genro-executor``.
+
+Each subcommand is one module here, which adds its arguments and says what runs them. What runs
+is imported then: ``--help`` of the command loads nothing.
+
+Exit codes: 0 done; 1 done, and something did not hold; 2 it could not be done, and one line says
+why; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from . import bench, check, demo, serve, top
+from .output import DOES_NOT_HOLD, IMPOSSIBLE, INTERRUPTED, CommandError, complain
+from .parsing import BorrowedParser, Parser
+
+__all__ = ["CommandError", "main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (the process's own by default) and return the exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except CommandError as error:
+        complain(parser.prog, str(error))
+        return IMPOSSIBLE
+    except KeyboardInterrupt:
+        complain(parser.prog, "interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not try to flush it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DOES_NOT_HOLD
+    return code
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="genro-executor",
+        description="Pools of processes and threads for the route handlers of genro-asgi.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=BorrowedParser
+    )
+    for command in (serve, demo, check, top, bench):
+        command.add(commands)
+    return parser

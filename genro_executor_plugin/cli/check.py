@@ -1,0 +1,120 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""``genro-executor check``: what a configuration would serve, and every mistake in it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .output import DOES_NOT_HOLD, HOLDS, CommandError, Painter, painter, print_json, table
+from .reasons import reasons
+
+if TYPE_CHECKING:
+    from ..inspection import PoolReport, Report, RouteReport
+
+__all__ = ["add"]
+
+
+def add(commands: Any) -> None:
+    """Add the command to ``commands``."""
+    parser = commands.add_parser(
+        "check",
+        help="report the pools, routes and mistakes of a configuration, without serving",
+        description=(
+            "Builds the server of a configuration, starts neither the server nor a worker, and "
+            "reports every pool, every route with the pool and the limits it would run with, and "
+            "every mistake."
+        ),
+        epilog="Exit code: 0 no mistake, 1 mistakes, 2 the configuration could not be built.",
+    )
+    parser.add_argument(
+        "config",
+        metavar="CONFIG",
+        help="what 'serve' takes: a config.py, application=<target>, or the name of a site",
+    )
+    parser.add_argument("--home", help="the site home folder (overrides the one on the card)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from ..inspection import inspect_source
+    from ..launching import CliError, ExecutorCli, UnbuiltError
+
+    command = ExecutorCli()
+    as_served = command.serve_parser().parse_args(
+        [arguments.config, *(["--home", arguments.home] if arguments.home else [])]
+    )
+    try:
+        report = inspect_source(command.launcher(as_served))
+    except CliError as error:
+        raise CommandError(str(error)) from error
+    except UnbuiltError as error:
+        found = reasons(error.__cause__ or error)
+        if arguments.json:
+            print_json({"source": arguments.config, "ok": False, "unbuilt": found})
+        raise CommandError("\n".join(found)) from error
+    if arguments.json:
+        print_json({"ok": not report.mistakes, **report.as_dict()})
+    else:
+        sys.stdout.write("\n".join(_lines(report, painter(sys.stdout))) + "\n")
+    return DOES_NOT_HOLD if report.mistakes else HOLDS
+
+
+def _lines(report: Report, paint: Painter) -> Iterator[str]:
+    """The report for a person."""
+    yield from _heading(
+        "Pools", table(("pool", "mode", "options"), map(_pool, report.pools)), paint
+    )
+    yield ""
+    head = ("route", "runs in", "limits")
+    yield from _heading("Routes", table(head, map(_route, report.routes)), paint)
+    yield ""
+    if not report.mistakes:
+        yield paint(f"No mistake in {report.source}.", "green")
+        return
+    count = len(report.mistakes)
+    yield paint(f"{count} mistake{'s' if count > 1 else ''} in {report.source}:", "red")
+    for mistake in report.mistakes:
+        yield f"  {mistake}"
+
+
+def _heading(title: str, lines: list[str], paint: Painter) -> Iterator[str]:
+    yield paint(title, "bold")
+    for number, line in enumerate(lines):
+        yield f"  {line if number else paint(line, 'dim')}"
+
+
+def _pool(pool: PoolReport) -> tuple[str, str, str]:
+    return pool.name, pool.mode, _options(pool.options)
+
+
+def _route(route: RouteReport) -> tuple[str, str, str]:
+    limits = {name: value for name, value in route.limits.items() if value not in (None, 0)}
+    where = "server" if route.pool is None else f"{route.pool} ({route.mode})"
+    return route.path, where, _options(limits)
+
+
+def _options(options: dict[str, Any]) -> str:
+    return " ".join(f"{name}={_value(value)}" for name, value in options.items())
+
+
+def _value(value: Any) -> str:
+    return getattr(value, "__qualname__", None) or (
+        value if isinstance(value, str) else repr(value)
+    )

@@ -1,0 +1,85 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What commands write: errors of one line, tables, JSON; colours on a terminal only."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TextIO
+
+__all__ = [
+    "DOES_NOT_HOLD",
+    "HOLDS",
+    "IMPOSSIBLE",
+    "INTERRUPTED",
+    "CommandError",
+    "complain",
+    "painter",
+    "print_json",
+    "table",
+]
+
+HOLDS, DOES_NOT_HOLD, IMPOSSIBLE, INTERRUPTED = 0, 1, 2, 130
+"""The exit codes of every command."""
+
+_COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
+
+Painter = Callable[[str, str], str]
+
+
+class CommandError(Exception):
+    """What was asked for cannot be done. Each line of the message says one reason."""
+
+
+def complain(prog: str, message: str) -> None:
+    """Write what is wrong to standard error, each line with the program's name before it."""
+    paint = painter(sys.stderr)
+    for line in message.splitlines():
+        text = paint(f"{prog}: {line}", "red")
+        if sys.stderr.isatty():
+            text = f"\r\x1b[K{text}"  # a line of progress may stand there
+        sys.stderr.write(f"{text}\n")
+
+
+def painter(stream: TextIO) -> Painter:
+    """What colours text for ``stream``: nothing, unless it is a terminal that may have colours.
+
+    The colours are ``red``, ``green``, ``yellow``, ``bold``, ``dim``; an empty one is none.
+    """
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return lambda text, colour: text
+
+    def paint(text: str, colour: str) -> str:
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if colour else text
+
+    return paint
+
+
+def print_json(document: Any) -> None:
+    """Write ``document`` to standard output as JSON."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table whose columns are as wide as what is in them."""
+    cells = [tuple(head), *map(tuple, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]

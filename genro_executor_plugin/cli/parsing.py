@@ -1,0 +1,92 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Command lines: parsers whose errors are one line, and converters that say what is allowed."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from .output import IMPOSSIBLE, complain
+
+__all__ = ["BorrowedParser", "Parser", "seconds", "whole"]
+
+
+class Parser(argparse.ArgumentParser):
+    """``ArgumentParser`` with errors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        complain(self.prog, f"{message}; see {self.prog} --help")
+        raise SystemExit(IMPOSSIBLE)
+
+
+class BorrowedParser(Parser):
+    """A parser with the arguments of another one, which is made when a command line is parsed."""
+
+    def __init__(
+        self, *, borrow: Callable[[], argparse.ArgumentParser] | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._borrow = borrow
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        if self._borrow is None:
+            return super().parse_known_args(args, namespace)
+        parser = Parser(
+            prog=self.prog,
+            description=self.description,
+            epilog=self.epilog,
+            formatter_class=self.formatter_class,
+            parents=[self._borrow()],
+            conflict_handler="resolve",
+        )
+        parser.set_defaults(**self._defaults)
+        return parser.parse_known_args(args, namespace)
+
+
+def whole(what: str, least: int, most: int) -> Callable[[str], int]:
+    """A converter for whole numbers from ``least`` to ``most``."""
+
+    def convert(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a number of {what} from {least} to {most}"
+                if what != "port"
+                else f"{text!r} is not a port ({least} to {most})"
+            )
+        return int(text)
+
+    return convert
+
+
+def seconds(least: float, most: float) -> Callable[[str], float]:
+    """A converter for a number of seconds from ``least`` to ``most``."""
+
+    def convert(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a number of seconds from {least:g} to {most:g}"
+            )
+        return number
+
+    return convert

@@ -1,0 +1,75 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""``genro-executor serve``: genro-asgi's command, with a server that has pools."""
+
+from __future__ import annotations
+
+import argparse
+import traceback
+from typing import Any
+
+from .output import IMPOSSIBLE, CommandError
+from .reasons import reasons
+
+__all__ = ["add"]
+
+
+def add(commands: Any) -> None:
+    """Add the command to ``commands``."""
+    commands.add_parser(
+        "serve",
+        help="serve a config.py, an application or a named site, with its pools",
+        description=(
+            "Serves what genro-asgi serve would, in the same way, with a server that has pools: "
+            "those of the section 'executors' of the configuration, and 'blocking' and 'cpu'."
+        ),
+        borrow=_arguments,
+    ).set_defaults(run=_serve)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    from ..launching import ExecutorCli
+
+    return ExecutorCli().serve_parser()
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from ..launching import CliError, ExecutorCli, UnbuiltError
+
+    try:
+        return ExecutorCli().serve(arguments)
+    except CliError as error:
+        raise CommandError(str(error)) from error
+    except UnbuiltError as error:
+        if arguments.debug is not False:
+            traceback.print_exception(error.__cause__)
+        raise CommandError("\n".join(_all_mistakes(arguments, error.__cause__ or error))) from error
+    except SystemExit as ended:
+        # uvicorn ends the process when a server does not start; its log says why.
+        return IMPOSSIBLE if ended.code else 0
+
+
+def _all_mistakes(arguments: argparse.Namespace, cause: BaseException) -> list[str]:
+    """What is wrong with the pools, and with the routes, too, if it is pools that are wrong."""
+    from ..errors import ExecutorConfigError
+    from ..inspection import inspect_source
+    from ..launching import ExecutorCli, UnbuiltError
+
+    if isinstance(cause, ExecutorConfigError):
+        try:
+            return list(inspect_source(ExecutorCli().launcher(arguments)).mistakes)
+        except UnbuiltError:
+            pass  # more is wrong than pools and routes; that shows once the pools are right
+    return reasons(cause)

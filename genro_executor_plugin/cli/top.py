@@ -1,0 +1,121 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""``genro-executor top``: a server's pools in a terminal, live."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from .output import DOES_NOT_HOLD, HOLDS, CommandError, painter, print_json
+from .parsing import seconds
+
+__all__ = ["add"]
+
+TOKEN_VARIABLE = "GENRO_EXECUTOR_TOKEN"
+PASSWORD_VARIABLE = "GENRO_EXECUTOR_PASSWORD"
+
+
+def add(commands: Any) -> None:
+    """Add the command to ``commands``."""
+    parser = commands.add_parser(
+        "top",
+        help="show a server's pools, workers, routes and errors, live",
+        description=(
+            "Shows what the console of a server says (ExecutorConsole, at /_executors/): pools, "
+            "workers, routes and the last errors, live. Where the output is not a terminal it is "
+            "shown once, as plain text."
+        ),
+        epilog=(
+            f"{TOKEN_VARIABLE} and {PASSWORD_VARIABLE} are read where --token, or the password of "
+            "--user, is not given: what stands on a command line can be seen by others. Exit code "
+            "of --once and --json: 0, or 1 when the server says that it is not healthy."
+        ),
+    )
+    parser.add_argument(
+        "url", metavar="URL", help="the server, such as localhost:8000, or its console's address"
+    )
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--token", help="a bearer token or API key that has the tag SERVER_ADMIN")
+    who.add_argument(
+        "--user",
+        metavar="NAME[:PASSWORD]",
+        help="a user; without a password it is asked for on the terminal",
+    )
+    parser.add_argument(
+        "--interval",
+        type=seconds(0.2, 3600),
+        default=2.0,
+        metavar="SECONDS",
+        help="how often to ask (default 2)",
+    )
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--once", action="store_true", help="show it once, as plain text")
+    shape.add_argument("--json", action="store_true", help="print the snapshot, once, as JSON")
+    parser.set_defaults(run=_top)
+
+
+def _top(arguments: argparse.Namespace) -> int:
+    from ..top.source import SnapshotSource, SourceError
+    from ..top.view import view
+
+    token, user = _credentials(arguments)
+    try:
+        source = SnapshotSource(arguments.url, token=token, user=user)
+        first = source.fetch()
+    except SourceError as error:
+        raise CommandError(str(error)) from error
+    healthy = first.get("server", {}).get("healthy", True)
+    if arguments.json:
+        print_json(first)
+    elif arguments.once or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        paint = painter(sys.stdout)
+        for line in view(first, source.url):
+            text = "".join(paint(cell.text, cell.style) for cell in line)
+            sys.stdout.write(text.rstrip() + "\n")
+    else:
+        _live(source, first, arguments.interval)
+        return HOLDS
+    return HOLDS if healthy else DOES_NOT_HOLD
+
+
+def _live(source: Any, first: dict[str, Any], interval: float) -> None:
+    try:
+        from ..top.screen import TerminalError, show
+    except ImportError as error:
+        raise CommandError(f"this Python has no curses ({error}); use --once") from error
+    try:
+        show(source, first, interval)
+    except TerminalError as error:
+        raise CommandError(str(error)) from error
+
+
+def _credentials(arguments: argparse.Namespace) -> tuple[str | None, tuple[str, str] | None]:
+    """The token, or the user's name and password, that the request is made with."""
+    if arguments.user is None:
+        return arguments.token or os.environ.get(TOKEN_VARIABLE) or None, None
+    name, colon, password = arguments.user.partition(":")
+    if colon:
+        return None, (name, password)
+    known = os.environ.get(PASSWORD_VARIABLE)
+    if known is not None:
+        return None, (name, known)
+    if not sys.stdin.isatty():
+        raise CommandError(f"no password for {name!r}: set {PASSWORD_VARIABLE}, or --user NAME:...")
+    from getpass import getpass
+
+    return None, (name, getpass(f"Password of {name}: "))
