@@ -600,3 +600,24 @@ def large_and_unpicklable(size: int) -> Any:
     import threading
 
     return [b"x" * size, threading.Lock()]
+
+
+def modelled(kind: str, number: int, trace: str, gate: str) -> int:
+    """A call of ``test_pool_model.py``."""
+    record(trace)
+    match kind:
+        case "held":
+            hold(gate)
+        case "failing":
+            raise ValueError(number)
+        case "over its limit":
+            spin()
+        case "exiting":
+            os._exit(3)
+    return number
+
+
+async def modelled_async(_kind: str, number: int, trace: str, gate: str) -> int:
+    record(trace)
+    await hold_async(gate)
+    return number
