@@ -38,7 +38,7 @@ import pytest
 import worker_functions as wf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from waiting import PATIENCE_SECONDS, until
+from waiting import PATIENCE_SECONDS, block_until, is_dead, until
 
 from genro_executor_plugin import (
     ExecutorClosedError,
@@ -53,9 +53,13 @@ EXAMPLES = int(os.environ.get("GENRO_EXECUTOR_MODEL_EXAMPLES", "12"))
 IS_LONG = "GENRO_EXECUTOR_MODEL_EXAMPLES" in os.environ
 
 MAX_WORKERS = 3
-MAX_PENDING = 6
+MAX_PENDING = 8
+BURST = 6
+"""So many short calls at once that some are sent ahead to busy workers."""
+
 RUN_LIMIT_SECONDS = 0.05
 
+FUNCTIONS = {"short": wf.modelled_short, "coroutine": wf.modelled_async}
 KINDS = ("short", "held", "failing", "coroutine", "over its limit", "exiting")
 LINES = ("wait", "fail", "queue_timeout")
 
@@ -64,10 +68,9 @@ steering = st.one_of(
     st.tuples(st.just("cancel"), st.integers(0, 9)),
     st.tuples(st.just("kill"), st.integers(0, MAX_WORKERS - 1)),
     st.tuples(st.just("resize"), st.integers(1, MAX_WORKERS)),
-    st.tuples(st.sampled_from(["release", "settle", "pause", "resume", "restart"])),
+    st.tuples(st.sampled_from(["release", "settle", "burst", "pause", "resume", "restart"])),
 )
 operations = st.lists(st.one_of(submits, submits, steering), min_size=3, max_size=25)
-"""What a test does with a pool; ``None`` is how a caller's wait ends when nobody says so."""
 
 
 @dataclass(eq=False)
@@ -177,7 +180,7 @@ class Model:
         }[line]
         if kind == "over its limit":
             limits["timeout"] = RUN_LIMIT_SECONDS
-        func = wf.modelled_async if kind == "coroutine" else wf.modelled
+        func = FUNCTIONS.get(kind, wf.modelled)
         full = len(self.open) >= MAX_PENDING
         call = self.pool.options(**limits).submit(func, kind, number, str(trace), self.gate)
         submitted = Submitted(number, kind, trace, asyncio.create_task(call))
@@ -186,6 +189,10 @@ class Model:
         if kind in ("over its limit", "exiting"):
             self.worker_may_end()
         await asyncio.sleep(0)
+
+    async def burst(self) -> None:
+        for _ in range(BURST):
+            await self.submit("short", "wait")
 
     def worker_may_end(self) -> None:
         """A worker ends, and with it what shares it: coroutines run many to a worker."""
@@ -206,9 +213,11 @@ class Model:
 
     async def kill(self, index: int) -> None:
         if pids := sorted(self.pool.pids):
+            pid = pids[index % len(pids)]
             with suppress(ProcessLookupError):
-                os.kill(pids[index % len(pids)], signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
             self.any_may_crash()
+            block_until(lambda: is_dead(pid))  # what is submitted from now on must not meet it
 
     async def resize(self, max_workers: int) -> None:
         self.pool.resize(max_workers)
@@ -285,6 +294,9 @@ async def modelled_pool() -> AsyncIterator[Model]:
 
 async def play(sequence: list[tuple[Any, ...]]) -> None:
     async with modelled_pool() as model:
+        for _ in range(3):  # how long a short call takes has to be known first
+            await model.submit("short", "wait")
+            await model.settle()
         for name, *arguments in sequence:
             await getattr(model, name)(*arguments)
             model.check()
