@@ -48,7 +48,7 @@ LAYERS = (
     ("workers",),
     ("executors",),
     ("registry",),
-    ("routes", "disconnects", "grammar", "leaving", "file_responses", "responses"),
+    ("routes", "disconnects", "second_signal", "grammar", "leaving", "file_responses", "responses"),
     ("offload", "plugin", "boot", "steering"),
     ("server", "application", "console"),
     ("demo", "cli", "__main__"),
