@@ -56,5 +56,8 @@ class LeavingResponse(StreamingResponse):
 
 
 async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    """Return when the client has gone, and never where nobody will tell."""
+    if (await receive())["type"] != "http.disconnect":
+        # The body was read before: this ``receive`` repeats it, as that of a message on a
+        # websocket does, and asking again and again would stop the event loop.
+        await asyncio.get_running_loop().create_future()

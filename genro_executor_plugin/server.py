@@ -21,7 +21,6 @@ when it stops. It never decides where a call runs; the plugin does.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +35,7 @@ from .executors import BaseExecutor
 from .modules import stop_main_import
 from .plugin import ExecutorPlugin
 from .registry import ExecutorRegistry
+from .second_signal import SecondSignal
 from .tasks.batch import in_pools
 from .tasks.callers import caller_of, calling
 from .tasks.options import TaskSettings
@@ -62,8 +62,7 @@ class ExecutorMixin:
         executors = kwargs.pop("executors", None)
         settings = TaskSettings.declare(kwargs.pop("long_tasks", None) or {})
         self._executors = ExecutorRegistry(executors)
-        self._serving_loop: asyncio.AbstractEventLoop | None = None
-        self._lifespan_ends = False
+        self._second_signal = SecondSignal(self._executors)
         self._long_tasks = LongTasks(self, settings)
         self._task_application: TaskApplication | None = None
         self._ended = False
@@ -120,17 +119,9 @@ class ExecutorMixin:
         super().serve(*args, **kwargs)  # type: ignore[misc]
 
     def start_leaving(self) -> None:
-        """Turn the server's state; at the second signal, end what runs in the pools at once.
-
-        genro-asgi calls it from the handler of each signal, and once from its lifespan.
-        """
-        uvicorn_server = getattr(self, "uvicorn_server", None)
-        is_leaving = uvicorn_server is not None and uvicorn_server.should_exit
+        """Turn the server's state; at the second signal, end what runs in the pools at once."""
+        self._second_signal.leaving(self)
         super().start_leaving()  # type: ignore[misc]
-        if self._lifespan_ends:
-            self._lifespan_ends = False
-        elif is_leaving and self._serving_loop is not None:
-            self._serving_loop.call_soon_threadsafe(self.executors.hurry)
 
     def demux(self, scope: Scope) -> tuple[Any, Scope]:
         """What answers ``scope``, with the errors of pools put as a client may read them."""
@@ -158,7 +149,6 @@ class ExecutorMixin:
         if scope["type"] != "lifespan":
             await super().__call__(scope, receive, send)  # type: ignore[misc]
             return
-        self._serving_loop = asyncio.get_running_loop()
         startup: Message = await receive()
         try:
             self.executors.preload(modules_of(self))
@@ -173,7 +163,8 @@ class ExecutorMixin:
 
         async def replaying_receive() -> Message:
             message = waiting.pop() if waiting else await receive()
-            self._lifespan_ends = message["type"] == "lifespan.shutdown"
+            if message["type"] == "lifespan.shutdown":
+                self._second_signal.lifespan_ends()
             return message
 
         async def ending_send(message: Message) -> None:
@@ -187,7 +178,6 @@ class ExecutorMixin:
         try:
             await super().__call__(scope, replaying_receive, ending_send)  # type: ignore[misc]
         finally:
-            self._serving_loop = None
             await self._end_all()
 
     async def _end_all(self) -> None:

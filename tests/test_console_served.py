@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import sys
@@ -27,7 +28,7 @@ from typing import Any
 import httpx
 import pytest
 from serving import ServerProcess
-from waiting import block_until, is_dead
+from waiting import block_until, is_dead, until
 
 CONFIG = """
 from genro_asgi import RoutedApplication
@@ -53,6 +54,7 @@ SHOP = """
 import os
 from genro_asgi import RoutedApplication
 from genro_routes import route
+from worker_functions import hold
 
 SAID = []
 
@@ -65,6 +67,10 @@ class Shop(RoutedApplication):
     @route(executor="pdf")
     def report(self):
         return {"pid": os.getpid(), "server": os.getppid(), "said": SAID}
+
+    @route(executor="pdf")
+    def held(self, gate):
+        hold(gate)
 """
 
 LISTENS = re.compile(r"Uvicorn running on (?P<url>http://\S+)")
@@ -110,6 +116,26 @@ def test_pools_written_below_the_console_serve(tmp_path: Path) -> None:
         process.signal(signal.SIGTERM)
         process.wait()
         assert not process.left()
+
+
+async def test_a_client_that_goes_and_a_second_signal_end_calls(gate: Any, tmp_path: Path) -> None:
+    """As they do on a server that has its pools by itself."""
+    with served(tmp_path, 'pools.pool(code="pdf", max_workers=1, shutdown_timeout=60)') as process:
+        await asyncio.to_thread(process.until_it_serves)
+        async with process.client() as client:
+            goes = asyncio.create_task(client.get("/shop/held", params={"gate": gate.path}))
+            pid = await gate.entered()
+            goes.cancel()
+            await until(lambda: is_dead(pid))
+            held = asyncio.create_task(client.get("/shop/held", params={"gate": gate.path}))
+            await gate.entered()
+            process.descendants()
+            process.signal(signal.SIGTERM)
+            await asyncio.to_thread(process.until_it_says, "Waiting for connections to close")
+            process.signal(signal.SIGTERM)
+            assert (await held).status_code == 503
+            await asyncio.to_thread(process.wait)
+            assert not process.left()
 
 
 def test_a_machines_defaults_are_overridden_by_a_site(tmp_path: Path) -> None:

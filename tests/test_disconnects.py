@@ -31,6 +31,7 @@ from waiting import is_dead, until
 
 from genro_executor_plugin import ClientDisconnectedError
 from genro_executor_plugin.disconnects import WATCH_AFTER_SECONDS, Client, current_client
+from genro_executor_plugin.leaving import LeavingResponse
 
 POOLS: dict[str, Any] = {
     "p": {"max_workers": 2},
@@ -86,7 +87,7 @@ async def no_complaints(caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]
     assert not caplog.records, caplog.text
 
 
-@pytest.mark.parametrize("route", ["held", "held_async"])
+@pytest.mark.parametrize("route", ["held", "held_async", "streamed"])
 async def test_a_running_call_is_ended_with_its_worker(
     site: Site, gate: Any, route: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -204,6 +205,32 @@ async def test_a_connection_serves_on_after_a_call_that_was_watched(site: Site, 
     assert int(await answer_of(stream[0])) in site.server.get_executor("p").pids
     await leave(stream)
     assert metrics(site)["cancelled"] == 0
+
+
+async def test_a_stream_asks_nobody_who_only_repeats_the_body() -> None:
+    """The ``receive`` of a message on a websocket always has the message, and never waits."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in (b"one", b"two"):
+            await asyncio.sleep(0)
+            yield chunk
+
+    async def repeating() -> dict[str, Any]:
+        asked.append(1)
+        if len(asked) > 1000:
+            raise EOFError  # or the test would end as little as the server would
+        return EMPTY
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message.get("body", b""))
+
+    sent: list[bytes] = []
+    asked: list[int] = []
+    response = LeavingResponse(chunks())
+    response.at_end = lambda: None
+    await response({"type": "http"}, repeating, send)
+    assert b"".join(sent) == b"onetwo"
+    assert len(asked) == 1
 
 
 # -- one client -------------------------------------------------------------------------------

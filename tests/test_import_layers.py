@@ -49,7 +49,7 @@ LAYERS = (
     ("workers",),
     ("executors",),
     ("registry",),
-    ("routes", "disconnects", "grammar", "leaving", "file_responses", "responses"),
+    ("routes", "disconnects", "second_signal", "grammar", "leaving", "file_responses", "responses"),
     ("tasks",),
     ("offload", "plugin", "boot", "steering"),
     ("configuration", "server", "application", "console"),

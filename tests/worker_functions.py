@@ -614,3 +614,42 @@ async def finalize_async() -> None:
 
 def fail_to_finalize() -> None:
     raise LookupError("nothing to finalize")
+
+
+def modelled(kind: str, number: int, trace: str, gate: str) -> int:
+    """A call of ``test_pool_model.py``."""
+    record(trace)
+    match kind:
+        case "held":
+            hold(gate)
+        case "failing":
+            raise ValueError(number)
+        case "over its limit":
+            spin()
+        case "exiting":
+            os._exit(3)
+    return number
+
+
+def modelled_short(_kind: str, number: int, trace: str, _gate: str) -> int:
+    """As ``modelled``, and known to be short: its calls are sent ahead."""
+    record(trace)
+    return number
+
+
+async def modelled_async(_kind: str, number: int, trace: str, gate: str) -> int:
+    record(trace)
+    await hold_async(gate)
+    return number
+
+
+def marked(path: str, number: int) -> int:
+    """``number``; and one more in its byte of the file at ``path``."""
+    marks = _marks_of(path)
+    os.pwrite(marks, bytes([os.pread(marks, 1, number)[0] + 1]), number)
+    return number
+
+
+@functools.cache
+def _marks_of(path: str) -> int:
+    return os.open(path, os.O_RDWR)

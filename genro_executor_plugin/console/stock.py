@@ -16,17 +16,18 @@
 
 ``ExecutorServer`` has pools by inheritance. A stock ``AsgiServer`` (``genro-asgi serve
 config.py``) is given them by the console that is mounted on it: the registry, the plugin on every
-routed application, the checks at boot and stable texts for clients.
+routed application, the checks at boot, stable texts for clients and the second signal's hurry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..boot import check_routes, modules_of
 from ..plugin import ExecutorPlugin
 from ..registry import ExecutorRegistry
+from ..second_signal import SecondSignal
 from ..server import answering
 
 if TYPE_CHECKING:
@@ -49,6 +50,20 @@ def bring_pools(server: Any, registry: ExecutorRegistry) -> None:
     def demux_answering(scope: Scope) -> tuple[ASGIApp, Scope]:
         return answering(*demux(scope))
 
+    leave: Callable[[], None] = server.start_leaving
+    end: Callable[[], Awaitable[None]] = server.lifespan.shutdown
+    second_signal = SecondSignal(registry)
+
+    def start_leaving() -> None:
+        second_signal.leaving(server)
+        leave()
+
+    async def shutdown() -> None:
+        second_signal.lifespan_ends()
+        await end()
+
+    server.start_leaving = start_leaving
+    server.lifespan.shutdown = shutdown
     server.executors = registry
     server.arm_router = arm_router
     server.demux = demux_answering

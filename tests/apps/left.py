@@ -38,6 +38,11 @@ class Left(RoutedApplication):
     async def held_async(self, gate: str) -> str:
         return str(await hold_async(gate))
 
+    @route(executor="p")
+    def streamed(self, gate: str) -> Any:
+        hold(gate)
+        yield b"first"
+
     @route(executor="abandoning")
     def abandoned(self, gate: str, trace: str) -> None:
         hold(gate)
