@@ -28,7 +28,7 @@ from .logs import WorkerLogs
 from .pickling import why
 from .references import Reference, describe
 from .replica_store import ReplicaStore
-from .segments import read_value
+from .segment_reading import read_value
 
 __all__ = ["CallReader", "ReadCall", "Target"]
 

@@ -21,12 +21,10 @@ moderate size are used again, because fresh pages cost more than the copy.
 
 from __future__ import annotations
 
-import io
-import mmap
 import os
 import pickle
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pickle import PickleBuffer
 from typing import Any
 
@@ -35,19 +33,19 @@ from .pickling import CarefulPickler
 
 __all__ = [
     "LARGE_BYTES",
+    "MAPPED_BYTES",
     "Segment",
     "Segments",
     "Split",
+    "aligned",
     "looks_large",
-    "read_value",
     "split",
-    "total_length",
 ]
 
 LARGE_BYTES = 256 * 1024
 """From this size on a value goes through shared memory; below it the socket is faster."""
 
-_MAPPED_BYTES = 64 * 2**20
+MAPPED_BYTES = 64 * 2**20
 """From this size on buffers are not copied out of a segment: the receiver keeps its pages."""
 
 _KEPT_BYTES = 32 * 2**20
@@ -56,8 +54,8 @@ _KEPT_BYTES = 32 * 2**20
 _BUFFER_BYTES = 32 * 1024
 """Smaller buffers stay in the stream."""
 
-_ALIGNMENT = 64
-_READ_BYTES = 64 * 1024
+ALIGNMENT = 64
+"""Buffers begin at multiples of this, as numbers in arrays like it."""
 
 _SIZED = frozenset({bytes, bytearray, str})
 
@@ -156,7 +154,7 @@ class Segment:
                 _write(self.fd, piece, position)
             position += len(piece)
         for buffer in parts.buffers:
-            position = _aligned(position)
+            position = aligned(position)
             if type(buffer.obj) is bytes:
                 self._later.append((position, buffer))
             else:
@@ -191,7 +189,7 @@ class Segments:
 
     def hold(self, parts: Split) -> Segment | None:
         """A segment with ``parts`` in it; ``None`` if the system has no shared memory for it."""
-        size = parts.size + _ALIGNMENT * len(parts.buffers)
+        size = parts.size + ALIGNMENT * len(parts.buffers)
         segment: Segment | None = None
         try:
             segment = self._segment(size)
@@ -213,7 +211,7 @@ class Segments:
     def release(self, segment: Segment) -> None:
         """Nobody reads ``segment`` any more: keep it for the next value, or close it."""
         kept = sum(other.capacity for other in self._kept)
-        if segment.capacity >= _MAPPED_BYTES or segment.fd < 0:
+        if segment.capacity >= MAPPED_BYTES or segment.fd < 0:
             segment.close()
             return
         self._kept.append(segment)
@@ -229,8 +227,8 @@ class Segments:
             self._kept.pop().close()
 
 
-def _aligned(position: int) -> int:
-    return -(-position // _ALIGNMENT) * _ALIGNMENT
+def aligned(position: int) -> int:
+    return -(-position // ALIGNMENT) * ALIGNMENT
 
 
 def _write(fd: int, data: Any, position: int) -> None:
@@ -239,93 +237,3 @@ def _write(fd: int, data: Any, position: int) -> None:
         written = os.pwrite(fd, view, position)
         position += written
         view = view[written:]
-
-
-class _Region(io.RawIOBase):
-    """The stream in a segment as a file; reading does not hold the GIL."""
-
-    def __init__(self, fd: int, length: int) -> None:
-        self._fd = fd
-        self._left = length
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")[: self._left]
-        count = os.preadv(self._fd, [view], self._position) if view.nbytes else 0
-        self._position += count
-        self._left -= count
-        return count
-
-
-def total_length(layout: bytes | memoryview) -> int:
-    """How large a value is in all, in bytes."""
-    return sum(map(abs, struct.unpack(f"<{len(layout) // 8}q", layout)))
-
-
-def read_value(fd: int, layout: bytes | memoryview) -> Any:
-    """The value in the segment ``fd``, which is closed. Its memory is the receiver's own.
-
-    Raises:
-        Exception: whatever its unpickling raises.
-    """
-    try:
-        length, *sizes = struct.unpack(f"<{len(layout) // 8}q", layout)
-        total = length + sum(map(abs, sizes))
-        buffers = _mapped(fd, length, sizes) if total >= _MAPPED_BYTES else None
-        if buffers is None:
-            buffers = _copied(fd, length, sizes)
-        if length <= _READ_BYTES:
-            return pickle.loads(_read_bytes(fd, 0, length), buffers=buffers)
-        stream = io.BufferedReader(_Region(fd, length), _READ_BYTES)
-        return pickle.Unpickler(stream, buffers=buffers).load()
-    finally:
-        os.close(fd)
-
-
-def _mapped(fd: int, length: int, sizes: Sequence[int]) -> list[Any] | None:
-    if not sizes:
-        return None
-    pages = memoryview(mmap.mmap(fd, 0))
-    return [pages[start : start + abs(size)] for start, size in _places(length, sizes)]
-
-
-def _copied(fd: int, length: int, sizes: Sequence[int]) -> list[Any]:
-    buffers: list[Any] = []
-    for start, size in _places(length, sizes):
-        if size < 0:
-            buffers.append(_read_bytes(fd, start, -size))
-            continue
-        target = bytearray(size)
-        view = memoryview(target)
-        while view.nbytes:
-            count = os.preadv(fd, [view], start)
-            if not count:
-                raise EOFError("the shared memory holds less than was said")
-            start += count
-            view = view[count:]
-        buffers.append(target)
-    return buffers
-
-
-def _read_bytes(fd: int, start: int, size: int) -> bytes:
-    pieces = []
-    while size:
-        pieces.append(os.pread(fd, size, start))
-        if not pieces[-1]:
-            raise EOFError("the shared memory holds less than was said")
-        start += len(pieces[-1])
-        size -= len(pieces[-1])
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _places(length: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
-    places = []
-    position = length
-    for size in sizes:
-        position = _aligned(position)
-        places.append((position, size))
-        position += abs(size)
-    return places

@@ -44,7 +44,7 @@ LAYERS = (
     ("options", "references"),
     ("pickling",),
     ("obstacles", "placeholders", "rebuilding", "states"),
-    ("carrying", "failures", "logs", "replica_store", "replicas", "segments"),
+    ("carrying", "failures", "logs", "replica_store", "replicas", "segments", "segment_reading"),
     ("call_reader", "calls", "hooks", "results"),
     ("workers",),
     ("executors",),

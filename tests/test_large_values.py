@@ -30,7 +30,8 @@ import worker_functions as wf
 from waiting import until
 
 from genro_executor_plugin import ExecutorTimeoutError, SerializationError
-from genro_executor_plugin.segments import LARGE_BYTES, Segments, read_value, split
+from genro_executor_plugin.segment_reading import read_value
+from genro_executor_plugin.segments import LARGE_BYTES, Segments, split
 
 SIZE = 3 * 2**20
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from ..errors import SerializationError
 from ..pickling import why
-from ..segments import read_value, total_length
+from ..segment_reading import read_value, total_length
 from .job import Job
 
 __all__ = ["Copier"]

@@ -31,11 +31,10 @@ from typing import Any
 from ..errors import WorkerCrashedError
 from ..hooks import PackedHooks
 from ..options import PoolOptions
-from . import endings
 from .ahead import Ahead
 from .copier import Copier
 from .crew import STOP_GRACE_SECONDS, Crew
-from .exits import exit_words
+from .fates import Fates
 from .job import Job
 from .launcher import ExitReport
 from .line import Line
@@ -65,7 +64,8 @@ class WorkerPool:
         self._threads = options.threads_per_worker
         self._line = Line()
         self._crew = Crew(self, name, options, hooks, self._line, self._loop)
-        self._overdue = Overdue(self._loop, self._crew, self._run_over)
+        self._fates = Fates(self, name, self._crew, self._line)
+        self._overdue = Overdue(self._loop, self._crew, self._fates.timed_out)
         self._ahead = Ahead(self._crew, self._line, self._loop, self._overdue.watch)
         self._recycling = Recycling(options, self._loop, self._crew)
         # What is sent ahead could be one call too many for a worker that is counted.
@@ -146,8 +146,7 @@ class WorkerPool:
             if any(sent is job for _, sent in worker.ahead):
                 return  # it is short, or it is taken back; either way nobody is told
             if job in worker.running.values() and not job.abandon:
-                self._crew.count_restart("cancel")
-                self._end_worker(worker, job, "another call in it was cancelled")
+                self._fates.end_worker(worker, job, "cancel", "another call in it was cancelled")
                 return
 
     def withdraw(self, job: Job) -> bool:
@@ -216,8 +215,7 @@ class WorkerPool:
         """Kill the worker ``pid``; its calls fail. ``False`` if there is no such worker."""
         for worker in self._crew.workers:
             if worker.pid == pid and not worker.killed:
-                self._crew.count_restart("killed")
-                self._end_worker(worker, None, "somebody asked for it")
+                self._fates.end_worker(worker, None, "killed", "somebody asked for it")
                 return True
         return False
 
@@ -226,18 +224,7 @@ class WorkerPool:
         self.closing = True
         self._recycling.stop()
         self._observer.stop()
-        for job in self._line.drain():
-            job.fail(endings.closed(self._name, job, "before its run began"))
-        for worker in list(self._crew.workers):
-            if worker.running:
-                for job in self._take_jobs(worker):
-                    when = "while it ran; its worker was killed"
-                    job.fail(endings.closed(self._name, job, when))
-                worker.kill()
-            elif worker.ready:
-                worker.stop(STOP_GRACE_SECONDS)
-            else:
-                worker.kill()
+        self._fates.close()
         await self._until(
             lambda: not any(worker.ready for worker in self._crew.workers), STOP_GRACE_SECONDS
         )
@@ -295,14 +282,14 @@ class WorkerPool:
         crew = self._crew
         crew.lost(worker)
         self._recycling.ended(worker)
-        self._requeue(worker)
+        self._fates.requeue(worker)
         if not worker.ready and not worker.leaving:
             crew.startups.failed(worker, report)
             if not crew.staying:
                 crew.startups.refuse(self._line.drain())
         elif worker.running or not worker.leaving:
             crew.count_restart("crash")
-            self._crashed(worker, report)
+            self._fates.crashed(worker, report)
         crew.grow()
         self._serve_all()
         self._changed.set()
@@ -346,57 +333,6 @@ class WorkerPool:
             return
         self._line.put_back([job])
         self._crew.grow()
-
-    def _requeue(self, worker: Worker) -> None:
-        """Put the calls that were sent ahead to ``worker`` and never started back in line."""
-        jobs, worker.not_started = worker.not_started, []
-        self._line.put_back(jobs)
-
-    # -- what goes wrong ----------------------------------------------------------------------
-
-    def _run_over(self, worker: Worker, job: Job) -> None:
-        """``job`` has run longer than it may."""
-        job.fail(endings.timed_out(self._name, job, worker))
-        self._crew.count_restart("timeout")
-        self._end_worker(worker, job, "another call in it ran over its timeout")
-
-    def _end_worker(self, worker: Worker, guilty: Job | None, reason: str) -> None:
-        """Kill ``worker`` because of ``guilty``; the other calls in it are told or repeated."""
-        others = [job for job in self._take_jobs(worker) if job is not guilty]
-        self._crew.not_free(worker)
-        worker.kill()
-        for job in others:
-            self._fail(job, lambda job: endings.killed(self._name, job, worker, reason))
-        self._requeue(worker)
-
-    def _take_jobs(self, worker: Worker) -> list[Job]:
-        """The calls that ``worker`` has begun; those that it has not go back in line."""
-        worker.not_started += self._crew.taken_back(worker)
-        self._requeue(worker)
-        jobs = [*worker.running.values(), *(job for _, job in worker.ahead)]
-        worker.running.clear()
-        worker.ahead.clear()
-        worker.coroutines = 0
-        return jobs
-
-    def _crashed(self, worker: Worker, report: ExitReport) -> None:
-        jobs = self._take_jobs(worker)
-        if not jobs:
-            words = f"{exit_words(report, worker.memory)}\n{worker.fault}".rstrip()
-            _logger.warning("pool %r: idle worker %s ended: %s", self._name, worker.pid, words)
-        for job in jobs:
-            self._fail(job, lambda job: endings.crashed(self._name, job, worker, report))
-
-    def _fail(self, job: Job, error: Callable[[Job], WorkerCrashedError]) -> None:
-        """End ``job``, whose worker has died, or have it repeated if it may be."""
-        if job.future.done():
-            return
-        if job.retries > 0 and not self.closing:
-            job.retries -= 1
-            job.started_at = None
-            self._line.put_back([job])
-        else:
-            job.fail(error(job))
 
     async def _until(self, reached: Callable[[], bool], seconds: float | None) -> None:
         """Wait until ``reached()``, at most ``seconds``."""

@@ -1,0 +1,109 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What becomes of calls when their worker does not answer them: crashed, killed, over, closed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ..errors import WorkerCrashedError
+from . import endings
+from .crew import STOP_GRACE_SECONDS, Crew, CrewOwner
+from .exits import exit_words
+from .job import Job
+from .launcher import ExitReport
+from .line import Line
+from .worker import Worker
+
+__all__ = ["Fates"]
+
+_logger = logging.getLogger("genro_executor_plugin")
+
+
+class Fates:
+    """Settles, for one pool, the calls of workers that end: each fails, is repeated, or goes back
+    in line, because it had not begun.
+    """
+
+    def __init__(self, owner: CrewOwner, pool: str, crew: Crew, line: Line) -> None:
+        self._owner = owner
+        self._pool = pool
+        self._crew = crew
+        self._line = line
+
+    def timed_out(self, worker: Worker, job: Job) -> None:
+        """``job`` has run longer than it may: it fails, and its worker is killed."""
+        job.fail(endings.timed_out(self._pool, job, worker))
+        self.end_worker(worker, job, "timeout", "another call in it ran over its timeout")
+
+    def end_worker(self, worker: Worker, guilty: Job | None, counted: str, reason: str) -> None:
+        """Kill ``worker`` because of ``guilty``; the other calls in it are told or repeated."""
+        self._crew.count_restart(counted)
+        others = [job for job in self._take(worker) if job is not guilty]
+        self._crew.not_free(worker)
+        worker.kill()
+        for job in others:
+            self._fail(job, lambda job: endings.killed(self._pool, job, worker, reason))
+        self.requeue(worker)
+
+    def crashed(self, worker: Worker, report: ExitReport) -> None:
+        """``worker`` has ended by itself."""
+        jobs = self._take(worker)
+        if not jobs:
+            words = f"{exit_words(report, worker.memory)}\n{worker.fault}".rstrip()
+            _logger.warning("pool %r: idle worker %s ended: %s", self._pool, worker.pid, words)
+        for job in jobs:
+            self._fail(job, lambda job: endings.crashed(self._pool, job, worker, report))
+
+    def close(self) -> None:
+        """End every call that is still there, and every worker."""
+        for job in self._line.drain():
+            job.fail(endings.closed(self._pool, job, "before its run began"))
+        for worker in list(self._crew.workers):
+            if worker.running:
+                for job in self._take(worker):
+                    when = "while it ran; its worker was killed"
+                    job.fail(endings.closed(self._pool, job, when))
+                worker.kill()
+            elif worker.ready:
+                worker.stop(STOP_GRACE_SECONDS)
+            else:
+                worker.kill()
+
+    def requeue(self, worker: Worker) -> None:
+        """Put the calls that were sent ahead to ``worker`` and never started back in line."""
+        jobs, worker.not_started = worker.not_started, []
+        self._line.put_back(jobs)
+
+    def _take(self, worker: Worker) -> list[Job]:
+        """The calls that ``worker`` has begun; those that it has not go back in line."""
+        worker.not_started += self._crew.taken_back(worker)
+        self.requeue(worker)
+        jobs = [*worker.running.values(), *(job for _, job in worker.ahead)]
+        worker.running.clear()
+        worker.ahead.clear()
+        worker.coroutines = 0
+        return jobs
+
+    def _fail(self, job: Job, error: Callable[[Job], WorkerCrashedError]) -> None:
+        """End ``job``, whose worker has died, or have it repeated if it may be."""
+        if job.future.done():
+            return
+        if job.retries > 0 and not self._owner.closing:
+            job.retries -= 1
+            job.started_at = None
+            self._line.put_back([job])
+        else:
+            job.fail(error(job))
