@@ -38,8 +38,8 @@ from .registry import ExecutorRegistry
 from .second_signal import SecondSignal
 from .tasks.batch import in_pools
 from .tasks.callers import caller_of, calling
+from .tasks.mounting import TaskMount
 from .tasks.options import TaskSettings
-from .tasks.routes import MOUNT, TaskApplication
 from .tasks.service import LongTasks
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class ExecutorMixin:
         self._executors = ExecutorRegistry(executors)
         self._second_signal = SecondSignal(self._executors)
         self._long_tasks = LongTasks(self, settings)
-        self._task_application: TaskApplication | None = None
+        self._task_mount = TaskMount(self, self._long_tasks)
         self._ended = False
         super().__init__(**kwargs)
 
@@ -125,24 +125,8 @@ class ExecutorMixin:
 
     def demux(self, scope: Scope) -> tuple[Any, Scope]:
         """What answers ``scope``, with the errors of pools put as a client may read them."""
-        if scope["type"] != "http":
-            found: tuple[Any, Scope] = super().demux(scope)  # type: ignore[misc]
-            return found
-        segment, _, rest = scope["path"].lstrip("/").partition("/")
-        if segment == MOUNT and self._answers_for_tasks():
-            return answering(self._task_application, {**scope, "path": f"/{rest}"})
-        app, target = super().demux(scope)  # type: ignore[misc]
-        return answering(app, target)
-
-    def _answers_for_tasks(self) -> bool:
-        """Whether long jobs are asked about here: they are used, and nobody took the mount."""
-        if self.application_at(MOUNT) is not None or not self.long_tasks.in_use:  # type: ignore[attr-defined]
-            return False
-        if self._task_application is None:
-            application: Any = TaskApplication(code=MOUNT, mount=MOUNT)
-            application.server = self
-            self._task_application = application
-        return True
+        found = self._task_mount.find(scope) or super().demux(scope)  # type: ignore[misc]
+        return answering(*found)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope; around the lifespan, check the routes and end the pools."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 import time
 from collections.abc import AsyncIterator, Callable
@@ -88,6 +89,7 @@ async def shop(tmp_path: Path, **settings: Any) -> AsyncIterator[Any]:
     executors = {
         "jobs": {"max_workers": 2},
         "one": {"max_workers": 1},
+        "abandoning": {"max_workers": 1, "on_cancel": "abandon"},
         "db": {"executor_type": "thread", "max_workers": 2},
     }
     settings = {"path": tmp_path / "store", "pool": "jobs", **settings}
@@ -409,15 +411,48 @@ async def test_a_coroutine_is_asked_too(app: Any, gate: Gate) -> None:
         await app.tasks.result(task_id)
 
 
-async def test_a_job_that_does_not_listen_is_killed(app: Any, gate: Gate) -> None:
-    task_id = await app.tasks.submit(tf.never_listen, gate.path)
+@pytest.mark.parametrize("pool", ["jobs", "abandoning"])
+async def test_a_job_that_does_not_listen_is_killed(app: Any, gate: Gate, pool: str) -> None:
+    task_id = await app.tasks.options(pool=pool).submit(tf.never_listen, gate.path)
     pid = await gate.entered()
     gate.release()
     await app.tasks.cancel(task_id, grace=0.05)
     with pytest.raises(TaskCancelledError):
         await app.tasks.result(task_id)
-    await until(lambda: pid not in app.server.executors.get("jobs").pids)
+    await until(lambda: pid not in app.server.executors.get(pool).pids)
     assert await app.tasks.result(app.tasks.submit(tf.add, 1, 1)) == 2
+
+
+async def test_a_bypassed_pool_runs_jobs_in_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENRO_EXECUTOR_BYPASS", "1")
+    async with shop(tmp_path) as app:
+        task_id = await app.tasks.submit(app.greet, "you")
+        assert await app.tasks.result(task_id) == "corner shop: hello you"
+        assert (await app.tasks.progress(task_id)).message == "greeting you"
+        assert await app.tasks.result(await app.tasks.submit(os.getpid)) == os.getpid()
+
+
+async def test_a_pool_that_refuses_a_job_gets_it_again_later(tmp_path: Path, gate: Gate) -> None:
+    """What the pool's line has no room for was not begun: it is no attempt."""
+    async with shop(tmp_path) as app:
+        full = {"max_workers": 1, "max_pending": 1, "on_overload": "fail"}
+        executor = app.server.executor(name="full", **full)
+        call = asyncio.create_task(executor.submit(tf.note_and_hold, "/dev/null", "", gate.path))
+        await gate.entered()
+        task_id = await app.tasks.options(pool="full").submit(tf.add, 1, 1)
+
+        async def refused() -> bool:
+            failure = (await app.tasks.status(task_id)).failure
+            return failure is not None and failure.type_name.endswith("ExecutorOverloadError")
+
+        await until_answered(refused)
+        assert (await app.tasks.status(task_id)).attempts == 0
+        gate.release()
+        await call
+        assert await app.tasks.result(task_id) == 2
+        assert (await app.tasks.status(task_id)).attempts == 1
 
 
 async def test_what_has_ended_stays_as_it_is(app: Any) -> None:

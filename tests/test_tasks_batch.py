@@ -43,6 +43,11 @@ class Mill(ExecutorApplication):
         hold(gate)
         return os.getpid()
 
+    @route(executor="jobs", executor_background=True)
+    def later(self) -> str:
+        progress(0.5, "halfway")
+        return "done"
+
     @route(executor="jobs")
     def stop_when_asked(self, gate: str) -> str:
         hold(gate)
@@ -163,3 +168,25 @@ async def test_the_store_of_long_jobs_is_on_the_sites_storage(site: Site, tmp_pa
     tasks = site.app("mill").tasks
     assert await tasks.result(await tasks.submit("nightly"))
     assert (tmp_path / "long_tasks" / "jobs.sqlite").exists()
+
+
+async def test_the_servers_event_hub_tells_of_long_jobs(site: Site) -> None:
+    hub = site.server.tasks.hub
+    queue = hub.subscribe("an MCP session")
+    headers = {"mcp-session-id": "an MCP session"}
+    job = (await site.client.post("/mill/later", headers=headers)).json()
+    assert await site.app("mill").tasks.result(job["task_id"]) == "done"
+    events = [queue.get_nowait() for _ in range(queue.qsize())]
+    assert {event["task_id"] for event in events} == {job["task_id"]}
+    assert [(event["type"], event["data"]["state"]) for event in events] == [
+        ("state", "running"),
+        ("progress", "running"),
+        ("state", "succeeded"),
+    ]
+    hub.unsubscribe("an MCP session", queue)
+
+
+async def test_a_background_route_runs_at_once_where_there_is_no_request(site: Site) -> None:
+    task_id = submit(site, "later")
+    await in_state(site, task_id, "terminated")
+    assert site.server.tasks.spool.read_result(task_id) == "done"

@@ -28,13 +28,14 @@ import httpx
 import pytest
 import task_functions as tf
 from conftest import Gate
-from genro_asgi import RoutedApplication
+from genro_asgi import AsgiServer, RoutedApplication
 from genro_asgi.exceptions import HTTPException
 from genro_routes import route
 from serving import Site, serving, until_answered
 from worker_functions import hold
 
-from genro_executor_plugin import ExecutorApplication, cancelled, progress
+from genro_executor_plugin import ExecutorApplication, ExecutorConsole, cancelled, progress
+from genro_executor_plugin.tasks.batch import PooledTaskScheduler
 from genro_executor_plugin.tasks.routes import TaskSection
 
 ANN, BOB, ROOT = ("ann", "a"), ("bob", "b"), ("root", "r")
@@ -358,3 +359,19 @@ async def test_many_at_once_are_all_accepted_and_done(site: Site) -> None:
     assert {answer.status_code for answer in answers} == {202}
     done = await asyncio.gather(*(result(site, job) for job in jobs))
     assert [answer.json()["title"] for answer in done] == [f"n{number}" for number in range(40)]
+
+
+async def test_a_stock_server_with_the_console_has_long_jobs_too(tmp_path: Path) -> None:
+    settings = {"path": tmp_path / "store", "shutdown_timeout": 0.2}
+    console = {"executors": {"jobs": {"max_workers": 1}}, "long_tasks": settings}
+    storage = [{"name": "site", "protocol": "local", "base_path": str(tmp_path)}]
+    applications = [Press, (ExecutorConsole, console)]
+    server = AsgiServer(applications=applications, auth=USERS, storage=storage)
+    async with serving(server=server) as site:
+        job = (await ask(site, "POST", "/press/book?title=Emma")).json()
+        assert (await result(site, job)).json()["title"] == "Emma"
+        assert (await ask(site, "GET", job["status_url"], BOB)).status_code == 404
+        assert isinstance(server.tasks.scheduler, PooledTaskScheduler)
+    server = AsgiServer(applications=applications, auth=USERS, storage=storage)
+    async with serving(server=server) as site:
+        assert (await result(site, job)).json()["title"] == "Emma"

@@ -34,11 +34,12 @@ from genro_routes import route
 from ..errors import ExecutorConfigError, ExecutorError
 from ..grammar import PoolGrammar, mistakes_in, written_pools
 from ..registry import ExecutorRegistry
+from ..tasks.options import TaskSettings
 from .access import RULE, Access, check_change, limited
 from .changes import Changes
 from .history import History
 from .snapshot import snapshot_of
-from .stock import bring_pools, start_pools
+from .stock import bring_pools, end_pools, start_pools
 
 if TYPE_CHECKING:
     from genro_asgi.types import Message, Receive, Scope, Send
@@ -83,6 +84,7 @@ class ExecutorConsole(RoutedApplication):
     Constructor keywords peeled here, which are attributes of ``application(...)`` in a recipe:
 
     - ``executors``: pools, as for ``ExecutorServer``; a recipe writes ``pool(...)`` below.
+    - ``long_tasks``: settings of long jobs, as for ``ExecutorServer``, for a stock server.
     - ``tag``: the authorization tag that everything but open routes needs, ``"SERVER_ADMIN"``.
     - ``metrics``, ``health``: ``"open"`` (the default) or ``"closed"``: they need the tag, too.
     - ``without_authentication``: who is answered by a server that has none: ``"loopback"``
@@ -95,6 +97,7 @@ class ExecutorConsole(RoutedApplication):
 
     def __init__(self, **kwargs: Any) -> None:
         executors = kwargs.pop("executors", None)
+        self._task_settings = TaskSettings.declare(kwargs.pop("long_tasks", None) or {})
         names = ("tag", "metrics", "health", "without_authentication")
         self._access = Access(**{name: kwargs.pop(name) for name in names if name in kwargs})
         self._registry = ExecutorRegistry(executors)
@@ -124,7 +127,7 @@ class ExecutorConsole(RoutedApplication):
             self._registry = existing
             self._history = History(existing)
         else:
-            bring_pools(server, self._registry)
+            bring_pools(server, self._registry, self._task_settings)
         self._declare_written_pools()
 
     def _declare_written_pools(self) -> None:
@@ -145,7 +148,7 @@ class ExecutorConsole(RoutedApplication):
             try:
                 await start_pools(self.server)
             except ExecutorError as error:
-                await self._registry.shutdown_all()
+                await end_pools(self.server)
                 raise FatalBootError(str(error)) from error
         self._history.start()
 
@@ -154,7 +157,7 @@ class ExecutorConsole(RoutedApplication):
         self._history.stop()
         await self._changes.stop()
         if self._owns_registry:
-            await self._registry.shutdown_all()
+            await end_pools(self.server)
 
     # -- what is answered ---------------------------------------------------------------------
 

@@ -1,0 +1,59 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Long jobs as a part of a server: where they are asked about, when they begin and end.
+
+A server that has them (``ExecutorServer``), or is given them (a stock ``AsgiServer`` by the
+console), asks ``TaskMount`` first about every request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .background import MOUNT
+from .routes import TaskApplication
+from .service import LongTasks
+
+if TYPE_CHECKING:
+    from genro_asgi.types import Scope
+
+__all__ = ["TaskMount"]
+
+
+class TaskMount:
+    """Answers below ``/_tasks`` for ``server``, once it has long jobs."""
+
+    def __init__(self, server: Any, long_tasks: LongTasks) -> None:
+        self._server = server
+        self._long_tasks = long_tasks
+        self._application: TaskApplication | None = None
+
+    def find(self, scope: Scope) -> tuple[TaskApplication, Scope] | None:
+        """What answers ``scope``, and the scope for it; ``None`` if that is somebody else's.
+
+        An application of the server's own that has the mount keeps it.
+        """
+        if scope["type"] != "http":
+            return None
+        segment, _, rest = scope["path"].lstrip("/").partition("/")
+        if segment != MOUNT or self._server.application_at(MOUNT) is not None:
+            return None
+        if not self._long_tasks.in_use:
+            return None
+        if self._application is None:
+            application: Any = TaskApplication(code=MOUNT, mount=MOUNT)
+            application.server = self._server
+            self._application = application
+        return self._application, {**scope, "path": f"/{rest}"}
