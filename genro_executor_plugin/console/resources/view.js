@@ -156,9 +156,10 @@ export function updatePool(node, pool, now, act, askKill) {
   for (const plot of node.plots) plot.update(pool.history, now);
   const why = { rejected: pool.rejections, restarts: pool.restarts_by_reason };
   keep(parts.totals, TOTALS.filter(([key]) => key === "completed" || pool[key]), ([key]) => key,
-    ([key, label, tone]) => make("li", { "data-outcome": key, class: tone }, make("b"), ` ${label} `, make("small")),
-    (item, [key]) => {
+    ([key, , tone]) => make("li", { "data-outcome": key, class: tone }, make("b"), " ", make("span"), " ", make("small")),
+    (item, [key, label]) => {
       say(item.querySelector("b"), count(pool[key]));
+      say(item.querySelector("span"), key === "restarts" && pool[key] === 1 ? "worker replaced" : label);
       say(item.querySelector("small"), Object.entries(why[key] ?? {}).map(([reason, number]) => `${reason.replaceAll("_", " ")} ${count(number)}`).join(", "));
     });
   const kills = pool.controls.includes("kill_worker");
@@ -185,7 +186,8 @@ const cell = (label, name, extra = "") => make("td", { role: "cell", "data-label
 
 function workerRow(worker, kills, ask) {
   const row = make("tr", { role: "row", "data-pid": worker.pid ?? "" },
-    cell("Worker", "pid", "mono"), cell("State", "state"), cell("Runs", "runs", "mono"), cell("For", "running", "number"),
+    cell("Worker", "pid", "mono"),
+    make("td", { role: "cell", "data-label": "State" }, make("span", { "data-cell": "state" })), cell("Runs", "runs", "mono"), cell("For", "running", "number"),
     cell("Memory", "memory", "number"), cell("Calls", "calls", "number"),
     make("td", { role: "cell", class: "action" }, ask ? make("button", { type: "button", class: "small", "aria-label": `Kill worker ${worker.pid}`, onclick: ask }, "Kill…") : ""));
   row.killable = kills;
