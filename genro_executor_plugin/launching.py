@@ -113,9 +113,16 @@ class ExecutorCli(Cli):
         """What builds and serves the server that ``options`` of ``serve`` describe.
 
         Raises:
-            CliError: the source is the name of a site that is not configured.
+            CliError: the source is the name of a site that is not configured, or whose card
+                cannot be read.
         """
-        return ExecutorLauncher(options, self.registry)
+        try:
+            return ExecutorLauncher(options, self.registry)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise CliError(
+                f"the card of the site {options.source} cannot be read: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def serve(self, options: argparse.Namespace) -> int:
         """Serve what ``options`` describe until the server ends."""

@@ -33,6 +33,7 @@ from serving import boot_message, serving
 from genro_executor_plugin import (
     ExecutorConfigBuilder,
     ExecutorConfigError,
+    ExecutorConsole,
     ExecutorRegistry,
     ExecutorServer,
 )
@@ -306,6 +307,28 @@ def test_applications_find_the_pools_while_they_are_built() -> None:
 
     ExecutorServer(config=recipe(lambda pools: pools.pool(code="pdf"), Early))
     assert seen == [["blocking", "cpu", "pdf"]]
+
+
+def test_pools_below_the_console_are_in_the_same_registry() -> None:
+    """Two ways to write them, one registry; a name that both use must mean the same."""
+
+    def config(**below: Any) -> type:
+        class Both(ExecutorConfigBuilder):
+            def main(self, root: Any) -> None:
+                cfg = root.configuration()
+                console = cfg.applications().application(
+                    code="_executors", app_class=ExecutorConsole
+                )
+                console.pool(code="ml", max_workers=1)
+                console.pool(code="pdf", **below)
+                cfg.executors().pool(code="pdf", max_workers=2)
+
+        return Both
+
+    server = ExecutorServer(config=config(max_workers=2))
+    assert sorted(server.executors) == ["blocking", "cpu", "ml", "pdf"]
+    with pytest.raises(ExecutorConfigError, match="'pdf' is declared already, with"):
+        ExecutorServer(config=config(max_workers=3))
 
 
 async def test_a_configured_pool_that_no_route_may_use_stops_the_boot() -> None:

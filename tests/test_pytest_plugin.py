@@ -44,6 +44,10 @@ class Reports(RoutedApplication):
         return os.getpid()
 
     @route(executor="pdf")
+    def fail(self):
+        raise ValueError("no")
+
+    @route(executor="pdf")
     def total(self, numbers: list) -> int:
         return sum(numbers)
 
@@ -101,6 +105,8 @@ def test_in_its_pools_and_in_the_server(executor_server):
     assert site.submit("pdf", pow, 2, 10) == 1024
     with site.ran_in("pdf", "reports/total"):
         assert site.post("/reports/total", {"numbers": [1, 2, 3]}).json() == 6
+    with site.ran_in("pdf", "reports/fail"):
+        assert site.get("/reports/fail").status == 500
     assert site.get("/reports/nowhere").status == 404
     site.server.applications["reports"].routing.configure("executor/report", disabled=True)
     with site.ran_in(None, "reports/report"):
@@ -137,7 +143,7 @@ ELSEWHERE = {
         "calls of route reports/report were to end in pool 'pdf'; those that ended in pools: none"
     ),
     'with site.ran_in("pdf", "reports/repotr"): site.get("/reports/report")': (
-        "there is no route 'reports/repotr'; there are reports/ping, reports/query"
+        "there is no route 'reports/repotr'; there are reports/fail, reports/ping"
     ),
 }
 """What a test says, and the words it has to fail with."""

@@ -56,6 +56,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         if arguments.debug is not False:
             traceback.print_exception(error.__cause__)
         raise CommandError("\n".join(_all_mistakes(arguments, error.__cause__ or error))) from error
+    except OSError as error:  # a card, or the file of a pid, that cannot be written
+        raise CommandError(str(error)) from error
     except SystemExit as ended:
         # uvicorn ends the process when a server does not start; its log says why.
         return IMPOSSIBLE if ended.code else 0
