@@ -213,6 +213,21 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         longer=1.5,
     ),
     Experiment(
+        "overdue",
+        "A call over its limit of 100 ms, two workers under load",
+        "How much later than that its caller has the error; eight callers make calls of 1 ms "
+        "meanwhile. The wait for a worker is in it.",
+        "overdue",
+        _variants(("pebble",)),
+        (Metric("worst_ms", "worst, ms", 1), Metric("p50_ms", "p50, ms", 1)),
+        (
+            Target(
+                "a call over its limit is ended, worst lateness", "worst_ms", 50.0, _OURS, unit="ms"
+            ),
+        ),
+        longer=4,
+    ),
+    Experiment(
         "cold",
         "First result of a cold pool",
         "From making the pool to the first result, in a process that has imported what it needs.",

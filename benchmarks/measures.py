@@ -36,6 +36,7 @@ _LONG_MILLISECONDS = 500
 _PAYLOAD = 10_000_000
 _TICK_SECONDS = 0.001
 _RECOVERY_SECONDS = 1.0
+_LIMIT_SECONDS = 0.1
 
 
 async def sequential(product: Product, seconds: float) -> Figures:
@@ -109,6 +110,33 @@ async def mixed(product: Product, seconds: float) -> Figures:
         await long
     times.sort()
     return {"p50_ms": percentile(times, 50) * 1000, "p99_ms": percentile(times, 99) * 1000}
+
+
+async def overdue(product: Product, seconds: float) -> Figures:
+    """How much later than its limit of 100 ms a call is ended, while the other worker is busy."""
+    async with product.opened() as pool:
+        assert pool.within is not None
+        await _bring_up(pool.call)
+        enough = asyncio.Event()
+
+        async def short_calls() -> None:
+            while not enough.is_set():
+                await pool.call(burn, 1.0)
+
+        busy = [asyncio.create_task(short_calls()) for _ in range(8)]
+        late: list[float] = []
+        end = perf_counter() + seconds
+        while perf_counter() < end or len(late) < 3:
+            marker = perf_counter()
+            try:
+                await pool.within(_LIMIT_SECONDS, rest, 60.0)
+            except TimeoutError:
+                # The run begins a little later than the call is made: that is lateness, too.
+                late.append(perf_counter() - marker - _LIMIT_SECONDS)
+        enough.set()
+        await asyncio.gather(*busy)
+    late.sort()
+    return {"p50_ms": percentile(late, 50) * 1000, "worst_ms": late[-1] * 1000}
 
 
 async def cold(product: Product, seconds: float) -> Figures:
@@ -197,6 +225,7 @@ MEASURES = {
         work,
         payload,
         mixed,
+        overdue,
         cold,
         killed_one,
         killed_both,

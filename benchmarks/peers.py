@@ -44,10 +44,13 @@ class Pool:
     Attributes:
         call: runs a function in it.
         pids: the process ids of its workers, ``None`` if it does not tell.
+        within: as ``call``, with the seconds that a run may take first; ``None`` if it has no
+            such limit.
     """
 
     call: Call
     pids: Callable[[], list[int]] | None = None
+    within: Callable[..., Awaitable[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,12 @@ async def _ours() -> AsyncIterator[Pool]:
     from genro_executor_plugin import ProcessExecutor
 
     pool = ProcessExecutor("bench", max_workers=WORKERS, max_pending=1000)
+
+    def _within(seconds: float, func: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        return pool.options(timeout=seconds).submit(func, *args)
+
     try:
-        yield Pool(pool.submit, lambda: pool.pids)
+        yield Pool(pool.submit, lambda: pool.pids, _within)
     finally:
         await pool.shutdown()
 
@@ -107,8 +114,11 @@ async def _pebble() -> AsyncIterator[Pool]:
     def call(func: Callable[..., Any], *args: Any) -> Awaitable[Any]:
         return asyncio.wrap_future(pool.schedule(func, args=args))
 
+    def within(seconds: float, func: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        return asyncio.wrap_future(pool.schedule(func, args=args, timeout=seconds))
+
     try:
-        yield Pool(call, lambda: list(pool._pool_manager.worker_manager.workers))
+        yield Pool(call, lambda: list(pool._pool_manager.worker_manager.workers), within)
     finally:
         pool.close()
         pool.join()

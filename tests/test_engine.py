@@ -182,5 +182,6 @@ async def test_workers_have_the_name_the_priority_and_the_processors_asked_for(m
     pool = make(max_workers=1, nice=3, cpu_affinity=[min(os.sched_getaffinity(0))])
     worker = psutil.Process(await pool.submit(wf.pid))
     assert worker.name() == "genro:pool"
+    assert f"pool pool of server {os.getpid()}" in " ".join(worker.cmdline())
     assert worker.nice() == psutil.Process().nice() + 3
     assert worker.cpu_affinity() == [min(os.sched_getaffinity(0))]

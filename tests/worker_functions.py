@@ -26,7 +26,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -653,3 +653,8 @@ def marked(path: str, number: int) -> int:
 @functools.cache
 def _marks_of(path: str) -> int:
     return os.open(path, os.O_RDWR)
+
+
+def numbers(count: int) -> Iterator[int]:
+    """A generator function."""
+    yield from range(count)
