@@ -21,11 +21,8 @@ when the server starts with a store that exists, or when the first job is submit
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
@@ -38,37 +35,29 @@ from ..errors import (
     ExecutorClosedError,
     ExecutorConfigError,
     ExecutorError,
-    SerializationError,
-    TaskCancelledError,
     TaskError,
-    TaskLostError,
-    TaskNotFoundError,
     TaskStoreError,
 )
-from ..executors import BaseExecutor, Call
-from ..failures import unpack_failure
+from ..executors import BaseExecutor
 from ..modules import stop_main_import
-from ..options import CallOptions
-from ..pickling import loads, why
 from .attempt import Attempt
-from .callers import Caller, calling
+from .callers import calling
 from .events import Events
 from .jobs import LiveJob
 from .limits import Limits
 from .options import TaskOptions, TaskSettings
-from .parcels import Parcel, pack, unpack
+from .orders import Orders
+from .outcomes import error_of, is_over, not_found, read_result
+from .recovery import Recovered
 from .runner import Runner
 from .states import Progress, TaskFailure, TaskState, TaskStatus
-from .store import Recovered, TaskStore
-from .targets import Target, Targets
+from .store import TaskStore
+from .targets import Target
 from .task_id import TaskId
 
 __all__ = ["LongTasks"]
 
 _logger = logging.getLogger("genro_executor_plugin")
-
-SMALL_BYTES = 64 * 1024
-"""Calls up to this size are read on the event loop."""
 
 PROGRESS_NOTE_SECONDS = 1.0
 """How often the progress of a job is written down; listeners have it at once."""
@@ -88,7 +77,7 @@ class LongTasks:
     def __init__(self, server: Any, settings: TaskSettings) -> None:
         self._server = server
         self.settings = settings
-        self._targets = Targets(server)
+        self._orders = Orders(server, settings)
         self._limits = Limits(settings)
         self._store: TaskStore | None = None
         self._opening: asyncio.Future[None] | None = None
@@ -97,7 +86,6 @@ class LongTasks:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = False
         self._holding = False
-        self._held: list[LiveJob] = []
         self._purging: asyncio.Task[None] | None = None
         self._first: dict[str, asyncio.Task[None]] = {}
         self._refused: dict[str, TaskStatus] = {}
@@ -150,10 +138,8 @@ class LongTasks:
     def begin(self) -> None:
         """Go on with the jobs that were in the store: their applications are up now."""
         self._holding = False
-        held, self._held = self._held, []
-        for job in held:
-            assert self._runner is not None
-            self._runner.add(job)
+        if self._runner is not None:
+            self._runner.begin()
 
     async def _opened(self) -> tuple[TaskStore, Runner]:
         """The store and the runner, opened now if they were not."""
@@ -188,12 +174,13 @@ class LongTasks:
         self._runner = Runner(
             store, settings, self._events, self._server.executors.get, self._attempt, self._ended
         )
+        if not self._holding:
+            self._runner.begin()
         self._store = store
         for was in found.ended:
             _logger.warning("long job %s (%s) ended with its server", was.task_id, was.title)
-        self._held = [LiveJob(status) for status in found.waiting]
-        if not self._holding:
-            self.begin()
+        for status in found.waiting:
+            self._runner.add(LiveJob(status))
         self._purging = asyncio.create_task(self._purge(store))
 
     async def stop(self) -> None:
@@ -216,7 +203,7 @@ class LongTasks:
         if "/" not in status.title:
             return {}
         try:
-            return dict(self._targets.at(status.title).metadata)
+            return dict(self._orders.targets.at(status.title).metadata)
         except ExecutorError:
             return {}  # it is not served any more
 
@@ -244,14 +231,14 @@ class LongTasks:
         application: Any = None,
     ) -> TaskId:
         """Accept a job: see ``app.tasks.submit``."""
-        target = self._targets.of(job, application)
+        target = self._orders.targets.of(job, application)
         return self._submit(target, args, kwargs, options)
 
     def submit_handler(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskId:
         """Accept a call of a route's handler, with the key that its request names."""
         caller = calling.get()
         key = caller.key if caller is not None and caller.key else None
-        return self._submit(self._targets.of(handler), args, kwargs, TaskOptions(key=key))
+        return self._submit(self._orders.targets.of(handler), args, kwargs, TaskOptions(key=key))
 
     def _submit(
         self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], options: TaskOptions
@@ -259,17 +246,10 @@ class LongTasks:
         stop_main_import()
         if self._stopped:
             raise ExecutorClosedError("the server stops; no long job is accepted any more")
-        if target.signature is not None:
-            target.signature.bind(*args, **kwargs)
-        pool = options.pool or target.pool or self.settings.pool
-        executor: BaseExecutor = self._server.executors.get(pool)
-        self._call_options(executor, target, options.timeout)
-        func = None if target.route else target.func
-        parcel = Parcel(target.route, func, args, kwargs)
-        content = pack(parcel, target.title, self._targets.address)
-        status, couriers = self._described(target, pool, options, len(content))
+        order = self._orders.order(target, args, kwargs, options)
+        status, content = order.status, order.content
         self._limits.take(status.submitter, len(content), target.title)
-        job = LiveJob(status, couriers)
+        job = LiveJob(status, order.couriers)
         if self._on_a_loop():
             accepted: Any
             if self._store is not None:
@@ -296,34 +276,6 @@ class LongTasks:
         except RuntimeError:
             return False
         return True
-
-    def _described(
-        self, target: Target, pool: str, options: TaskOptions, size: int
-    ) -> tuple[TaskStatus, tuple[str, ...]]:
-        """The new job, and whom the hub tells of it."""
-        caller = calling.get()
-        given = options.submitter
-        by_caller = caller is not None and given is None
-        who = caller if by_caller and caller is not None else Caller(identity=given or "")
-        status = TaskStatus(
-            task_id=_new_id(who, options.key),
-            state=TaskState.QUEUED,
-            title=target.title,
-            pool=pool,
-            submitter=who.identity,
-            session=who.session,
-            open_to_id=by_caller and who.anonymous,
-            priority=options.priority,
-            submitted_at=time.time(),
-            eta=options.begins_at,
-            retries=options.retries,
-            backoff=options.backoff,
-            repeatable=options.repeatable,
-            timeout=options.timeout,
-            keep=self.settings.keep if options.keep is None else options.keep,
-            stored_bytes=size,
-        )
-        return status, (caller.courier,) if caller is not None and caller.courier else ()
 
     async def _open_and_add(self, job: LiveJob, content: bytes) -> None:
         try:
@@ -370,28 +322,7 @@ class LongTasks:
     # -- running ----------------------------------------------------------------------------------
 
     async def _attempt(self, job: LiveJob, executor: BaseExecutor, content: bytes) -> Attempt:
-        """The run of ``job`` that its stored call describes."""
-        find = self._targets.instance_at
-        if len(content) <= SMALL_BYTES:
-            parcel = unpack(content, find)
-        else:
-            parcel = await asyncio.to_thread(unpack, content, find)
-        if parcel.route:
-            target = self._targets.at(parcel.route)
-        else:
-            target = Target(parcel.func, job.status.title)  # type: ignore[arg-type]
-        options = self._call_options(executor, target, job.status.timeout)
-        call = Call(target.func, parcel.args, parcel.kwargs, options, target.cleanup)
-        return Attempt(
-            executor, call, int(self.settings.max_result_bytes), partial(self._progressed, job)
-        )
-
-    @staticmethod
-    def _call_options(executor: BaseExecutor, target: Target, timeout: float | None) -> CallOptions:
-        asked = dict(target.options)
-        if timeout is not None:
-            asked["timeout"] = timeout
-        return executor.check_call(f"long job {target.title}", asked, target.route or None)
+        return await self._orders.attempt(job, executor, content, partial(self._progressed, job))
 
     def _progressed(self, job: LiveJob, progress: Progress) -> None:
         assert self._events is not None
@@ -421,8 +352,8 @@ class LongTasks:
             store, _ = await self._opened()
             found = await asyncio.wrap_future(store.status(task_id))
             found = self._known(task_id) or found
-        if found is None or _is_over(found):
-            raise _not_found(task_id)
+        if found is None or is_over(found):
+            raise not_found(task_id)
         return found
 
     def _known(self, task_id: str) -> TaskStatus | None:
@@ -453,30 +384,11 @@ class LongTasks:
             await self._damaged(store, task_id, kind, str(error))
             raise
         if found is None:
-            raise _not_found(task_id)
+            raise not_found(task_id)
         status, content = found
         if status.state is SUCCEEDED:
-            return await self._read_result(store, status, content)
-        raise _error_of(status, content)
-
-    async def _read_result(
-        self, store: TaskStore, status: TaskStatus, content: bytes | None
-    ) -> Any:
-        if content is None:
-            raise TaskStoreError(
-                f"the result of job {status.task_id} is not in the store: it was damaged and has "
-                "been set aside",
-                task_id=status.task_id,
-            )
-        try:
-            if len(content) <= SMALL_BYTES:
-                return loads(content)
-            return await asyncio.to_thread(loads, content)
-        except Exception as error:
-            raise SerializationError(
-                f"the result of job {status.task_id} cannot be read here: {why(error)}. Its "
-                "modules must import in this server"
-            ) from error
+            return await read_result(status, content)
+        raise error_of(status, content)
 
     async def _damaged(self, store: TaskStore, task_id: str, kind: str, reason: str) -> None:
         _logger.error("%s", reason)
@@ -500,7 +412,7 @@ class LongTasks:
         live = [
             runner.jobs[row.task_id].status if row.task_id in runner.jobs else row for row in rows
         ]
-        return [status for status in live if not _is_over(status)]
+        return [status for status in live if not is_over(status)]
 
     async def counts(self) -> dict[str, int]:
         """How many jobs are in which state, and how many pieces were set aside as damaged."""
@@ -565,41 +477,3 @@ def _hand_over(
     """Have ``callback`` called on ``loop``; a job of a loop that is gone is in the store."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(callback, future)
-
-
-def _new_id(who: Caller, key: str | None) -> str:
-    """An id that nobody guesses; with a key, the one that belongs to it."""
-    if key is None:
-        return secrets.token_urlsafe(16)
-    owner = (who.identity, "") if who.identity else ("", who.session)
-    digest = hashlib.sha256("\0".join((*owner, key)).encode()).digest()
-    return base64.urlsafe_b64encode(digest[:18]).decode()
-
-
-def _is_over(status: TaskStatus) -> bool:
-    """Whether it was kept as long as it should be."""
-    return status.ended_at is not None and status.ended_at + status.keep <= time.time()
-
-
-def _not_found(task_id: str) -> TaskNotFoundError:
-    return TaskNotFoundError(
-        f"there is no job {task_id!r}: it never was, was forgotten, or was kept long enough",
-        task_id=task_id,
-    )
-
-
-def _error_of(status: TaskStatus, content: bytes | None) -> BaseException:
-    """What ``result`` raises for a job that did not succeed."""
-    task_id, failure = status.task_id, status.failure
-    words = failure.message if failure is not None else ""
-    if status.state is TaskState.CANCELLED:
-        return TaskCancelledError(f"job {task_id} was cancelled", task_id=task_id)
-    if status.state is TaskState.LOST:
-        return TaskLostError(
-            f"job {task_id} is lost: {words}. It may have had effects; declare jobs that may run "
-            "twice repeatable=True",
-            task_id=task_id,
-        )
-    if content is None:
-        return TaskStoreError(f"job {task_id} has failed: {words}", task_id=task_id)
-    return unpack_failure(content)
