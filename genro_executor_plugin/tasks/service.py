@@ -21,11 +21,9 @@ when the server starts with a store that exists, or when the first job is submit
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,6 +41,7 @@ from ..modules import stop_main_import
 from .attempt import Attempt
 from .callers import calling
 from .events import Events
+from .intake import Intake
 from .jobs import LiveJob
 from .limits import Limits
 from .options import TaskOptions, TaskSettings
@@ -50,7 +49,7 @@ from .orders import Orders
 from .outcomes import error_of, is_over, not_found, read_result
 from .recovery import Recovered
 from .runner import Runner
-from .states import Progress, TaskFailure, TaskState, TaskStatus
+from .states import Progress, TaskState, TaskStatus
 from .store import TaskStore
 from .targets import Target
 from .task_id import TaskId
@@ -61,9 +60,6 @@ _logger = logging.getLogger("genro_executor_plugin")
 
 PROGRESS_NOTE_SECONDS = 1.0
 """How often the progress of a job is written down; listeners have it at once."""
-
-REMEMBERED_REFUSALS = 1000
-"""How many jobs that the store has refused can still be asked about."""
 
 PURGE_EVERY_SECONDS = 60.0
 """How much later than its time something may be forgotten."""
@@ -83,12 +79,10 @@ class LongTasks:
         self._opening: asyncio.Future[None] | None = None
         self._runner: Runner | None = None
         self._events: Events | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = False
         self._holding = False
         self._purging: asyncio.Task[None] | None = None
-        self._first: dict[str, asyncio.Task[None]] = {}
-        self._refused: dict[str, TaskStatus] = {}
+        self._intake = Intake(self._limits, self._opened, self._accepted)
         self.damage: list[str] = []
 
     # -- life -------------------------------------------------------------------------------------
@@ -130,7 +124,7 @@ class LongTasks:
         Raises:
             TaskStoreError: another server has it, or it cannot be read.
         """
-        self._loop = asyncio.get_running_loop()
+        self._intake.loop = asyncio.get_running_loop()
         if self._store is None and self._is_there():
             self._holding = True
             await self._opened()
@@ -146,7 +140,7 @@ class LongTasks:
         if self._opening is None:
             if self._stopped:
                 raise ExecutorClosedError("the server stops; no long job is accepted any more")
-            self._loop = asyncio.get_running_loop()
+            self._intake.loop = asyncio.get_running_loop()
             self._opening = asyncio.ensure_future(self._open())
         try:
             await asyncio.shield(self._opening)
@@ -176,7 +170,7 @@ class LongTasks:
         )
         if not self._holding:
             self._runner.begin()
-        self._store = store
+        self._store = self._intake.store = store
         for was in found.ended:
             _logger.warning("long job %s (%s) ended with its server", was.task_id, was.title)
         for status in found.waiting:
@@ -191,7 +185,7 @@ class LongTasks:
         if self._purging is not None:
             self._purging.cancel()
             await asyncio.gather(self._purging, return_exceptions=True)
-        store, self._store = self._store, None
+        store, self._store, self._intake.store = self._store, None, None
         if store is None or self._runner is None:
             return
         in_order = await self._runner.stop(self.settings.shutdown_timeout)
@@ -249,75 +243,7 @@ class LongTasks:
         order = self._orders.order(target, args, kwargs, options)
         status, content = order.status, order.content
         self._limits.take(status.submitter, len(content), target.title)
-        job = LiveJob(status, order.couriers)
-        if self._on_a_loop():
-            accepted: Any
-            if self._store is not None:
-                accepted = self._add(self._store, job, content)
-            else:
-                accepted = asyncio.create_task(self._open_and_add(job, content))
-                self._first[status.task_id] = accepted
-                accepted.add_done_callback(partial(self._first_is_in, status.task_id))
-            return TaskId(status.task_id, accepted, durable=options.durable)
-        if self._loop is None:
-            self._limits.give_back(status.submitter, len(content))
-            raise ExecutorClosedError(
-                f"the long job {target.title} was submitted from a thread before the server "
-                "served; submit it from a coroutine, or from on_startup"
-            )
-        # A thread may wait: whoever submits there has an id that holds.
-        asyncio.run_coroutine_threadsafe(self._open_and_add(job, content), self._loop).result()
-        return TaskId(status.task_id, None)
-
-    @staticmethod
-    def _on_a_loop() -> bool:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return False
-        return True
-
-    async def _open_and_add(self, job: LiveJob, content: bytes) -> None:
-        try:
-            store, _ = await self._opened()
-        except BaseException:
-            self._limits.give_back(job.status.submitter, job.status.stored_bytes)
-            raise
-        await asyncio.wrap_future(self._add(store, job, content))
-
-    def _first_is_in(self, task_id: str, added: asyncio.Task[None]) -> None:
-        del self._first[task_id]
-        if not added.cancelled() and (error := added.exception()) is not None:
-            _logger.error("long job %s was not accepted: %s", task_id, error)
-
-    def _add(self, store: TaskStore, job: LiveJob, content: bytes) -> Future[Any]:
-        added = store.add(job.status, content, time.time())
-        assert self._loop is not None
-        added.add_done_callback(partial(_hand_over, self._loop, partial(self._added, job)))
-        return added
-
-    def _added(self, job: LiveJob, added: Future[Any]) -> None:
-        """The store has taken ``job``, had it already, or refused it."""
-        status = job.status
-        error = added.exception()
-        if error is not None:
-            self._limits.give_back(status.submitter, status.stored_bytes)
-            self._refused[status.task_id] = replace(
-                status,
-                state=TaskState.FAILED,
-                ended_at=time.time(),
-                failure=TaskFailure(type(error).__qualname__, str(error)),
-            )
-            while len(self._refused) > REMEMBERED_REFUSALS:
-                del self._refused[next(iter(self._refused))]
-            return
-        existing, expired = added.result()
-        if expired is not None:
-            self._limits.give_back(expired.submitter, expired.stored_bytes)
-        if existing is not None:
-            self._limits.give_back(status.submitter, status.stored_bytes)
-        elif self._runner is not None:
-            self._runner.add(job)
+        return self._intake.take(LiveJob(status, order.couriers), content, options)
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -334,6 +260,10 @@ class LongTasks:
             job.noted_at = now
             self._store.note_progress(job.status)
 
+    def _accepted(self, job: LiveJob) -> None:
+        if self._runner is not None:
+            self._runner.add(job)
+
     def _ended(self, status: TaskStatus, bytes_before: int) -> None:
         self._limits.resize(status.submitter, bytes_before, status.stored_bytes)
 
@@ -345,8 +275,7 @@ class LongTasks:
         Raises:
             TaskNotFoundError: there is none of that id.
         """
-        if task_id in self._first:  # submitted while the store was being opened
-            await asyncio.wait([self._first[task_id]])
+        await self._intake.is_in(task_id)
         found = self._known(task_id)
         if found is None and self.in_use:
             store, _ = await self._opened()
@@ -359,7 +288,7 @@ class LongTasks:
     def _known(self, task_id: str) -> TaskStatus | None:
         """What needs no look into the store."""
         job = self._runner.jobs.get(task_id) if self._runner is not None else None
-        return job.status if job is not None else self._refused.get(task_id)
+        return job.status if job is not None else self._intake.refused.get(task_id)
 
     async def result(self, task_id: str, timeout: float | None = None) -> Any:
         """What the job returned, as soon as it has: see ``app.tasks.result``."""
@@ -463,17 +392,9 @@ class LongTasks:
         removed = await asyncio.wrap_future(store.remove(task_id))
         if removed is not None:
             self._limits.give_back(removed.submitter, removed.stored_bytes)
-        elif self._refused.pop(task_id, None) is None:
+        elif self._intake.refused.pop(task_id, None) is None:
             raise TaskError(
                 f"job {task_id} is {status.state.value}; it can be forgotten when it has ended. "
                 "Cancel it first",
                 task_id=task_id,
             )
-
-
-def _hand_over(
-    loop: asyncio.AbstractEventLoop, callback: Callable[[Future[Any]], None], future: Future[Any]
-) -> None:
-    """Have ``callback`` called on ``loop``; a job of a loop that is gone is in the store."""
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(callback, future)
