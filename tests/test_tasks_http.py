@@ -35,6 +35,7 @@ from serving import Site, serving, until_answered
 from worker_functions import hold
 
 from genro_executor_plugin import ExecutorApplication, ExecutorConsole, cancelled, progress
+from genro_executor_plugin.tasks.background import accepted
 from genro_executor_plugin.tasks.batch import PooledTaskScheduler
 from genro_executor_plugin.tasks.routes import TaskSection
 
@@ -144,6 +145,11 @@ async def test_a_background_route_answers_202_at_once(site: Site) -> None:
     )
     assert status["progress"]["message"] == "bound Moby"
     assert "session" not in status
+
+
+def test_what_has_no_http_shows_the_same_document_as_text() -> None:
+    """MCP shows a result it cannot encode as its text."""
+    assert json.loads(str(accepted("x1")))["status_url"] == "/_tasks/status/x1"
 
 
 async def test_a_result_is_answered_as_its_route_would_have(site: Site) -> None:

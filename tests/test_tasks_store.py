@@ -207,6 +207,21 @@ async def test_what_waits_runs_with_the_next_server(tmp_path: Path) -> None:
         assert await app.tasks.result(instance) == 1
 
 
+async def test_jobs_of_before_wait_until_the_applications_are_up(tmp_path: Path) -> None:
+    async with desk(tmp_path) as app:
+        later = app.tasks.options(eta=timedelta(seconds=1.5))
+        one, other = await later.submit(tf.add, 1, 1), await later.submit(tf.add, 2, 2)
+    settings = {"path": tmp_path / "store", "pool": "jobs"}
+    executors = {"jobs": {"max_workers": 1}}
+    async with built(Desk, executors=executors, long_tasks=settings) as server:
+        await server.long_tasks.start()
+        with pytest.raises(TimeoutError):
+            await server.long_tasks.result(one, timeout=1.8)  # as an on_startup might ask
+        assert (await server.long_tasks.cancel(other)).state is TaskState.CANCELLED
+        server.long_tasks.begin()
+        assert await server.long_tasks.result(one) == 2
+
+
 async def test_results_and_failures_are_read_by_the_next_server(tmp_path: Path) -> None:
     async with desk(tmp_path) as app:
         good = await app.tasks.submit(tf.add, 1, 2)

@@ -17,18 +17,19 @@
 ::
 
     door        app.tasks: what an application's code calls
+    mounting    where a server answers for them
+      routes, background   status, result, events, cancel; 202 for a route in the background
+    batch       genro-asgi's own batch tasks and schedules
     service     one per server: accepts, tells, cancels, forgets
-      options     how one job is run; limits of all
-      parcels     a call as bytes that still mean something after a restart
-      targets     handlers by application and path
-      callers     who asks
-      runner      when a job runs: per pool, by priority, later, again
-        attempt     one run of one job in its pool
-      events      what happens, told to who listens
-      store       every fact that must survive, in SQLite
-        schema, database, ownership, salvage
+      options, limits      how a job is run; what a submitter may have
+      orders, parcels      what is submitted as bytes that mean something after a restart
+      targets, callers     what is called; who asks
+      intake, outcomes     into the store; what has come of it
+      runner, attempt      when a job runs; one run of it in its pool
+      events               what happens, told to who listens
+      store                every fact that must survive, in SQLite
+        recovery, rows, schema, database, ownership, salvage
+    watching    a call through a route, seen from outside
     states      what a job can be, and what is told of it
     progress    what a job's own code calls, in the worker
-    routes      status, result, progress and cancel over HTTP
-    batch       genro-asgi's own batch tasks and schedules
 """

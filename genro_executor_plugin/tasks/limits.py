@@ -73,12 +73,6 @@ class Limits:
         """A job takes ``after`` bytes now."""
         self._add(submitter, 0, after - before)
 
-    def room_for(self, submitter: str, before: int, after: int) -> bool:
-        """Whether a job that takes ``before`` bytes may take ``after``."""
-        with self._lock:
-            _, used = self._used.get(submitter, (0, 0))
-        return used - before + after <= self._settings.max_bytes_per_submitter
-
     def _add(self, submitter: str, jobs: int, size: int) -> None:
         with self._lock:
             had_jobs, had_size = self._used.get(submitter, (0, 0))

@@ -78,13 +78,23 @@ class Runner:
         self._runs: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._stopping = False
+        self._held: list[LiveJob] | None = []
 
     # -- the lines --------------------------------------------------------------------------------
 
     def add(self, job: LiveJob) -> None:
         """Let ``job``, which is queued in the store, run when its time has come."""
         self.jobs[job.status.task_id] = job
-        self._line_up(job)
+        if self._held is None:
+            self._line_up(job)
+        else:
+            self._held.append(job)
+
+    def begin(self) -> None:
+        """From now on jobs run; those that were added before wait until then."""
+        held, self._held = self._held or [], None
+        for job in held:
+            self._line_up(job)
 
     def _line_up(self, job: LiveJob) -> None:
         status = job.status

@@ -21,14 +21,9 @@ when the server starts with a store that exists, or when the first job is submit
 from __future__ import annotations
 
 import asyncio
-import base64
-import contextlib
-import hashlib
 import logging
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,43 +33,33 @@ from ..errors import (
     ExecutorClosedError,
     ExecutorConfigError,
     ExecutorError,
-    SerializationError,
-    TaskCancelledError,
     TaskError,
-    TaskLostError,
-    TaskNotFoundError,
     TaskStoreError,
 )
-from ..executors import BaseExecutor, Call
-from ..failures import unpack_failure
+from ..executors import BaseExecutor
 from ..modules import stop_main_import
-from ..options import CallOptions
-from ..pickling import loads, why
 from .attempt import Attempt
-from .callers import Caller, calling
+from .callers import calling
 from .events import Events
+from .intake import Intake
 from .jobs import LiveJob
 from .limits import Limits
 from .options import TaskOptions, TaskSettings
-from .parcels import Parcel, pack, unpack
+from .orders import Orders
+from .outcomes import error_of, is_over, not_found, read_result
+from .recovery import Recovered
 from .runner import Runner
-from .states import Progress, TaskFailure, TaskState, TaskStatus
-from .store import Recovered, TaskStore
-from .targets import Target, Targets
+from .states import Progress, TaskState, TaskStatus
+from .store import TaskStore
+from .targets import Target
 from .task_id import TaskId
 
 __all__ = ["LongTasks"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
-SMALL_BYTES = 64 * 1024
-"""Calls up to this size are read on the event loop."""
-
 PROGRESS_NOTE_SECONDS = 1.0
 """How often the progress of a job is written down; listeners have it at once."""
-
-REMEMBERED_REFUSALS = 1000
-"""How many jobs that the store has refused can still be asked about."""
 
 PURGE_EVERY_SECONDS = 60.0
 """How much later than its time something may be forgotten."""
@@ -88,19 +73,16 @@ class LongTasks:
     def __init__(self, server: Any, settings: TaskSettings) -> None:
         self._server = server
         self.settings = settings
-        self._targets = Targets(server)
+        self._orders = Orders(server, settings)
         self._limits = Limits(settings)
         self._store: TaskStore | None = None
         self._opening: asyncio.Future[None] | None = None
         self._runner: Runner | None = None
         self._events: Events | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = False
         self._holding = False
-        self._held: list[LiveJob] = []
         self._purging: asyncio.Task[None] | None = None
-        self._first: dict[str, asyncio.Task[None]] = {}
-        self._refused: dict[str, TaskStatus] = {}
+        self._intake = Intake(self._limits, self._opened, self._accepted)
         self.damage: list[str] = []
 
     # -- life -------------------------------------------------------------------------------------
@@ -142,7 +124,7 @@ class LongTasks:
         Raises:
             TaskStoreError: another server has it, or it cannot be read.
         """
-        self._loop = asyncio.get_running_loop()
+        self._intake.loop = asyncio.get_running_loop()
         if self._store is None and self._is_there():
             self._holding = True
             await self._opened()
@@ -150,17 +132,15 @@ class LongTasks:
     def begin(self) -> None:
         """Go on with the jobs that were in the store: their applications are up now."""
         self._holding = False
-        held, self._held = self._held, []
-        for job in held:
-            assert self._runner is not None
-            self._runner.add(job)
+        if self._runner is not None:
+            self._runner.begin()
 
     async def _opened(self) -> tuple[TaskStore, Runner]:
         """The store and the runner, opened now if they were not."""
         if self._opening is None:
             if self._stopped:
                 raise ExecutorClosedError("the server stops; no long job is accepted any more")
-            self._loop = asyncio.get_running_loop()
+            self._intake.loop = asyncio.get_running_loop()
             self._opening = asyncio.ensure_future(self._open())
         try:
             await asyncio.shield(self._opening)
@@ -188,12 +168,13 @@ class LongTasks:
         self._runner = Runner(
             store, settings, self._events, self._server.executors.get, self._attempt, self._ended
         )
-        self._store = store
+        if not self._holding:
+            self._runner.begin()
+        self._store = self._intake.store = store
         for was in found.ended:
             _logger.warning("long job %s (%s) ended with its server", was.task_id, was.title)
-        self._held = [LiveJob(status) for status in found.waiting]
-        if not self._holding:
-            self.begin()
+        for status in found.waiting:
+            self._runner.add(LiveJob(status))
         self._purging = asyncio.create_task(self._purge(store))
 
     async def stop(self) -> None:
@@ -204,7 +185,7 @@ class LongTasks:
         if self._purging is not None:
             self._purging.cancel()
             await asyncio.gather(self._purging, return_exceptions=True)
-        store, self._store = self._store, None
+        store, self._store, self._intake.store = self._store, None, None
         if store is None or self._runner is None:
             return
         in_order = await self._runner.stop(self.settings.shutdown_timeout)
@@ -216,7 +197,7 @@ class LongTasks:
         if "/" not in status.title:
             return {}
         try:
-            return dict(self._targets.at(status.title).metadata)
+            return dict(self._orders.targets.at(status.title).metadata)
         except ExecutorError:
             return {}  # it is not served any more
 
@@ -244,14 +225,14 @@ class LongTasks:
         application: Any = None,
     ) -> TaskId:
         """Accept a job: see ``app.tasks.submit``."""
-        target = self._targets.of(job, application)
+        target = self._orders.targets.of(job, application)
         return self._submit(target, args, kwargs, options)
 
     def submit_handler(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskId:
         """Accept a call of a route's handler, with the key that its request names."""
         caller = calling.get()
         key = caller.key if caller is not None and caller.key else None
-        return self._submit(self._targets.of(handler), args, kwargs, TaskOptions(key=key))
+        return self._submit(self._orders.targets.of(handler), args, kwargs, TaskOptions(key=key))
 
     def _submit(
         self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], options: TaskOptions
@@ -259,139 +240,15 @@ class LongTasks:
         stop_main_import()
         if self._stopped:
             raise ExecutorClosedError("the server stops; no long job is accepted any more")
-        if target.signature is not None:
-            target.signature.bind(*args, **kwargs)
-        pool = options.pool or target.pool or self.settings.pool
-        executor: BaseExecutor = self._server.executors.get(pool)
-        self._call_options(executor, target, options.timeout)
-        func = None if target.route else target.func
-        parcel = Parcel(target.route, func, args, kwargs)
-        content = pack(parcel, target.title, self._targets.address)
-        status, couriers = self._described(target, pool, options, len(content))
+        order = self._orders.order(target, args, kwargs, options)
+        status, content = order.status, order.content
         self._limits.take(status.submitter, len(content), target.title)
-        job = LiveJob(status, couriers)
-        if self._on_a_loop():
-            accepted: Any
-            if self._store is not None:
-                accepted = self._add(self._store, job, content)
-            else:
-                accepted = asyncio.create_task(self._open_and_add(job, content))
-                self._first[status.task_id] = accepted
-                accepted.add_done_callback(partial(self._first_is_in, status.task_id))
-            return TaskId(status.task_id, accepted, durable=options.durable)
-        if self._loop is None:
-            self._limits.give_back(status.submitter, len(content))
-            raise ExecutorClosedError(
-                f"the long job {target.title} was submitted from a thread before the server "
-                "served; submit it from a coroutine, or from on_startup"
-            )
-        # A thread may wait: whoever submits there has an id that holds.
-        asyncio.run_coroutine_threadsafe(self._open_and_add(job, content), self._loop).result()
-        return TaskId(status.task_id, None)
-
-    @staticmethod
-    def _on_a_loop() -> bool:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return False
-        return True
-
-    def _described(
-        self, target: Target, pool: str, options: TaskOptions, size: int
-    ) -> tuple[TaskStatus, tuple[str, ...]]:
-        """The new job, and whom the hub tells of it."""
-        caller = calling.get()
-        given = options.submitter
-        by_caller = caller is not None and given is None
-        who = caller if by_caller and caller is not None else Caller(identity=given or "")
-        status = TaskStatus(
-            task_id=_new_id(who, options.key),
-            state=TaskState.QUEUED,
-            title=target.title,
-            pool=pool,
-            submitter=who.identity,
-            session=who.session,
-            open_to_id=by_caller and who.anonymous,
-            priority=options.priority,
-            submitted_at=time.time(),
-            eta=options.begins_at,
-            retries=options.retries,
-            backoff=options.backoff,
-            repeatable=options.repeatable,
-            timeout=options.timeout,
-            keep=self.settings.keep if options.keep is None else options.keep,
-            stored_bytes=size,
-        )
-        return status, (caller.courier,) if caller is not None and caller.courier else ()
-
-    async def _open_and_add(self, job: LiveJob, content: bytes) -> None:
-        try:
-            store, _ = await self._opened()
-        except BaseException:
-            self._limits.give_back(job.status.submitter, job.status.stored_bytes)
-            raise
-        await asyncio.wrap_future(self._add(store, job, content))
-
-    def _first_is_in(self, task_id: str, added: asyncio.Task[None]) -> None:
-        del self._first[task_id]
-        if not added.cancelled() and (error := added.exception()) is not None:
-            _logger.error("long job %s was not accepted: %s", task_id, error)
-
-    def _add(self, store: TaskStore, job: LiveJob, content: bytes) -> Future[Any]:
-        added = store.add(job.status, content, time.time())
-        assert self._loop is not None
-        added.add_done_callback(partial(_hand_over, self._loop, partial(self._added, job)))
-        return added
-
-    def _added(self, job: LiveJob, added: Future[Any]) -> None:
-        """The store has taken ``job``, had it already, or refused it."""
-        status = job.status
-        error = added.exception()
-        if error is not None:
-            self._limits.give_back(status.submitter, status.stored_bytes)
-            self._refused[status.task_id] = replace(
-                status,
-                state=TaskState.FAILED,
-                ended_at=time.time(),
-                failure=TaskFailure(type(error).__qualname__, str(error)),
-            )
-            while len(self._refused) > REMEMBERED_REFUSALS:
-                del self._refused[next(iter(self._refused))]
-            return
-        existing, expired = added.result()
-        if expired is not None:
-            self._limits.give_back(expired.submitter, expired.stored_bytes)
-        if existing is not None:
-            self._limits.give_back(status.submitter, status.stored_bytes)
-        elif self._runner is not None:
-            self._runner.add(job)
+        return self._intake.take(LiveJob(status, order.couriers), content, options)
 
     # -- running ----------------------------------------------------------------------------------
 
     async def _attempt(self, job: LiveJob, executor: BaseExecutor, content: bytes) -> Attempt:
-        """The run of ``job`` that its stored call describes."""
-        find = self._targets.instance_at
-        if len(content) <= SMALL_BYTES:
-            parcel = unpack(content, find)
-        else:
-            parcel = await asyncio.to_thread(unpack, content, find)
-        if parcel.route:
-            target = self._targets.at(parcel.route)
-        else:
-            target = Target(parcel.func, job.status.title)  # type: ignore[arg-type]
-        options = self._call_options(executor, target, job.status.timeout)
-        call = Call(target.func, parcel.args, parcel.kwargs, options, target.cleanup)
-        return Attempt(
-            executor, call, int(self.settings.max_result_bytes), partial(self._progressed, job)
-        )
-
-    @staticmethod
-    def _call_options(executor: BaseExecutor, target: Target, timeout: float | None) -> CallOptions:
-        asked = dict(target.options)
-        if timeout is not None:
-            asked["timeout"] = timeout
-        return executor.check_call(f"long job {target.title}", asked, target.route or None)
+        return await self._orders.attempt(job, executor, content, partial(self._progressed, job))
 
     def _progressed(self, job: LiveJob, progress: Progress) -> None:
         assert self._events is not None
@@ -402,6 +259,10 @@ class LongTasks:
             # Nobody waits for it: the next one, or the end, writes it again.
             job.noted_at = now
             self._store.note_progress(job.status)
+
+    def _accepted(self, job: LiveJob) -> None:
+        if self._runner is not None:
+            self._runner.add(job)
 
     def _ended(self, status: TaskStatus, bytes_before: int) -> None:
         self._limits.resize(status.submitter, bytes_before, status.stored_bytes)
@@ -414,21 +275,20 @@ class LongTasks:
         Raises:
             TaskNotFoundError: there is none of that id.
         """
-        if task_id in self._first:  # submitted while the store was being opened
-            await asyncio.wait([self._first[task_id]])
+        await self._intake.is_in(task_id)
         found = self._known(task_id)
         if found is None and self.in_use:
             store, _ = await self._opened()
             found = await asyncio.wrap_future(store.status(task_id))
             found = self._known(task_id) or found
-        if found is None or _is_over(found):
-            raise _not_found(task_id)
+        if found is None or is_over(found):
+            raise not_found(task_id)
         return found
 
     def _known(self, task_id: str) -> TaskStatus | None:
         """What needs no look into the store."""
         job = self._runner.jobs.get(task_id) if self._runner is not None else None
-        return job.status if job is not None else self._refused.get(task_id)
+        return job.status if job is not None else self._intake.refused.get(task_id)
 
     async def result(self, task_id: str, timeout: float | None = None) -> Any:
         """What the job returned, as soon as it has: see ``app.tasks.result``."""
@@ -453,30 +313,11 @@ class LongTasks:
             await self._damaged(store, task_id, kind, str(error))
             raise
         if found is None:
-            raise _not_found(task_id)
+            raise not_found(task_id)
         status, content = found
         if status.state is SUCCEEDED:
-            return await self._read_result(store, status, content)
-        raise _error_of(status, content)
-
-    async def _read_result(
-        self, store: TaskStore, status: TaskStatus, content: bytes | None
-    ) -> Any:
-        if content is None:
-            raise TaskStoreError(
-                f"the result of job {status.task_id} is not in the store: it was damaged and has "
-                "been set aside",
-                task_id=status.task_id,
-            )
-        try:
-            if len(content) <= SMALL_BYTES:
-                return loads(content)
-            return await asyncio.to_thread(loads, content)
-        except Exception as error:
-            raise SerializationError(
-                f"the result of job {status.task_id} cannot be read here: {why(error)}. Its "
-                "modules must import in this server"
-            ) from error
+            return await read_result(status, content)
+        raise error_of(status, content)
 
     async def _damaged(self, store: TaskStore, task_id: str, kind: str, reason: str) -> None:
         _logger.error("%s", reason)
@@ -500,7 +341,7 @@ class LongTasks:
         live = [
             runner.jobs[row.task_id].status if row.task_id in runner.jobs else row for row in rows
         ]
-        return [status for status in live if not _is_over(status)]
+        return [status for status in live if not is_over(status)]
 
     async def counts(self) -> dict[str, int]:
         """How many jobs are in which state, and how many pieces were set aside as damaged."""
@@ -551,55 +392,9 @@ class LongTasks:
         removed = await asyncio.wrap_future(store.remove(task_id))
         if removed is not None:
             self._limits.give_back(removed.submitter, removed.stored_bytes)
-        elif self._refused.pop(task_id, None) is None:
+        elif self._intake.refused.pop(task_id, None) is None:
             raise TaskError(
                 f"job {task_id} is {status.state.value}; it can be forgotten when it has ended. "
                 "Cancel it first",
                 task_id=task_id,
             )
-
-
-def _hand_over(
-    loop: asyncio.AbstractEventLoop, callback: Callable[[Future[Any]], None], future: Future[Any]
-) -> None:
-    """Have ``callback`` called on ``loop``; a job of a loop that is gone is in the store."""
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(callback, future)
-
-
-def _new_id(who: Caller, key: str | None) -> str:
-    """An id that nobody guesses; with a key, the one that belongs to it."""
-    if key is None:
-        return secrets.token_urlsafe(16)
-    owner = (who.identity, "") if who.identity else ("", who.session)
-    digest = hashlib.sha256("\0".join((*owner, key)).encode()).digest()
-    return base64.urlsafe_b64encode(digest[:18]).decode()
-
-
-def _is_over(status: TaskStatus) -> bool:
-    """Whether it was kept as long as it should be."""
-    return status.ended_at is not None and status.ended_at + status.keep <= time.time()
-
-
-def _not_found(task_id: str) -> TaskNotFoundError:
-    return TaskNotFoundError(
-        f"there is no job {task_id!r}: it never was, was forgotten, or was kept long enough",
-        task_id=task_id,
-    )
-
-
-def _error_of(status: TaskStatus, content: bytes | None) -> BaseException:
-    """What ``result`` raises for a job that did not succeed."""
-    task_id, failure = status.task_id, status.failure
-    words = failure.message if failure is not None else ""
-    if status.state is TaskState.CANCELLED:
-        return TaskCancelledError(f"job {task_id} was cancelled", task_id=task_id)
-    if status.state is TaskState.LOST:
-        return TaskLostError(
-            f"job {task_id} is lost: {words}. It may have had effects; declare jobs that may run "
-            "twice repeatable=True",
-            task_id=task_id,
-        )
-    if content is None:
-        return TaskStoreError(f"job {task_id} has failed: {words}", task_id=task_id)
-    return unpack_failure(content)

@@ -23,43 +23,24 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TaskStoreError
-from . import schema
+from . import rows, schema
 from .database import Database
 from .ownership import Ownership
+from .recovery import Recovered, recover
 from .salvage import replace_if_damaged
 from .states import TaskFailure, TaskState, TaskStatus, failure_text, progress_text
 
-__all__ = ["Claim", "Recovered", "TaskStore"]
+__all__ = ["Claim", "TaskStore"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
 PURGE_AT_ONCE = 500
 """How many expired jobs are removed in one step: the others wait that long."""
-
-SHUT_DOWN = TaskFailure("TaskLostError", "the server ended while the job was running")
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a server finds when it opens a store.
-
-    Attributes:
-        waiting: the jobs to run, in the order they were submitted.
-        ended: what was running and is cancelled or lost now.
-        usage: per submitter, the number of its jobs and their bytes.
-        damage: what was set aside, in words.
-    """
-
-    waiting: list[TaskStatus] = field(default_factory=list)
-    ended: list[TaskStatus] = field(default_factory=list)
-    usage: dict[str, tuple[int, int]] = field(default_factory=dict)
-    damage: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,28 +109,7 @@ class TaskStore:
         if self._max_bytes is not None:
             (page,) = connection.execute("PRAGMA page_size").fetchone()
             connection.execute(f"PRAGMA max_page_count = {max(self._max_bytes // page, 1)}")
-        damage = [*self._found_damage, *_set_aside_rows(connection)]
-        ended = []
-        now = time.time()
-        rows = connection.execute(f"{schema.SELECT} WHERE state = 'running'").fetchall()
-        for was in map(schema.status_of, rows):
-            if was.repeatable and not was.cancel_requested:
-                _back_in_line(connection, was.task_id)
-                continue
-            state = TaskState.CANCELLED if was.cancel_requested else TaskState.LOST
-            failure = None if was.cancel_requested else SHUT_DOWN
-            _end(connection, was.task_id, state, now, failure)
-            ended.append(was)
-        waiting = connection.execute(f"{schema.SELECT} WHERE state = 'queued' ORDER BY seq")
-        usage = connection.execute(
-            "SELECT submitter, count(*), sum(stored_bytes) FROM tasks GROUP BY submitter"
-        )
-        return Recovered(
-            list(map(schema.status_of, waiting.fetchall())),
-            ended,
-            {submitter: (count, size) for submitter, count, size in usage},
-            damage,
-        )
+        return recover(connection, self._found_damage)
 
     # -- steps ------------------------------------------------------------------------------------
 
@@ -161,12 +121,12 @@ class TaskStore:
         def step(connection: sqlite3.Connection) -> tuple[TaskStatus | None, TaskStatus | None]:
             expired = None
             while not connection.execute(schema.INSERT, schema.row_of(status)).rowcount:
-                existing = _status(connection, status.task_id)
+                existing = rows.job(connection, status.task_id)
                 assert existing is not None
                 if existing.ended_at is None or existing.ended_at + existing.keep > now:
                     return existing, expired
                 expired = existing
-                _remove(connection, status.task_id)
+                rows.remove(connection, status.task_id)
             schema.write_payload(connection, status.task_id, "call", call)
             return None, expired
 
@@ -183,7 +143,7 @@ class TaskStore:
             )
             if not taken.rowcount:
                 return None
-            status = _status(connection, task_id)
+            status = rows.job(connection, task_id)
             assert status is not None
             try:
                 call = schema.read_payload(connection, task_id, "call")
@@ -205,7 +165,7 @@ class TaskStore:
                 "attempts = attempts - ? WHERE task_id = ? AND state = 'running'",
                 (eta, failure_text(failure), int(not attempted), task_id),
             )
-            return _status(connection, task_id) if done.rowcount else None
+            return rows.job(connection, task_id) if done.rowcount else None
 
         return self._database.run(step)
 
@@ -250,8 +210,8 @@ class TaskStore:
             ).fetchone()
             if row is None:
                 return None
-            _end(connection, task_id, TaskState.CANCELLED, now, None)
-            return _status(connection, task_id)
+            rows.end(connection, task_id, TaskState.CANCELLED, now, None)
+            return rows.job(connection, task_id)
 
         return self._database.run(step)
 
@@ -281,10 +241,10 @@ class TaskStore:
         """Forget a job in a final state; ``None`` when there is none."""
 
         def step(connection: sqlite3.Connection) -> TaskStatus | None:
-            status = _status(connection, task_id)
+            status = rows.job(connection, task_id)
             if status is None or not status.state.final:
                 return None
-            _remove(connection, task_id)
+            rows.remove(connection, task_id)
             return status
 
         return self._database.run(step)
@@ -293,14 +253,14 @@ class TaskStore:
         """Forget what has been kept long enough; what it was, and when there is more to do."""
 
         def step(connection: sqlite3.Connection) -> tuple[list[TaskStatus], float | None]:
-            rows = connection.execute(
+            found = connection.execute(
                 f"{schema.SELECT} WHERE ended_at IS NOT NULL AND ended_at + keep <= ? "
                 f"ORDER BY ended_at + keep LIMIT {PURGE_AT_ONCE}",
                 (now,),
             ).fetchall()
-            gone = list(map(schema.status_of, rows))
+            gone = list(map(schema.status_of, found))
             for status in gone:
-                _remove(connection, status.task_id)
+                rows.remove(connection, status.task_id)
             (following,) = connection.execute(
                 "SELECT min(ended_at + keep) FROM tasks WHERE ended_at IS NOT NULL"
             ).fetchone()
@@ -312,7 +272,7 @@ class TaskStore:
         """Move what cannot be used to where nothing is ever deleted."""
 
         def step(connection: sqlite3.Connection) -> None:
-            _set_aside_payload(connection, task_id, kind, reason)
+            rows.set_aside(connection, task_id, kind, reason)
 
         return self._database.run(step)
 
@@ -320,13 +280,13 @@ class TaskStore:
 
     def status(self, task_id: str) -> Future[TaskStatus | None]:
         """The job, ``None`` when there is none of that id."""
-        return self._database.run(lambda connection: _status(connection, task_id))
+        return self._database.run(lambda connection: rows.job(connection, task_id))
 
     def outcome(self, task_id: str) -> Future[tuple[TaskStatus, bytes | None] | None]:
         """The job with its result or its exception as bytes."""
 
         def step(connection: sqlite3.Connection) -> tuple[TaskStatus, bytes | None] | None:
-            status = _status(connection, task_id)
+            status = rows.job(connection, task_id)
             if status is None:
                 return None
             kind = "result" if status.state is TaskState.SUCCEEDED else "failure"
@@ -344,8 +304,8 @@ class TaskStore:
         query = f"{schema.SELECT} {'WHERE ' + where if where else ''} ORDER BY seq DESC LIMIT ?"
 
         def step(connection: sqlite3.Connection) -> list[TaskStatus]:
-            rows = connection.execute(query, (*given.values(), limit)).fetchall()
-            return [schema.status_of(row) for row in rows]
+            found = connection.execute(query, (*given.values(), limit)).fetchall()
+            return [schema.status_of(row) for row in found]
 
         return self._database.run(step)
 
@@ -361,70 +321,3 @@ class TaskStore:
             return counted
 
         return self._database.run(step)
-
-
-def _status(connection: sqlite3.Connection, task_id: str) -> TaskStatus | None:
-    row = connection.execute(f"{schema.SELECT} WHERE task_id = ?", (task_id,)).fetchone()
-    return None if row is None else schema.status_of(row)
-
-
-def _back_in_line(connection: sqlite3.Connection, task_id: str) -> None:
-    connection.execute(
-        "UPDATE tasks SET state = 'queued', progress = NULL WHERE task_id = ?", (task_id,)
-    )
-
-
-def _end(
-    connection: sqlite3.Connection,
-    task_id: str,
-    state: TaskState,
-    now: float,
-    failure: TaskFailure | None,
-) -> None:
-    connection.execute(
-        "UPDATE tasks SET state = ?, ended_at = ?, failure = ?, stored_bytes = 0 WHERE task_id = ?",
-        (state.value, now, failure_text(failure), task_id),
-    )
-    connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = 'call'", (task_id,))
-
-
-def _remove(connection: sqlite3.Connection, task_id: str) -> None:
-    connection.execute("DELETE FROM payloads WHERE task_id = ?", (task_id,))
-    connection.execute("DELETE FROM tasks WHERE task_id = ?", (task_id,))
-
-
-def _set_aside_payload(
-    connection: sqlite3.Connection, task_id: str, kind: str, reason: str
-) -> None:
-    connection.execute(
-        "INSERT INTO damaged SELECT ?, task_id, kind, ?, content FROM payloads "
-        "WHERE task_id = ? AND kind = ?",
-        (time.time(), reason, task_id, kind),
-    )
-    connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind))
-
-
-def _set_aside_rows(connection: sqlite3.Connection) -> list[str]:
-    """Set aside the jobs whose rows make no sense; what they were, in words."""
-    told = []
-    for seq, *row in connection.execute(f"SELECT seq, {', '.join(schema.COLUMNS)} FROM tasks"):
-        try:
-            schema.status_of(tuple(row))
-        except Exception as error:
-            told.append((seq, row[0], f"{type(error).__name__}: {error}", repr(row)))
-    texts = []
-    for seq, task_id, reason, content in told:
-        connection.execute(
-            "INSERT INTO damaged VALUES (?, ?, 'row', ?, ?)",
-            (time.time(), str(task_id), reason, content),
-        )
-        connection.execute(
-            "INSERT INTO damaged SELECT ?, task_id, kind, 'its job is damaged', content "
-            "FROM payloads WHERE task_id = ?",
-            (time.time(), task_id),
-        )
-        connection.execute("DELETE FROM payloads WHERE task_id = ?", (task_id,))
-        connection.execute("DELETE FROM tasks WHERE seq = ?", (seq,))
-        texts.append(f"job {task_id!r} is damaged in the store and was set aside: {reason}")
-        _logger.error("%s", texts[-1])
-    return texts
