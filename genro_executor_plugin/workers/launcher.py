@@ -178,6 +178,9 @@ class Launcher:
                 ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
+                # A terminal's Ctrl-C is for the server, which then drains its workers; while the
+                # template starts, too.
+                start_new_session=True,
                 env={**os.environ, SERVER_VARIABLE: str(os.getpid())},
             )
             undo.pop_all()

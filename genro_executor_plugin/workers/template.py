@@ -70,7 +70,6 @@ def main(control_fd: int, preload: str) -> None:
         control_fd: the socket to the server.
         preload: the ``ModuleSources`` fields and the modules to import first, as JSON.
     """
-    os.setsid()  # a terminal's Ctrl-C is for the server, which then drains its workers
     control = socket.socket(fileno=control_fd)
     _preload(json.loads(preload))
     _Template(control).run()
