@@ -185,3 +185,14 @@ async def test_workers_have_the_name_the_priority_and_the_processors_asked_for(m
     assert f"pool pool of server {os.getpid()}" in " ".join(worker.cmdline())
     assert worker.nice() == psutil.Process().nice() + 3
     assert worker.cpu_affinity() == [min(os.sched_getaffinity(0))]
+
+
+async def test_a_terminals_ctrl_c_does_not_reach_a_template_that_is_starting(make: Any) -> None:
+    """It is out of the terminal's session before it has run a line."""
+    pool = make(max_workers=1)
+    before = set(psutil.Process().children())
+    call = asyncio.create_task(pool.submit(os.getpid))
+    await until(lambda: set(psutil.Process().children()) - before)
+    (template,) = set(psutil.Process().children()) - before
+    assert os.getsid(template.pid) == template.pid != os.getsid(0)
+    await call

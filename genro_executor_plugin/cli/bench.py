@@ -86,6 +86,7 @@ def _counts(text: str) -> tuple[int, ...]:
 
 def _bench(arguments: argparse.Namespace) -> int:
     import asyncio
+    import logging
 
     from ..bench.measure import machine, measure, overhead
     from ..bench.suggest import suggest, warnings
@@ -110,6 +111,8 @@ def _bench(arguments: argparse.Namespace) -> int:
         ]
         return costs, found
 
+    # A pool that cannot start a worker logs that; here it is told in one line, below.
+    logging.getLogger("genro_executor_plugin").addHandler(logging.NullHandler())
     try:
         costs, found = asyncio.run(everything())
     except Exception as error:

@@ -28,7 +28,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from ..modules import ModuleSources, expose_main
@@ -164,7 +164,7 @@ class Launcher:
         sources = ModuleSources.here()
         wanted = {**asdict(sources), "preload": self._preload}
         mine, theirs = socket.socketpair()
-        with theirs, contextlib.ExitStack() as undo:
+        with theirs, _no_interrupt(), contextlib.ExitStack() as undo:
             undo.callback(mine.close)
             self._process = subprocess.Popen(
                 [
@@ -178,6 +178,8 @@ class Launcher:
                 ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
+                # A terminal's Ctrl-C is for the server, which then drains its workers.
+                start_new_session=True,
                 env={**os.environ, SERVER_VARIABLE: str(os.getpid())},
             )
             undo.pop_all()
@@ -238,6 +240,20 @@ class Launcher:
         """Report worker ``key`` as ended: its socket closed, and no template is there to tell."""
         if self._control is None or key in self._orphans:
             self._ended(key, ExitReport(None))
+
+
+@contextlib.contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Keep SIGINT back while a template is started.
+
+    The template inherits the mask: a Ctrl-C that comes before it has a session of its own waits
+    there, and is forgotten by ``template.main``.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ended(template: subprocess.Popen[bytes]) -> None:

@@ -70,10 +70,17 @@ def main(control_fd: int, preload: str) -> None:
         control_fd: the socket to the server.
         preload: the ``ModuleSources`` fields and the modules to import first, as JSON.
     """
-    os.setsid()  # a terminal's Ctrl-C is for the server, which then drains its workers
+    _forget_interrupts()
     control = socket.socket(fileno=control_fd)
     _preload(json.loads(preload))
     _Template(control).run()
+
+
+def _forget_interrupts() -> None:
+    """Drop a Ctrl-C that was meant for the server and came while this process was started."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, handler)
 
 
 def _preload(wanted: dict[str, object]) -> None:
