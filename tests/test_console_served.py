@@ -188,7 +188,7 @@ def test_a_changed_file_is_served_by_new_workers_and_the_old_ones_are_gone(tmp_p
                 "config.py:19: pool 'db': executor_type='fibre' is not a kind of pool",
             ],
         ),
-        ('pools.pool(code="other")', ["route shop/report (shop.py:15) names the pool 'pdf'"]),
+        ('pools.pool(code="other")', ["route shop/report", "names the pool 'pdf'"]),
         (
             'pools.pool(code="pdf", max_workers=1, warm=True, initializer=exit, initargs=(3,))',
             ["pool 'pdf'"],

@@ -77,7 +77,7 @@ async def test_a_pool_without_context_takes_none_along() -> None:
 
 
 async def test_a_value_that_cannot_travel_is_refused_by_its_variable() -> None:
-    pool = ProcessExecutor("pool", max_workers=1, context=["request_id"])
+    pool = ProcessExecutor("pool", max_workers=1, context=["apps.context:request_id"])
     f.request_id.set(f.Locked())
     with pytest.raises(SerializationError, match=r"apps.context:request_id.*'pool'.*value\.lock"):
         await pool.submit(f.seen)

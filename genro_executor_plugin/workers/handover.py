@@ -65,13 +65,14 @@ class Handover:
             os.close(self._faults)
             self._faults = -1
 
-    def give(self, segment: Segment) -> bool:
-        """Give the worker ``segment``; ``False`` if it cannot take one just now."""
-        try:
-            socket.send_fds(self._socket, [_MESSAGE.pack(_GIVEN, 0)], [segment.fd])
-        except OSError:
-            return False
-        return True
+    def give(self, segment: Segment) -> None:
+        """Give the worker ``segment``.
+
+        Raises:
+            BlockingIOError: it has not taken over those that it was given before.
+            OSError: it is gone.
+        """
+        socket.send_fds(self._socket, [_MESSAGE.pack(_GIVEN, 0)], [segment.fd])
 
     def take(self) -> tuple[int, int]:
         """The descriptor of the oldest segment that the worker gave, and its number there.

@@ -131,9 +131,13 @@ class Worker:
     def send(self, job: Job) -> bool:
         """Run ``job`` now; ``False`` if the process turns out to be gone already."""
         number = self.calls = self.calls + 1
-        data = self._frames(CALL, number, job)
-        if data is None:
+        try:
+            data = self._frames(CALL, number, job)
+        except BlockingIOError:
+            job.fail(self._swamped(job))
             return True
+        except OSError:
+            return False
         if not self._link.write(data):
             return False
         self.running[number] = job
@@ -148,11 +152,15 @@ class Worker:
         frames, numbers = [], []
         for job in jobs:
             self.calls += 1
-            data = self._frames(CALL_AHEAD, self.calls, job)
-            if data is not None:
-                self.ahead.append((self.calls, job))
-                numbers.append(self.calls)
-                frames.append(data)
+            try:
+                frames.append(self._frames(CALL_AHEAD, self.calls, job))
+            except BlockingIOError:
+                job.fail(self._swamped(job))
+                continue
+            except OSError:
+                frames.append(b"")  # it is gone, and its end gives the call back
+            self.ahead.append((self.calls, job))
+            numbers.append(self.calls)
         self._link.claims.give(numbers)
         self._link.write(b"".join(frames))
 
@@ -207,23 +215,24 @@ class Worker:
 
     # -- to the process -----------------------------------------------------------------------
 
-    def _frames(self, kind: int, number: int, job: Job) -> bytes | None:
+    def _swamped(self, job: Job) -> ExecutorOverloadError:
+        return ExecutorOverloadError(
+            f"worker {self.pid} has not taken over the large arguments of earlier calls yet; "
+            f"{job.call.title} was not started. Lower max_pending"
+        )
+
+    def _frames(self, kind: int, number: int, job: Job) -> bytes:
         """The call as a frame, behind the definitions that the process does not have yet.
 
-        ``None`` if the process has too many large arguments to take over as it is: the call has
-        been refused then.
+        Raises:
+            BlockingIOError: the process has too many large arguments to take over as it is.
+            OSError: the process is gone.
         """
         call = job.call
         payload = call.payload
         if call.segment is not None:
-            if self._link.open and not self._link.handover.give(call.segment):
-                job.fail(
-                    ExecutorOverloadError(
-                        f"worker {self.pid} has not taken over the large arguments of earlier "
-                        f"calls yet; {call.title} was not started. Lower max_pending"
-                    )
-                )
-                return None
+            if self._link.open:
+                self._link.handover.give(call.segment)
             kind += LARGE
         soft_timeout = int(job.soft_timeout * 1000) if job.soft_timeout else 0
         data = HEADER.pack(len(payload), number, soft_timeout, kind) + payload
