@@ -143,6 +143,16 @@ async def test_a_worker_that_dies_in_mid_stream_is_told(processes: Any) -> None:
     assert [value async for value in processes.stream(f.count, 2)] == [0, 1]
 
 
+async def test_a_route_that_might_stream_is_repeated_until_it_does(tmp_path: Path) -> None:
+    """A crash before the first chunk is one like any other; one after it is final."""
+    async with built(f.Streaming, executors={"p": {"max_workers": 1, "retries": 1}}) as server:
+        node = server.applications["streaming"].route.node("dies_once")
+        assert await node(marker=str(tmp_path / "plain"), stream=False) == "lived"
+        response = await node(marker=str(tmp_path / "chunks"), stream=True)
+        with pytest.raises(WorkerCrashedError):
+            await take(response.body_iterator, [])
+
+
 async def test_limits_of_a_stream(processes: Any, tmp_path: Path) -> None:
     """``idle`` between two chunks, ``timeout`` for the whole run."""
     with pytest.raises(ExecutorTimeoutError, match=r"sent nothing for 0\.2 s"):

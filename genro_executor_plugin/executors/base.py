@@ -22,7 +22,6 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from dataclasses import replace
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from .. import tracing
@@ -201,8 +200,6 @@ class BaseExecutor(ABC):
 
     def open_stream(self, call: Call) -> CallStream:
         """Start ``call`` as one that may answer in chunks."""
-        # A run that is repeated would begin its chunks anew.
-        call.options = replace(call.options, retries=0 if self.kind == "process" else None)
         return CallStream(self, call)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -259,6 +256,10 @@ class BaseExecutor(ABC):
         A channel has one listener; its messages do not reach ``on_message`` of their call.
         """
         self._listeners[channel] = listener
+
+    def commit(self, call: Call) -> None:
+        """Something of what ``call`` does has been seen already: its run is not repeated."""
+        return
 
     def tell(self, call: Call, channel: str, value: Any) -> bool:
         """Give the running ``call`` a message; ``False`` if it does not run (any more)."""

@@ -192,6 +192,10 @@ class ProcessExecutor(BaseExecutor):
     def _warned(self, message: Message) -> None:
         _in_context_of(message.call, show_warning, message.value)
 
+    def commit(self, call: Call) -> None:
+        if isinstance(call.handle, Job):
+            call.handle.retries = 0
+
     def tell(self, call: Call, channel: str, value: Any) -> bool:
         if self._pool is None or not isinstance(call.handle, Job):
             return False

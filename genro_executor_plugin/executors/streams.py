@@ -46,6 +46,8 @@ class Runner(Protocol):
 
     def tell(self, call: Call, channel: str, value: Any) -> bool: ...
 
+    def commit(self, call: Call) -> None: ...
+
 
 class CallStream:
     """Runs a call and gives its chunks one by one; ``aclose`` ends it wherever it stands.
@@ -56,6 +58,7 @@ class CallStream:
 
     def __init__(self, executor: Runner, call: Call) -> None:
         call.streams = True
+        self._others = call.on_message
         call.on_message = self._arrived
         self._executor = executor
         self._call = call
@@ -71,7 +74,11 @@ class CallStream:
 
     def _arrived(self, channel: str, value: Any) -> None:
         if channel != STREAM:
+            if self._others is not None:
+                self._others(channel, value)
             return
+        if self._handle is None:
+            self._executor.commit(self._call)  # a run that is repeated would begin its chunks anew
         self._handle = self._call.handle
         if isinstance(value, Head):
             self._head = value

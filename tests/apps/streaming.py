@@ -223,8 +223,22 @@ class Streaming(RoutedApplication):
         return SentFile(name, filename=filename, delete=delete)
 
     @route(executor="p")
+    def dies_once(self, marker: str, stream: bool):  # type: ignore[no-untyped-def]
+        if stream:
+            return dies_as_text()
+        if not Path(marker).exists():
+            Path(marker).touch()
+            os.kill(os.getpid(), 9)
+        return "lived"
+
+    @route(executor="p")
     def maybe(self, stream: bool = False):  # type: ignore[no-untyped-def]
         return iter_words(self.words) if stream else {"words": self.words}
+
+
+def dies_as_text() -> Iterator[str]:
+    yield "first"
+    os.kill(os.getpid(), 9)
 
 
 def iter_words(words: list[str]) -> Iterator[str]:
