@@ -26,7 +26,6 @@ from ..options import CallOptions
 __all__ = ["Call", "Message"]
 
 
-@dataclass(slots=True)
 class Call:
     """A function call on its way through a pool.
 
@@ -49,11 +48,7 @@ class Call:
         kill_on_cancel: cancelling it ends its run, whatever the pool's ``on_cancel`` says.
     """
 
-    func: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    options: CallOptions
-    cleanup: Any = None
+    # Of the class until they are set: most calls never have them.
     deadline: float | None = None
     raised: bool = False
     on_message: Callable[[str, Any], None] | None = None
@@ -64,6 +59,20 @@ class Call:
     ran: float | None = None
     begun: bool = False
     kill_on_cancel: bool = False
+
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+        cleanup: Any = None,
+    ) -> None:
+        self.func = func
+        self.args = args
+        self.kwargs = kwargs
+        self.options = options
+        self.cleanup = cleanup
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,9 @@ class ProcessExecutor(BaseExecutor):
             raise self._closed_error()
         loop = asyncio.get_running_loop()
         pool = self._pool
-        if pool is not None and pool.loop is not loop:
+        if pool is not None and pool.loop is loop:
+            return pool
+        if pool is not None:
             if not pool.loop.is_closed():
                 raise RuntimeError(
                     f"pool {self._name!r} is in use on another event loop; "

@@ -90,6 +90,7 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
         sys.stdout.reconfigure(line_buffering=True)  # what a killed worker printed is seen, too
     with socket.socket(fileno=socket_fd) as sock:
         _Worker(sock, WorkerClaims(claims_fd), handover).run()
+    handover.close()
 
 
 def _die_with_the_server(lifeline: int) -> None:

@@ -131,6 +131,11 @@ class WorkerHandover:
         socket.send_fds(self._socket, [_MESSAGE.pack(_FAULTS, 0)], [fd])
         return fd
 
+    def close(self) -> None:
+        """The worker is at its end."""
+        self._segments.close()
+        self._socket.close()
+
     def hold(self, parts: Split) -> Segment | None:
         """A segment with ``parts`` in it; ``None`` if the system has no shared memory for it."""
         if not self._is_used:

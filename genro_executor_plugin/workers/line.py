@@ -24,46 +24,50 @@ __all__ = ["Line"]
 
 
 class Line:
-    """A queue of jobs. Those whose caller has gone are passed over."""
+    """A queue of jobs. Those whose caller has gone are passed over.
+
+    Attributes:
+        jobs: who waits, to be looked at only.
+    """
 
     def __init__(self) -> None:
-        self._jobs: deque[Job] = deque()
+        self.jobs: deque[Job] = deque()
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self.jobs)
 
     def append(self, job: Job) -> None:
         """``job`` is the last in line."""
-        self._jobs.append(job)
+        self.jobs.append(job)
 
     def put_back(self, jobs: Iterable[Job]) -> None:
         """``jobs``, oldest first, stand before all others: they have waited already."""
-        self._jobs.extendleft(reversed([job for job in jobs if not job.future.done()]))
+        self.jobs.extendleft(reversed([job for job in jobs if not job.future.done()]))
 
     def first(self) -> Job | None:
         """The job whose turn it is, left in line."""
-        while self._jobs:
-            if not self._jobs[0].future.done():
-                return self._jobs[0]
-            self._jobs.popleft()
+        while self.jobs:
+            if not self.jobs[0].future.done():
+                return self.jobs[0]
+            self.jobs.popleft()
         return None
 
     def take(self) -> Job | None:
         """The job whose turn it is."""
         job = self.first()
         if job is not None:
-            self._jobs.popleft()
+            self.jobs.popleft()
         return job
 
     def remove(self, job: Job) -> bool:
         """Take ``job`` out of the line; ``False`` if it is not there."""
-        if job not in self._jobs:
+        if job not in self.jobs:
             return False
-        self._jobs.remove(job)
+        self.jobs.remove(job)
         return True
 
     def drain(self) -> list[Job]:
         """Every job; the line is empty then."""
-        jobs = list(self._jobs)
-        self._jobs.clear()
+        jobs = list(self.jobs)
+        self.jobs.clear()
         return jobs

@@ -52,7 +52,13 @@ OnMessage = Callable[[Job | None, int | None, str, Any], None]
 
 
 class WorkerPool:
-    """Runs jobs on ``options.min_workers`` to ``options.max_workers`` processes."""
+    """Runs jobs on ``options.min_workers`` to ``options.max_workers`` processes.
+
+    Attributes:
+        loop: the event loop this pool lives on.
+        closing: whether it has begun to end.
+        paused: whether it begins no calls.
+    """
 
     def __init__(
         self, name: str, options: PoolOptions, hooks: PackedHooks, on_message: OnMessage
@@ -60,28 +66,23 @@ class WorkerPool:
         self._name = name
         self._options = options
         self._on_message = on_message
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._threads = options.threads_per_worker
         self._line = Line()
-        self._crew = Crew(self, name, options, hooks, self._line, self._loop)
+        self._crew = Crew(self, name, options, hooks, self._line, self.loop)
         self._fates = Fates(self, name, self._crew, self._line)
-        self._overdue = Overdue(self._loop, self._crew, self._fates.timed_out)
-        self._ahead = Ahead(self._crew, self._line, self._loop, self._overdue.watch)
-        self._recycling = Recycling(options, self._loop, self._crew)
+        self._overdue = Overdue(self.loop, self._crew, self._fates.timed_out)
+        self._ahead = Ahead(self._crew, self._line, self.loop, self._overdue.watch)
+        self._recycling = Recycling(options, self.loop, self._crew)
         # What is sent ahead could be one call too many for a worker that is counted.
         self._sends_ahead = options.threads_per_worker == 1 and not self._recycling.watched
         self._ahead.enabled = self._sends_ahead
-        self._observer = Observer(self._loop, self._crew)
+        self._observer = Observer(self.loop, self._crew)
         self._changed: asyncio.Event = asyncio.Event()
         self.closing = False
         self.paused = False
 
     # -- what can be seen ---------------------------------------------------------------------
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop this pool lives on."""
-        return self._loop
 
     @property
     def copier(self) -> Copier:
@@ -131,7 +132,7 @@ class WorkerPool:
 
     def submit(self, job: Job) -> None:
         """Run ``job`` as soon as a worker is free."""
-        if self._crew.free and not self._line and not self.paused:
+        if self._crew.free and not self._line.jobs and not self.paused:
             self._dispatch(job)
         else:
             self._line.append(job)
@@ -259,7 +260,7 @@ class WorkerPool:
         crew = self._crew
         if worker.leaving:
             crew.end_if_empty(worker)
-        elif crew.is_too_large:
+        elif len(crew.workers) > crew.max_workers and crew.is_too_large:
             crew.retire(worker)
         elif self._recycling.watched and self._recycling.goes_now(worker):
             pass
@@ -270,7 +271,7 @@ class WorkerPool:
             if not worker.running:
                 worker.idle_since = perf_counter()
             crew.set_free(worker)
-            if self._line or self._ahead.any_sent:
+            if self._line.jobs or self._ahead.any_sent:
                 self._serve_all()
         if self.closing:
             self._changed.set()
@@ -336,7 +337,7 @@ class WorkerPool:
 
     async def _until(self, reached: Callable[[], bool], seconds: float | None) -> None:
         """Wait until ``reached()``, at most ``seconds``."""
-        deadline = None if seconds is None else self._loop.time() + seconds
+        deadline = None if seconds is None else self.loop.time() + seconds
         try:
             async with asyncio.timeout_at(deadline):
                 while not reached():
