@@ -114,6 +114,8 @@ def terminal(
 ) -> Iterator[Terminal]:
     """``program`` in a terminal; it is killed at the end, if it has not ended."""
     variables = {**os.environ, "TERM": "xterm-256color", **environment}
+    for name in ("COLUMNS", "LINES"):
+        variables.pop(name, None)  # the terminal says how large it is
     pid, fd = pty.fork()
     if pid == 0:
         os.execve(program, [str(program), *arguments], variables)
