@@ -92,6 +92,7 @@ _OURS = PEERS["ours"].title
 _FORK = PEERS["fork"].title
 _FORKSERVER = PEERS["forkserver"].title
 _RAW = "raw socketpair, blocking"
+_LOOP = "bare event loop and socketpair"
 _IDEAL = "two forked loops (the ideal)"
 _BARE = "bare forkserver child"
 
@@ -133,7 +134,11 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "No-op, one call after the other, everything on one CPU",
         "What is left is work: nothing runs in parallel and nothing waits for another CPU to wake.",
         "pinned",
-        _variants(("fork", "anyio"), Variant(_RAW, "-", measure="raw_pinned")),
+        _variants(
+            ("fork", "anyio"),
+            Variant(_LOOP, "-", measure="loop_pinned"),
+            Variant(_RAW, "-", measure="raw_pinned"),
+        ),
         _LATENCY,
         _no_op_targets("pinned to one CPU"),
     ),
@@ -142,7 +147,11 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "No-op, one call after the other, the system places the processes",
         "The same with every CPU that was granted.",
         "sequential",
-        _variants(("fork", "anyio"), Variant(_RAW, "-", measure="raw")),
+        _variants(
+            ("fork", "anyio"),
+            Variant(_LOOP, "-", measure="loop"),
+            Variant(_RAW, "-", measure="raw"),
+        ),
         _LATENCY,
         _no_op_targets("unpinned"),
     ),

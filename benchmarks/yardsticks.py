@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -59,6 +60,44 @@ def raw_pinned(seconds: float) -> dict[str, float]:
     return raw(seconds)
 
 
+def loop(seconds: float) -> dict[str, float]:
+    """As ``raw``, with an event loop that watches the server's end, and nothing else around it."""
+    return asyncio.run(_loop(seconds))
+
+
+def loop_pinned(seconds: float) -> dict[str, float]:
+    """As ``loop``, on one CPU."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    return loop(seconds)
+
+
+async def _loop(seconds: float) -> dict[str, float]:
+    here, there = socket.socketpair()
+
+    def echo() -> None:
+        here.close()
+        while data := there.recv(4096):
+            there.sendall(data)
+
+    with _forked(echo):
+        there.close()
+        here.setblocking(False)
+        running = asyncio.get_running_loop()
+        answered: asyncio.Future[bytes] = running.create_future()
+        running.add_reader(here, lambda: answered.set_result(here.recv(4096)))
+        times: list[float] = []
+        end = perf_counter() + seconds
+        while (began := perf_counter()) < end:
+            answered = running.create_future()
+            here.send(_MESSAGE)
+            await answered
+            times.append(perf_counter() - began)
+        running.remove_reader(here)
+        here.close()
+    ordered = sorted(times[_WARM_UP:] or times)
+    return {"p50_us": percentile(ordered, 50) * 1e6, "p99_us": percentile(ordered, 99) * 1e6}
+
+
 def ideal(seconds: float) -> dict[str, float]:
     """Two forked loops, each with half of the 1 ms calls, and nothing between them."""
     calls = max(1, round(seconds * 1000))
@@ -97,7 +136,10 @@ def bare_child(seconds: float) -> dict[str, float]:
     return {"worker_mb": uss / 1_000_000}
 
 
-YARDSTICKS = {yardstick.__name__: yardstick for yardstick in (raw, raw_pinned, ideal, bare_child)}
+YARDSTICKS = {
+    yardstick.__name__: yardstick
+    for yardstick in (raw, raw_pinned, loop, loop_pinned, ideal, bare_child)
+}
 """By name: ``yardstick(seconds)`` gives its figures."""
 
 
