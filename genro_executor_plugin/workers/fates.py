@@ -45,8 +45,25 @@ class Fates:
 
     def timed_out(self, worker: Worker, job: Job) -> None:
         """``job`` has run longer than it may: it fails, and its worker is killed."""
+        if self._is_over(worker, job):
+            return
         job.fail(endings.timed_out(self._pool, job, worker))
         self.end_worker(worker, job, "timeout", "another call in it ran over its timeout")
+
+    def cancelled(self, worker: Worker, job: Job) -> None:
+        """Nobody waits for ``job`` any more, which ``worker`` runs: it is killed."""
+        if not self._is_over(worker, job):
+            self.end_worker(worker, job, "cancel", "another call in it was cancelled")
+
+    def _is_over(self, worker: Worker, job: Job) -> bool:
+        """Whether ``job`` has ended by now, and its answer was only not read yet.
+
+        The worker might have begun the next call then, which must not be killed in its place.
+        What was sent ahead is taken back first: so it begins none after this look either.
+        """
+        self._line.put_back(self._crew.taken_back(worker))
+        worker.catch_up()
+        return job not in worker.running.values()
 
     def end_worker(self, worker: Worker, guilty: Job | None, counted: str, reason: str) -> None:
         """Kill ``worker`` because of ``guilty``; the other calls in it are told or repeated."""

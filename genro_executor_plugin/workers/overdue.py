@@ -64,4 +64,5 @@ class Overdue:
                     self.watch(remaining)
                 else:
                     self._run_over(worker, job)
-                    break
+                    if worker.killed:
+                        break

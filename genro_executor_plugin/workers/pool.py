@@ -147,7 +147,7 @@ class WorkerPool:
             if any(sent is job for _, sent in worker.ahead):
                 return  # it is short, or it is taken back; either way nobody is told
             if job in worker.running.values() and not job.abandon:
-                self._fates.end_worker(worker, job, "cancel", "another call in it was cancelled")
+                self._fates.cancelled(worker, job)
                 return
 
     def withdraw(self, job: Job) -> bool:

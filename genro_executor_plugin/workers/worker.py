@@ -343,14 +343,18 @@ class Worker:
         else:
             self._owner.message(self, job, channel, value)
 
-    def _exited(self, report: ExitReport) -> None:
-        while self._link.open:  # what it had sent before it ended still counts
+    def catch_up(self) -> None:
+        """Take in all that it has sent so far."""
+        while self._link.open:
             try:
                 frames = self._link.read()
             except (BlockingIOError, EOFError, ConnectionError):
-                break
+                return  # of its end the loop reads, too
             for item in frames:
                 self._receive(item)
+
+    def _exited(self, report: ExitReport) -> None:
+        self.catch_up()  # what it had sent before it ended still counts
         self._hang_up()
         if self._alarm is not None:
             self._alarm.cancel()
