@@ -35,9 +35,11 @@ from ..errors import ExecutorConfigError, ExecutorError
 from ..grammar import PoolGrammar, mistakes_in, written_pools
 from ..registry import ExecutorRegistry
 from ..tasks.options import TaskSettings
+from ..tasks.routes import TaskSection
 from .access import RULE, Access, check_change, limited
 from .changes import Changes
 from .history import History
+from .jobs import is_about_jobs, job_changes, narrowed_query, shown_jobs
 from .snapshot import snapshot_of
 from .stock import bring_pools, end_pools, start_pools
 
@@ -49,6 +51,7 @@ __all__ = ["ConsoleGrammar", "ExecutorConsole"]
 _RESOURCES = {
     "console.css": "text/css",
     "console.js": "text/javascript",
+    "jobs.js": "text/javascript",
     "plots.js": "text/javascript",
     "view.js": "text/javascript",
 }
@@ -108,6 +111,7 @@ class ExecutorConsole(RoutedApplication):
         self._history = History(self._registry)
         self._exposition: Any = None
         self.route.add_branches({"name": "change", "instance": self._changes})
+        self.route.add_branches({"name": "tasks", "instance": TaskSection()})
         for name in _OPEN_ROUTES:
             if getattr(self._access, name) == "closed":
                 self.routing.configure(f"auth/{name}", rule=RULE)
@@ -175,8 +179,12 @@ class ExecutorConsole(RoutedApplication):
 
     @route(auth_rule=RULE)
     async def snapshot(self) -> dict[str, Any]:
-        """The state of every pool and route, the last errors and the last changes."""
-        return {**snapshot_of(self.server, self._history), "changes": self._changes.latest_first}
+        """The state of every pool, route and long job, the last errors and the last changes."""
+        return {
+            "long_jobs": await shown_jobs(self.server.long_tasks),
+            **snapshot_of(self.server, self._history),
+            "changes": self._changes.latest_first,
+        }
 
     @route(media_type="text/plain")
     async def metrics(self, _request=None) -> Any:  # type: ignore[no-untyped-def]
@@ -253,12 +261,20 @@ class ExecutorConsole(RoutedApplication):
         path = scope["path"].strip("/")
         try:
             first, *more = path.split("/")
-            is_change = first == "change"
+            is_task = is_about_jobs([first, *more])
+            is_change = first == "change" or (is_task and bool(more) and more[0] in job_changes)
             _check_method(scope["method"], is_change)
             # genro-routes takes what is left of a path for arguments, injected ones included.
-            if len(more) != (1 if first in _WITH_A_NAME else 0):
+            if not is_task and len(more) != (1 if first in _WITH_A_NAME else 0):
                 raise HTTPNotFound("There is nothing here")
-            tags = self._access.tags_of(scope, self.server, open_route=path in _OPEN_ROUTES)
+            if is_task and not self.server.long_tasks.in_use:
+                raise HTTPNotFound("There is nothing here")
+            # A job is its submitter's, whoever that is: its section decides, job by job.
+            tags = (
+                []
+                if is_task
+                else self._access.tags_of(scope, self.server, open_route=path in _OPEN_ROUTES)
+            )
             if is_change:
                 check_change(scope, self.server)
             if not path and not scope.get("raw_path", b"/").endswith(b"/"):
@@ -266,7 +282,7 @@ class ExecutorConsole(RoutedApplication):
             narrowed = {
                 **scope,
                 "genro_executor_tags": tags,
-                "query_string": b"",
+                "query_string": narrowed_query(scope["query_string"]) if is_task else b"",
                 "headers": [pair for pair in scope["headers"] if pair[0] in _KEPT_HEADERS],
             }
             await super().__call__(narrowed, limited(scope, receive), _secured(send))

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What can be changed while the server runs: routes, pools, workers.
+"""What can be changed while the server runs: routes, pools, workers, long jobs.
 
 Each change is a POST of a JSON document, is checked before anything happens, and is recorded
 with who asked for it. A change that fails changes nothing.
@@ -31,7 +31,7 @@ from typing import Any, Literal
 from genro_asgi.exceptions import HTTPBadRequest, HTTPNotFound
 from genro_routes import RoutingClass, route
 
-from ..errors import ExecutorError
+from ..errors import ExecutorError, TaskNotFoundError
 from ..executors import BaseExecutor
 from ..steering import ApplicationRouter
 from .access import RULE, who_asks
@@ -168,6 +168,22 @@ class Changes(RoutingClass):
             _request,
             f"pool {pool}: worker {pid} killed",
             partial(_control(executor, "kill_worker"), pid),
+        )
+
+    @route(auth_rule=RULE, openapi_method="post")
+    async def cancel(self, job: str, confirm: bool = False, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        """Cancel a long job: it is asked to end, and then killed. ``confirm`` must be true."""
+        long_tasks = self._console.server.long_tasks
+        try:
+            status = await long_tasks.status(job)
+        except TaskNotFoundError as error:
+            raise HTTPNotFound(f"There is no job {job!r}") from error
+        if status.state.final:
+            raise HTTPBadRequest(f"Job {job} has ended: it is {status.state.value}")
+        if not confirm:
+            raise HTTPBadRequest(f"What job {job} has done is lost; say confirm: true")
+        return await self._do(
+            _request, f"job {job} ({status.title}): cancelled", partial(long_tasks.cancel, job)
         )
 
     async def _begin(

@@ -1,5 +1,6 @@
 // Asks for the snapshot every few seconds, shows it, and posts what the person wants changed.
 
+import { createJob, jobCounts, updateJob } from "./jobs.js";
 import {
   byId, clock, count, createError, createPool, createRoute, errorKey, failures, keep, make, rate,
   say, updateError, updatePool, updateRoute,
@@ -86,6 +87,7 @@ function show(snapshot) {
   const unused = byId("unused");
   unused.hidden = !snapshot.unused_pools.length;
   say(unused, `Not used yet: ${snapshot.unused_pools.join(", ")}`);
+  showJobs(snapshot.long_jobs);
   const offloaded = routes.filter(({ pool }) => pool);
   const here = routes.filter(({ pool }) => !pool);
   byId("no-routes").hidden = offloaded.length > 0;
@@ -113,6 +115,16 @@ function showTotals(pools) {
   keep(byId("totals"), facts, ([label]) => label,
     ([label]) => make("div", {}, make("dt", {}, label), make("dd")),
     (node, [, value, tone]) => { say(node.lastChild, value); node.lastChild.className = tone; });
+}
+
+function showJobs(jobs) {
+  byId("jobs").hidden = !jobs; // no long job was ever used
+  if (!jobs) return;
+  byId("jobs-trouble").hidden = !jobs.trouble;
+  say(byId("jobs-trouble"), jobs.trouble ?? "");
+  say(byId("job-counts"), jobCounts(jobs.counts));
+  document.querySelector("#jobs table").hidden = !jobs.latest.length;
+  keep(byId("job-list"), jobs.latest, ({ id }) => id, (job) => createJob(job, askCancel), updateJob);
 }
 
 function showInServer(routes) {
@@ -143,6 +155,13 @@ async function askKill(pool, pid) {
   put(dialog, "pid", String(pid));
   put(dialog, "consequence", runs ? `It runs ${runs} of pool ${pool}. That call fails; another worker takes its place.` : `It belongs to pool ${pool} and runs nothing just now. Another worker takes its place when one is needed.`);
   if ((await ask(dialog)) === "kill") await act("kill", { pool, pid, confirm: true });
+}
+
+async function askCancel(job) {
+  const dialog = byId("cancel");
+  put(dialog, "job", job.id);
+  put(dialog, "consequence", job.state === "running" ? `It runs ${job.what} in pool ${job.pool}. It is asked to end; a worker process that does not end it is killed.` : `It is ${job.what}, and waits for pool ${job.pool}. It will never begin.`);
+  if ((await ask(dialog)) === "cancel") await act("cancel", { job: job.id, confirm: true });
 }
 
 async function edit(route) {

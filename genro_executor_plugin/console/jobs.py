@@ -1,0 +1,101 @@
+# Copyright 2026 the genro-executor-plugin authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     https://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Long jobs in the console: what the page shows of them, and which requests are about them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from ..errors import ExecutorError
+from ..tasks.service import LongTasks
+from ..tasks.states import TaskState, TaskStatus
+
+__all__ = ["is_about_jobs", "job_changes", "narrowed_query", "shown_jobs"]
+
+SHOWN = 20
+"""How many running jobs are shown at most, and how many of the newest ones besides."""
+
+_ASKED = ("status", "result", "events")
+
+job_changes = ("cancel", "forget")
+"""What changes a job, and so has to be a POST from the console's own site."""
+
+_PARAMETERS = ("state", "limit", "wait")
+"""What a query may name: genro-routes takes anything else for an argument, injected ones too."""
+
+
+def is_about_jobs(steps: list[str]) -> bool:
+    """Whether a path of these steps is one of the section ``tasks``."""
+    first, *more = steps
+    if first != "tasks":
+        return False
+    return not more or (len(more) == 2 and more[0] in (*_ASKED, *job_changes))
+
+
+def narrowed_query(query: bytes) -> bytes:
+    """What of a query the section gets to see."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    given = {name: value for name, value in pairs if name in _PARAMETERS}
+    return urlencode(given).encode()
+
+
+async def shown_jobs(long_tasks: LongTasks) -> dict[str, Any] | None:
+    """How many jobs are in which state, those that run, and the newest; ``None`` before the first.
+
+    Nothing of what a job was given, or has returned. ``trouble`` says why there is nothing else,
+    when the store cannot be read: the pools are shown all the same.
+    """
+    if not long_tasks.in_use:
+        return None
+    try:
+        counts = await long_tasks.counts()
+        running = await long_tasks.list(TaskState.RUNNING, limit=SHOWN)
+        newest = await long_tasks.list(limit=SHOWN)
+    except ExecutorError as error:
+        return {"counts": {}, "latest": [], "trouble": str(error)}
+    together = {status.task_id: status for status in (*running, *newest)}
+    now = time.time()
+    return {
+        "counts": counts,
+        "latest": [_shown(status, now) for status in together.values()],
+        "trouble": None,
+    }
+
+
+def _shown(status: TaskStatus, now: float) -> dict[str, Any]:
+    begun = status.started_at
+    if status.state is TaskState.QUEUED:
+        since, lasted = status.submitted_at, now - status.submitted_at
+    elif status.state is TaskState.RUNNING:
+        since = begun if begun is not None else status.submitted_at
+        lasted = now - since
+    else:
+        since = status.ended_at if status.ended_at is not None else status.submitted_at
+        lasted = since - begun if begun is not None else 0.0
+    progress = status.progress
+    return {
+        "id": status.task_id,
+        "what": status.title,
+        "pool": status.pool,
+        "state": status.state.value,
+        "cancel_requested": status.cancel_requested,
+        "fraction": progress.fraction if progress is not None else None,
+        "message": progress.message if progress is not None else "",
+        "since": round(since, 3),
+        "seconds": round(max(lasted, 0.0), 3),
+        "attempts": status.attempts,
+    }
