@@ -35,6 +35,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 from serving import Site, serving
+from test_tasks_http import Press
 
 from genro_executor_plugin import ExecutorConsole
 
@@ -412,3 +413,40 @@ def _screen(browser: Any, width: int, height: int, scheme: str) -> None:
 def _brightness(colour: str) -> float:
     red, green, blue = (float(part) for part in colour.partition("(")[2].rstrip(")").split(",")[:3])
     return 0.3 * red + 0.6 * green + 0.1 * blue
+
+
+async def test_a_long_job_shows_its_progress_and_is_cancelled_after_asking_twice(
+    browser: Any, gate: Any, tmp_path: Path
+) -> None:
+    pools = {"jobs": {"max_workers": 1}}
+    settings = {"path": tmp_path / "store", "pool": "jobs", "cancel_grace": 0.2}
+    async with serving(ExecutorConsole, Press, executors=pools, long_tasks=settings) as site:
+
+        def before() -> Page:
+            page = Page(browser, url_of(site))
+            page.until(lambda: page.text("#pools"))
+            assert page.all("#jobs:not([hidden])") == []  # nobody has used one
+            return page
+
+        page = await asyncio.to_thread(before)
+        answer = await site.client.post("/press/held", params={"gate": gate.path})
+        job = answer.json()["task_id"]
+        await gate.entered()
+
+        def use() -> None:
+            row = f'tr[data-job="{job}"]'
+            page.until_text(f"{row} [data-cell=message]", "25 % · at the gate")
+            page.until_text(f"{row} [data-cell=state]", "running")
+            bar = page.find(f"{row} [role=progressbar]")
+            assert bar.get_attribute("aria-valuenow") == "25"
+            page.click(f"Cancel job {job}")
+            page.find("#cancel[open]")
+            ActionChains(browser).send_keys(Keys.ESCAPE).perform()
+            page.until(lambda: page.all("#cancel[open]") == [])
+            page.until_text(f"{row} [data-cell=state]", "running")
+            page.click(f"Cancel job {job}")
+            page.find("#cancel[open] button.danger").click()
+            page.until_text(f"{row} [data-cell=state]", "cancelled")
+            assert page.mistakes() == []
+
+        await asyncio.to_thread(use)
