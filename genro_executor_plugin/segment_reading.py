@@ -78,7 +78,8 @@ def read_value(fd: int, layout: bytes | memoryview) -> Any:
 def _mapped(fd: int, length: int, sizes: Sequence[int]) -> list[Any] | None:
     if not sizes:
         return None
-    pages = memoryview(mmap.mmap(fd, 0))
+    # Copied page by page as it is written to: the sender may have to send the call again.
+    pages = memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_COPY))
     return [pages[start : start + abs(size)] for start, size in _places(length, sizes)]
 
 

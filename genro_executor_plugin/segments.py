@@ -137,6 +137,7 @@ class Segment:
     __slots__ = ("_later", "capacity", "fd", "layout", "number")
 
     def __init__(self, number: int, capacity: int) -> None:
+        self.fd = -1
         self.number = number
         self.capacity = capacity
         self.layout = b""
@@ -172,6 +173,9 @@ class Segment:
         later, self._later = self._later, []
         for position, piece in later:
             _write(self.fd, piece, position)
+
+    def __del__(self) -> None:
+        self.close()  # its call was given up before anybody had to do with it
 
     def close(self) -> None:
         """Let go of it; another process that holds it may still read."""

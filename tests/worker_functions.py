@@ -658,3 +658,13 @@ def _marks_of(path: str) -> int:
 def numbers(count: int) -> Iterator[int]:
     """A generator function."""
     yield from range(count)
+
+
+def change_and_crash_once(values: Any, flag: str) -> float:
+    """What was in ``values``; the first time it changes them, and dies."""
+    found = float(values[0])
+    values[0] = 7.0
+    if not os.path.exists(flag):
+        with open(flag, "w"):
+            os._exit(7)
+    return found

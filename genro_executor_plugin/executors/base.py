@@ -389,6 +389,10 @@ class BaseExecutor(ABC):
         """Make the call portable, where the kind needs it. Raises ``SerializationError``."""
         return None
 
+    def _give_up_on(self, packed: Any) -> None:
+        """Let go of what a call was packed into that is not run."""
+        return
+
     def _check_promises(self, where: str, options: dict[str, Any]) -> None:
         """Refuse the options of a call that this kind cannot keep."""
         return
@@ -428,7 +432,7 @@ class BaseExecutor(ABC):
             if self._door.is_free:
                 self._door.inside += 1
             else:
-                await self._wait_at_the_door(call)
+                await self._wait_at_the_door(call, packed)
             try:
                 result = await self._execute(call, packed)
             finally:
@@ -467,11 +471,14 @@ class BaseExecutor(ABC):
         if limit is not None:
             call.deadline = asyncio.get_running_loop().time() + limit
 
-    async def _wait_at_the_door(self, call: Call) -> None:
+    async def _wait_at_the_door(self, call: Call, packed: Any) -> None:
         try:
             await self._door.wait(call.deadline)
-        except TimeoutError:
-            raise self._waited_too_long(call) from None
+        except BaseException as error:
+            self._give_up_on(packed)
+            if isinstance(error, TimeoutError):
+                raise self._waited_too_long(call) from None
+            raise
 
     def _ran(self, call: Call, waited: float, ran: float) -> None:
         call.waited, call.ran = waited, ran

@@ -88,7 +88,11 @@ class ProcessExecutor(BaseExecutor):
         return self._packer.pack(call.func, call.args, kwargs, call.cleanup)
 
     async def _execute(self, call: Call, packed: PackedCall) -> Any:
-        pool = self._running_pool()
+        try:
+            pool = self._running_pool()
+        except BaseException:
+            self._give_up_on(packed)
+            raise
         asked, options, loop = call.options, self._options, pool.loop
         job = call.handle = Job(
             packed,
@@ -123,6 +127,10 @@ class ProcessExecutor(BaseExecutor):
                 alarm.cancel()
             if job.started_at is not None:
                 self._ran(call, job.started_at - queued_at, perf_counter() - job.started_at)
+
+    def _give_up_on(self, packed: PackedCall) -> None:
+        if packed.segment is not None:
+            packed.segment.close()
 
     def _give_up(self, job: Job, call: Call) -> None:
         if job.begun or job.future.done() or self._pool is None:

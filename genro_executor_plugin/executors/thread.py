@@ -29,7 +29,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, ClassVar
 
-from ..errors import ExecutorConfigError, ExecutorTimeoutError
+from ..errors import ExecutorConfigError, ExecutorError, ExecutorTimeoutError
 from ..hooks import run_hook
 from ..options import PoolOptions
 from ..references import describe
@@ -213,15 +213,27 @@ class ThreadExecutor(BaseExecutor):
 
     def _start_next(self) -> None:
         while self._line and self._taken < self._options.max_workers and not self._paused:
+            if len(self._threads) <= self._taken and not self._add_thread():
+                return
             run = self._line.popleft()
             self._taken += 1
             self._begun.add(run)
             run.started_at = perf_counter()
             if not run.began.done():
                 run.began.set_result(None)
-            if len(self._threads) < self._taken:
-                self._threads.append(self._new_thread())
             self._runs.put(run)
+
+    def _add_thread(self) -> bool:
+        """Have one thread more; ``False`` if the system has none for us."""
+        try:
+            self._threads.append(self._new_thread())
+        except RuntimeError as error:
+            if not self._threads and not self._line[0].began.done():  # nobody else would end it
+                refusal = ExecutorError(f"pool {self._name!r} cannot start a thread: {error}")
+                refusal.__cause__ = error
+                self._line[0].began.set_exception(refusal)
+            return False
+        return True
 
     def _new_thread(self) -> threading.Thread:
         thread = threading.Thread(

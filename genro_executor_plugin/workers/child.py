@@ -175,10 +175,15 @@ class _Worker:
         self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
     ) -> None:
         """Start a call whose arguments lie in a segment."""
-        if kind == CALL or self._claims.claim(number):
-            self._start(number, payload, soft_timeout, self._handover.take())
-        else:
+        if kind != CALL and not self._claims.claim(number):
             self._handover.drop()
+            return
+        try:
+            segment = self._handover.take()
+        except OSError as error:
+            self._channel.send(FAILURE, number, pack_failure(error))
+        else:
+            self._start(number, payload, soft_timeout, segment)
 
     def _start(
         self, number: int, payload: bytes | memoryview, soft_timeout: int, segment: int = -1

@@ -46,6 +46,9 @@ class CrewOwner(Owner, Protocol):
 
     closing: bool
 
+    def freed(self, worker: Worker) -> None:
+        """``worker`` may be able to take a call."""
+
 
 class Crew:
     """The workers of one pool, between ``min_workers`` and ``max_workers``.
@@ -128,7 +131,7 @@ class Crew:
             len(self._outgoing) - starting,
         )
         wanted = min(wanted, self.max_workers + len(self._outgoing) - len(staying))
-        if wanted <= 0 or (self._owner.closing and not self._line):
+        if wanted <= 0 or self._owner.closing:
             return
         if self.startups.must_wait():
             if not staying:
@@ -159,6 +162,7 @@ class Crew:
                 self.workers.add(worker)
             except OSError as error:
                 self.startups.impossible(why(error), error)
+                self.startups.must_wait()  # and try again by itself
                 if not self.staying:
                     self.startups.refuse(self._line.drain())
                 return

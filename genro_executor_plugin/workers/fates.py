@@ -63,7 +63,10 @@ class Fates:
         """
         self._line.put_back(self._crew.taken_back(worker))
         worker.catch_up()
-        return job not in worker.running.values()
+        if job in worker.running.values():
+            return False
+        self._owner.freed(worker)  # it may have lost all that would have freed it
+        return True
 
     def end_worker(self, worker: Worker, guilty: Job | None, counted: str, reason: str) -> None:
         """Kill ``worker`` because of ``guilty``; the other calls in it are told or repeated."""
@@ -98,6 +101,8 @@ class Fates:
                 worker.stop(STOP_GRACE_SECONDS)
             else:
                 worker.kill()
+        for job in self._line.drain():  # what had been sent ahead to them
+            job.fail(endings.closed(self._pool, job, "before its run began"))
 
     def requeue(self, worker: Worker) -> None:
         """Put the calls that were sent ahead to ``worker`` and never started back in line."""

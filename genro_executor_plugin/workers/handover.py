@@ -35,6 +35,7 @@ __all__ = ["Handover", "WorkerHandover"]
 
 _MESSAGE = struct.Struct("<BI")
 _GIVEN, _READ, _FAULTS = 1, 2, 3
+_SLICE_MILLISECONDS = 50
 _LAST_WORDS_BYTES = 64 * 1024
 _DESCRIPTOR = struct.Struct("i")
 
@@ -156,17 +157,29 @@ class WorkerHandover:
         socket.send_fds(self._socket, [_MESSAGE.pack(_GIVEN, segment.number)], [segment.fd])
 
     def take(self) -> int:
-        """The descriptor of the oldest segment that the server gave."""
+        """The descriptor of the oldest segment that the server gave.
+
+        Raises:
+            OSError: this process has too many open files to take it.
+        """
         if not self._is_used:
             self._begin()
+        descriptor = self._next()
+        if descriptor < 0:
+            raise OSError("the descriptor of large arguments got lost; are too many files open?")
+        return descriptor
+
+    def _next(self) -> int:
         while not self._taken:
-            self._poll()
+            self._poll(_SLICE_MILLISECONDS)  # another thread may read what this one waits for
             self._look()
         return self._taken.popleft()
 
     def drop(self) -> None:
         """The call that the next segment belongs to is not run here."""
-        os.close(self.take())
+        descriptor = self._next()
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def _look(self) -> None:
         """Read what the server has sent, in its order whichever thread reads."""
@@ -177,6 +190,6 @@ class WorkerHandover:
                     raise EOFError("the server is gone")
                 what, number = _MESSAGE.unpack(message)
                 if what == _GIVEN:
-                    self._taken.extend(descriptors)
+                    self._taken.append(descriptors[0] if descriptors else -1)
                 elif (segment := self._given.pop(number, None)) is not None:
                     self._segments.release(segment)

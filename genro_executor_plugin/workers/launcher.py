@@ -78,6 +78,7 @@ class Launcher:
         self._on_exit: dict[int, Callable[[ExitReport], None]] = {}
         self._pids: dict[int, int] = {}
         self._orphans: set[int] = set()
+        self._forgotten: set[int] = set()
         self._keys = 0
         self._gone: asyncio.Event | None = None
 
@@ -215,6 +216,7 @@ class Launcher:
     def _ended(self, key: int, report: ExitReport) -> None:
         self._pids.pop(key, None)
         self._orphans.discard(key)
+        self._forgotten.discard(key)
         on_exit = self._on_exit.pop(key, None)
         if on_exit is not None:
             on_exit(report)
@@ -232,7 +234,7 @@ class Launcher:
             self._process = None
         self._orphans.update(self._pids)
         for key in list(self._on_exit):
-            if key not in self._pids:
+            if key not in self._pids or key in self._forgotten:
                 self._ended(key, ExitReport(None))  # asked for, and never started
         self._gone.set()
 
@@ -240,6 +242,8 @@ class Launcher:
         """Report worker ``key`` as ended: its socket closed, and no template is there to tell."""
         if self._control is None or key in self._orphans:
             self._ended(key, ExitReport(None))
+        elif key in self._on_exit:
+            self._forgotten.add(key)
 
 
 @contextlib.contextmanager

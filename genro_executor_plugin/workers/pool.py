@@ -31,6 +31,7 @@ from typing import Any
 from ..errors import WorkerCrashedError
 from ..hooks import PackedHooks
 from ..options import PoolOptions
+from . import endings
 from .ahead import Ahead
 from .copier import Copier
 from .crew import STOP_GRACE_SECONDS, Crew
@@ -132,7 +133,9 @@ class WorkerPool:
 
     def submit(self, job: Job) -> None:
         """Run ``job`` as soon as a worker is free."""
-        if self._crew.free and not self._line.jobs and not self.paused:
+        if self.closing:
+            job.fail(endings.closed(self._name, job, "before its run began"))
+        elif self._crew.free and not self._line.jobs and not self.paused:
             self._dispatch(job)
         else:
             self._line.append(job)
@@ -152,7 +155,15 @@ class WorkerPool:
 
     def withdraw(self, job: Job) -> bool:
         """Take ``job`` out of the line; ``False`` if it is not there, because it begins."""
-        return self._line.remove(job)
+        if self._line.remove(job):
+            return True
+        for worker in self._crew.workers:
+            if any(sent is job for _, sent in worker.ahead):
+                self._line.put_back(self._crew.taken_back(worker))
+                withdrawn = self._line.remove(job)
+                self.freed(worker)
+                return withdrawn
+        return False
 
     def tell(self, job: Job, channel: str, value: Any) -> bool:
         """Give the running ``job`` a message; ``False`` if it does not run (any more)."""
@@ -167,9 +178,14 @@ class WorkerPool:
         """
         crew = self._crew
         wanted = crew.max_workers if self._options.warm else self._options.min_workers
+        before = crew.startups.error
         crew.start(wanted - len(crew.workers))
         await self._until(
-            lambda: all(w.ready for w in crew.workers) or crew.startups.error is not None, None
+            lambda: (
+                all(worker.ready for worker in crew.workers)
+                or crew.startups.error not in (None, before)
+            ),
+            None,
         )
         if crew.startups.error is not None:
             raise crew.startups.fresh_error()
@@ -208,7 +224,8 @@ class WorkerPool:
         def gone() -> bool:
             return not any(worker in self._crew.workers for worker in old)
 
-        await self._until(lambda: gone() or self.start_error is not None, None)
+        before = self.start_error
+        await self._until(lambda: gone() or self.start_error not in (None, before), None)
         if not gone() and self.start_error is not None:
             raise self._crew.startups.fresh_error()
 
@@ -275,6 +292,14 @@ class WorkerPool:
                 self._serve_all()
         if self.closing:
             self._changed.set()
+
+    def freed(self, worker: Worker) -> None:
+        self._free_again(worker)
+        self._serve_all()
+
+    def run_begins(self, job: Job) -> None:
+        if job.timeout is not None:
+            self._overdue.watch(job.timeout)
 
     def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
         self._on_message(job, worker.pid, channel, value)

@@ -112,7 +112,8 @@ class Recycling:
         if worker in self._lifetimes and not worker.outgoing:
             waits.append(self._lifetimes[worker] - (now - worker.born_at))
         if self._options.idle_timeout is not None:
-            waits.append(self._options.idle_timeout - (now - worker.idle_since))
+            left = self._options.idle_timeout - (now - worker.idle_since)
+            waits.append(left if left > 0 else self._options.idle_timeout)
         if waits:
             self._timers[worker] = self._loop.call_later(max(0.01, min(waits)), self._look, worker)
 

@@ -60,6 +60,9 @@ class Owner(Protocol):
     def worker_started(self, worker: Worker) -> None:
         """It is up and can take its first call."""
 
+    def run_begins(self, job: Job) -> None:
+        """A call that was sent ahead is taken to run now."""
+
     def job_done(self, worker: Worker, job: Job) -> None:
         """It has settled ``job``, or has all that is needed for it."""
 
@@ -187,6 +190,9 @@ class Worker:
 
     def stop(self, grace_seconds: float) -> None:
         """Have it end by itself; it is killed when its own end takes longer than it may."""
+        if not self.ready:
+            self.kill()
+            return
         self.leaving = True
         if self._alarm is None:
             self._alarm = asyncio.get_running_loop().call_later(grace_seconds, self.kill)
@@ -319,6 +325,7 @@ class Worker:
             job.started_at = perf_counter()
             job.begun = True
             self.running[number] = job
+            self._owner.run_begins(job)
 
     def _take_large(self, job: Job, layout: bytes | memoryview) -> None:
         handover = self._link.handover
