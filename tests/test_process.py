@@ -473,7 +473,7 @@ async def test_a_cancelled_caller_leaves_the_run_going_where_that_is_wanted(
 
 
 async def test_an_abandoned_run_keeps_its_limit(make: Any, gate: Any) -> None:
-    pool = make(max_workers=1, on_cancel="abandon", timeout=0.1)
+    pool = make(max_workers=1, on_cancel="abandon", timeout=1.5)
     running = asyncio.create_task(pool.submit(wf.hold, gate.path))
     pid = await gate.entered()
     running.cancel()

@@ -98,13 +98,13 @@ async def test_limits_hold_for_calls_sent_ahead(make: Any, gate: Any) -> None:
     pool = make(max_workers=1)
     await known_as_short(pool)
     held = asyncio.create_task(pool.submit(wf.maybe_hold, gate.path))
-    limited = pool.options(timeout=0.3).submit(wf.maybe_hold, gate.path)
+    limited = pool.options(timeout=1.5).submit(wf.maybe_hold, gate.path)
     running_over = asyncio.create_task(limited)
     waiting = pool.options(queue_timeout=0.1).submit(wf.maybe_hold, None)
     await gate.entered()
     with pytest.raises(ExecutorOverloadError, match="queue_timeout"):
         await asyncio.wait_for(waiting, 20)
-    await asyncio.sleep(0.4)  # the first alarm of the run's limit has gone by
+    await asyncio.sleep(1.6)  # the first alarm of the run's limit has gone by
     gate.release()
     await gate.entered()
     with pytest.raises(ExecutorTimeoutError):
