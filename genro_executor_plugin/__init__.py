@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """Run genro-asgi route handlers in named pools of processes and threads.
 
@@ -24,8 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .application import ExecutorApplication
-    from .configuration import ExecutorConfigBuilder
     from .console import ExecutorConsole
     from .errors import (
         ClientDisconnectedError,
@@ -46,13 +33,20 @@ if TYPE_CHECKING:
         UnknownExecutorError,
         WorkerCrashedError,
     )
-    from .executors import BaseExecutor, InlineExecutor, ProcessExecutor, ThreadExecutor
-    from .files import SentFile
-    from .plugin import ExecutorPlugin
-    from .registry import ExecutorRegistry
-    from .server import ExecutorMixin, ExecutorServer
+    from .executors import (
+        BaseExecutor,
+        InlineExecutor,
+        ProcessExecutor,
+        ThreadExecutor,
+    )
+    from .executors.registry import ExecutorRegistry
+    from .offload.plugin import ExecutorPlugin
+    from .portable.files import SentFile
+    from .serving.application import ExecutorApplication
+    from .serving.configuration import ExecutorConfigBuilder
+    from .serving.server import ExecutorMixin, ExecutorServer
     from .tasks.progress import cancelled, progress
-    from .tasks.states import TaskState, TaskStatus
+    from .tasks.status import TaskState, TaskStatus
 
     LocalExecutor = ProcessExecutor
 
@@ -96,16 +90,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ExecutorApplication": "application",
-    "ExecutorConfigBuilder": "configuration",
-    "ExecutorConsole": "console",
-    "ExecutorMixin": "server",
-    "ExecutorPlugin": "plugin",
-    "ExecutorRegistry": "registry",
-    "ExecutorServer": "server",
-    "SentFile": "files",
-    "TaskState": "tasks.states",
-    "TaskStatus": "tasks.states",
+    "ExecutorApplication": "serving.application",
+    "ExecutorConfigBuilder": "serving.configuration",
+    "ExecutorConsole": "console.application",
+    "ExecutorMixin": "serving.server",
+    "ExecutorPlugin": "offload.plugin",
+    "ExecutorRegistry": "executors.registry",
+    "ExecutorServer": "serving.server",
+    "SentFile": "portable.files",
+    "TaskState": "tasks.status",
+    "TaskStatus": "tasks.status",
     "cancelled": "tasks.progress",
     "progress": "tasks.progress",
 }

@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """``genro-executor bench``: this machine's figures, and how many workers suit it."""
 
@@ -23,13 +12,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..options import BYPASS_VARIABLE
-from .output import HOLDS, CommandError, Painter, painter, print_json, table
+from ..options.pool import BYPASS_VARIABLE
+from .output import (
+    HOLDS,
+    CommandError,
+    Painter,
+    painter,
+    print_json,
+    table,
+)
 from .parsing import seconds
 
 if TYPE_CHECKING:
-    from ..bench.figures import Machine, Measured, Overhead
-    from ..bench.suggest import Suggestion
+    from ..tools.bench.figures import Machine, Measured, Overhead
+    from ..tools.bench.suggest import Suggestion
 
 __all__ = ["add"]
 
@@ -88,9 +84,9 @@ def _bench(arguments: argparse.Namespace) -> int:
     import asyncio
     import logging
 
-    from ..bench.measure import machine, measure, overhead
-    from ..bench.suggest import suggest, warnings
-    from ..bench.targets import TargetError, arguments_of, subject_of
+    from ..tools.bench.measure import machine, measure, overhead
+    from ..tools.bench.suggest import suggest, warnings
+    from ..tools.bench.targets import TargetError, arguments_of, subject_of
 
     if os.environ.get(BYPASS_VARIABLE):
         raise CommandError(f"{BYPASS_VARIABLE} is set: no pool would be measured. Unset it")

@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """``genro-executor check``: what a configuration would serve, and every mistake in it."""
 
@@ -21,11 +10,19 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .output import DOES_NOT_HOLD, HOLDS, CommandError, Painter, painter, print_json, table
+from .output import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    CommandError,
+    Painter,
+    painter,
+    print_json,
+    table,
+)
 from .reasons import reasons
 
 if TYPE_CHECKING:
-    from ..inspection import PoolReport, Report, RouteReport
+    from .inspection import PoolReport, Report, RouteReport
 
 __all__ = ["add"]
 
@@ -53,8 +50,8 @@ def add(commands: Any) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from ..inspection import inspect_source
-    from ..launching import CliError, ExecutorCli, UnbuiltError
+    from .inspection import inspect_source
+    from .launching import CliError, ExecutorCli, UnbuiltError
 
     command = ExecutorCli()
     as_served = command.serve_parser().parse_args(

@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """``genro-executor serve``: genro-asgi's command, with a server that has pools."""
 
@@ -40,13 +29,13 @@ def add(commands: Any) -> None:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    from ..launching import ExecutorCli
+    from .launching import ExecutorCli
 
     return ExecutorCli().serve_parser()
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from ..launching import CliError, ExecutorCli, UnbuiltError
+    from .launching import CliError, ExecutorCli, UnbuiltError
 
     try:
         return ExecutorCli().serve(arguments)
@@ -66,8 +55,8 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _all_mistakes(arguments: argparse.Namespace, cause: BaseException) -> list[str]:
     """What is wrong with the pools, and with the routes, too, if it is pools that are wrong."""
     from ..errors import ExecutorConfigError
-    from ..inspection import inspect_source
-    from ..launching import ExecutorCli, UnbuiltError
+    from .inspection import inspect_source
+    from .launching import ExecutorCli, UnbuiltError
 
     if isinstance(cause, ExecutorConfigError):
         try:

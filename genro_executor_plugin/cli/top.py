@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """``genro-executor top``: a server's pools in a terminal, live."""
 
@@ -21,7 +10,13 @@ import os
 import sys
 from typing import Any
 
-from .output import DOES_NOT_HOLD, HOLDS, CommandError, painter, print_json
+from .output import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    CommandError,
+    painter,
+    print_json,
+)
 from .parsing import seconds
 
 __all__ = ["add"]
@@ -70,8 +65,8 @@ def add(commands: Any) -> None:
 
 
 def _top(arguments: argparse.Namespace) -> int:
-    from ..top.source import SnapshotSource, SourceError
-    from ..top.view import view
+    from ..tools.top.source import SnapshotSource, SourceError
+    from ..tools.top.view import view
 
     token, user = _credentials(arguments)
     try:
@@ -95,7 +90,7 @@ def _top(arguments: argparse.Namespace) -> int:
 
 def _live(source: Any, first: dict[str, Any], interval: float) -> None:
     try:
-        from ..top.screen import TerminalError, show
+        from ..tools.top.screen import TerminalError, show
     except ImportError as error:
         raise CommandError(f"this Python has no curses ({error}); use --once") from error
     try:

@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """``ExecutorConsole``, the application at ``/_executors/``: page, metrics, health, changes.
 
@@ -32,16 +21,26 @@ from genro_asgi.plugins.openapi import router_openapi
 from genro_routes import route
 
 from ..errors import ExecutorConfigError, ExecutorError
-from ..grammar import PoolGrammar, mistakes_in, written_pools
-from ..registry import ExecutorRegistry
+from ..executors.registry import ExecutorRegistry
+from ..serving.grammar import PoolGrammar, mistakes_in, written_pools
+from ..serving.mounted import bring_pools, end_pools, start_pools
+from ..tasks.http.routes import TaskSection
 from ..tasks.options import TaskSettings
-from ..tasks.routes import TaskSection
-from .access import RULE, Access, check_change, limited
+from .access import (
+    RULE,
+    Access,
+    check_change,
+    limited,
+)
 from .changes import Changes
 from .history import History
-from .jobs import is_about_jobs, job_changes, narrowed_query, shown_jobs
+from .jobs import (
+    is_about_jobs,
+    job_changes,
+    narrowed_query,
+    shown_jobs,
+)
 from .snapshot import snapshot_of
-from .stock import bring_pools, end_pools, start_pools
 
 if TYPE_CHECKING:
     from genro_asgi.types import Message, Receive, Scope, Send

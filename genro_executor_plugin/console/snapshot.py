@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """The state of pools and routes as plain values, for JSON: what the page shows, and no more.
 
@@ -26,11 +15,16 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from ..executors import BaseExecutor
-from ..metrics import OUTCOMES, Histogram, RouteMetrics, quantile
-from ..options import CALL_OPTIONS, PoolOptions
-from ..references import describe
-from ..registry import ExecutorRegistry
-from ..routes import RouteLeaf, leaves, unbuilt_leaves
+from ..executors.registry import ExecutorRegistry
+from ..metrics.counters import (
+    OUTCOMES,
+    Histogram,
+    RouteMetrics,
+    quantile,
+)
+from ..options.pool import CALL_OPTIONS, PoolOptions
+from ..portable.references import describe
+from ..routing.tree import RouteLeaf, leaves, unbuilt_leaves
 from .history import SAMPLE_SECONDS, History
 
 __all__ = ["snapshot_of"]

@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """The contract of every kind of pool, and what all kinds do alike: admission and metrics."""
 
@@ -24,23 +13,28 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
-from .. import tracing
 from ..errors import (
     ExecutorClosedError,
     ExecutorConfigError,
     ExecutorError,
     ExecutorOverloadError,
 )
-from ..metrics import PoolMetrics, percentiles_ms
-from ..modules import inside_worker
-from ..options import CALL_OPTIONS, CallOptions, PoolOptions, check_option
-from ..references import describe
-from ..workers.states import WorkerState
+from ..metrics import tracing
+from ..metrics.counters import PoolMetrics, percentiles_ms
+from ..metrics.worker_state import WorkerState
+from ..options.pool import (
+    CALL_OPTIONS,
+    CallOptions,
+    PoolOptions,
+    check_option,
+)
+from ..portable.modules import inside_worker
+from ..portable.references import describe
+from .admission import Door
 from .bound import BoundExecutor
 from .call import Call, Message
-from .door import Door
+from .counting import count_error
 from .nested import run_here, stream_here
-from .outcomes import count_error
 from .streams import CallStream
 
 __all__ = ["BaseExecutor", "BoundExecutor", "Call", "Message"]

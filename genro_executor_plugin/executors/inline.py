@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """Calls in the server's process, under the rules of a pool: for debugging and for tests."""
 
@@ -21,14 +10,14 @@ import pickle
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..calls import CallPacker
 from ..errors import SerializationError
-from ..hooks import pack_hooks
-from ..options import PoolOptions
-from ..pickling import why
-from ..references import describe
-from ..replica_store import ReplicaHereError
-from ..results import pack_result
+from ..options.pool import PoolOptions
+from ..portable.hooks import pack_hooks
+from ..portable.packing import CallPacker
+from ..portable.pickling import why
+from ..portable.references import describe
+from ..portable.results import pack_result
+from ..portable.state.format import ReplicaHereError
 from .base import Call
 from .thread import ThreadExecutor
 

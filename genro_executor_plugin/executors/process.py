@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """Worker processes: CPU-bound work, work that may crash, work that must be stoppable."""
 
@@ -22,19 +11,24 @@ from contextvars import copy_context
 from time import perf_counter
 from typing import Any, ClassVar
 
-from ..calls import CallPacker, PackedCall
-from ..carrying import CARRIED, pack_carried
+from ..engines.process.job import Job
+from ..engines.process.pool import WorkerPool
 from ..errors import SerializationError, WorkerCrashedError
-from ..hooks import pack_hooks
-from ..logs import LOG, WARNING, arrived_record, show_warning
-from ..options import PoolOptions
-from ..pickling import why
-from ..segments import Segment, Segments
-from ..tracing import current_trace
-from ..tracing import is_loaded as tracing_is_loaded
-from ..workers.job import Job
-from ..workers.pool import WorkerPool
-from ..workers.states import WorkerState
+from ..metrics.tracing import current_trace
+from ..metrics.tracing import is_loaded as tracing_is_loaded
+from ..metrics.worker_state import WorkerState
+from ..options.pool import PoolOptions
+from ..portable.extras import EXTRAS, pack_extras
+from ..portable.hooks import pack_hooks
+from ..portable.packing import CallPacker, PackedCall
+from ..portable.pickling import why
+from ..portable.shared_memory.segments import Segment, Segments
+from ..worker.logs import (
+    LOG,
+    WARNING,
+    arrived_record,
+    show_warning,
+)
 from .base import BaseExecutor, Call, Message
 from .inline import InlineExecutor
 
@@ -82,9 +76,9 @@ class ProcessExecutor(BaseExecutor):
         kwargs = call.kwargs
         if call.streams or self._options.context or tracing_is_loaded():
             trace = current_trace()
-            carried = pack_carried(self._name, self._options.context, trace, call.streams)
-            if carried is not None:
-                kwargs = {**kwargs, CARRIED: carried}
+            extras = pack_extras(self._name, self._options.context, trace, call.streams)
+            if extras is not None:
+                kwargs = {**kwargs, EXTRAS: extras}
         return self._packer.pack(call.func, call.args, kwargs, call.cleanup)
 
     async def _execute(self, call: Call, packed: PackedCall) -> Any:

@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """Threads of the server's process: blocking work that waits more than it computes."""
 
@@ -30,12 +19,12 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 from ..errors import ExecutorConfigError, ExecutorError, ExecutorTimeoutError
-from ..hooks import run_hook
-from ..options import PoolOptions
-from ..references import describe
-from ..running import RunningCall, enter
-from ..streaming import streamed
-from ..workers.states import WorkerState
+from ..metrics.worker_state import WorkerState
+from ..options.pool import PoolOptions
+from ..portable.hooks import run_hook
+from ..portable.references import describe
+from ..worker.running import RunningCall, enter
+from ..worker.streaming import streamed
 from .base import BaseExecutor, Call
 
 __all__ = ["ThreadExecutor"]

@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """One run of one job in its pool: what it says, how it is ended, and what came of it."""
 
@@ -30,10 +19,10 @@ from ..errors import (
     TaskLostError,
 )
 from ..executors import BaseExecutor, Call, ThreadExecutor
-from ..failures import pack_failure
-from ..results import pack_result
+from ..portable.exceptions import pack_failure
+from ..portable.results import pack_result
 from .progress import CANCEL, PROGRESS
-from .states import Progress, TaskFailure, TaskState
+from .status import Progress, TaskFailure, TaskState
 
 __all__ = ["Attempt", "Outcome"]
 

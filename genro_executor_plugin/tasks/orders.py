@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """What is submitted, as a job to be stored; what was stored, as a call to be made."""
 
@@ -26,13 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..executors import BaseExecutor, Call
-from ..options import CallOptions
+from ..options.pool import CallOptions
+from ..routing.caller import Caller, calling
 from .attempt import Attempt
-from .callers import Caller, calling
-from .jobs import LiveJob
+from .live_job import LiveJob
 from .options import TaskOptions, TaskSettings
-from .parcels import Parcel, pack, unpack
-from .states import Progress, TaskState, TaskStatus
+from .status import Progress, TaskState, TaskStatus
+from .stored_call import Parcel, pack, unpack
 from .targets import Target, Targets
 
 __all__ = ["SMALL_BYTES", "Order", "Orders"]

@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """The long jobs of one server: accepted, told of, cancelled, forgotten.
 
@@ -37,20 +26,25 @@ from ..errors import (
     TaskStoreError,
 )
 from ..executors import BaseExecutor
-from ..modules import stop_main_import
+from ..portable.modules import stop_main_import
+from ..routing.caller import calling
+from .acceptance import Intake
 from .attempt import Attempt
-from .callers import calling
 from .events import Events
-from .intake import Intake
-from .jobs import LiveJob
 from .limits import Limits
+from .live_job import LiveJob
 from .options import TaskOptions, TaskSettings
 from .orders import Orders
-from .outcomes import error_of, is_over, not_found, read_result
-from .recovery import Recovered
+from .results import (
+    error_of,
+    is_over,
+    not_found,
+    read_result,
+)
 from .runner import Runner
-from .states import Progress, TaskState, TaskStatus
-from .store import TaskStore
+from .status import Progress, TaskState, TaskStatus
+from .store.recovery import Recovered
+from .store.store import TaskStore
 from .targets import Target
 from .task_id import TaskId
 

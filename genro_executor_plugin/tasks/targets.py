@@ -1,16 +1,5 @@
-# Copyright 2026 the genro-executor-plugin authors
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     https://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
 
 """What a job runs: a function, or a handler by its application and path.
 
@@ -27,10 +16,16 @@ from types import MethodType
 from typing import Any
 
 from ..errors import ExecutorConfigError, SerializationError
-from ..options import CALL_OPTIONS
-from ..references import describe
-from ..replicas import is_routing
-from ..routes import application_of, children, cleanup_of, entry_at, leaves
+from ..options.pool import CALL_OPTIONS
+from ..portable.references import describe
+from ..portable.state.source import is_routing
+from ..routing.tree import (
+    application_of,
+    children,
+    cleanup_of,
+    entry_at,
+    leaves,
+)
 
 __all__ = ["Target", "Targets"]
 

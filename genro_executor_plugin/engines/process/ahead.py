@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+"""Calls sent ahead: the next very short ones go to a worker before it is free.
+
+A round trip costs more than such a call. What was sent ahead and not started is had back when
+it would have to wait: behind a call that turns out long, or while another worker is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+
+from .estimates import (
+    LATE_SECONDS,
+    MAX_AHEAD,
+    SHORT_SECONDS,
+    Estimates,
+)
+from .job import Job
+from .supervisor import Crew
+from .waiting import Line
+from .worker import Worker
+
+__all__ = ["Ahead"]
+
+_LEAST_TIMEOUT_SECONDS = 0.1
+"""A call with a shorter limit is not sent ahead: it counts from when the call really starts."""
+
+
+class Ahead:
+    """Decides what is sent ahead in one pool, and what is taken back."""
+
+    def __init__(
+        self,
+        crew: Crew,
+        line: Line,
+        loop: asyncio.AbstractEventLoop,
+        watch: Callable[[float], None],
+    ) -> None:
+        self._crew = crew
+        self._line = line
+        self._loop = loop
+        self._watch = watch
+        self._filling: asyncio.Handle | None = None
+        self.estimates = Estimates()
+        self.enabled = True
+        self.any_sent = False
+
+    def fill_soon(self) -> None:
+        """Send calls ahead at the end of this turn of the event loop, many in one write."""
+        if self._filling is None and self.enabled:
+            self._filling = self._loop.call_soon(self._fill)
+
+    def stop(self) -> None:
+        if self._filling is not None:
+            self._filling.cancel()
+
+    def _fill(self) -> None:
+        self._filling = None
+        now = perf_counter()
+        for worker in self._crew.workers:
+            if not self._line or not self.enabled:
+                return
+            head = next(iter(worker.running.values()), None)
+            if head is None or not worker.usable or worker.outgoing:
+                continue
+            if worker.coroutines or now - (head.started_at or now) > LATE_SECONDS:
+                continue
+            depth = min(self.estimates.depth(head.call.key), MAX_AHEAD)
+            # Half of it at once: several in one write are cheaper than one now.
+            if len(worker.ahead) <= depth // 2 and (jobs := self._short_jobs(depth, worker)):
+                self.any_sent = True
+                worker.send_ahead(jobs)
+
+    def _short_jobs(self, depth: int, worker: Worker) -> list[Job]:
+        jobs: list[Job] = []
+        while (job := self._line.first()) is not None:
+            room = min(depth, self.estimates.depth(job.call.key)) - len(worker.ahead) - len(jobs)
+            if room <= 0 or job.call.is_async:
+                break
+            if job.timeout is not None:
+                if job.timeout < _LEAST_TIMEOUT_SECONDS:
+                    break
+                self._watch(job.timeout)
+            jobs.append(job)
+            self._line.take()
+        return jobs
+
+    def take_back(self, *, only_stuck: bool) -> Job | None:
+        """A call that was sent ahead and would wait; with ``only_stuck``, behind a long one."""
+        if not self.any_sent:
+            return None
+        now = perf_counter()
+        left = False
+        for worker in self._crew.workers:
+            if not worker.ahead:
+                continue
+            left = True
+            head = next(iter(worker.running.values()), None)
+            ran = now - (head.started_at or now) if head is not None else SHORT_SECONDS + 1
+            if only_stuck and ran <= SHORT_SECONDS:
+                continue
+            job = worker.take_back()
+            if not worker.running and not worker.leaving:
+                self._crew.set_free(worker)  # it has nothing left that would free it
+            if job is not None and not job.future.done():
+                return job
+        self.any_sent = left
+        return None

@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a worker is told before its first call."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+from setproctitle import setproctitle
+
+from ...portable.hooks import PackedHooks
+from ...portable.modules import ModuleSources
+from ...portable.process_settings import Surroundings
+
+__all__ = ["WorkerBoot"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBoot:
+    """The first thing a worker reads.
+
+    Attributes:
+        pool: the name of the pool it works for.
+        server: the process id of the server it works for.
+        sources: where the modules of the program come from.
+        hooks: packed calls of the pool's initializer and finalizer, each on its own so that a
+            broken one is told from a broken worker.
+        threads: how many sync calls it runs at a time.
+        nice: added to its niceness.
+        cpu_affinity: the processors it may use, ``None`` for those it has.
+        surroundings: what is set in the server: log levels, locale and the like.
+    """
+
+    pool: str
+    server: int
+    sources: ModuleSources
+    hooks: PackedHooks = (None, None)
+    threads: int = 1
+    nice: int = 0
+    cpu_affinity: tuple[int, ...] | None = None
+    surroundings: Surroundings | None = None
+
+    def settle_process(self) -> None:
+        """Give this process, a worker, its name, its priority and its processors."""
+        if self.nice:
+            os.nice(self.nice)
+        if self.cpu_affinity is not None:
+            os.sched_setaffinity(0, self.cpu_affinity)
+        setproctitle(f"genro-executor: pool {self.pool} of server {self.server}")
+        with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
+            comm.write(f"genro:{self.pool}"[:15])

@@ -1,0 +1,299 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A worker process: reads calls from its socket, runs them, answers.
+
+Sync functions run one at a time on the main thread, or on ``threads_per_worker`` threads;
+coroutines run on an event loop of their own, many at a time. A worker ends when its socket
+closes, when it is told to stop, or when it is killed; it never ends because of what a call
+raises. Its module imports neither genro-routes nor genro-asgi.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import functools
+import gc
+import io
+import logging
+import os
+import pickle
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from time import perf_counter_ns
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from ...portable.exceptions import pack_failure
+from ...portable.hooks import run_hook
+from ...portable.modules import install
+from ...portable.results import hold_result, pack_result
+from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
+from ...worker.logs import WorkerLogs
+from ...worker.reading import CallReader, ReadCall, Target
+from ...worker.running import enter, leave
+from ...worker.soft_limit import soft_limit
+from .boot import WorkerBoot
+from .claims import WorkerClaims
+from .handover import WorkerHandover
+from .messages import WorkerPost
+from .wire import (
+    BOOT_FAILED,
+    CALL,
+    CALL_AHEAD,
+    DEFINE,
+    FAILURE,
+    LARGE,
+    READY,
+    RESULT,
+    STOP,
+    TELL,
+    BlockingChannel,
+)
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ...worker.coroutines import CoroutineThread
+
+__all__ = ["run_worker"]
+
+_LONGEST = 2**32 - 1
+"""A longer run does not fit into a frame's header, in microseconds."""
+
+
+def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) -> None:
+    """Serve calls from a socket until it closes. ``lifeline`` closes when the server dies."""
+    _die_with_the_server(lifeline)
+    handover = WorkerHandover(handover_fd)
+    try:
+        faulthandler.enable(handover.give_faults())  # the server reads it when this one has died
+    except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
+        faulthandler.enable()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a killed worker printed is seen, too
+    with socket.socket(fileno=socket_fd) as sock:
+        _Worker(sock, WorkerClaims(claims_fd), handover).run()
+    handover.close()
+
+
+def _die_with_the_server(lifeline: int) -> None:
+    """Have the kernel kill this process when the other end of ``lifeline`` is closed.
+
+    A worker that is stuck in a call reads nothing: it would not notice by itself.
+    """
+    import fcntl
+
+    if not hasattr(fcntl, "F_SETSIG"):
+        return  # not Linux: the template, which sees the server go, kills its workers
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    os.set_blocking(lifeline, False)
+    with contextlib.suppress(BlockingIOError):
+        if os.read(lifeline, 1) == b"":
+            os._exit(1)  # it was closed before anybody watched it
+
+
+class _Worker:
+    def __init__(self, sock: socket.socket, claims: WorkerClaims, handover: WorkerHandover) -> None:
+        self._channel = BlockingChannel(sock)
+        self._claims = claims
+        self._handover = handover
+        self._post = WorkerPost(self._channel)
+        self._reader = CallReader()
+        self._coroutines: CoroutineThread | None = None
+        self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
+        self._threads: list[threading.Thread] = []
+        self._finalizer: Callable[[], Any] | None = None
+
+    def _sends_a_frame(self) -> bool:
+        return self._channel.sending_here
+
+    def run(self) -> None:
+        frames = self._channel.frames()
+        boot = next(frames, None)
+        if boot is None or not self._boot(pickle.loads(boot[3])):
+            return
+        for kind, number, owner, payload in frames:
+            if kind == CALL or (kind == CALL_AHEAD and self._claims.claim(number)):
+                self._start(number, payload, owner)
+            elif kind == STOP:
+                break
+            elif kind == TELL:
+                self._post.tell((kind, number, owner, payload))
+            elif kind > LARGE:
+                self._start_large(kind - LARGE, number, payload, owner)
+            elif kind > DEFINE:
+                self._reader.define(number, owner, kind - DEFINE, payload)
+        self._shut_down()
+
+    def _boot(self, boot: WorkerBoot) -> bool:
+        try:
+            install(boot.sources)
+            boot.settle_process()
+            if boot.surroundings is not None:
+                self._reader.logs = WorkerLogs(self._post, boot.surroundings)
+                self._reader.logs.install()
+            initializer, finalizer = boot.hooks
+            if finalizer is not None:
+                self._finalizer = pickle.loads(finalizer)[0]
+            if initializer is not None:
+                run_hook(*pickle.loads(initializer))
+        except BaseException as error:
+            self._channel.send(BOOT_FAILED, 0, pack_failure(error))
+            return False
+        if boot.threads > 1:
+            self._calls = queue.SimpleQueue()
+            self._threads = [
+                threading.Thread(target=self._serve_thread, args=(self._calls,), daemon=True)
+                for _ in range(boot.threads)
+            ]
+            for thread in self._threads:
+                thread.start()
+        gc.freeze()  # what was loaded to start with is not worth looking at again
+        self._channel.send(READY, os.getpid())
+        return True
+
+    def _start_large(
+        self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
+    ) -> None:
+        """Start a call whose arguments lie in a segment."""
+        if kind != CALL and not self._claims.claim(number):
+            self._handover.drop()
+            return
+        try:
+            segment = self._handover.take()
+        except OSError as error:
+            self._channel.send(FAILURE, number, pack_failure(error))
+        else:
+            self._start(number, payload, soft_timeout, segment)
+
+    def _start(
+        self, number: int, payload: bytes | memoryview, soft_timeout: int, segment: int = -1
+    ) -> None:
+        """Start a call. ``soft_timeout`` is in milliseconds, 0 for none."""
+        try:
+            call = self._reader.read(payload, segment)
+            target = call[0]
+            if target.is_async or self._calls is not None:
+                self._start_beside(number, call, soft_timeout / 1000)
+                return
+            began = perf_counter_ns()
+            if soft_timeout:
+                with soft_limit(soft_timeout / 1000, self._sends_a_frame):
+                    result = self._run(number, call)
+            else:
+                result = self._run(number, call)
+            microseconds = (perf_counter_ns() - began) // 1000 + 1
+            if type(result) is CoroutineType:  # of a function that does not say so
+                self._start_coroutine(number, target, result, soft_timeout / 1000)
+                return
+        except BaseException as error:
+            self._channel.send(FAILURE, number, pack_failure(error))
+        else:
+            self._answer(number, target, result, min(microseconds, _LONGEST))
+
+    def _start_beside(self, number: int, call: ReadCall, soft_timeout: float) -> None:
+        """Start a call that does not run on this thread."""
+        target, args, kwargs, _ = call
+        if target.is_async:
+            self._start_coroutine(number, target, target.func(*args, **kwargs), soft_timeout)
+        else:
+            assert self._calls is not None
+            self._calls.put((number, call))
+
+    def _answer(self, number: int, target: Target, result: Any, microseconds: int = 0) -> None:
+        try:
+            if target.large or looks_large(result):
+                segment = hold_result(result, target, self._handover.hold)
+                if segment is not None:
+                    self._channel.send_behind(
+                        functools.partial(self._handover.give, segment),
+                        RESULT + LARGE,
+                        number,
+                        segment.layout,
+                        microseconds,
+                    )
+                    return
+            answer = pack_result(result, target)
+        except BaseException as error:
+            self._channel.send(FAILURE, number, pack_failure(error))
+        else:
+            target.large = len(answer) >= LARGE_BYTES
+            self._channel.send(RESULT, number, answer, microseconds)
+
+    def _serve_thread(self, calls: queue.SimpleQueue[tuple[int, ReadCall] | None]) -> None:
+        while (item := calls.get()) is not None:
+            number, call = item
+            try:
+                result = self._run(number, call)
+                if type(result) is CoroutineType:
+                    self._start_coroutine(number, call[0], result, 0.0)
+                    continue
+            except BaseException as error:
+                self._channel.send(FAILURE, number, pack_failure(error))
+            else:
+                self._answer(number, call[0], result)
+                del result
+            del item, call
+
+    def _run(self, number: int, call: ReadCall) -> Any:
+        target, args, kwargs, cleanup = call
+        token = enter(self._post.begin(number))
+        try:
+            if cleanup is None:
+                return target.func(*args, **kwargs)
+            try:
+                return target.func(*args, **kwargs)
+            finally:
+                cleanup()
+        finally:
+            leave(token)
+            self._post.end(number)
+
+    def _start_coroutine(
+        self, number: int, target: Target, coroutine: Any, soft_timeout: float
+    ) -> None:
+        if self._coroutines is None:
+            from ...worker.coroutines import CoroutineThread
+
+            self._coroutines = CoroutineThread()
+
+        def done(task: asyncio.Task[Any]) -> None:
+            self._post.end(number)
+            try:
+                result = task.result()
+            except BaseException as error:
+                self._channel.send(FAILURE, number, pack_failure(error))
+            else:
+                self._answer(number, target, result)
+
+        token = enter(self._post.begin(number))
+        try:
+            self._coroutines.start(coroutine, soft_timeout, done)
+        finally:
+            leave(token)
+
+    def _shut_down(self) -> None:
+        if self._calls is not None:
+            for _ in self._threads:
+                self._calls.put(None)
+        for hook in self._reader.replicas.shutdown_hooks():
+            _guarded(hook)
+        if self._coroutines is not None:
+            _guarded(self._coroutines.close)
+        if self._finalizer is not None:
+            _guarded(functools.partial(run_hook, self._finalizer))
+
+
+def _guarded(hook: Callable[[], Any]) -> None:
+    try:
+        hook()
+    except Exception:
+        logging.getLogger("genro_executor_plugin").exception("%r failed at the worker's end", hook)

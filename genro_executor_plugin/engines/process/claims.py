@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which of the calls that were sent ahead may a worker still start?
+
+A call that is sent to a busy worker has a token in a pipe that both sides read. The worker takes
+the token before it starts the call; the server takes it to have the call back. A read takes a
+token from everybody else, so exactly one of the two gets it, whatever the moment. What is left
+in the pipe when a worker dies are the calls that it never started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+
+__all__ = ["Claims", "WorkerClaims"]
+
+_TOKEN = struct.Struct("<I")
+
+
+class Claims:
+    """The server's end: gives tokens for calls sent ahead, and takes them back."""
+
+    __slots__ = ("_read", "_write")
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+
+    @property
+    def worker_fd(self) -> int:
+        """The end for the worker."""
+        return self._read
+
+    def give(self, numbers: list[int]) -> None:
+        """Allow the worker to start these calls, in this order."""
+        os.write(self._write, b"".join(map(_TOKEN.pack, numbers)))
+
+    def take_back(self) -> int | None:
+        """The number of the oldest call not started yet, which now never will be."""
+        return _take(self._read)
+
+    def close(self) -> None:
+        os.close(self._read)
+        os.close(self._write)
+
+
+class WorkerClaims:
+    """The worker's end: may this call be started?"""
+
+    __slots__ = ("_fd", "_held")
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._held: int | None = None
+
+    def claim(self, number: int) -> bool:
+        """Whether call ``number`` is still this worker's; calls come in the order of tokens."""
+        if self._held is None:
+            self._held = _take(self._fd)
+        if self._held == number:
+            self._held = None
+            return True
+        return False  # the server has it back; what is held, if anything, is for a later one
+
+
+def _take(fd: int) -> int | None:
+    with contextlib.suppress(BlockingIOError):
+        token = os.read(fd, _TOKEN.size)
+        if token:
+            number: int = _TOKEN.unpack(token)[0]
+            return number
+    return None

@@ -1,0 +1,184 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+"""How the descriptors of segments (``segments.py``) get from one process to the other.
+
+They travel on a socket of their own, each ahead of the frame that speaks of it, so that reading
+ordinary frames costs nothing more. The server says when it has read a result: the worker uses
+that segment again. A worker that has answered has read its arguments: the server needs no word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import struct
+import threading
+from collections import deque
+
+from ...portable.shared_memory.segments import Segment, Segments, Split
+from ...worker.heap import keep_freed_blocks
+
+__all__ = ["Handover", "WorkerHandover"]
+
+_MESSAGE = struct.Struct("<BI")
+_GIVEN, _READ, _FAULTS = 1, 2, 3
+_SLICE_MILLISECONDS = 50
+_LAST_WORDS_BYTES = 64 * 1024
+_DESCRIPTOR = struct.Struct("i")
+
+
+def _receive(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, list[int]]:
+    """``socket.recv_fds``, which takes ``flags`` and passes over them."""
+    data, ancillary, _, _ = sock.recvmsg(size, socket.CMSG_SPACE(_DESCRIPTOR.size), flags)
+    descriptors = []
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors += [fd for (fd,) in _DESCRIPTOR.iter_unpack(content)]
+    return data, descriptors
+
+
+class Handover:
+    """The server's end, which never waits."""
+
+    __slots__ = ("_faults", "_socket")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._socket.setblocking(False)
+        self._faults = -1
+
+    def close(self) -> None:
+        """Let go of what the worker's faulthandler may have written."""
+        if self._faults >= 0:
+            os.close(self._faults)
+            self._faults = -1
+
+    def give(self, segment: Segment) -> None:
+        """Give the worker ``segment``.
+
+        Raises:
+            BlockingIOError: it has not taken over those that it was given before.
+            OSError: it is gone.
+        """
+        socket.send_fds(self._socket, [_MESSAGE.pack(_GIVEN, 0)], [segment.fd])
+
+    def take(self) -> tuple[int, int]:
+        """The descriptor of the oldest segment that the worker gave, and its number there.
+
+        Raises:
+            OSError: there is none; this process may have too many open files.
+        """
+        message, descriptors = _receive(self._socket, _MESSAGE.size)
+        if not descriptors:
+            raise OSError("the descriptor of a large result got lost; are too many files open?")
+        what, number = _MESSAGE.unpack(message)
+        if what == _FAULTS:
+            self._faults = descriptors[0]
+            return self.take()
+        return descriptors[0], number
+
+    def last_words(self) -> str:
+        """What the faulthandler of the worker, which has ended, has written."""
+        with contextlib.suppress(OSError):
+            while True:
+                descriptor, _ = self.take()
+                os.close(descriptor)
+        if self._faults < 0:
+            return ""
+        return os.pread(self._faults, _LAST_WORDS_BYTES, 0).decode("utf-8", "replace").strip()
+
+    def has_read(self, number: int) -> None:
+        """Tell the worker that its segment ``number`` is not needed any more."""
+        if self._socket.fileno() >= 0:
+            try:
+                self._socket.send(_MESSAGE.pack(_READ, number))
+            except OSError:
+                return  # it has ended, or keeps one segment more than it would have to
+
+
+class WorkerHandover:
+    """The worker's end: it waits for what was announced, and keeps its segments."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        self._poll = poll.poll
+        self._taken: deque[int] = deque()
+        self._given: dict[int, Segment] = {}
+        self._segments = Segments()
+        self._is_used = False
+        self._lock = threading.Lock()  # calls on threads and coroutines answer, too
+
+    def give_faults(self) -> int:
+        """A file in memory for the faulthandler, which the server has, too.
+
+        It takes whatever is written: a socket would hold up a process that is about to die.
+        """
+        fd = os.memfd_create("genro-executor-faults", os.MFD_CLOEXEC)
+        socket.send_fds(self._socket, [_MESSAGE.pack(_FAULTS, 0)], [fd])
+        return fd
+
+    def close(self) -> None:
+        """The worker is at its end."""
+        self._segments.close()
+        self._socket.close()
+
+    def hold(self, parts: Split) -> Segment | None:
+        """A segment with ``parts`` in it; ``None`` if the system has no shared memory for it."""
+        if not self._is_used:
+            self._begin()
+        self._look()
+        with self._lock:
+            return self._segments.hold(parts)
+
+    def _begin(self) -> None:
+        self._is_used = True
+        keep_freed_blocks()
+
+    def give(self, segment: Segment) -> None:
+        """Give the server ``segment``; it is used again when the server has read it."""
+        segment.finish()
+        with self._lock:
+            self._given[segment.number] = segment
+        socket.send_fds(self._socket, [_MESSAGE.pack(_GIVEN, segment.number)], [segment.fd])
+
+    def take(self) -> int:
+        """The descriptor of the oldest segment that the server gave.
+
+        Raises:
+            OSError: this process has too many open files to take it.
+        """
+        if not self._is_used:
+            self._begin()
+        descriptor = self._next()
+        if descriptor < 0:
+            raise OSError("the descriptor of large arguments got lost; are too many files open?")
+        return descriptor
+
+    def _next(self) -> int:
+        while not self._taken:
+            self._poll(_SLICE_MILLISECONDS)  # another thread may read what this one waits for
+            self._look()
+        return self._taken.popleft()
+
+    def drop(self) -> None:
+        """The call that the next segment belongs to is not run here."""
+        descriptor = self._next()
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _look(self) -> None:
+        """Read what the server has sent, in its order whichever thread reads."""
+        with self._lock, contextlib.suppress(BlockingIOError):
+            while True:
+                message, descriptors = _receive(self._socket, _MESSAGE.size, socket.MSG_DONTWAIT)
+                if not message:
+                    raise EOFError("the server is gone")
+                what, number = _MESSAGE.unpack(message)
+                if what == _GIVEN:
+                    self._taken.append(descriptors[0] if descriptors else -1)
+                elif (segment := self._given.pop(number, None)) is not None:
+                    self._segments.release(segment)

@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""One call on its way through a pool."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ...portable.packing import PackedCall
+
+__all__ = ["Job"]
+
+
+class Job:
+    """A packed call, the future its caller waits on, and the limits it runs under.
+
+    Attributes:
+        call: what to run.
+        context: whose call it is, for whoever gave the job; nothing here looks at it.
+        future: settled exactly once, with the result or with the error.
+        timeout: seconds the run may take, ``None`` for no limit.
+        soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
+        retries: how many crashes the call may still survive.
+        abandon: a cancelled caller leaves the run going instead of having its worker killed.
+        answered: whether a worker has sent what became of it.
+        begun: whether a run of it was ever begun, also one that crashed and is repeated.
+        raised: whether the function itself raised what the future is given.
+        started_at: ``time.perf_counter()`` when the run began, ``None`` before.
+        microseconds: how long the call ran by the worker's clock, 0 if that was not measured.
+        route: the route it came from, for displays.
+    """
+
+    __slots__ = (
+        "abandon",
+        "answered",
+        "begun",
+        "call",
+        "context",
+        "future",
+        "microseconds",
+        "raised",
+        "retries",
+        "route",
+        "soft_timeout",
+        "started_at",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        call: PackedCall,
+        future: asyncio.Future[Any],
+        timeout: float | None = None,
+        soft_timeout: float | None = None,
+        retries: int = 0,
+        abandon: bool = False,
+        route: str | None = None,
+        context: Any = None,
+    ) -> None:
+        self.call = call
+        self.future = future
+        self.timeout = timeout
+        self.soft_timeout = soft_timeout
+        self.retries = retries
+        self.abandon = abandon
+        self.route = route
+        self.context = context
+        self.answered = False
+        self.begun = False
+        self.microseconds = 0
+        self.raised = False
+        self.started_at: float | None = None
+
+    def fail(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)

@@ -1,0 +1,267 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The server's hold on a pool's template process: start a worker, kill one, learn of its end.
+
+Everything is a message on one socket that the event loop watches: nothing here blocks, no
+thread waits for a child, and no pid is signalled that might already belong to somebody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+from ...portable.modules import ModuleSources, expose_main
+from .template import (
+    EVENT,
+    EXITED,
+    FORK,
+    KILL,
+    NOT_STARTED,
+    REQUEST,
+    SPAWN,
+    STARTED,
+)
+
+__all__ = ["SERVER_VARIABLE", "ExitReport", "Launcher"]
+
+SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
+"""In a worker's environment: the pid of its server, for those who look at it from outside."""
+
+_CLOSE_SECONDS = 2.0
+"""How long the template, which has nothing left to do, may take to end before it is killed."""
+
+_TEMPLATE_CODE = (
+    "import sys; sys.path[:] = sys.argv[3:]; "
+    "from genro_executor_plugin.engines.process.template import main; "
+    "main(int(sys.argv[1]), sys.argv[2])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReport:
+    """How a worker ended.
+
+    Attributes:
+        exit_code: its exit code, negative for a signal; ``None`` when nobody could tell.
+        peak_memory: the most memory it ever held, in bytes; 0 when nobody could tell.
+        reason: why it could not be started at all, empty for one that was.
+    """
+
+    exit_code: int | None
+    peak_memory: int = 0
+    reason: str = ""
+
+
+class Launcher:
+    """Starts workers through a template process, which it starts with the first one."""
+
+    def __init__(self, start_method: str, preload: tuple[str, ...] = ()) -> None:
+        self._what = SPAWN if start_method == "spawn" else FORK
+        self._preload = preload
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended_templates: list[subprocess.Popen[bytes]] = []
+        self._control: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._buffer = b""
+        self._on_exit: dict[int, Callable[[ExitReport], None]] = {}
+        self._pids: dict[int, int] = {}
+        self._orphans: set[int] = set()
+        self._forgotten: set[int] = set()
+        self._keys = 0
+        self._gone: asyncio.Event | None = None
+
+    def start_worker(self, descriptors: list[int], on_exit: Callable[[ExitReport], None]) -> int:
+        """Start a worker; ``on_exit`` is called once when it has ended.
+
+        Args:
+            descriptors: its socket, its lifeline, its ends of the claims and of the handover.
+            on_exit: told how it ended.
+
+        Returns:
+            the worker's key, for ``kill`` and ``forget``.
+        """
+        self._keys += 1
+        key = self._keys
+        request = REQUEST.pack(self._what, key, 0)
+        if not self._request(request, descriptors):
+            self._start_template()
+            if not self._request(request, descriptors):
+                raise ConnectionError("the template process ended as soon as it was started")
+        self._on_exit[key] = on_exit
+        return key
+
+    def _request(self, request: bytes, descriptors: list[int]) -> bool:
+        """Send ``request``; ``False`` if there is no template, or it turns out to be gone."""
+        if self._control is None:
+            return False
+        try:
+            socket.send_fds(self._control, [request], descriptors)
+        except ConnectionError:
+            self._template_is_gone()  # and the loop has not read of it yet
+            return False
+        return True
+
+    def kill(self, key: int) -> None:
+        """End worker ``key`` with SIGKILL. One that has ended already is left in peace."""
+        if key not in self._on_exit:
+            return
+        if self._control is not None and key not in self._orphans:
+            try:
+                self._control.send(REQUEST.pack(KILL, key, signal.SIGKILL))
+                return
+            except ConnectionError:
+                self._template_is_gone()
+        if key in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pids[key], signal.SIGKILL)
+
+    def give_up(self, key: int) -> None:
+        """As ``kill``, for a worker that was given enough time to start."""
+        if self._process is None or key in self._pids:
+            self.kill(key)
+        elif key in self._on_exit:
+            self._process.kill()  # the template is stuck itself; all that it was asked for fails
+
+    async def close(self) -> None:
+        """End the template, and with it every worker that is still there."""
+        if self._control is not None:
+            assert self._gone is not None
+            self._control.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), _CLOSE_SECONDS)
+            if self._control is not None:  # it is stuck, in the import of a module
+                assert self._process is not None
+                self._process.kill()
+                self._template_is_gone()
+        ended, self._ended_templates = self._ended_templates, []
+        for process in ended:
+            await asyncio.to_thread(_ended, process)
+
+    def abandon(self) -> None:
+        """End the template without its event loop, which is closed already."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            self._ended_templates.append(self._process)
+            self._process = None
+        for process in self._ended_templates:
+            _ended(process)
+
+    def _start_template(self) -> None:
+        expose_main()
+        sources = ModuleSources.here()
+        wanted = {**asdict(sources), "preload": self._preload}
+        mine, theirs = socket.socketpair()
+        with theirs, _no_interrupt(), contextlib.ExitStack() as undo:
+            undo.callback(mine.close)
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
+                    "-c",
+                    _TEMPLATE_CODE,
+                    str(theirs.fileno()),
+                    json.dumps(wanted),
+                    *sources.path,
+                ],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                # A terminal's Ctrl-C is for the server, which then drains its workers.
+                start_new_session=True,
+                env={**os.environ, SERVER_VARIABLE: str(os.getpid())},
+            )
+            undo.pop_all()
+        self._control = mine
+        self._control.setblocking(False)
+        self._gone = asyncio.Event()
+        self._buffer = b""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._control, self._read)
+
+    def _read(self) -> None:
+        assert self._control is not None
+        try:
+            data = self._control.recv(64 * 1024)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._template_is_gone()
+            return
+        data = self._buffer + data
+        cut = len(data) - len(data) % EVENT.size
+        self._buffer = data[cut:]
+        for what, key, number, memory in EVENT.iter_unpack(data[:cut]):
+            if what == STARTED:
+                self._pids[key] = number
+            elif what == EXITED:
+                self._ended(key, ExitReport(os.waitstatus_to_exitcode(number), memory))
+            elif what == NOT_STARTED:
+                self._ended(key, ExitReport(None, reason=os.strerror(number)))
+
+    def _ended(self, key: int, report: ExitReport) -> None:
+        self._pids.pop(key, None)
+        self._orphans.discard(key)
+        self._forgotten.discard(key)
+        on_exit = self._on_exit.pop(key, None)
+        if on_exit is not None:
+            on_exit(report)
+
+    def _template_is_gone(self) -> None:
+        """The template ended: workers of a live one it took along, others go on alone."""
+        assert self._control is not None
+        assert self._loop is not None
+        assert self._gone is not None
+        self._loop.remove_reader(self._control)
+        self._control.close()
+        self._control = None
+        if self._process is not None:
+            self._ended_templates.append(self._process)
+            self._process = None
+        self._orphans.update(self._pids)
+        for key in list(self._on_exit):
+            if key not in self._pids or key in self._forgotten:
+                self._ended(key, ExitReport(None))  # asked for, and never started
+        self._gone.set()
+
+    def forget(self, key: int) -> None:
+        """Report worker ``key`` as ended: its socket closed, and no template is there to tell."""
+        if self._control is None or key in self._orphans:
+            self._ended(key, ExitReport(None))
+        elif key in self._on_exit:
+            self._forgotten.add(key)
+
+
+@contextlib.contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Keep SIGINT back while a template is started.
+
+    The template inherits the mask: a Ctrl-C that comes before it has a session of its own waits
+    there, and is forgotten by ``template.main``.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _ended(template: subprocess.Popen[bytes]) -> None:
+    """Wait until ``template``, whose socket is closed, has ended; kill it if it does not."""
+    try:
+        template.wait(_CLOSE_SECONDS)
+    except subprocess.TimeoutExpired:
+        template.kill()  # a module that it imported keeps it: an import, or a thread, without end
+        template.wait()

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the workers of a pool hold and do, looked at from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from time import perf_counter
+
+from ...metrics.worker_state import WorkerState
+from .supervisor import Crew
+from .worker import Worker
+
+__all__ = ["Observer", "resident_memory"]
+
+_EVERY_SECONDS = 1.0
+"""How often the memory of busy workers is read, to be told when one is killed for it."""
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident_memory(pid: int) -> int | None:
+    """The resident memory of process ``pid`` in bytes, ``None`` if nobody can tell."""
+    with suppress(OSError), open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
+        return int(file.read().split()[1]) * _PAGE
+    return _with_psutil(pid)
+
+
+def _with_psutil(pid: int) -> int | None:
+    import psutil  # where there is no /proc
+
+    with suppress(psutil.Error):
+        memory: int = psutil.Process(pid).memory_info().rss
+        return memory
+    return None
+
+
+class Observer:
+    """Reads the memory of the workers of one pool."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, crew: Crew) -> None:
+        self._loop = loop
+        self._crew = crew
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look every now and then, from now on until there is no worker."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(_EVERY_SECONDS, self._look)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        for worker in self._crew.workers:
+            if worker.running:
+                _measure(worker)
+        if self._crew.workers:
+            self.start()
+
+    def states(self) -> list[WorkerState]:
+        """Every worker as it is now, the oldest first."""
+        return [_state(worker) for worker in sorted(self._crew.workers, key=lambda w: w.born_at)]
+
+
+def _measure(worker: Worker) -> int | None:
+    if worker.pid is not None:
+        worker.memory = resident_memory(worker.pid) or worker.memory
+    return worker.memory
+
+
+def _state(worker: Worker) -> WorkerState:
+    oldest = next(iter(worker.running.values()), None)
+    if worker.leaving:
+        state = "leaving"
+    elif not worker.ready:
+        state = "starting"
+    else:
+        state = "busy" if oldest is not None else "idle"
+    if oldest is None:
+        return WorkerState(worker.pid, state, memory_bytes=_measure(worker), calls=worker.calls)
+    return WorkerState(
+        worker.pid,
+        state,
+        oldest.route,
+        oldest.call.title,
+        perf_counter() - oldest.started_at if oldest.started_at is not None else 0.0,
+        len(worker.running),
+        _measure(worker),
+        worker.calls,
+    )

@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""When a worker has to make room: for its calls, its memory, its age, or for want of work."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from time import perf_counter
+
+from ...options.pool import PoolOptions
+from .observing import resident_memory
+from .supervisor import Crew
+from .worker import Worker
+
+__all__ = ["Recycling"]
+
+LIFETIME_JITTER = 0.1
+"""By how much, at most, a worker's lifetime is shorter: they must not all end at once."""
+
+_MEMORY_EVERY_SECONDS = 0.1
+"""How often, at most, a worker's memory is read between calls."""
+
+
+class Recycling:
+    """Decides for one pool, always between calls; what it decides, the pool does."""
+
+    def __init__(self, options: PoolOptions, loop: asyncio.AbstractEventLoop, crew: Crew) -> None:
+        self._options = options
+        self._loop = loop
+        self._crew = crew
+        self._timers: dict[Worker, asyncio.TimerHandle] = {}
+        self._memory_read: dict[Worker, float] = {}
+        self._lifetimes: dict[Worker, float] = {}
+        self.watched = any(
+            limit is not None
+            for limit in (
+                options.max_tasks_per_child,
+                options.max_memory_per_child,
+                options.max_lifetime,
+            )
+        )
+
+    def started(self, worker: Worker) -> None:
+        """``worker`` is up: its life, and its idleness, count from now."""
+        if self._options.max_lifetime is not None:
+            jitter = 1 - LIFETIME_JITTER * random.random()
+            self._lifetimes[worker] = self._options.max_lifetime * jitter
+        self._look_again(worker)
+
+    def ended(self, worker: Worker) -> None:
+        timer = self._timers.pop(worker, None)
+        if timer is not None:
+            timer.cancel()
+        self._memory_read.pop(worker, None)
+        self._lifetimes.pop(worker, None)
+
+    def stop(self) -> None:
+        for worker in list(self._timers):
+            self.ended(worker)
+
+    def sent(self, worker: Worker) -> None:
+        """``worker`` was given a call: if it is its last one, another worker starts meanwhile."""
+        limit = self._options.max_tasks_per_child
+        if limit is not None and worker.calls >= limit:
+            self._crew.replace(worker, "max_tasks")
+
+    def goes_now(self, worker: Worker) -> bool:
+        """Look at ``worker``, which has finished a call; whether it takes no other one.
+
+        Age and memory do not end it before the worker that replaces it is up.
+        """
+        limit = self._options.max_tasks_per_child
+        if limit is not None and worker.calls >= limit:
+            self._crew.replace(worker, "max_tasks", at_once=True)
+        elif self._is_too_old(worker):
+            self._crew.replace(worker, "max_lifetime")
+        elif self._is_too_large(worker):
+            self._crew.replace(worker, "max_memory")
+        return worker.leaving
+
+    def _is_too_old(self, worker: Worker) -> bool:
+        lifetime = self._lifetimes.get(worker)
+        return lifetime is not None and perf_counter() - worker.born_at >= lifetime
+
+    def _is_too_large(self, worker: Worker) -> bool:
+        limit = self._options.max_memory_per_child
+        now = perf_counter()
+        if limit is None or now - self._memory_read.get(worker, 0.0) < _MEMORY_EVERY_SECONDS:
+            return False
+        self._memory_read[worker] = now
+        assert worker.pid is not None
+        worker.memory = resident_memory(worker.pid)
+        return worker.memory is not None and worker.memory > limit
+
+    def _look_again(self, worker: Worker) -> None:
+        """Look at an idle worker when its lifetime, or its idle time, may be over."""
+        now = perf_counter()
+        waits = []
+        if worker in self._lifetimes and not worker.outgoing:
+            waits.append(self._lifetimes[worker] - (now - worker.born_at))
+        if self._options.idle_timeout is not None:
+            left = self._options.idle_timeout - (now - worker.idle_since)
+            waits.append(left if left > 0 else self._options.idle_timeout)
+        if waits:
+            self._timers[worker] = self._loop.call_later(max(0.01, min(waits)), self._look, worker)
+
+    def _look(self, worker: Worker) -> None:
+        del self._timers[worker]
+        if not worker.running and not worker.ahead and not worker.leaving:
+            idle_timeout = self._options.idle_timeout
+            if self._is_too_old(worker):
+                self._crew.replace(worker, "max_lifetime")
+            elif (
+                idle_timeout is not None
+                and perf_counter() - worker.idle_since >= idle_timeout
+                and len(self._crew.staying) > self._options.min_workers
+            ):
+                self._crew.retire(worker)
+        if not worker.leaving:
+            self._look_again(worker)

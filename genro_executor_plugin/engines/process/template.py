@@ -1,0 +1,183 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The template process: imports once, forks workers, and tells the server how they ended.
+
+One single-threaded process per pool. It runs nobody's calls, so it is always there to reap and
+to kill; the server is never forked. When the server dies, its control socket closes, and the
+template takes its workers along.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import traceback
+
+__all__ = [
+    "EVENT",
+    "EXITED",
+    "FORK",
+    "KILL",
+    "NOT_STARTED",
+    "REQUEST",
+    "SPAWN",
+    "STARTED",
+    "main",
+]
+
+REQUEST = struct.Struct("<BII")
+"""Server to template: what, which worker, a signal number (``KILL``)."""
+
+EVENT = struct.Struct("<BIiQ")
+"""Template to server: what, which worker, pid, wait status or errno, peak memory in bytes."""
+
+FORK, SPAWN, KILL = 1, 2, 3
+STARTED, EXITED, NOT_STARTED = 1, 2, 3
+
+_DESCRIPTORS = 4
+"""A worker's socket, its lifeline, its claims and its handover."""
+
+_SPAWN_CODE = (
+    "import sys; sys.path[:] = sys.argv[5:]; "
+    "from genro_executor_plugin.engines.process.child import run_worker; "
+    "run_worker(*map(int, sys.argv[1:5]))"
+)
+
+
+def main(control_fd: int, preload: str) -> None:
+    """Serve requests from ``control_fd`` until the server closes its end.
+
+    Args:
+        control_fd: the socket to the server.
+        preload: the ``ModuleSources`` fields and the modules to import first, as JSON.
+    """
+    _forget_interrupts()
+    control = socket.socket(fileno=control_fd)
+    _preload(json.loads(preload))
+    _Template(control).run()
+
+
+def _forget_interrupts() -> None:
+    """Drop a Ctrl-C that was meant for the server and came while this process was started."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, handler)
+
+
+def _preload(wanted: dict[str, object]) -> None:
+    from ...portable.modules import ModuleSources, install, load
+
+    modules = wanted.pop("preload")
+    install(ModuleSources(**wanted))  # type: ignore[arg-type]
+    for name in modules:  # type: ignore[attr-defined]
+        try:
+            load(name)
+        except BaseException:
+            sys.stderr.write(f"genro-executor: cannot preload {name!r}\n{traceback.format_exc()}")
+    gc.collect()
+    gc.freeze()
+
+
+class _Template:
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._workers: dict[int, int] = {}
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+
+    def run(self) -> None:
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        try:
+            while True:
+                for fd, _ in poll.poll():
+                    if fd == self._wake_read:
+                        with contextlib.suppress(BlockingIOError):
+                            os.read(self._wake_read, 4096)
+                    elif not self._serve_request():
+                        return
+                self._reap()
+        finally:
+            for pid in self._workers:
+                os.kill(pid, signal.SIGKILL)
+
+    def _serve_request(self) -> bool:
+        """Serve one request; ``False`` when the server is gone."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, _DESCRIPTORS)
+        except ConnectionError:
+            return False
+        if len(data) < REQUEST.size:
+            return False
+        what, key, number = REQUEST.unpack(data)
+        if what == KILL:
+            for pid, worker in self._workers.items():
+                if worker == key:
+                    os.kill(pid, number)
+            return True
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._tell(NOT_STARTED, key, error.errno or 0)
+        else:
+            if pid == 0:
+                self._become_worker(what, *fds)
+            self._workers[pid] = key
+            self._tell(STARTED, key, pid)
+        for fd in fds:
+            os.close(fd)
+        return True
+
+    def _become_worker(self, what: int, *descriptors: int) -> None:
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._control.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            if what == SPAWN:
+                for descriptor in descriptors:
+                    os.set_inheritable(descriptor, True)
+                flags = sys.orig_argv[1 : sys.orig_argv.index("-c")]
+                arguments = ["-c", _SPAWN_CODE, *map(str, descriptors), *sys.path]
+                os.execv(sys.executable, [sys.executable, *flags, *arguments])
+            from .child import run_worker
+
+            run_worker(*descriptors)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    def _reap(self) -> None:
+        while self._workers:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            key = self._workers.pop(pid, None)
+            if key is not None:
+                self._tell(EXITED, key, status, usage.ru_maxrss * 1024)
+
+    def _tell(self, what: int, key: int, number: int, memory: int = 0) -> None:
+        with contextlib.suppress(ConnectionError):
+            self._control.sendall(EVENT.pack(what, key, number, memory))

@@ -1,0 +1,57 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that are over their timeout."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+
+from .job import Job
+from .supervisor import Crew
+from .worker import Worker
+
+__all__ = ["Overdue"]
+
+
+class Overdue:
+    """One alarm for all runs of a pool, set to the earliest limit."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        crew: Crew,
+        run_over: Callable[[Worker, Job], None],
+    ) -> None:
+        self._loop = loop
+        self._crew = crew
+        self._run_over = run_over
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def watch(self, seconds: float) -> None:
+        """Look for overdue calls in ``seconds``, or earlier if that is arranged already."""
+        when = self._loop.time() + seconds
+        if self._alarm is None or when < self._alarm.when():
+            self.stop()
+            self._alarm = self._loop.call_at(when, self._look)
+
+    def stop(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _look(self) -> None:
+        self._alarm = None
+        now = perf_counter()
+        for worker in list(self._crew.workers):
+            for job in list(worker.running.values()):
+                if job.timeout is None or job.started_at is None:
+                    continue
+                remaining = job.started_at + job.timeout - now
+                if remaining > 0:
+                    self.watch(remaining)
+                else:
+                    self._run_over(worker, job)
+                    if worker.killed:
+                        break

@@ -1,0 +1,219 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The frames between the server and a worker: what they are, and how they are cut from bytes.
+
+A frame is a header and a payload. The header holds the payload's length, a number (which call,
+or which definition), an owner (of a definition) and the kind. Frames keep their order.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+
+__all__ = [
+    "BOOT",
+    "BOOT_FAILED",
+    "CALL",
+    "CALL_AHEAD",
+    "DEFINE",
+    "FAILURE",
+    "HEADER",
+    "LARGE",
+    "MESSAGE",
+    "READY",
+    "RESULT",
+    "STOP",
+    "TELL",
+    "BlockingChannel",
+    "Frame",
+    "FrameCutter",
+    "frame",
+]
+
+HEADER = struct.Struct("<QIIB3x")
+_HEADER_SIZE = HEADER.size
+
+BOOT, CALL, CALL_AHEAD, STOP, TELL, DEFINE = 1, 2, 3, 4, 5, 16
+"""Server to worker. ``DEFINE`` is added to the definition's kind; a call's owner field holds its
+soft timeout in milliseconds; ``TELL`` is for a call that runs."""
+
+READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE = 33, 34, 35, 36, 37
+"""Worker to server. A result's owner field holds how long the call ran, in microseconds, or 0.
+A message is from a call, or from none (0)."""
+
+LARGE = 64
+"""Added to the kind of a call or a result that lies in a segment; its payload tells how."""
+
+_CHUNK = 16 * 1024
+"""How much is read at once: most frames are far smaller, and a larger buffer costs more."""
+
+_SMALL = 64 * 1024
+"""Up to this size a payload is copied behind its header: one write is cheaper than two."""
+
+
+Frame = tuple[int, int, int, bytes | memoryview]
+"""A frame as it was read: kind, number, owner, payload."""
+
+
+def frame(kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> bytes:
+    """A frame as bytes."""
+    return HEADER.pack(len(payload), number, owner, kind) + payload
+
+
+class FrameCutter:
+    """Cuts what a socket delivers into frames, without copying large payloads twice."""
+
+    __slots__ = ("_filled", "_head", "_large", "_receive", "_rest", "_socket")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._receive = sock.recv
+        self._rest = b""
+        self._large: bytearray | None = None
+        self._head = (0, 0, 0)
+        self._filled = 0
+
+    def read(self) -> list[Frame]:
+        """Read once from the socket; the frames that are complete now.
+
+        Raises:
+            BlockingIOError: there is nothing to read yet.
+            EOFError: the other side is gone.
+        """
+        if self._large is not None:
+            return self._read_large(self._large)
+        data = self._receive(_CHUNK)
+        if not data:
+            raise EOFError
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        start, end = 0, len(data)
+        if end >= _HEADER_SIZE:
+            length, number, owner, kind = HEADER.unpack_from(data)
+            if end == _HEADER_SIZE + length:  # nearly always: one frame, whole
+                return [(kind, number, owner, data[_HEADER_SIZE:])]
+        frames: list[Frame] = []
+        while end - start >= _HEADER_SIZE:
+            length, number, owner, kind = HEADER.unpack_from(data, start)
+            body = start + _HEADER_SIZE
+            start = body + length
+            if start > end:
+                start = body - _HEADER_SIZE
+                if length > _SMALL:
+                    self._expect_large((kind, number, owner), length, memoryview(data)[body:])
+                    return frames
+                break
+            frames.append((kind, number, owner, data[body:start]))
+        if start < end:
+            self._rest = data[start:]
+        return frames
+
+    def _expect_large(self, head: tuple[int, int, int], length: int, begun: memoryview) -> None:
+        self._head = head
+        self._large = bytearray(length)
+        self._filled = len(begun)
+        self._large[: self._filled] = begun
+
+    def _read_large(self, large: bytearray) -> list[Frame]:
+        count = self._socket.recv_into(memoryview(large)[self._filled :])
+        if not count:
+            raise EOFError
+        self._filled += count
+        if self._filled < len(large):
+            return []
+        self._large = None
+        return [(*self._head, memoryview(large))]
+
+
+class BlockingChannel:
+    """A worker's end: frames in, frames out, waiting for either."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._cutter = FrameCutter(sock)
+        self._read: deque[Frame] = deque()
+        self._sending = threading.RLock()
+        self._holder = 0
+        self._late: deque[tuple[int, int, bytes, int]] = deque()
+        poll = select.poll()  # and not select, which knows descriptors below 1024 only
+        poll.register(sock, select.POLLIN)
+        self._poll = poll.poll
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame until the server closes its end or dies."""
+        frames, read, poll = self._read, self._cutter.read, self._poll
+        while True:
+            while frames:
+                yield frames.popleft()
+            # Linux wakes a reader that waits in recv also when the server has taken an answer
+            # off the socket, for nothing; one that waits in poll is left in peace.
+            poll()
+            try:
+                frames.extend(read())
+            except (EOFError, ConnectionError):
+                return
+
+    def take(self, kind: int, timeout: float | None) -> list[Frame]:
+        """The frames of ``kind`` that have arrived, out of turn; waits at most ``timeout`` s.
+
+        Raises:
+            EOFError: the server is gone.
+        """
+        milliseconds = None if timeout is None else math.ceil(timeout * 1000)
+        if all(frame[0] != kind for frame in self._read) and self._poll(milliseconds):
+            self._read.extend(self._cutter.read())
+        taken = [frame for frame in self._read if frame[0] == kind]
+        if taken:
+            others = [frame for frame in self._read if frame[0] != kind]
+            self._read.clear()
+            self._read.extend(others)
+        return taken
+
+    @property
+    def sending_here(self) -> bool:
+        """Whether this thread stands in the midst of a frame, and must not be taken out of it."""
+        return self._holder == threading.get_ident()
+
+    def send_behind(
+        self, first: Callable[[], None], kind: int, number: int, payload: bytes, owner: int
+    ) -> None:
+        """Send a frame right after ``first``, with no other in between."""
+        with self._sending:
+            self._holder = threading.get_ident()
+            try:
+                first()
+                self._socket.sendall(HEADER.pack(len(payload), number, owner, kind) + payload)
+            finally:
+                self._holder = 0
+            self._send_late()
+
+    def send(self, kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> None:
+        head = HEADER.pack(len(payload), number, owner, kind)
+        with self._sending:  # calls on threads and coroutines answer, too
+            if self._holder:
+                # A finalizer or a signal's handler has come in between, and logs, say.
+                self._late.append((kind, number, payload, owner))
+                return
+            self._holder = threading.get_ident()
+            try:
+                if len(payload) <= _SMALL:
+                    self._socket.sendall(head + payload)
+                else:
+                    self._socket.sendall(head)
+                    self._socket.sendall(payload)
+            finally:
+                self._holder = 0
+            if self._late:
+                self._send_late()
+
+    def _send_late(self) -> None:
+        while self._late:
+            self.send(*self._late.popleft())

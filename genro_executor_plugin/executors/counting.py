@@ -1,0 +1,35 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+"""How the calls of a pool are counted, and what their outcomes are called."""
+
+from __future__ import annotations
+
+from ..errors import (
+    ExecutorClosedError,
+    ExecutorOverloadError,
+    ExecutorTimeoutError,
+    WorkerCrashedError,
+)
+from ..metrics.counters import PoolMetrics
+from ..portable.references import describe
+from .call import Call
+
+__all__ = ["count_error"]
+
+
+def count_error(counters: PoolMetrics, call: Call, error: BaseException) -> None:
+    """Count ``call``, which ended with ``error``, and remember what is worth looking at."""
+    outcome = "failed" if call.raised else _outcome_of(error)
+    counters.count(call.options.path, outcome)
+    if outcome == "rejected":
+        counters.count_rejection(getattr(error, "reason", "full"))
+    elif getattr(error, "status", 500) >= 500:  # below, it is an answer and no mistake
+        counters.incidents.add(outcome, call.options.path, describe(call.func), error)
+
+
+def _outcome_of(error: BaseException) -> str:
+    if isinstance(error, ExecutorOverloadError | ExecutorClosedError):
+        return "rejected"
+    if isinstance(error, ExecutorTimeoutError):
+        return "timed_out"
+    return "crashed" if isinstance(error, WorkerCrashedError) else "failed"

@@ -1,0 +1,192 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a pool counts and measures, in the server: nothing here depends on what a call does.
+
+Counting is on the way of every call, and costs a few additions: plain numbers, a bisection into
+fixed buckets, no locks (all of it happens on the event loop's thread). Whoever shows the numbers
+reads them when asked; nobody is told when they change.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from .incidents import Incidents
+
+__all__ = [
+    "BUCKETS",
+    "OUTCOMES",
+    "Histogram",
+    "PoolMetrics",
+    "RouteMetrics",
+    "percentiles_ms",
+    "quantile",
+]
+
+BUCKETS = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+    0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+)  # fmt: skip
+"""The upper bounds of the histograms' buckets, in seconds; one more bucket is above them."""
+
+OUTCOMES = ("completed", "failed", "rejected", "timed_out", "crashed", "cancelled")
+"""How a call may end, once and for all."""
+
+_KEPT = 1024
+"""How many of the last durations percentiles are computed from."""
+
+
+class Histogram:
+    """How many durations fell into each of ``BUCKETS``, and their sum."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.total += seconds
+
+    def add_all(self, other: Histogram) -> None:
+        """Take in what ``other`` has."""
+        self.counts = [own + more for own, more in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
+    @property
+    def count(self) -> int:
+        """How many durations there were."""
+        return sum(self.counts)
+
+    @property
+    def mean(self) -> float:
+        """Seconds on average; 0.0 before there is any."""
+        return self.total / self.count if self.total else 0.0
+
+
+def percentiles_ms(prefix: str, last: Iterable[float]) -> dict[str, float]:
+    """``{prefix}_p50_ms``, ``_p95_ms`` and ``_p99_ms`` of ``last``; 0.0 when there is nothing."""
+    ordered = sorted(last)
+    end = len(ordered) - 1
+    return {
+        f"{prefix}_p{percent}_ms": (
+            round(ordered[round(end * percent / 100)] * 1000, 3) if ordered else 0.0
+        )
+        for percent in (50, 95, 99)
+    }
+
+
+def quantile(counts: Sequence[int], share: float) -> float | None:
+    """Seconds below which ``share`` of the durations in ``counts`` lie, ``None`` without any.
+
+    Within a bucket the durations are taken to be spread evenly; above the last bound nothing is
+    known, and the bound is the answer.
+    """
+    wanted = share * sum(counts)
+    if not wanted:
+        return None
+    below = 0.0
+    for index, count in enumerate(counts):
+        if count and below + count >= wanted:
+            if index == len(BUCKETS):
+                break
+            lower = BUCKETS[index - 1] if index else 0.0
+            return lower + (BUCKETS[index] - lower) * (wanted - below) / count
+        below += count
+    return BUCKETS[-1]
+
+
+@dataclass(slots=True)
+class RouteMetrics:
+    """How the calls of one route ended in one pool, and how long they ran."""
+
+    completed: int = 0
+    failed: int = 0
+    rejected: int = 0
+    timed_out: int = 0
+    crashed: int = 0
+    cancelled: int = 0
+    run: Histogram = field(default_factory=Histogram)
+
+
+def _last() -> deque[float]:
+    return deque(maxlen=_KEPT)
+
+
+@dataclass(slots=True)
+class PoolMetrics:
+    """The counters of a pool. Outcomes and run times are kept by route, and added up when asked.
+
+    At every moment ``submitted`` is the sum of ``completed``, ``failed``, ``rejected``,
+    ``timed_out``, ``crashed``, ``cancelled`` and the calls that are pending.
+
+    Attributes:
+        submitted: how many calls there were.
+        routes: outcomes and run times by route; ``""`` is for calls that came from no route.
+        wait: how long calls waited.
+        last_waits: the last waiting times, in seconds.
+        last_runs: the last run times, in seconds.
+        rejections: how many calls were refused, by reason.
+        incidents: the last errors.
+    """
+
+    submitted: int = 0
+    routes: dict[str, RouteMetrics] = field(default_factory=dict)
+    wait: Histogram = field(default_factory=Histogram)
+    last_waits: deque[float] = field(default_factory=_last)
+    last_runs: deque[float] = field(default_factory=_last)
+    rejections: dict[str, int] = field(default_factory=dict)
+    incidents: Incidents = field(default_factory=Incidents)
+
+    def route(self, path: str) -> RouteMetrics:
+        """The counters of one route."""
+        metrics = self.routes.get(path)
+        if metrics is None:
+            metrics = self.routes[path] = RouteMetrics()
+        return metrics
+
+    def ran(self, path: str, waited: float, ran: float) -> None:
+        """Count how long a call of the route ``path`` waited and ran."""
+        # Spelled out, and not by way of Histogram.add: this is on the way of every call.
+        wait, run = self.wait, (self.routes.get(path) or self.route(path)).run
+        wait.counts[bisect_left(BUCKETS, waited)] += 1
+        wait.total += waited
+        self.last_waits.append(waited)
+        run.counts[bisect_left(BUCKETS, ran)] += 1
+        run.total += ran
+        self.last_runs.append(ran)
+
+    def count(self, path: str, outcome: str) -> None:
+        """Count a call of the route ``path`` that did not complete."""
+        route = self.route(path)
+        setattr(route, outcome, getattr(route, outcome) + 1)
+
+    def count_rejection(self, reason: str) -> None:
+        """Count why a call was refused."""
+        self.rejections[reason] = self.rejections.get(reason, 0) + 1
+
+    @property
+    def run(self) -> Histogram:
+        """How long the calls of all routes ran."""
+        together = Histogram()
+        for route in self.routes.values():
+            together.add_all(route.run)
+        return together
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many calls ended in each way, all routes together."""
+        return {
+            outcome: sum(getattr(route, outcome) for route in self.routes.values())
+            for outcome in OUTCOMES
+        }
+
+    @property
+    def pending(self) -> int:
+        """Calls that were submitted and have no outcome yet."""
+        return self.submitted - sum(self.outcomes.values())

@@ -1,0 +1,34 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of one worker, for those who look at a pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["WorkerState"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """One worker, now.
+
+    Attributes:
+        pid: its process id, ``None`` while it starts.
+        state: ``"starting"``, ``"idle"``, ``"busy"`` or ``"leaving"``.
+        route: the route of the call that has run longest in it, ``None`` for none.
+        function: the function of that call.
+        running_seconds: how long that call has run, 0.0 for none.
+        running: how many calls run in it.
+        memory_bytes: its resident memory, ``None`` when that cannot be told.
+        calls: how many calls it was given.
+    """
+
+    pid: int | None
+    state: str
+    route: str | None = None
+    function: str | None = None
+    running_seconds: float = 0.0
+    running: int = 0
+    memory_bytes: int | None = None
+    calls: int = 0

@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a worker keeps between calls: functions and the state of replicas."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+__all__ = ["CALL_HEAD", "FUNCTION", "STATE", "SURROUNDINGS", "Definition"]
+
+CALL_HEAD = struct.Struct("<III")
+"""Behind a packed call: the keys of its function, of ``self`` and of the application to clean up;
+0 for none."""
+
+FUNCTION = 1
+"""The payload is a pickled ``Reference`` to a function."""
+
+STATE = 2
+"""The payload is a part of a replica's state."""
+
+SURROUNDINGS = 3
+"""The payload is a pickled ``Surroundings``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """Something a worker keeps, sent to it when it does not have this version yet.
+
+    Attributes:
+        key: what it is, for as long as the pool lives.
+        version: which state of it; a worker needs the last one only.
+        owner: the function or replica it is part of; its own key for a function.
+        kind: ``FUNCTION``, ``STATE`` or ``SURROUNDINGS``.
+        payload: the pickled thing.
+    """
+
+    key: int
+    version: int
+    owner: int
+    kind: int
+    payload: bytes

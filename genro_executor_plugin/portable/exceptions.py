@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How an exception travels from a worker to the caller.
+
+It arrives as itself: type, arguments, attributes, notes, ``__cause__`` and the remote frames
+(tblib), and with the remote traceback as text at the root of its causes. The round trip is
+tried in the worker; an exception that does not survive it travels as a ``RemoteError``.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import traceback
+from types import FunctionType, TracebackType
+from typing import Any
+
+from ..errors import RemoteError, RemoteTraceback
+from .pickling import CarefulPickler
+
+__all__ = ["pack_as_itself", "pack_failure", "unpack_failure"]
+
+
+def _reduce(obj: Any) -> Any:
+    from tblib.pickling_support import pickle_exception, pickle_traceback, unpickle_exception
+
+    if isinstance(obj, TracebackType):
+        return pickle_traceback(obj)
+    if not isinstance(obj, BaseException):
+        return NotImplemented
+    if isinstance(type(obj).__init__, FunctionType):
+        return pickle_exception(obj)  # without calling that __init__, whatever it takes
+    reduced: Any = obj.__reduce__()
+    func, args, *state = reduced
+    chain = obj.__cause__, obj.__traceback__, obj.__context__, obj.__suppress_context__
+    notes = getattr(obj, "__notes__", None)
+    return unpickle_exception, (func, args, *chain, notes), *state
+
+
+def _dumps(error: BaseException, text: str) -> bytes:
+    buffer = io.BytesIO()
+    CarefulPickler(buffer, _reduce).dump((error, text))
+    return buffer.getvalue()
+
+
+def pack_failure(error: BaseException) -> bytes:
+    """``error`` as bytes that ``unpack_failure`` is sure to read."""
+    text = "".join(traceback.format_exception(error))
+    if _may_leave_as_itself(error):
+        packed = _dumps_itself(error, text) or _dumps_itself(_bare(error), text)
+        if packed is not None:
+            return packed
+    return _dumps(_substitute(error, text), text)
+
+
+def pack_as_itself(error: BaseException) -> bytes | None:
+    """``error`` with its frames and causes as bytes, ``None`` if it does not survive that.
+
+    ``pickle.loads(...)[0]`` is the error again. It is left as it is.
+    """
+    return _dumps_itself(error, "")
+
+
+def _bare(error: BaseException) -> BaseException:
+    """``error`` without its frames and causes: those of a deep recursion do not pickle."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
+
+
+def _dumps_itself(error: BaseException, text: str) -> bytes | None:
+    """``error`` as bytes, ``None`` if it does not survive the way there."""
+    try:
+        packed = _dumps(error, text)
+        survivor = pickle.loads(packed)[0]
+        str(survivor)
+        survives = type(survivor).__name__ == type(error).__name__
+    except Exception:
+        return None
+    return packed if survives else None
+
+
+def _may_leave_as_itself(error: BaseException) -> bool:
+    """Not what would end the server, cancel its caller, or break a coroutine when raised there."""
+    return isinstance(error, Exception) and not isinstance(error, StopIteration)
+
+
+def _substitute(error: BaseException, text: str) -> RemoteError:
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    try:
+        message = str(error)
+    except Exception as broken:
+        message = f"(its text cannot be had: {type(broken).__name__})"
+    return RemoteError(f"{name}: {message}", type_name=name, remote_traceback=text)
+
+
+def unpack_failure(packed: bytes | memoryview) -> BaseException:
+    """The exception in ``packed``, ready to be raised here."""
+    try:
+        error: BaseException
+        error, text = pickle.loads(packed)
+    except Exception as unreadable:
+        return RemoteError(
+            f"the function failed, and its exception cannot be read here: {unreadable!r}"
+        )
+    root, seen = error, set()
+    while root.__cause__ is not None and id(root) not in seen:
+        seen.add(id(root))
+        root = root.__cause__
+    if root.__cause__ is None:
+        root.__cause__ = RemoteTraceback(text)
+    return error

@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What goes along with a call beside its arguments: context variables, a trace, how it answers.
+
+``pack_extras`` makes bytes of it in the server; ``worker/extras.py`` puts it around the function
+in the worker. Nothing of it stays behind in the worker, and nothing comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import SerializationError
+from ..options.context_variables import ContextReference
+from .culprit import obstacle
+from .pickling import dumps, why
+
+__all__ = ["EXTRAS", "Extras", "pack_extras"]
+
+EXTRAS = "genro-executor.carried"
+"""The keyword argument of a packed call that holds it; no Python name can be the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What goes along with one call.
+
+    Attributes:
+        variables: context variables by name, and the values that the caller had.
+        trace: the headers of the caller's trace, empty without one.
+        streams: whether the call may answer in chunks.
+    """
+
+    variables: tuple[tuple[ContextReference, Any], ...]
+    trace: Mapping[str, str]
+    streams: bool
+
+
+def pack_extras(
+    pool: str, variables: tuple[ContextReference, ...], trace: Mapping[str, str], streams: bool
+) -> bytes | None:
+    """What goes along with a call that is made now, ``None`` for nothing.
+
+    Raises:
+        SerializationError: the value of a context variable cannot travel.
+    """
+    values = []
+    for reference in variables:
+        variable = reference.resolve()
+        try:
+            values.append((reference, variable.get()))
+        except LookupError:
+            continue  # it is not set here, and will not be set there
+    if not values and not trace and not streams:
+        return None
+    try:
+        return dumps(Extras(tuple(values), dict(trace), streams))
+    except BaseException as error:
+        for reference, value in values:
+            trouble = obstacle(value, dumps)
+            if trouble is not None:
+                path, reason = trouble
+                raise SerializationError(
+                    f"the context variable {reference} of pool {pool!r} holds a value that cannot "
+                    f"travel to a worker: value{path}: {why(reason)}. Take it out of context=, or "
+                    "put plain data into it",
+                    pool=pool,
+                ) from error
+        raise

@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Files as answers: sent block by block, and never in memory as a whole."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["BLOCK_BYTES", "SentFile", "blocks_of", "is_open_file"]
+
+BLOCK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SentFile:
+    """What a handler returns to have the server send a file.
+
+    Attributes:
+        path: the file; the server must see it, too.
+        media_type: its content type; guessed from the name where neither this nor the route says.
+        filename: the name a client is to save it under, ``None`` for none.
+        delete: remove the file once it was sent, or the client has left.
+    """
+
+    path: str | os.PathLike[str]
+    media_type: str | None = None
+    filename: str | None = None
+    delete: bool = False
+
+
+def is_open_file(value: Any) -> bool:
+    """Whether ``value`` is an open file, a temporary one among them; a buffer in memory is none."""
+    file = getattr(value, "file", value)  # what tempfile wraps
+    return isinstance(file, io.IOBase) and not isinstance(file, io.BytesIO | io.StringIO)
+
+
+def blocks_of(file: Any) -> Iterator[bytes | str]:
+    """The whole of an open file, which is closed at the end."""
+    with file:
+        if file.seekable():
+            file.seek(0)  # what has just written it stands at its end
+        while block := file.read(BLOCK_BYTES):
+            yield block

@@ -1,0 +1,233 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Where the modules of this program come from, so that a worker can have the same ones.
+
+Most modules import in a worker as they did here, once ``sys.path`` is the same. Two kinds do
+not: ``__main__``, and files that were loaded by path (``genro-asgi serve application=./hello.py:H``
+registers one as ``genro_asgi_target_hello``). ``ModuleSources`` is what a worker is told of them;
+``install`` is what the worker makes of it. Nothing is imported before somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+__all__ = [
+    "MAIN_ALIAS",
+    "MainModuleStop",
+    "ModuleSources",
+    "expose_main",
+    "inside_worker",
+    "install",
+    "load",
+    "main_source",
+    "stop_main_import",
+]
+
+MAIN_ALIAS = "__mp_main__"
+"""The name a worker runs the main module under, as ``multiprocessing`` calls it."""
+
+
+class MainModuleStop(BaseException):
+    """Ends the import of the main module in a worker: what follows is for the server alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSources:
+    """What a worker has to know to find the modules of this program.
+
+    Attributes:
+        path: ``sys.path`` as it is here.
+        files: name -> file of the modules that no entry of ``path`` leads to.
+        main_name: the module that ``python -m`` runs, ``None`` for a script.
+        main_file: the script that runs, ``None`` when there is none (a prompt, standard input).
+        argv: ``sys.argv`` as it is here.
+    """
+
+    path: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    main_name: str | None = None
+    main_file: str | None = None
+    argv: list[str] = field(default_factory=list)
+
+    @classmethod
+    def here(cls) -> ModuleSources:
+        """The sources of this process, now."""
+        name, file = main_source()
+        return cls(
+            path=[entry or os.getcwd() for entry in _path()],
+            files=_files_off_the_path(),
+            main_name=name,
+            main_file=file,
+            argv=list(sys.argv),
+        )
+
+    @property
+    def has_main(self) -> bool:
+        """Whether a worker can have the main module, too."""
+        return self.main_name is not None or self.main_file is not None
+
+
+@cache
+def main_source() -> tuple[str | None, str | None]:
+    """The name and the file a worker can run the main module from; two ``None`` if neither."""
+    main = sys.modules["__main__"]
+    name = getattr(getattr(main, "__spec__", None), "name", None)
+    if name is not None:
+        # ``python -m package`` runs package.__main__, which as a rule has no guard.
+        return (None, None) if name.rpartition(".")[2] == "__main__" else (name, None)
+    file = getattr(main, "__file__", None)
+    if file is None or not os.path.isfile(file):
+        return None, None
+    return None, os.path.abspath(file)
+
+
+def _path() -> list[str]:
+    """``sys.path`` without what is no text, which the import system passes over, too."""
+    entries: list[Any] = sys.path
+    return [entry for entry in entries if isinstance(entry, str)]
+
+
+def _files_off_the_path() -> dict[str, str]:
+    known = {os.path.abspath(entry) for entry in _path()}
+    files: dict[str, str] = {}
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if "." in name or spec is None or not getattr(spec, "has_location", False):
+            continue
+        origin = os.path.abspath(spec.origin)
+        folder, stem = os.path.split(origin)
+        if stem.startswith("__init__."):
+            folder = os.path.dirname(folder)
+        if folder not in known and origin.endswith(".py"):
+            files[name] = origin
+    return files
+
+
+class _FileFinder:
+    """Finds the modules that were loaded by path in the server."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        file = self.files.get(fullname)
+        return importlib.util.spec_from_file_location(fullname, file) if file else None
+
+
+class _MainModule(ModuleType):
+    """The main module in a worker: runs on the first look into it, under ``MAIN_ALIAS``."""
+
+    def __init__(self, sources: ModuleSources) -> None:
+        super().__init__(MAIN_ALIAS)
+        self.__dict__["_sources"] = sources
+
+    def __getattr__(self, name: str) -> Any:
+        sources: ModuleSources | None = self.__dict__.get("_sources")
+        if sources is None or name.startswith("__"):
+            raise AttributeError(f"the main module has no attribute {name!r}")
+        if not sources.has_main:
+            raise AttributeError(
+                f"{name!r} is of a main module without a file (a prompt, standard input): "
+                "it is not there in a worker; put it into a module"
+            )
+        self._run(sources)
+        return getattr(self, name)
+
+    def load(self) -> None:
+        """Run the main module now, if it was not run before and there is one to run."""
+        sources = self.__dict__.get("_sources")
+        if sources is not None and sources.has_main:
+            self._run(sources)
+
+    def _run(self, sources: ModuleSources) -> None:
+        if sources.main_name is not None:
+            spec = importlib.util.find_spec(sources.main_name)
+        else:
+            assert sources.main_file is not None
+            spec = importlib.util.spec_from_file_location(
+                MAIN_ALIAS,
+                sources.main_file,
+                loader=importlib.machinery.SourceFileLoader(MAIN_ALIAS, sources.main_file),
+            )
+        loader = getattr(spec, "loader", None)
+        if spec is None or loader is None or not hasattr(loader, "get_code"):
+            raise ImportError(f"the worker does not find the main module {sources.main_name!r}")
+        self.__file__ = spec.origin
+        self.__package__ = spec.parent if sources.main_name is not None else ""
+        del self.__dict__["_sources"]
+        self.__dict__["_running"] = True
+        try:
+            exec(loader.get_code(spec.name), self.__dict__)
+        except BaseException as error:
+            # What stands before the call that starts the server is all a worker needs.
+            if not _is_stop(error):
+                self.__dict__["_sources"] = sources  # the next look tells the same story
+                raise
+        finally:
+            del self.__dict__["_running"]
+
+
+def _is_stop(error: BaseException) -> bool:
+    """Whether ``error`` is a ``MainModuleStop``, alone or out of a task group."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(MainModuleStop)[1] is None
+    return isinstance(error, MainModuleStop)
+
+
+def expose_main() -> None:
+    """Have what a worker names ``__mp_main__`` found here, as ``multiprocessing`` does."""
+    if not inside_worker():
+        sys.modules.setdefault(MAIN_ALIAS, sys.modules["__main__"])
+
+
+def load(name: str) -> None:
+    """Import module ``name`` in a worker; ``__main__`` is the program's main module."""
+    main = sys.modules.get(MAIN_ALIAS)
+    if name == "__main__" and isinstance(main, _MainModule):
+        main.load()
+    else:
+        importlib.import_module(name)
+
+
+def inside_worker() -> bool:
+    """Whether this process is a worker (or a template) of a pool."""
+    return isinstance(sys.modules.get(MAIN_ALIAS), _MainModule)
+
+
+def stop_main_import() -> None:
+    """End the import of the main module, if this is a worker that is importing it just now.
+
+    Called by what only a server does: serving, and calling a pool. A main module without an
+    ``if __name__ == "__main__":`` around that is then as good as one with it.
+    """
+    if "_running" in getattr(sys.modules.get(MAIN_ALIAS), "__dict__", ()):
+        raise MainModuleStop
+
+
+def install(sources: ModuleSources) -> None:
+    """Make the modules of ``sources`` importable in this process; a later call adds to it."""
+    sys.path[:] = sources.path
+    sys.argv[:] = sources.argv
+    finder = next((f for f in sys.meta_path if isinstance(f, _FileFinder)), None)
+    if finder is None:
+        sys.meta_path.append(finder := _FileFinder())
+    finder.files.update(sources.files)
+    if not inside_worker():
+        sys.modules["__main__"] = sys.modules[MAIN_ALIAS] = _MainModule(sources)

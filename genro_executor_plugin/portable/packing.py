@@ -1,0 +1,280 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The call made portable: which function, which ``self``, which arguments.
+
+``CallPacker`` turns a function and its arguments into a ``PackedCall``: bytes, and the
+definitions (functions, states of replicas) a worker must have before it reads them
+(``call_reader.py``). A call is packed before it takes a place in any line: an argument that
+cannot travel costs nobody a worker.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import pickle
+import weakref
+from collections.abc import Callable
+from types import FunctionType, MethodType
+from typing import Any
+
+from ..errors import SerializationError
+from .culprit import obstacle
+from .definitions import CALL_HEAD, FUNCTION, Definition
+from .pickling import dumps, why
+from .process_settings import SurroundingsSource
+from .references import describe, reference_to
+from .shared_memory.segments import (
+    LARGE_BYTES,
+    Segment,
+    Segments,
+    Split,
+    looks_large,
+    split,
+)
+from .state.source import ReplicaCatalog, is_routing, replica_reference
+
+__all__ = ["CallPacker", "PackedCall"]
+
+
+class PackedCall:
+    """A call as bytes.
+
+    Attributes:
+        payload: what a worker's ``CallReader`` reads.
+        definitions: what the worker must have before, in this order.
+        title: the function's name, for messages and displays.
+        is_async: whether the function makes a coroutine.
+        key: the same for every call of a function that travels by reference, 0 for others.
+        segment: where its arguments lie if they are large, ``None`` for those in ``payload``.
+    """
+
+    __slots__ = ("definitions", "is_async", "key", "payload", "segment", "title")
+
+    def __init__(
+        self,
+        payload: bytes,
+        definitions: tuple[Definition, ...],
+        title: str,
+        is_async: bool,
+        key: int,
+        segment: Segment | None,
+    ) -> None:
+        self.payload = payload
+        self.definitions = definitions
+        self.title = title
+        self.is_async = is_async
+        self.key = key
+        self.segment = segment
+
+    def reread_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments as a worker would get them.
+
+        Raises:
+            ReplicaHereError: an application is among them; its replica is for a worker only.
+            Exception: whatever their unpickling raises.
+        """
+        args, kwargs, *_ = pickle.loads(self.payload)
+        return args, kwargs
+
+
+class _Function:
+    """What a packer knows of a function: the same for all of its calls."""
+
+    __slots__ = ("_own", "definitions", "is_async", "key", "large", "surroundings", "title")
+
+    def __init__(self, title: str, is_async: bool, definition: Definition | None = None) -> None:
+        self.title = title
+        self.is_async = is_async
+        self._own = () if definition is None else (definition,)
+        self.definitions: tuple[Definition, ...] = ()
+        self.surroundings: Definition | None = None
+        self.key = 0 if definition is None else definition.key
+        self.large = False
+
+    def surround(self, surroundings: Definition) -> None:
+        """Have ``definitions`` begin with ``surroundings``."""
+        self.surroundings = surroundings
+        self.definitions = (surroundings, *self._own)
+
+
+class CallPacker:
+    """Packs the calls of one pool; remembers what it has packed before.
+
+    With ``segments``, large arguments go there; without, they stay in the payload.
+    """
+
+    def __init__(self, segments: Segments | None = None) -> None:
+        self._keys = itertools.count(1)
+        self._replicas = ReplicaCatalog(self._keys)
+        self._segments = segments
+        self._surroundings = SurroundingsSource(next(self._keys))
+        # Strongly: what a reference leads to stays in its module anyway.
+        self._by_reference: dict[FunctionType, _Function] = {}
+        self._by_value: weakref.WeakKeyDictionary[FunctionType, _Function] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def pack(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        cleanup: Any = None,
+    ) -> PackedCall:
+        """Pack ``func(*args, **kwargs)``.
+
+        Args:
+            func: a function, a method, or anything callable that pickles.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+            cleanup: the application whose ``route_cleanup()`` runs after the call.
+
+        Raises:
+            SerializationError: naming what cannot travel, the reason and the cure.
+        """
+        target: Any = func
+        states: list[Definition] = []
+        seen: set[int] = set()
+        owner_key = cleanup_key = 0
+        if type(func) is MethodType and is_routing(func.__self__):
+            target, owner_key = func.__func__, self._define(func.__self__, states, seen)
+        if cleanup is not None:
+            cleanup_key = self._define(cleanup, states, seen)
+        function = self._by_reference.get(target) if type(target) is FunctionType else None
+        if function is None:
+            function = self._function(target, func)
+        key = function.key
+        call = (args, kwargs) if key else (args, kwargs, target)
+        segment, body = None, None
+        if self._segments is not None and (
+            function.large
+            or (args and any(map(looks_large, args)))
+            or (kwargs and any(map(looks_large, kwargs.values())))
+        ):
+            segment = self._hold(function, call, states, seen)
+        if segment is not None:
+            body = segment.layout
+        else:
+            try:
+                body = pickle.dumps(call, 5) if key else dumps(call)
+            except Exception:
+                body = self._pack_carefully(func, call, states, seen)
+            if len(body) >= LARGE_BYTES and self._segments is not None:
+                function.large = True
+                segment = self._segments.hold(Split.of(body))
+                if segment is not None:
+                    body = segment.layout
+        surroundings = self._surroundings.definition()
+        if function.surroundings is not surroundings:
+            function.surround(surroundings)
+        definitions = function.definitions
+        if states:
+            definitions = (definitions[0], *states, *definitions[1:])
+        payload = body + CALL_HEAD.pack(key, owner_key, cleanup_key)
+        return PackedCall(payload, definitions, function.title, function.is_async, key, segment)
+
+    def _hold(
+        self,
+        function: _Function,
+        call: tuple[Any, ...],
+        states: list[Definition],
+        seen: set[int],
+    ) -> Segment | None:
+        """The arguments in shared memory; ``None`` if they are not large or cannot lie there."""
+        assert self._segments is not None
+        met: list[Any] = []
+        try:
+            parts = split(call, self._replicas_for(met))
+        except Exception:
+            return None  # packing them in one piece will tell what is wrong
+        function.large = parts.size >= LARGE_BYTES
+        segment = self._segments.hold(parts) if function.large else None
+        if segment is not None:
+            for instance in met:
+                self._define(instance, states, seen)
+        return segment
+
+    def _replicas_for(self, met: list[Any]) -> Callable[[Any], Any]:
+        """What puts replicas in the place of applications, and these into ``met``."""
+
+        def special(obj: Any) -> Any:
+            if not is_routing(obj):
+                return NotImplemented
+            met.append(obj)
+            return replica_reference(self._replicas.source_of(obj), obj)
+
+        return special
+
+    def _define(self, instance: Any, definitions: list[Definition], seen: set[int]) -> int:
+        source = self._replicas.source_of(instance)
+        definitions.extend(source.definitions(seen))
+        return source.key
+
+    def _function(self, target: Any, func: Any) -> _Function:
+        if type(target) is not FunctionType:
+            return _Function(describe(target), inspect.iscoroutinefunction(target))
+        known = self._by_value.get(target)
+        if known is not None:
+            return known
+        title, is_async = describe(target), inspect.iscoroutinefunction(target)
+        owner = type(func.__self__) if type(func) is MethodType else None
+        reference = reference_to(target, owner)
+        if reference is None:
+            known = self._by_value[target] = _Function(title, is_async)
+            return known
+        key = next(self._keys)
+        definition = Definition(key, 1, key, FUNCTION, pickle.dumps(reference, 5))
+        known = self._by_reference[target] = _Function(title, is_async, definition)
+        return known
+
+    def _pack_carefully(
+        self, func: Any, call: tuple[Any, ...], definitions: list[Definition], seen: set[int]
+    ) -> bytes:
+        met: list[Any] = []
+        special = self._replicas_for(met)
+        try:
+            body = dumps(call, special)
+        except Exception as error:
+            raise self._refusal(func, call, error, special) from error
+        for instance in met:
+            self._define(instance, definitions, seen)
+        return body
+
+    def _refusal(
+        self, func: Any, call: tuple[Any, ...], error: Exception, special: Callable[[Any], Any]
+    ) -> SerializationError:
+        args, kwargs, *function = call
+        for name, value in _named(func, args, kwargs):
+            trouble = obstacle(value, lambda part: dumps(part, special))
+            if trouble is not None:
+                path, reason = trouble
+                place = f" ({name}{path})" if path else ""
+                return SerializationError(
+                    f"argument {name!r}{place} of {describe(func)} cannot travel to a worker: "
+                    f"{why(reason)}. Pass plain data instead, and open in the worker what only "
+                    "lives there"
+                )
+        trouble = obstacle(function[0], lambda part: dumps(part, special)) if function else None
+        path, reason = trouble or ("", error)
+        return SerializationError(
+            f"the function {describe(func)}{path} cannot travel to a worker: {why(reason)}. "
+            "Define it at the top level of a module"
+        )
+
+
+def _named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
+    try:
+        names = [
+            name
+            for name, parameter in inspect.signature(func).parameters.items()
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):
+        names = []
+    positional = [
+        (names[index] if index < len(names) else f"#{index + 1}", value)
+        for index, value in enumerate(args)
+    ]
+    return positional + list(kwargs.items())

@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How a function is named so that another process finds the very same one.
+
+A reference is a module, a dotted path in it, and how many decorators to look through: the
+name ``report`` of a module may hold a wrapper (``functools.wraps``), and the function that
+was meant stands below it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import Any
+
+from .modules import MAIN_ALIAS, main_source
+
+__all__ = ["Reference", "describe", "reference_to"]
+
+_MAX_WRAPPERS = 32
+_MAIN_NAMES = ("__main__", MAIN_ALIAS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A function or class by name.
+
+    Attributes:
+        module: the module's name.
+        path: the dotted path inside the module.
+        depth: how many ``__wrapped__`` steps lead from what stands there to what is meant.
+    """
+
+    module: str
+    path: str
+    depth: int = 0
+
+    def is_plain(self, target: Any) -> bool:
+        """Whether pickle itself names ``target`` the same way."""
+        return self.depth == 0 and self.path == target.__qualname__
+
+    def resolve(self) -> Any:
+        """What the reference names in this process.
+
+        Raises:
+            ImportError: the module does not import here.
+            AttributeError: the module has no such path.
+        """
+        found = _walk(importlib.import_module(self.module), self.path)
+        for _ in range(self.depth):
+            found = found.__wrapped__
+        return found
+
+
+def reference_to(target: Any, owner: type | None = None) -> Reference | None:
+    """A reference under which a worker finds ``target``, ``None`` if there is none.
+
+    Args:
+        target: a function or a class.
+        owner: the class ``target`` is a method of, where that is known: its namespaces are
+            searched for an alias, too.
+    """
+    name = getattr(target, "__module__", None)
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if module is None or (name in _MAIN_NAMES and not any(main_source())):
+        return None
+    path = getattr(target, "__qualname__", "")
+    if "<" not in path:
+        depth = _depth(module, path, target)
+        if depth is not None:
+            return Reference(module.__name__, path, depth)
+    return next(_aliases(module, target, owner), None)
+
+
+def _aliases(module: ModuleType, target: Any, owner: type | None) -> Iterator[Reference]:
+    for name, value in list(vars(module).items()):
+        depth = _steps(value, target)
+        if depth is not None:
+            yield Reference(module.__name__, name, depth)
+    for cls in owner.__mro__ if owner is not None else ():
+        home = sys.modules.get(cls.__module__)
+        if home is None or _depth(home, cls.__qualname__, cls) != 0:
+            continue
+        for name, value in vars(cls).items():
+            depth = _steps(value, target)
+            if depth is not None:
+                yield Reference(home.__name__, f"{cls.__qualname__}.{name}", depth)
+
+
+def _walk(found: Any, path: str) -> Any:
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def _depth(module: ModuleType, path: str, target: Any) -> int | None:
+    try:
+        return _steps(_walk(module, path), target)
+    except AttributeError:
+        return None
+
+
+def _steps(found: Any, target: Any) -> int | None:
+    """How many ``__wrapped__`` steps lead from ``found`` to ``target``."""
+    for depth in range(_MAX_WRAPPERS):
+        if found is target:
+            return depth
+        try:
+            found = found.__dict__["__wrapped__"]
+        except (AttributeError, KeyError, TypeError):
+            return None
+    return None
+
+
+def describe(func: Any) -> str:
+    """``func`` as a person would name it: module and qualified name."""
+    inner = getattr(func, "func", func) if not isinstance(func, FunctionType) else func
+    name = getattr(inner, "__qualname__", None)
+    if name is None:
+        return f"an instance of {describe(type(func))}"
+    return f"{getattr(inner, '__module__', '?')}.{name}"

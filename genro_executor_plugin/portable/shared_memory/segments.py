@@ -1,0 +1,232 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+"""Large values in shared memory: written once by the sender, read once by the receiver.
+
+A value is pickled into a stream and the buffers beside it (pickle protocol 5, PEP 574). Both lie
+in a segment, an anonymous file in memory (``memfd_create``) whose descriptor goes to the other
+process; the kernel frees it when nobody holds it any more, however a process ended. Segments of
+moderate size are used again, because fresh pages cost more than the copy.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+from collections.abc import Callable
+from pickle import PickleBuffer
+from typing import Any
+
+from ..modules import main_source
+from ..pickling import CarefulPickler
+
+__all__ = [
+    "LARGE_BYTES",
+    "MAPPED_BYTES",
+    "Segment",
+    "Segments",
+    "Split",
+    "aligned",
+    "looks_large",
+    "split",
+]
+
+LARGE_BYTES = 256 * 1024
+"""From this size on a value goes through shared memory; below it the socket is faster."""
+
+MAPPED_BYTES = 64 * 2**20
+"""From this size on buffers are not copied out of a segment: the receiver keeps its pages."""
+
+_KEPT_BYTES = 32 * 2**20
+"""How much memory one owner keeps in segments that wait to be used again."""
+
+_BUFFER_BYTES = 32 * 1024
+"""Smaller buffers stay in the stream."""
+
+ALIGNMENT = 64
+"""Buffers begin at multiples of this, as numbers in arrays like it."""
+
+_SIZED = frozenset({bytes, bytearray, str})
+
+
+def looks_large(value: Any) -> bool:
+    """Whether ``value`` by itself, as far as one look tells, is for shared memory."""
+    cls = type(value)
+    if cls in _SIZED:
+        return len(value) >= LARGE_BYTES
+    if cls is memoryview or (cls.__name__ == "ndarray" and cls.__module__ == "numpy"):
+        return bool(value.nbytes >= LARGE_BYTES)
+    return False
+
+
+class Split:
+    """A pickled value: the pieces of its stream, and the buffers that are not in it."""
+
+    __slots__ = ("buffers", "stream")
+
+    def __init__(self) -> None:
+        self.stream: list[Any] = []
+        self.buffers: list[memoryview] = []
+
+    @classmethod
+    def of(cls, stream: bytes) -> Split:
+        """A value that was pickled in one piece."""
+        parts = cls()
+        parts.stream.append(stream)
+        return parts
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it."""
+        return sum(map(len, self.stream)) + sum(buffer.nbytes for buffer in self.buffers)
+
+    def write(self, piece: Any) -> None:
+        # The pickler hands over large bytes as they are: they are not copied here.
+        self.stream.append(piece)
+
+    def set_aside(self, buffer: PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < _BUFFER_BYTES:
+            return True
+        self.buffers.append(raw)
+        return False
+
+
+def split(value: Any, special: Callable[[Any], Any] | None) -> Split:
+    """``value`` pickled, with its large parts where they are.
+
+    Args:
+        value: what to pickle.
+        special: asked first about the objects of a value that plain pickle refuses.
+
+    Raises:
+        Exception: whatever the value's own pickling raises.
+    """
+    if any(main_source()):
+        parts = Split()
+        try:
+            pickle.Pickler(parts, 5, buffer_callback=parts.set_aside).dump(value)
+        except Exception:
+            parts = Split()  # the careful pickler can more, or tells what is wrong
+        else:
+            return parts
+    parts = Split()
+    CarefulPickler(parts, special, buffer_callback=parts.set_aside).dump(value)
+    return parts
+
+
+class Segment:
+    """A piece of shared memory of one owner.
+
+    Attributes:
+        fd: its descriptor, which another process may be given.
+        layout: what ``read_value`` has to know of what lies in it.
+    """
+
+    __slots__ = ("_later", "capacity", "fd", "layout", "number")
+
+    def __init__(self, number: int, capacity: int) -> None:
+        self.fd = -1
+        self.number = number
+        self.capacity = capacity
+        self.layout = b""
+        self._later: list[tuple[int, Any]] = []
+        self.fd = os.memfd_create("genro-executor", os.MFD_CLOEXEC)
+
+    def put(self, parts: Split) -> None:
+        """Take in ``parts``: now what may still change, and with ``finish`` what never does."""
+        lengths = [sum(map(len, parts.stream))]
+        position = 0
+        for piece in parts.stream:
+            if type(piece) is bytes:
+                self._later.append((position, piece))
+            else:
+                _write(self.fd, piece, position)
+            position += len(piece)
+        for buffer in parts.buffers:
+            position = aligned(position)
+            if type(buffer.obj) is bytes:
+                self._later.append((position, buffer))
+            else:
+                _write(self.fd, buffer, position)
+            position += buffer.nbytes
+            lengths.append(-buffer.nbytes if buffer.readonly else buffer.nbytes)
+        self.layout = struct.pack(f"<{len(lengths)}q", *lengths)
+
+    def finish(self) -> None:
+        """Write what ``put`` left for later; any thread may, and it does not hold the GIL.
+
+        Raises:
+            OSError: there is no memory for it.
+        """
+        later, self._later = self._later, []
+        for position, piece in later:
+            _write(self.fd, piece, position)
+
+    def __del__(self) -> None:
+        self.close()  # its call was given up before anybody had to do with it
+
+    def close(self) -> None:
+        """Let go of it; another process that holds it may still read."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+class Segments:
+    """The segments of one owner, in use and kept for the next value."""
+
+    def __init__(self) -> None:
+        self._numbers = 0
+        self._kept: list[Segment] = []
+
+    def hold(self, parts: Split) -> Segment | None:
+        """A segment with ``parts`` in it; ``None`` if the system has no shared memory for it."""
+        size = parts.size + ALIGNMENT * len(parts.buffers)
+        segment: Segment | None = None
+        try:
+            segment = self._segment(size)
+            segment.put(parts)
+        except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
+            if segment is not None:
+                segment.close()
+            return None
+        return segment
+
+    def _segment(self, size: int) -> Segment:
+        for segment in self._kept:
+            if size <= segment.capacity <= 4 * size:
+                self._kept.remove(segment)
+                return segment
+        self._numbers += 1
+        return Segment(self._numbers, size)
+
+    def release(self, segment: Segment) -> None:
+        """Nobody reads ``segment`` any more: keep it for the next value, or close it."""
+        kept = sum(other.capacity for other in self._kept)
+        if segment.capacity >= MAPPED_BYTES or segment.fd < 0:
+            segment.close()
+            return
+        self._kept.append(segment)
+        kept += segment.capacity
+        while kept > _KEPT_BYTES:
+            oldest = self._kept.pop(0)
+            kept -= oldest.capacity
+            oldest.close()
+
+    def close(self) -> None:
+        """Close what is kept."""
+        while self._kept:
+            self._kept.pop().close()
+
+
+def aligned(position: int) -> int:
+    return -(-position // ALIGNMENT) * ALIGNMENT
+
+
+def _write(fd: int, data: Any, position: int) -> None:
+    view = memoryview(data).cast("B")
+    while view.nbytes:
+        written = os.pwrite(fd, view, position)
+        position += written
+        view = view[written:]

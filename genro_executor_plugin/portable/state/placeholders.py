@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What stands in a worker for what could not come along, and says so when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ...errors import SerializationError
+from ..modules import inside_worker
+
+__all__ = ["LEFT_BEHIND", "Placeholder"]
+
+LEFT_BEHIND: Mapping[str, str] = MappingProxyType(
+    {
+        "_server": "the server is not in the worker; do what needs it before or after the call",
+        "_routing_parent": "the parent is not in the worker; give the handler what it needs of it",
+        "_ctx": "the request's context is not in the worker; pass what it holds as an argument",
+        "_capabilities": "capabilities are judged in the server, before the call",
+        "__genro_routes_router__": (
+            "the router is not in the worker; routes are called in the server"
+        ),
+        "__routing_proxy__": "the router is not in the worker",
+    }
+)
+"""Attributes that never travel, and what somebody who looks for them in a worker should know."""
+
+
+class Placeholder:
+    """Stands in a worker for an attribute that could not travel; using it explains why."""
+
+    def __init__(self, explanation: str) -> None:
+        self.__dict__["explanation"] = explanation
+
+    def _refuse(self, *_args: Any, **_kwargs: Any) -> Any:
+        raise SerializationError(self.__dict__["explanation"])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)  # a probe of pickle, copy or inspect is no use
+        return self._refuse()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if inside_worker():
+            self._refuse()  # a handler gives it away: as a result, or in one
+        return Placeholder, (self.__dict__["explanation"],)
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<not in this worker: {self.__dict__['explanation']}>"
+
+    __setattr__ = __call__ = __getitem__ = __setitem__ = __iter__ = __len__ = __bool__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __or__ = __ror__ = _refuse
+    __truediv__ = __floordiv__ = __mod__ = __and__ = __int__ = __float__ = __index__ = _refuse
+    __delitem__ = __delattr__ = __reversed__ = __bytes__ = __aiter__ = __anext__ = _refuse
+    __contains__ = __enter__ = __exit__ = __aenter__ = __aexit__ = __await__ = __next__ = _refuse

@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Who asks: the identity and the session of the request that is being answered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["ADMIN_TAGS", "Caller", "caller_of", "calling"]
+
+ADMIN_TAGS = frozenset({"SERVER_ADMIN", "SUPERADMIN"})
+"""The authorization tags of genro-asgi's own administrators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request comes from.
+
+    Attributes:
+        identity: whom authentication found, empty for nobody.
+        session: a digest of the session's id, empty for no session.
+        tags: the authorization tags.
+        key: the request's ``Idempotency-Key``, empty for none.
+        courier: what the events of its jobs are sent to on the server's hub, empty for nobody.
+    """
+
+    identity: str = ""
+    session: str = ""
+    tags: frozenset[str] = frozenset()
+    key: str = ""
+    courier: str = ""
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nothing is known of them."""
+        return not self.identity and not self.session
+
+    def is_admin(self, admin_tags: Iterable[str] = ADMIN_TAGS) -> bool:
+        """Whether they may see everybody's jobs."""
+        return not self.tags.isdisjoint(admin_tags)
+
+
+calling: ContextVar[Caller | None] = ContextVar("genro_executor_calling", default=None)
+"""Whose request is being answered; ``None`` outside of one."""
+
+
+def caller_of(scope: Mapping[str, Any]) -> Caller:
+    """Who the ASGI ``scope`` comes from, as genro-asgi's middlewares have found out."""
+    avatar, session = scope.get("auth"), scope.get("session")
+    headers = {
+        name: value
+        for name, value in scope.get("headers", ())
+        if name in (b"idempotency-key", b"mcp-session-id")
+    }
+    session_id = str(session.id) if session is not None else ""
+    return Caller(
+        identity=str(avatar.identity) if avatar is not None else "",
+        session=hashlib.sha256(session_id.encode()).hexdigest() if session_id else "",
+        tags=frozenset(avatar.tags) if avatar is not None else frozenset(),
+        key=headers.get(b"idempotency-key", b"").decode("latin-1"),
+        courier=headers.get(b"mcp-session-id", b"").decode("latin-1") or session_id,
+    )

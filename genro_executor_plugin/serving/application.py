@@ -1,0 +1,89 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The application's side: configure routes while serving, run functions in pools, long jobs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+from genro_asgi import RoutedApplication
+
+from ..errors import ExecutorConfigError
+from ..executors.registry import ExecutorRegistry
+from ..offload.configure import ApplicationRouter
+from ..offload.entry import registry_of
+from ..portable.modules import inside_worker
+from ..tasks.application import ApplicationTasks
+
+__all__ = ["ApplicationExecutors", "ExecutorApplication"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class ApplicationExecutors:
+    """The pools of the server, as an application's own code uses them."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def run_blocking(self, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Run ``func`` on a thread of the pool ``blocking`` and return what it returns.
+
+        Raises:
+            ExecutorError: as ``BaseExecutor.submit``.
+        """
+        return await self._run("blocking", func, *args, **kwargs)
+
+    async def run_process(self, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Run ``func`` in a process of the pool ``cpu`` and return what it returns.
+
+        Raises:
+            ExecutorError: as ``BaseExecutor.submit``.
+        """
+        return await self._run("cpu", func, *args, **kwargs)
+
+    async def _run(self, pool: str, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        result: Any
+        if inside_worker():  # it is offloaded already, and pools do not nest
+            result = func(*args, **kwargs)
+            if inspect.isawaitable(result):
+                result = await result
+        else:
+            result = await self._registry.get(pool).submit(func, *args, **kwargs)
+        return cast(T, result)
+
+    @property
+    def _registry(self) -> ExecutorRegistry:
+        registry = registry_of(self._application)
+        if registry is None:
+            raise ExecutorConfigError(
+                f"application {self._application.code!r} has no pools: it is not served by a "
+                "server with executors. Serve it with ExecutorServer"
+            )
+        return registry
+
+
+class ExecutorApplication(RoutedApplication):
+    """``RoutedApplication`` with ``app.router.configure(...)``, ``app.executor`` and ``app.tasks``.
+
+    A plain ``RoutedApplication`` is offloaded just the same; this class only adds the names.
+    """
+
+    @property
+    def router(self) -> ApplicationRouter:
+        """The application's routes, to be configured while it serves."""
+        return ApplicationRouter(self)
+
+    @property
+    def executor(self) -> ApplicationExecutors:
+        """The server's pools ``blocking`` and ``cpu``, for the application's own code."""
+        return ApplicationExecutors(self)
+
+    @property
+    def tasks(self) -> ApplicationTasks:
+        """Long jobs: submit, status, result, cancel, progress, list, forget."""
+        return ApplicationTasks(self)

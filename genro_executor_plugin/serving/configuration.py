@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Pools in a server's configuration: the section ``executors`` of a recipe.
+
+A ``config.py`` recipe derives from ``ExecutorConfigBuilder`` and writes its pools::
+
+    class ServerConfiguration(ExecutorConfigBuilder):
+        def main(self, root):
+            cfg = root.configuration()
+            pools = cfg.executors()
+            pools.pool(code="pdf", max_workers=2, timeout=30.0)
+
+``ExecutorServer(config=...)`` reads it. The layers are genro-asgi's own: the package's defaults,
+the machine's (``default_config``), the site's; a pool that several of them write is put together
+option by option.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from genro_asgi.config import (
+    CONFIGURATION_TEMPLATES,
+    AsgiConfigBuilder,
+    AsgiServerGrammar,
+    ConfigurationHandler,
+    DefaultConfig,
+)
+from genro_builders.builder import BuilderBase, element
+
+from ..errors import ExecutorConfigError
+from .grammar import (
+    PoolGrammar,
+    WrittenPool,
+    mistakes_in,
+    written_pools,
+)
+
+__all__ = [
+    "ConfigSource",
+    "ExecutorConfigBuilder",
+    "ExecutorServerGrammar",
+    "configured_pools",
+    "declarations",
+    "handler_of",
+]
+
+ConfigSource = str | Path | type | BuilderBase | ConfigurationHandler
+"""What a server reads its configuration from: a template's name, a file, a recipe, a handler."""
+
+# Taken from genro-asgi, whatever version is there: a copy would lack its next section.
+_STOCK_SECTIONS: str = AsgiServerGrammar.configuration._decorator["sub_tags"]
+
+
+class ExecutorServerGrammar(PoolGrammar, AsgiServerGrammar):
+    """The grammar of ``ExecutorServer``: genro-asgi's, and the section ``executors``."""
+
+    @element(sub_tags=f"{_STOCK_SECTIONS},executors[0:1]", node_label="configuration")
+    def configuration(self) -> None:
+        """Root element of the configuration document (one per recipe)."""
+
+    @element(parent_tags="configuration", sub_tags="pool")
+    def executors(self) -> None:
+        """The pools of the server, one ``pool`` child each."""
+
+
+class ExecutorConfigBuilder(ExecutorServerGrammar, AsgiConfigBuilder):
+    """The configuration dialect of ``ExecutorServer``; recipes derive from it.
+
+    Hooks of genro-asgi's ready-made recipes are there with them as a second base:
+    ``class ServerConfiguration(ExecutorConfigBuilder, BaseConfiguration)``.
+    """
+
+
+def handler_of(config: ConfigSource) -> ConfigurationHandler:
+    """The read door over ``config`` and the layers below it, as ``AsgiServer`` builds its own.
+
+    It is built here because pools have to be known before the server exists.
+    """
+    if isinstance(config, ConfigurationHandler):
+        return config
+    defaults = DefaultConfig()
+    if isinstance(config, str) and config in CONFIGURATION_TEMPLATES:
+        config = CONFIGURATION_TEMPLATES[config]
+    elif isinstance(config, str | Path):
+        config = defaults.recipe_class(config)
+    return ConfigurationHandler(config, parents=defaults.parents_for(config))
+
+
+def configured_pools(handler: ConfigurationHandler) -> list[WrittenPool]:
+    """The pools in the section ``executors``, right or wrong; none without the section."""
+    section = handler.node("executors")
+    return written_pools(section.value or ()) if section is not None else []
+
+
+def declarations(handler: ConfigurationHandler) -> dict[str, dict[str, Any]]:
+    """The pools of the section ``executors`` as the server's ``executors=`` takes them.
+
+    Raises:
+        ExecutorConfigError: a pool is wrong. It tells every mistake in every pool, each with
+            file, line, pool, option and what is allowed.
+    """
+    pools = configured_pools(handler)
+    if mistakes := mistakes_in(pools):
+        raise ExecutorConfigError.of(mistakes)
+    return {pool.code: {"executor_type": pool.executor_type, **pool.options} for pool in pools}

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""``app.tasks``: long jobs, as an application's own code uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ExecutorConfigError
+from ..routing.tree import application_of
+from .options import TaskOptions
+from .service import LongTasks
+from .status import Progress, TaskState, TaskStatus
+from .task_id import TaskId
+
+__all__ = ["ApplicationTasks", "long_tasks_of"]
+
+
+def long_tasks_of(instance: Any) -> LongTasks | None:
+    """The long jobs of the server that ``instance`` is served by, ``None`` if it has none."""
+    server = getattr(application_of(instance), "server", None)
+    found = getattr(server, "long_tasks", None)
+    return found if isinstance(found, LongTasks) else None
+
+
+class ApplicationTasks:
+    """The long jobs of the server, for the code of one application."""
+
+    def __init__(self, application: Any, options: TaskOptions | None = None) -> None:
+        self._application = application
+        self._options = options or TaskOptions()
+
+    def options(self, **options: Any) -> ApplicationTasks:
+        """The same, with other options for the jobs submitted through what is returned.
+
+        Args:
+            options: ``pool``, ``timeout``, ``retries``, ``backoff``, ``priority``, ``key``,
+                ``eta``, ``keep``, ``repeatable``, ``durable``, ``submitter``.
+
+        Raises:
+            ExecutorConfigError: naming the option, the value and what is allowed.
+        """
+        return ApplicationTasks(self._application, self._options.changed(options))
+
+    def submit(self, job: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskId:
+        """Have ``job(*args, **kwargs)`` run, and return its id at once.
+
+        ``await`` the id to be sure that the job survives whatever happens to the server. On a
+        thread (in a sync handler that is not offloaded) that has been waited for already.
+
+        Args:
+            job: a function that can be imported, a handler of this or another application, or
+                the path of a route: ``"yearly"`` of this application, ``"/reports/yearly"`` of
+                the server.
+
+        Raises:
+            SerializationError: the function or an argument cannot be stored.
+            TaskLimitError: the submitter has too much in the store.
+            TaskStoreError: when awaited: the store has refused it. Nothing was accepted.
+            ExecutorConfigError: no such route or pool, or the pool cannot keep an option.
+        """
+        return self._long_tasks.submit(job, args, kwargs, self._options, self._application)
+
+    async def status(self, task_id: str) -> TaskStatus:
+        """What is known of the job.
+
+        Raises:
+            TaskNotFoundError: there is none of that id.
+        """
+        return await self._long_tasks.status(task_id)
+
+    async def result(self, task_id: str, timeout: float | None = None) -> Any:
+        """What the job returned, as soon as it has.
+
+        Raises:
+            TimeoutError: it has not ended after ``timeout`` seconds; it goes on.
+            TaskNotFoundError: there is none of that id.
+            TaskCancelledError: it was cancelled.
+            TaskLostError: it was running when its server ended.
+            ExecutorClosedError: the server stops; ask the next one.
+            Exception: what the job raised, with the remote traceback as its cause.
+        """
+        return await self._long_tasks.result(task_id, timeout)
+
+    async def cancel(self, task_id: str, grace: float | None = None) -> TaskStatus:
+        """End the job: one that waits never begins; one that runs is asked, and then killed.
+
+        It returns when the job was asked; ``result`` waits for its end. A job in a pool of
+        threads is asked only.
+
+        Args:
+            task_id: the job.
+            grace: seconds it has to end by itself; by default the server's ``cancel_grace``.
+
+        Raises:
+            TaskNotFoundError: there is none of that id.
+        """
+        return await self._long_tasks.cancel(task_id, grace)
+
+    async def progress(self, task_id: str) -> Progress | None:
+        """The last word of the job, ``None`` if it has said nothing.
+
+        Raises:
+            TaskNotFoundError: there is none of that id.
+        """
+        return (await self._long_tasks.status(task_id)).progress
+
+    async def list(
+        self,
+        state: TaskState | str | None = None,
+        submitter: str | None = None,
+        limit: int = 100,
+    ) -> list[TaskStatus]:
+        """The jobs of the server in ``state``, of ``submitter``, the newest first."""
+        wanted = TaskState(state) if state is not None else None
+        return await self._long_tasks.list(wanted, submitter, limit=limit)
+
+    async def forget(self, task_id: str) -> None:
+        """Remove a job that has ended, with its result.
+
+        Raises:
+            TaskNotFoundError: there is none of that id.
+            TaskError: it has not ended.
+        """
+        await self._long_tasks.forget(task_id)
+
+    @property
+    def _long_tasks(self) -> LongTasks:
+        found = long_tasks_of(self._application)
+        if found is None:
+            raise ExecutorConfigError(
+                f"application {self._application.code!r} has no long jobs here: it is not served "
+                "by a server with executors, or this is a worker. Serve it with ExecutorServer, "
+                "and submit from the server's side"
+            )
+        return found

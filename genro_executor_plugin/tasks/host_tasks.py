@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""genro-asgi's own batch tasks and schedules: in the pools of their routes, and stoppable.
+
+Their spool, their store and their surface stay genro-asgi's. What this adds is what happens
+while one runs: what it says with ``progress`` goes to the spool and the hub, and the spool's
+cancel marker ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from genro_asgi.tasks import LocalTaskExecutor, TaskManager, TaskScheduler
+
+from ..errors import TaskCancelledError, TaskNotFoundError
+from .followed_call import Watch
+from .options import TaskSettings
+from .status import Progress
+
+__all__ = ["PooledTaskExecutor", "PooledTaskScheduler", "in_pools"]
+
+_logger = logging.getLogger("genro_executor_plugin")
+
+CANCEL_POLL_SECONDS = 0.25
+"""How often the spool is asked for a cancel marker: nobody tells of a new file."""
+
+
+def in_pools(manager: TaskManager, settings: TaskSettings) -> TaskManager:
+    """``manager`` with an executor and a scheduler whose runs can be followed and ended."""
+    if type(manager.executor) is LocalTaskExecutor:
+        manager.executor = PooledTaskExecutor(manager.server, settings.cancel_grace)
+    if type(manager.scheduler) is TaskScheduler:
+        scheduler = PooledTaskScheduler(manager, settings.cancel_grace)
+        scheduler.tick_seconds = manager.scheduler.tick_seconds
+        manager.scheduler = scheduler
+    return manager
+
+
+class PooledTaskExecutor(LocalTaskExecutor):
+    """Runs a spool task as genro-asgi does, with progress and a cancel that ends it."""
+
+    __slots__ = ("_grace",)
+
+    def __init__(self, server: Any, grace: float) -> None:
+        super().__init__(server)
+        self._grace = grace
+
+    async def execute(self, task_id: str, worker_id: str) -> str:
+        """Run the task and settle it; ``"ok"``, ``"error"`` or ``"cancelled"``."""
+        note = _ProgressNote(self, task_id, worker_id)
+        watch = Watch(f"batch task {task_id}", note.take)
+        marker = asyncio.create_task(self._end_at_the_marker(task_id, watch))
+        try:
+            outcome: str = await watch.run(super().execute(task_id, worker_id))
+        except TaskCancelledError as error:
+            await note.written()
+            outcome, reason = "cancelled", str(error)
+            await self.server.run_sync(
+                lambda: self.spool.settle(task_id, worker_id, outcome, error=reason)
+            )
+            descriptor = await self.server.run_sync(lambda: self.spool.get(task_id))
+            if descriptor is not None:
+                self._publish(descriptor, {"type": "settled", "outcome": outcome, "error": reason})
+        finally:
+            marker.cancel()
+            await asyncio.gather(marker, return_exceptions=True)
+        return outcome
+
+    async def _end_at_the_marker(self, task_id: str, watch: Watch) -> None:
+        while not await self.server.run_sync(lambda: self.spool.is_cancelled(task_id)):  # noqa: ASYNC110
+            await asyncio.sleep(CANCEL_POLL_SECONDS)
+        if not watch.cancel(self._grace):
+            _logger.warning("batch task %s runs in no pool: it cannot be cancelled", task_id)
+
+
+class _ProgressNote:
+    """Passes a task's progress on: to the hub at once, to the spool as fast as it writes."""
+
+    def __init__(self, executor: PooledTaskExecutor, task_id: str, worker_id: str) -> None:
+        self._executor = executor
+        self._task_id = task_id
+        self._worker_id = worker_id
+        self._latest: Progress | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._session: str | None = None
+        self._known = False
+
+    def take(self, progress: Progress) -> None:
+        self._latest = progress
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+
+    async def written(self) -> None:
+        if self._writing is not None:
+            await asyncio.gather(self._writing, return_exceptions=True)
+
+    async def _write(self) -> None:
+        server: Any = self._executor.server
+        spool = self._executor.spool
+        if not self._known:
+            descriptor = await server.run_sync(lambda: spool.get(self._task_id))
+            self._session = (descriptor or {}).get("session_id")
+            self._known = True
+        while self._latest is not None:
+            data, self._latest = asdict(self._latest), None
+            if self._session is not None:
+                event = {"type": "progress", "task_id": self._task_id, "data": data}
+                server.tasks.hub.publish(self._session, event)
+            try:
+                await server.run_sync(_writer(spool, self._task_id, self._worker_id, data))
+            except Exception as error:
+                _logger.warning("progress of batch task %s is lost: %s", self._task_id, error)
+
+
+def _writer(spool: Any, task_id: str, worker_id: str, data: dict[str, Any]) -> Callable[[], None]:
+    def write() -> None:
+        # A folder that has moved on must not come back as a stray one.
+        descriptor = spool.get(task_id)
+        if descriptor is not None and descriptor["status"] == "active":
+            spool.write_progress(task_id, worker_id, data)
+
+    return write
+
+
+class PooledTaskScheduler(TaskScheduler):
+    """Runs schedules as genro-asgi does; a run in a pool can be followed and cancelled."""
+
+    def __init__(self, manager: TaskManager, grace: float) -> None:
+        super().__init__(manager)
+        self._grace = grace
+        self._watches: dict[str, Watch] = {}
+        self._progress: dict[str, Progress] = {}
+
+    def scan(self) -> dict[str, dict[str, Any]]:
+        """As genro-asgi's: what may be scheduled, by name; each run of it is watched."""
+        found = super().scan()
+        for name, info in found.items():
+            if asyncio.iscoroutinefunction(info["callable"]):
+                info["callable"] = self._watched(name, info["callable"])
+        return found
+
+    def _watched(self, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+        async def watched(**kwargs: Any) -> Any:
+            watch = Watch(f"scheduled task {name!r}", lambda progress: self._said(name, progress))
+            self._watches[name] = watch
+            self._progress.pop(name, None)
+            try:
+                return await watch.run(handler(**kwargs))
+            finally:
+                if self._watches.get(name) is watch:
+                    del self._watches[name]
+
+        return watched
+
+    def _said(self, name: str, progress: Progress) -> None:
+        self._progress[name] = progress
+        event = {"type": "progress", "task_name": name, "data": asdict(progress)}
+        self.manager.hub.publish(f"schedule:{name}", event)
+
+    def progress(self, task_name: str) -> Progress | None:
+        """The last word of the run of ``task_name``, or of its last one."""
+        return self._progress.get(task_name)
+
+    def cancel(self, task_name: str, grace: float | None = None) -> bool:
+        """End the run of ``task_name``; ``False`` when it is in no pool and cannot be ended.
+
+        Raises:
+            TaskNotFoundError: it does not run.
+        """
+        watch = self._watches.get(task_name)
+        if watch is None:
+            raise TaskNotFoundError(f"the scheduled task {task_name!r} does not run now")
+        return watch.cancel(self._grace if grace is None else grace)

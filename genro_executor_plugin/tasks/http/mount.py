@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Long jobs as a part of a server: where they are asked about, when they begin and end.
+
+A server that has them (``ExecutorServer``), or is given them (a stock ``AsgiServer`` by the
+console), asks ``TaskMount`` first about every request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..service import LongTasks
+from .accepted import MOUNT
+from .routes import TaskApplication
+
+if TYPE_CHECKING:
+    from genro_asgi.types import Scope
+
+__all__ = ["TaskMount"]
+
+
+class TaskMount:
+    """Answers below ``/_tasks`` for ``server``, once it has long jobs."""
+
+    def __init__(self, server: Any, long_tasks: LongTasks) -> None:
+        self._server = server
+        self._long_tasks = long_tasks
+        self._application: TaskApplication | None = None
+
+    def find(self, scope: Scope) -> tuple[TaskApplication, Scope] | None:
+        """What answers ``scope``, and the scope for it; ``None`` if that is somebody else's.
+
+        An application of the server's own that has the mount keeps it.
+        """
+        if scope["type"] != "http":
+            return None
+        segment, _, rest = scope["path"].lstrip("/").partition("/")
+        if segment != MOUNT or self._server.application_at(MOUNT) is not None:
+            return None
+        if not self._long_tasks.in_use:
+            return None
+        if self._application is None:
+            application: Any = TaskApplication(code=MOUNT, mount=MOUNT)
+            application.server = self._server
+            self._application = application
+        return self._application, {**scope, "path": f"/{rest}"}

@@ -1,0 +1,183 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Long jobs over HTTP: status, result, progress, cancel, each for its submitter.
+
+``TaskSection`` is a section that any application can mount; ``TaskApplication`` is what
+``ExecutorServer`` answers with by itself below ``/_tasks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from genro_asgi import RoutedApplication
+from genro_asgi.exceptions import HTTPBadRequest, HTTPException
+from genro_asgi.sse import SseStream
+from genro_routes import RoutingClass, route
+
+from ... import errors
+from ...errors import ExecutorConfigError, TaskNotFoundError
+from ...routing.caller import Caller, caller_of
+from ...routing.streaming_response import LeavingResponse
+from ..application import long_tasks_of
+from ..service import LongTasks
+from ..status import TaskState, TaskStatus
+from .accepted import (
+    MOUNT,
+    JsonAnswer,
+    accepted,
+    urls_of,
+)
+
+__all__ = ["MOUNT", "TaskApplication", "TaskSection"]
+
+MAX_WAIT_SECONDS = 60.0
+"""How long a request for a result may ask to wait for it."""
+
+MAX_LISTED = 1000
+
+
+class _TaskRoutes:
+    """The routes. An id that is not the caller's is answered like one that does not exist."""
+
+    @property
+    def _long_tasks(self) -> LongTasks:
+        found = long_tasks_of(self)
+        if found is None:
+            raise ExecutorConfigError("this server has no long jobs; serve with ExecutorServer")
+        return found
+
+    async def _job(self, task_id: str, request: Any) -> tuple[TaskStatus, Caller]:
+        """The job, if it is the caller's to see.
+
+        Raises:
+            TaskNotFoundError: there is none of that id, or it is somebody else's.
+        """
+        status = await self._long_tasks.status(task_id)
+        caller = caller_of(request.scope)
+        if not _may_see(caller, status, self._long_tasks.settings.admin_tags):
+            raise TaskNotFoundError(f"job {task_id!r} is somebody else's", task_id=task_id)
+        return status, caller
+
+    def _shown(self, status: TaskStatus, caller: Caller) -> dict[str, Any]:
+        """``status`` for the caller: tracebacks and texts of pools are for administrators."""
+        shown = status.as_dict()
+        failure = status.failure
+        if failure is not None and not caller.is_admin(self._long_tasks.settings.admin_tags):
+            module, _, name = failure.type_name.rpartition(".")
+            message = failure.message
+            if module == errors.__name__:
+                message = getattr(errors, name).detail
+            shown["failure"] = {"type_name": failure.type_name, "message": message}
+        return {**shown, **urls_of(status.task_id)}
+
+    @route(media_type="application/json")
+    async def index(self, state: str = "", limit: int = 100, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        """The caller's jobs, the newest first; everybody's for administrators."""
+        try:
+            wanted = TaskState(state) if state else None
+            count = min(max(int(limit), 1), MAX_LISTED)
+        except ValueError as error:
+            raise HTTPBadRequest(f"state or limit: {error}") from error
+        caller = caller_of(_request.scope)
+        tasks = self._long_tasks
+        if caller.is_admin(tasks.settings.admin_tags):
+            found = await tasks.list(wanted, limit=count)
+        elif caller.anonymous:
+            found = []
+        elif caller.identity:
+            found = await tasks.list(wanted, submitter=caller.identity, limit=count)
+        else:
+            found = await tasks.list(wanted, submitter="", session=caller.session, limit=count)
+        return {"tasks": [self._shown(status, caller) for status in found]}
+
+    @route(media_type="application/json")
+    async def status(self, task_id: str = "", _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        """What is known of a job."""
+        return self._shown(*await self._job(task_id, _request))
+
+    @route()
+    async def result(self, task_id: str = "", wait: float = 0.0, _request=None) -> Any:  # type: ignore[no-untyped-def]
+        """What a job returned, as its route would have answered; 202 while there is nothing.
+
+        ``wait``: seconds to wait for it, at most 60.
+        """
+        await self._job(task_id, _request)
+        try:
+            patience = min(max(float(wait), 0.0), MAX_WAIT_SECONDS)
+        except ValueError as error:
+            raise HTTPBadRequest(f"wait={wait!r} is not a number of seconds") from error
+        tasks = self._long_tasks
+        try:
+            value = await tasks.result(task_id, timeout=patience)
+        except TimeoutError:
+            status = await tasks.status(task_id)
+            if status.state.final:
+                raise  # the job's own
+            return accepted(task_id, status.state)
+        metadata = tasks.metadata_of(await tasks.status(task_id))
+        return self.result_wrapper(value, **metadata)  # type: ignore[attr-defined]
+
+    @route()
+    async def events(self, task_id: str = "", _request=None) -> Any:  # type: ignore[no-untyped-def]
+        """A job as Server-Sent Events: its state at once, then progress and changes, to its end."""
+        _, caller = await self._job(task_id, _request)
+
+        async def source() -> AsyncIterator[dict[str, Any]]:
+            async for kind, status in self._long_tasks.follow(task_id):
+                yield {"event": kind, "data": self._shown(status, caller)}
+
+        response = LeavingResponse(
+            aiter(SseStream(source())),
+            headers=[("cache-control", "no-cache"), ("connection", "keep-alive")],
+            media_type="text/event-stream",
+        )
+        response.at_end = _nothing
+        return response
+
+    @route(openapi_method="post")
+    async def cancel(self, task_id: str = "", _request=None) -> Any:  # type: ignore[no-untyped-def]
+        """Ask a job to end (POST): 202, or 200 when it has ended."""
+        _only_post(_request)
+        _, caller = await self._job(task_id, _request)
+        status = await self._long_tasks.cancel(task_id)
+        code = 200 if status.state.final else 202
+        return JsonAnswer(
+            self._shown(status, caller), code, location=urls_of(task_id)["status_url"]
+        )
+
+    @route(openapi_method="post")
+    async def forget(self, task_id: str = "", _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        """Remove a job that has ended (POST)."""
+        _only_post(_request)
+        await self._job(task_id, _request)
+        await self._long_tasks.forget(task_id)
+        return {"forgotten": task_id}
+
+
+def _nothing() -> None:
+    """A stream has unsubscribed by itself."""
+
+
+def _only_post(request: Any) -> None:
+    if request.method != "POST":
+        raise HTTPException(405, "Use POST", headers=[(b"allow", b"POST")])
+
+
+class TaskSection(_TaskRoutes, RoutingClass):
+    """The routes as a section: ``application.add_branches({"name": "tasks", "instance": ...})``."""
+
+
+class TaskApplication(_TaskRoutes, RoutedApplication):
+    """The routes as an application of their own."""
+
+
+def _may_see(caller: Caller, status: TaskStatus, admin_tags: Iterable[str]) -> bool:
+    """Whether ``status`` is of a job of ``caller``, or ``caller`` is an administrator."""
+    if caller.is_admin(admin_tags) or status.open_to_id:
+        return True
+    if status.submitter:
+        return status.submitter == caller.identity
+    return bool(status.session) and status.session == caller.session

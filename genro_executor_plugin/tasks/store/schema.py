@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The tables of the store, and a job as a row of them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from dataclasses import fields
+from typing import Any
+
+from ...errors import TaskStoreError
+from ..status import (
+    Progress,
+    TaskFailure,
+    TaskState,
+    TaskStatus,
+    failure_text,
+    progress_text,
+)
+
+__all__ = ["create", "read_payload", "row_of", "status_of", "write_payload"]
+
+VERSION = 1
+
+_TABLES = """
+CREATE TABLE tasks (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    task_id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    title TEXT NOT NULL,
+    pool TEXT NOT NULL,
+    submitter TEXT NOT NULL,
+    session TEXT NOT NULL,
+    open_to_id INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    submitted_at REAL NOT NULL,
+    eta REAL,
+    started_at REAL,
+    ended_at REAL,
+    attempts INTEGER NOT NULL,
+    retries INTEGER NOT NULL,
+    backoff REAL NOT NULL,
+    repeatable INTEGER NOT NULL,
+    timeout REAL,
+    keep REAL NOT NULL,
+    cancel_requested INTEGER NOT NULL,
+    progress TEXT,
+    failure TEXT,
+    stored_bytes INTEGER NOT NULL
+);
+CREATE INDEX tasks_by_state ON tasks (state, seq);
+CREATE INDEX tasks_by_submitter ON tasks (submitter, seq);
+CREATE INDEX tasks_by_end ON tasks (ended_at + keep) WHERE ended_at IS NOT NULL;
+CREATE TABLE payloads (
+    task_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (task_id, kind)
+);
+CREATE TABLE damaged (
+    set_aside_at REAL NOT NULL,
+    task_id TEXT,
+    kind TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    content BLOB
+);
+"""
+
+COLUMNS = tuple(column.name for column in fields(TaskStatus))
+_SELECTED = ", ".join(COLUMNS)
+_BOOLEANS = ("open_to_id", "repeatable", "cancel_requested")
+
+SELECT = f"SELECT {_SELECTED} FROM tasks"
+INSERT = (
+    f"INSERT INTO tasks ({_SELECTED}) VALUES ({', '.join('?' * len(COLUMNS))}) "
+    "ON CONFLICT (task_id) DO NOTHING"
+)
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables in a new file; nothing in one that has them.
+
+    Raises:
+        TaskStoreError: the file was written by a newer version.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise TaskStoreError(
+            f"the store of long jobs has format {version}, and this version knows formats up to "
+            f"{VERSION}. Use the version that wrote it, or another folder"
+        )
+    if version == 0:
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def row_of(status: TaskStatus) -> tuple[Any, ...]:
+    """``status`` as the values of a row."""
+    values = {name: getattr(status, name) for name in COLUMNS}
+    values["state"] = status.state.value
+    values["progress"] = progress_text(status.progress)
+    values["failure"] = failure_text(status.failure)
+    return tuple(values.values())
+
+
+def status_of(row: tuple[Any, ...]) -> TaskStatus:
+    """The job in ``row``.
+
+    Raises:
+        Exception: the row is damaged.
+    """
+    values = dict(zip(COLUMNS, row, strict=True))
+    values["state"] = TaskState(values["state"])
+    for name in _BOOLEANS:
+        values[name] = bool(values[name])
+    if values["progress"] is not None:
+        values["progress"] = Progress(**json.loads(values["progress"]))
+    if values["failure"] is not None:
+        values["failure"] = TaskFailure(**json.loads(values["failure"]))
+    return TaskStatus(**values)
+
+
+def write_payload(connection: sqlite3.Connection, task_id: str, kind: str, content: bytes) -> None:
+    """Store ``content`` with its checksum."""
+    connection.execute(
+        "INSERT OR REPLACE INTO payloads VALUES (?, ?, ?, ?)",
+        (task_id, kind, zlib.crc32(content), content),
+    )
+
+
+def read_payload(connection: sqlite3.Connection, task_id: str, kind: str) -> bytes | None:
+    """What was stored, ``None`` if nothing was.
+
+    Raises:
+        TaskStoreError: it is not what was written.
+    """
+    found = connection.execute(
+        "SELECT checksum, content FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind)
+    ).fetchone()
+    if found is None:
+        return None
+    checksum, content = found
+    if not isinstance(content, bytes) or zlib.crc32(content) != checksum:
+        raise TaskStoreError(
+            f"the {kind} of job {task_id} is damaged in the store: its checksum is another one",
+            task_id=task_id,
+        )
+    return content

@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Coroutines in a worker: an event loop on a thread of its own, many calls at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from ..errors import SoftTimeoutError
+
+__all__ = ["CoroutineThread"]
+
+Done = Callable[[asyncio.Task[Any]], None]
+
+
+class CoroutineThread:
+    """Runs coroutines; started with the first one."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._run, name="genro-executor-coroutines", daemon=True
+        )
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                continue  # a task that ends with one has it as its outcome; the others go on
+            return
+
+    def start(self, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done) -> None:
+        """Run ``coroutine``; ``done`` is called on the loop's thread with its task."""
+        self._loop.call_soon_threadsafe(self._start, coroutine, soft_timeout, done)
+
+    def _start(self, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done) -> None:
+        limited = _SoftlyLimited(coroutine)
+        task = self._loop.create_task(_awaiting(limited))
+        self._tasks.add(task)
+        timer = None
+        if soft_timeout:
+            timer = self._loop.call_later(soft_timeout, limited.run_out, task, soft_timeout)
+
+        def finished(task: asyncio.Task[Any]) -> None:
+            self._tasks.discard(task)
+            if timer is not None:
+                timer.cancel()
+            done(task)
+
+        task.add_done_callback(finished)
+
+    def close(self) -> None:
+        """End the loop and its thread; nothing runs on it any more."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+
+class _SoftlyLimited:
+    """A coroutine in which ``SoftTimeoutError`` is raised where it waits, when its time is up."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+        self._error: SoftTimeoutError | None = None
+
+    def run_out(self, task: asyncio.Task[Any], seconds: float) -> None:
+        self._error = SoftTimeoutError.after(seconds)
+        task.cancel()  # wakes it where it waits; __await__ makes the error of it
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        step: Callable[[], Any] = lambda: self._coroutine.send(None)  # noqa: E731
+        while True:
+            try:
+                waited_for = step()
+            except StopIteration as finished:
+                return finished.value
+            try:
+                value = yield waited_for
+            except BaseException as thrown:
+                error: BaseException = thrown
+                if self._error is not None and isinstance(thrown, asyncio.CancelledError):
+                    error, self._error = self._error, None
+                step = _throwing(self._coroutine, error)
+            else:
+                step = _sending(self._coroutine, value)
+
+
+def _sending(coroutine: Coroutine[Any, Any, Any], value: Any) -> Callable[[], Any]:
+    return lambda: coroutine.send(value)
+
+
+def _throwing(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> Callable[[], Any]:
+    return lambda: coroutine.throw(error)
+
+
+async def _awaiting(limited: _SoftlyLimited) -> Any:
+    return await limited

@@ -1,0 +1,180 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Log records and warnings of a worker, on their way to the handlers of the server.
+
+A worker has the server's levels, so that nothing is made that nobody would take. What is made
+goes to the server with the messages of its call, in order and before the call's result, and is
+handled there as if it had been logged there: with the filters and handlers of the logger it was
+logged with, in the context of the caller, and with ``executor_pool``, ``executor_pid`` and
+``executor_route`` on the record.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+import traceback
+import warnings
+from collections.abc import Collection
+from typing import Any
+
+from ..portable.exceptions import pack_as_itself
+from ..portable.process_settings import Surroundings, all_loggers
+from .running import Post, current
+
+__all__ = ["LOG", "WARNING", "WorkerLogs", "arrived_record", "show_warning"]
+
+LOG = "genro-executor.log"
+"""The channel of log records."""
+
+WARNING = "genro-executor.warning"
+"""The channel of warnings."""
+
+_PLAIN = frozenset({str, int, float, bool, type(None), bytes})
+
+
+class WorkerLogs(logging.Handler):
+    """Sends what is logged in this worker to the server."""
+
+    def __init__(self, post: Post, surroundings: Surroundings) -> None:
+        super().__init__()
+        self._post = post
+        self._surroundings = surroundings
+        self._modules = 0
+        self._kept: list[logging.Handler] = []
+        self._plain_showwarning = warnings.showwarning
+
+    def install(self) -> None:
+        """Take the place of every handler that modules have set up until now.
+
+        The server has imported these modules, too: its handlers do what theirs would.
+        """
+        self._surroundings.apply()
+        if not self._surroundings.captures_warnings:
+            warnings.showwarning = self._showwarning
+        self._replace(())
+        self._modules = len(sys.modules)
+
+    def settle(self, surroundings: Surroundings) -> None:
+        """Go by other settings of the server from now on."""
+        self._surroundings = surroundings
+        surroundings.apply()
+
+    def imported(self) -> None:
+        """Undo what modules have set up that were imported since the last look."""
+        if len(sys.modules) != self._modules:
+            self._modules = len(sys.modules)
+            self._replace(self._kept)
+            self._surroundings.apply_levels()
+
+    def keep(self) -> None:
+        """Leave the handlers that are there now: ``on_worker_startup`` has set them up."""
+        self._kept = [handler for logger in all_loggers() for handler in logger.handlers]
+
+    def _replace(self, kept: Collection[logging.Handler]) -> None:
+        for logger in all_loggers():
+            ends_here = logger is logging.root or not logger.propagate
+            staying = [handler for handler in logger.handlers if handler in kept]
+            if ends_here and self not in staying:
+                staying.append(self)
+            logger.handlers[:] = staying
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send ``record``."""
+        try:
+            self._send(LOG, (record.name, record.levelno, packed_record(record)))
+        except OSError:
+            pass  # the server is gone, and this process with it
+        except Exception:
+            self.handleError(record)
+
+    def _send(self, channel: str, value: Any) -> None:
+        call = current()
+        if call is not None:
+            call.send(channel, value)
+        else:
+            self._post.send(0, channel, value)
+
+    def _showwarning(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: Any = None,
+        line: str | None = None,
+    ) -> None:
+        if file is None:
+            try:
+                self._send(WARNING, (pickle.dumps((message, category), 5), filename, lineno, line))
+            except (pickle.PicklingError, TypeError, AttributeError, OSError):
+                pass
+            else:
+                return
+        self._plain_showwarning(message, category, filename, lineno, file, line)
+
+
+def packed_record(record: logging.LogRecord) -> bytes:
+    """``record`` as bytes; what of it cannot travel is there as text."""
+    state = dict(record.__dict__)
+    packed = None
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        packed = pack_as_itself(error)
+        if packed is None and not record.exc_text:
+            state["exc_text"] = "".join(traceback.format_exception(error)).rstrip()
+    state["exc_info"] = None
+    if record.args and not _is_plain(record.args):
+        state["msg"], state["args"] = record.getMessage(), None
+    try:
+        return pickle.dumps((state, packed), 5)
+    except Exception:
+        return pickle.dumps(({name: _travelling(v) for name, v in state.items()}, packed), 5)
+
+
+def _is_plain(args: Any) -> bool:
+    values = args.values() if isinstance(args, dict) else args
+    return all(type(value) in _PLAIN for value in values)
+
+
+def _travelling(value: Any) -> Any:
+    try:
+        pickle.dumps(value, 5)
+    except Exception:
+        return repr(value)
+    return value
+
+
+def arrived_record(
+    value: tuple[str, int, bytes], pool: str, pid: int | None, route: str | None
+) -> None:
+    """Handle a record of a worker as if it had been logged here."""
+    name, level, packed = value
+    logger = logging.getLogger(name)
+    if not logger.isEnabledFor(level):
+        return
+    try:
+        state, error = pickle.loads(packed)
+        record = logging.makeLogRecord(state)
+        if error is not None:
+            raised = pickle.loads(error)[0]
+            record.exc_info = type(raised), raised, raised.__traceback__
+    except Exception as unreadable:
+        logger.log(
+            level,
+            "a record of this logger came from pool %r and cannot be read: %r",
+            pool,
+            unreadable,
+        )
+        return
+    record.executor_pool, record.executor_pid, record.executor_route = pool, pid, route
+    logger.handle(record)
+
+
+def show_warning(value: tuple[bytes, str, int, str | None]) -> None:
+    """Show a warning of a worker the way this process shows its own."""
+    packed, filename, lineno, line = value
+    message, category = pickle.loads(packed)
+    warnings.showwarning(message, category, filename, lineno, None, line)

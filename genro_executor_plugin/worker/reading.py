@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+"""Packed calls in a worker: what ``CallPacker`` has packed becomes a function and its arguments."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import SerializationError
+from ..portable.definitions import CALL_HEAD, FUNCTION, SURROUNDINGS
+from ..portable.extras import EXTRAS
+from ..portable.pickling import why
+from ..portable.references import Reference, describe
+from ..portable.shared_memory.reading import read_value
+from .extras import with_extras
+from .logs import WorkerLogs
+from .replicas import ReplicaStore
+
+__all__ = ["CallReader", "ReadCall", "Target"]
+
+
+class Target:
+    """A function in a worker, and what is known of it.
+
+    Attributes:
+        func: what to call.
+        is_async: whether calling it makes a coroutine.
+        large: whether its last result was a large one.
+    """
+
+    __slots__ = ("func", "is_async", "large")
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.func = func
+        self.is_async = inspect.iscoroutinefunction(func)
+        self.large = False
+
+    def __str__(self) -> str:
+        return describe(self.func)
+
+    def with_extras(self, extras: bytes) -> Target:
+        """This function with what goes along with one call of it.
+
+        Raises:
+            SerializationError: something of that cannot be had in this worker.
+        """
+        return _TargetWithExtras(self, with_extras(self.func, extras))
+
+
+class _TargetWithExtras(Target):
+    """What is known of it is known of the function below."""
+
+    __slots__ = ("_below",)
+
+    def __init__(self, below: Target, func: Callable[..., Any]) -> None:
+        self._below = below
+        super().__init__(func)
+
+    @property
+    def large(self) -> bool:
+        return self._below.large
+
+    @large.setter
+    def large(self, value: bool) -> None:
+        self._below.large = value or self._below.large
+
+    def __str__(self) -> str:
+        return str(self._below)
+
+
+ReadCall = tuple[Target, tuple[Any, ...], dict[str, Any], Callable[[], Any] | None]
+"""A call ready to run: the function, its arguments (``self`` among them), and what cleans up."""
+
+
+class CallReader:
+    """Reads packed calls in a worker, and keeps what was defined for them."""
+
+    def __init__(self) -> None:
+        self.replicas = ReplicaStore()
+        self.replicas.activate()
+        self.logs: WorkerLogs | None = None
+        self._functions: dict[int, Target] = {}
+        self._broken: dict[int, dict[int, SerializationError]] = {}
+
+    def define(self, key: int, owner: int, kind: int, payload: bytes | memoryview) -> None:
+        """Take in a definition. What is wrong with it is told by every call that needs it."""
+        self._broken.get(owner, {}).pop(key, None)
+        try:
+            if kind == FUNCTION:
+                self._functions[key] = Target(_resolve(pickle.loads(payload)))
+            elif kind == SURROUNDINGS:
+                if self.logs is not None:
+                    self.logs.settle(pickle.loads(payload))
+            else:
+                self._load_state(payload)
+        except SerializationError as error:
+            self._broken.setdefault(owner, {})[key] = error
+        if self.logs is not None:
+            self.logs.imported()
+
+    def _load_state(self, payload: bytes | memoryview) -> None:
+        try:
+            self.replicas.load(payload)
+        except BaseException as error:
+            raise SerializationError(
+                f"the state of self cannot be rebuilt in the worker: {why(error)}. Its class and "
+                "the classes of its attributes must import and unpickle there"
+            ) from error
+
+    def read(self, payload: bytes | memoryview, segment: int = -1) -> ReadCall:
+        """The call in ``payload``; its arguments are in the ``segment``, if there is one.
+
+        Raises:
+            SerializationError: the function, ``self`` or an argument cannot be had here.
+            Exception: what ``on_worker_startup`` of a new replica raises.
+        """
+        function_key, owner_key, cleanup_key = CALL_HEAD.unpack_from(
+            payload, len(payload) - CALL_HEAD.size
+        )
+        if self._broken:
+            for owner in (function_key, owner_key, cleanup_key):
+                for broken in self._broken.get(owner, {}).values():
+                    if segment >= 0:
+                        os.close(segment)
+                    raise broken
+        try:
+            # What stands behind a pickle's end is not looked at.
+            call = pickle.loads(payload) if segment < 0 else self._from(segment, payload)
+        except BaseException as error:
+            title = self._functions[function_key] if function_key else "a function"
+            raise SerializationError(
+                f"the arguments of {title} cannot be rebuilt in the worker: {why(error)}. Their "
+                "classes must import and unpickle there"
+            ) from error
+        if function_key:
+            args, kwargs = call
+            target = self._functions[function_key]
+        else:
+            args, kwargs, function = call
+            target = Target(function)
+        if EXTRAS in kwargs:
+            target = target.with_extras(kwargs.pop(EXTRAS))
+        if self.logs is not None:
+            self.logs.imported()
+            if self.replicas.has_new:
+                self.replicas.start_new()
+                self.logs.keep()
+        if owner_key:
+            args = (self.replicas.ready(owner_key), *args)
+        if not cleanup_key:
+            return target, args, kwargs, None
+        return target, args, kwargs, self.replicas.ready(cleanup_key).route_cleanup
+
+    @staticmethod
+    def _from(segment: int, payload: bytes | memoryview) -> Any:
+        return read_value(segment, memoryview(payload)[: -CALL_HEAD.size])
+
+
+def _resolve(reference: Reference) -> Callable[..., Any]:
+    try:
+        found: Callable[..., Any] = reference.resolve()
+    except BaseException as error:
+        raise SerializationError(
+            f"the worker does not find {reference.module}.{reference.path}: {why(error)}. "
+            "The module must import in the worker as it does in the server"
+        ) from error
+    return found

@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The replicas of applications and sections in a worker."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ..portable.pickling import why
+from ..portable.references import describe
+from ..portable.state.declared import WHOLE
+from ..portable.state.format import State, unpacked_state, use_replicas
+from ..portable.state.placeholders import LEFT_BEHIND, Placeholder
+from .rebuilding import rebuild, unbuilt_in
+
+__all__ = ["ReplicaStore"]
+
+
+class ReplicaStore:
+    """The replicas of one worker process."""
+
+    def __init__(self) -> None:
+        self._replicas: dict[int, Any] = {}
+        self._origin: dict[int, dict[str, tuple[int, int]]] = {}
+        self._not_started: list[Any] = []
+        self._started: list[Any] = []
+
+    def activate(self) -> None:
+        """Make this the store that references in what is unpickled here lead to."""
+        use_replicas(self)
+
+    def load(self, payload: bytes | memoryview) -> None:
+        """Take in one part of a replica's state.
+
+        An attribute that cannot be rebuilt here becomes a placeholder that says where and why.
+
+        Raises:
+            Exception: nothing of it can be rebuilt.
+        """
+        stamps, body = unpacked_state(payload)
+        try:
+            state = pickle.loads(body)
+        except BaseException as error:
+            state = self._what_is_left(body, error)
+        self._update(state, stamps)
+
+    def _what_is_left(self, body: memoryview, error: BaseException) -> State:
+        """The state in ``body`` with placeholders for the attributes that cannot be rebuilt."""
+        try:
+            state = rebuild(body)
+        except BaseException:
+            state = None
+        if not isinstance(state, State) or not isinstance(state.cls, type):
+            raise error
+        own = {id(replica) for replica in self._replicas.values()}
+        for name, value in state.values.items():
+            found = unbuilt_in(value, lambda obj: isinstance(obj, Placeholder) or id(obj) in own)
+            if found is not None:
+                path, reason = found
+                state.values[name] = Placeholder(
+                    f"{describe(state.cls)}.{name} (self.{name}{path}) cannot be rebuilt in a "
+                    f"worker: {why(reason)}. Its class must import and unpickle there"
+                )
+        return state
+
+    def shell(self, key: int, cls: Any) -> Any:
+        """The replica of ``key``; an empty one of ``cls`` if there is none yet."""
+        replica = self._replicas.get(key)
+        if replica is None:
+            replica = self._replicas[key] = cls.__new__(cls)
+            for name, text in LEFT_BEHIND.items():
+                if name == "_server" and not hasattr(cls, "server"):
+                    continue
+                explanation = f"{describe(cls)}: {text}"
+                object.__setattr__(replica, name, Placeholder(explanation))
+            self._not_started.append(replica)
+        return replica
+
+    def _update(self, state: State, stamps: Mapping[str, int]) -> None:
+        """Set what is new in ``state``; what a handler has set on the replica stays."""
+        replica = self.shell(state.key, state.cls)
+        if state.by_method:
+            replica.__setstate__(state.values.get(WHOLE, state.values))
+            return
+        origin = self._origin.setdefault(state.key, {})
+        for name in [n for n, (part, _) in origin.items() if part == state.part]:
+            if name not in state.values:
+                del origin[name]
+                if hasattr(replica, name):
+                    object.__delattr__(replica, name)
+        for name, value in state.values.items():
+            now = state.part, stamps[name]
+            if origin.get(name) != now:
+                object.__setattr__(replica, name, value)
+                origin[name] = now
+
+    @property
+    def has_new(self) -> bool:
+        """Whether there are replicas whose ``on_worker_startup`` was not called yet."""
+        return bool(self._not_started)
+
+    def start_new(self) -> None:
+        """Call ``on_worker_startup`` of every new replica."""
+        while self._not_started:
+            replica = self._not_started[0]
+            startup: Callable[[], Any] | None = getattr(replica, "on_worker_startup", None)
+            if startup is not None:
+                startup()
+            self._started.append(self._not_started.pop(0))
+
+    def ready(self, key: int) -> Any:
+        """The replica of ``key``, after ``on_worker_startup`` of every new replica."""
+        if self._not_started:
+            self.start_new()
+        return self._replicas[key]
+
+    def shutdown_hooks(self) -> Iterator[Callable[[], Any]]:
+        """``on_worker_shutdown`` of every started replica, the last one started first."""
+        for replica in reversed(self._started):
+            hook = getattr(replica, "on_worker_shutdown", None)
+            if hook is not None:
+                yield hook

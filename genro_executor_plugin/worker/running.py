@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The call that runs here, wherever that is: a worker, a thread of a pool, the server itself.
+
+Code in a call reaches the server's side of it without knowing where it runs: it sends small
+values (progress, log records, chunks of a stream) and reads what it was told (credits, that it
+should end). Both are in order, and what is sent before the call ends arrives before its result.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from time import monotonic
+from typing import Any, Protocol
+
+__all__ = ["Post", "RunningCall", "current", "enter", "leave"]
+
+
+_SLICE_SECONDS = 0.05
+"""How often a thread that does not read by itself looks whether it can."""
+
+
+class Post(Protocol):
+    """How the messages of one place (a worker process, a thread pool) come and go."""
+
+    def send(self, number: int, channel: str, value: Any) -> None:
+        """Send ``value`` to the server's side of call ``number``. Any thread may."""
+
+    def read(self, timeout: float | None) -> bool:
+        """Read what has arrived, waiting for it for ``timeout`` seconds (``None``: without end);
+        ``False`` if another thread is the one that reads, and may deliver meanwhile."""
+
+
+class RunningCall:
+    """One call while it runs. ``current()`` finds it; what outlives its call sends to nobody."""
+
+    # Of the class until they are needed: nearly no call is ever told anything.
+    _told: deque[tuple[str, Any]] | None = None
+    _listener: Callable[[str], None] | None = None
+    _arrived: threading.Condition | None = None
+
+    def __init__(self, number: int, post: Post) -> None:
+        self.number = number
+        self._post = post
+
+    def send(self, channel: str, value: Any) -> None:
+        """Send ``value`` to the server's side of this call.
+
+        Raises:
+            Exception: what pickling ``value`` raises, where it crosses to another process.
+        """
+        self._post.send(self.number, channel, value)
+
+    def received(self, channel: str) -> list[Any]:
+        """What this call was told through ``channel`` since it last asked, oldest first."""
+        self._post.read(0.0)
+        return self._take(channel)
+
+    def was_told(self, channel: str) -> bool:
+        """Whether something has come through ``channel``; it stays there, to be received."""
+        if not self._has(channel):
+            self._post.read(0.0)
+        return self._has(channel)
+
+    def wait(self, channel: str, timeout: float | None = None) -> list[Any]:
+        """As ``received``, after waiting until there is something; empty after ``timeout`` s.
+
+        It blocks its thread. A coroutine uses ``listen``.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        while not (values := self.received(channel)):
+            left = None if deadline is None else deadline - monotonic()
+            if left is not None and left <= 0:
+                return []
+            if not self._post.read(left):
+                arrived = self._condition()
+                with arrived:
+                    # In slices: the thread that reads may be busy with the call itself.
+                    arrived.wait_for(
+                        lambda: self._has(channel),
+                        _SLICE_SECONDS if left is None else min(left, _SLICE_SECONDS),
+                    )
+        return values
+
+    def listen(self, listener: Callable[[str], None] | None) -> None:
+        """Have ``listener(channel)`` called, on the thread that reads, when something arrives."""
+        self._listener = listener
+
+    def deliver(self, channel: str, value: Any) -> None:
+        """Take in what the server told this call; called by whoever reads it."""
+        arrived = self._condition()
+        with arrived:
+            if self._told is None:
+                self._told = deque()
+            self._told.append((channel, value))
+            arrived.notify_all()
+        if self._listener is not None:
+            self._listener(channel)
+
+    def _condition(self) -> threading.Condition:
+        with _making:
+            if self._arrived is None:
+                self._arrived = threading.Condition()
+            return self._arrived
+
+    def _has(self, channel: str) -> bool:
+        return any(name == channel for name, _ in self._told or ())
+
+    def _take(self, channel: str) -> list[Any]:
+        if not self._told:
+            return []
+        with self._condition():
+            values = [value for name, value in self._told if name == channel]
+            if values:
+                self._told = deque(item for item in self._told if item[0] != channel)
+            return values
+
+
+_making = threading.Lock()
+_current: ContextVar[RunningCall | None] = ContextVar("genro_executor_running_call", default=None)
+
+
+def current() -> RunningCall | None:
+    """The call that runs here; ``None`` outside of one.
+
+    It is a context variable: threads that a call starts by itself see it only if they are given
+    the call's context.
+    """
+    return _current.get()
+
+
+def enter(call: RunningCall) -> Token[RunningCall | None]:
+    """Make ``call`` the current one, until ``leave``."""
+    return _current.set(call)
+
+
+leave = _current.reset

@@ -1,0 +1,41 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The soft limit of a call that runs on a worker's main thread."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from ..errors import SoftTimeoutError
+
+__all__ = ["soft_limit"]
+
+
+_RETRY_SECONDS = 0.001
+
+
+@contextmanager
+def soft_limit(seconds: float, must_not: Callable[[], bool]) -> Iterator[None]:
+    """Raise ``SoftTimeoutError`` in the block after ``seconds``; a little later if it ``must_not``.
+
+    It comes by SIGALRM, once, between two instructions of Python: native code that does not
+    return to the interpreter is not interrupted (the hard ``timeout`` ends that).
+    """
+
+    def run_out(_signal: int, _frame: FrameType | None) -> None:
+        if must_not():
+            signal.setitimer(signal.ITIMER_REAL, _RETRY_SECONDS)
+            return
+        raise SoftTimeoutError.after(seconds)
+
+    before = signal.signal(signal.SIGALRM, run_out)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

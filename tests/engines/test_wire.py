@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Frames stay whole, whatever comes in between while one is sent."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from genro_executor_plugin import ProcessExecutor, SoftTimeoutError
+from genro_executor_plugin.engines.process.wire import BlockingChannel, FrameCutter
+
+
+class Interrupted(socket.socket):
+    """A socket with somebody who comes in between when something is sent."""
+
+    between: Callable[[], None] | None = None
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        half = len(data) // 2
+        super().sendall(data[:half], flags)
+        between, self.between = self.between, None
+        if between is not None:
+            between()
+        super().sendall(data[half:], flags)
+
+
+def test_what_a_finalizer_sends_comes_behind_the_frame_that_it_interrupts() -> None:
+    here, there = socket.socketpair()
+    interrupted = Interrupted(fileno=here.detach())
+    with interrupted, there:
+        channel = BlockingChannel(interrupted)
+        interrupted.between = lambda: channel.send(2, payload=b"in between")
+        channel.send(1, payload=b"whole")
+        channel.send(3)
+        cutter, frames = FrameCutter(there), []
+        while len(frames) < 3:
+            frames += cutter.read()
+        assert [(kind, bytes(payload)) for kind, _, _, payload in frames] == [
+            (1, b"whole"),
+            (2, b"in between"),
+            (3, b""),
+        ]
+        assert not channel.sending_here
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[ProcessExecutor]:
+    pool = ProcessExecutor("pool", max_workers=1)
+    yield pool
+    assert pool.metrics["restarts"] == 0
+    await pool.shutdown()
+
+
+def endless_blocks() -> Iterator[bytes]:
+    """Sends nearly all the time: that is where its time runs out."""
+    block = b"x" * 1_000_000
+    while True:
+        yield block
+
+
+async def taken(blocks: Any) -> None:
+    async for block in blocks:
+        assert len(block) == 1_000_000
+
+
+async def test_a_soft_limit_that_comes_while_a_chunk_is_sent_takes_no_frame_apart(
+    pool: ProcessExecutor,
+) -> None:
+    for _ in range(5):
+        began = monotonic()
+        with pytest.raises(SoftTimeoutError):
+            await taken(pool.options(soft_timeout=0.1).stream(endless_blocks))
+        assert monotonic() - began < 10
+    assert await pool.submit(len, "abc") == 3

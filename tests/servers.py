@@ -1,0 +1,265 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Servers for tests: real ones, on a loopback port of their own.
+
+``serving`` serves in the test's own process, so that a test may look at the server while it
+talks to it over HTTP. ``ServerProcess`` is a server in a process of its own, for what must be
+seen from outside: signals, exit codes, what is left. ``built`` has no port at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import uvicorn
+
+from genro_executor_plugin import ExecutorServer
+
+TESTS = Path(__file__).parent
+
+REQUEST_TIMEOUT_SECONDS = 30.0
+EXIT_TIMEOUT_SECONDS = 20.0
+
+_RUNNING = re.compile(r"Uvicorn running on (?P<url>http://\S+)")
+
+
+class Site:
+    """A server that serves, and a client of it."""
+
+    def __init__(self, server: Any, client: httpx.AsyncClient) -> None:
+        self.server = server
+        self.client = client
+
+    async def get(self, path: str, **parameters: Any) -> httpx.Response:
+        return await self.client.get(path, params=parameters or None)
+
+    async def post(self, path: str, body: Any) -> httpx.Response:
+        return await self.client.post(path, json=body)
+
+    async def json(self, path: str, **parameters: Any) -> Any:
+        """What ``path`` answers, which must be a 200."""
+        answer = await self.get(path, **parameters)
+        assert answer.status_code == 200, (path, answer.status_code, answer.text)
+        return answer.json()
+
+    async def quick_json(self, path: str) -> Any:
+        """As ``json``, on a connection of its own: hundreds at once are no trouble."""
+        url = self.client.base_url
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n".encode())
+        try:
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        finally:
+            writer.close()
+        assert head.startswith(b"HTTP/1.1 200 "), (path, head, body)
+        return json.loads(body)
+
+    def app(self, code: str) -> Any:
+        return self.server.applications[code]
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn as a task of a test: it says when it is up and leaves signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            self.should_exit = True  # the lifespan refused; ``serving`` tells the test
+        finally:
+            self.up.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(*applications: Any, server: Any = None, **options: Any) -> AsyncIterator[Site]:
+    """Serve ``applications`` (or ``server``) until the block ends."""
+    if server is None:
+        options.setdefault("tasks", False)
+        server = ExecutorServer(applications=list(applications), **options)
+    config = uvicorn.Config(
+        server, port=0, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=5
+    )
+    running = _Uvicorn(config)
+    before, lifespans = asyncio.all_tasks(), set()
+    task = asyncio.create_task(running.serve())
+    try:
+        await running.up.wait()
+        lifespans = {new for new in asyncio.all_tasks() - before if _is_lifespan(new)}
+        assert running.started, "the server did not start"
+        host, port = running.servers[0].sockets[0].getsockname()[:2]
+        async with httpx.AsyncClient(
+            base_url=f"http://{host}:{port}",
+            timeout=REQUEST_TIMEOUT_SECONDS,
+            limits=httpx.Limits(max_connections=None),
+            headers={"accept": "application/json"},
+            trust_env=False,
+            verify=False,
+        ) as client:
+            yield Site(server, client)
+    finally:
+        running.should_exit = True
+        await task
+        # uvicorn goes when its lifespan says that it is complete; this is what comes behind it.
+        await asyncio.gather(*lifespans)
+
+
+def _is_lifespan(task: asyncio.Task[Any]) -> bool:
+    return getattr(task.get_coro(), "__qualname__", "") == "LifespanOn.main"
+
+
+@asynccontextmanager
+async def built(*applications: Any, **options: Any) -> AsyncIterator[Any]:
+    """A server that is complete and does not serve; its jobs and pools end with the block."""
+    options.setdefault("tasks", False)
+    server = ExecutorServer(applications=list(applications), **options)
+    try:
+        yield server
+    finally:
+        await server.long_tasks.stop()
+        await server.executors.shutdown_all()
+        server.pool.shutdown()
+
+
+async def until(fact: Callable[[], Any]) -> None:
+    """Let the event loop run until ``fact()``; the test's own limit is the limit."""
+    while not fact():  # noqa: ASYNC110 - what it waits for has no event of its own
+        await asyncio.sleep(0.002)
+
+
+async def until_answered(ask: Callable[[], Awaitable[Any]], every: float = 0.005) -> Any:
+    """What ``ask()`` answers as soon as that is true; the test's own limit is the limit."""
+    while not (answer := await ask()):  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(every)
+    return answer
+
+
+async def boot_message(server: Any) -> dict[str, Any]:
+    """What ``server`` answers to the start of its lifespan; it is shut down again."""
+    incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    incoming.put_nowait({"type": "lifespan.startup"})
+    incoming.put_nowait({"type": "lifespan.shutdown"})
+    await server({"type": "lifespan"}, incoming.get, outgoing.put)
+    return outgoing.get_nowait()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    # Nobody may be there to reap an orphan: a zombie is gone.
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+class ServerProcess:
+    """A program that ends in a server, started with this interpreter."""
+
+    def __init__(self, program: Path, *arguments: str, cwd: Path, **environment: str) -> None:
+        path = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(
+            [sys.executable, str(program), *arguments],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._known: set[psutil.Process] = set()
+        self.log = ""
+        self.url = ""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def until_it_serves(self) -> None:
+        """Wait for the address; an ``AssertionError`` with the log if it ends before."""
+        self.url = self.until_it_says(_RUNNING)["url"]
+
+    def until_it_says(self, pattern: str | re.Pattern[str]) -> re.Match[str]:
+        """Wait until ``pattern`` is in the log; an ``AssertionError`` if it ends before."""
+        assert self._process.stdout is not None
+        while (said := re.search(pattern, self.log)) is None:
+            line = self._process.stdout.readline()
+            assert line, f"the program ended before it said {pattern}:\n{self.log}"
+            self.log += line
+        return said
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self.url,
+            timeout=REQUEST_TIMEOUT_SECONDS,
+            headers={"accept": "application/json"},
+            trust_env=False,
+            verify=False,
+        )
+
+    def descendants(self) -> set[psutil.Process]:
+        """Every process below the server that is there now; remembered for ``left``."""
+        found = set(psutil.Process(self.pid).children(recursive=True))
+        self._known |= found
+        return found
+
+    def left(self, seconds: float = 5.0) -> set[psutil.Process]:
+        """What is still there, after ``seconds`` at most, of what ``descendants`` ever saw."""
+        deadline = time.monotonic() + seconds
+        while (alive := set(filter(_is_alive, self._known))) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return alive
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def signal_all(self, number: int) -> None:
+        """Signal the server with all that is below it, as a terminal does at Ctrl-C."""
+        os.killpg(self.pid, number)
+
+    def wait(self) -> int:
+        """The exit code; what the program wrote is in ``log`` then."""
+        output, _ = self._process.communicate(timeout=EXIT_TIMEOUT_SECONDS)
+        self.log += output
+        return self._process.returncode
+
+    def end(self) -> None:
+        """Kill whatever is left of it."""
+        for process in self._known:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.communicate()
+
+
+@contextmanager
+def started(
+    program: Path, *arguments: str, cwd: Path, **environment: str
+) -> Iterator[ServerProcess]:
+    """The running program; whatever is left of it is killed at the end."""
+    process = ServerProcess(program, *arguments, cwd=cwd, **environment)
+    try:
+        yield process
+    finally:
+        process.end()
