@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from genro_executor_plugin.metrics.counters.counters import PoolMetrics
+from genro_executor_plugin.metrics.counters import PoolMetrics
 
 from benchmarks.functions import answer
 from genro_executor_plugin import BaseExecutor, ExecutorConsole, ExecutorServer

@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 import pytest
 import worker_functions as wf
-from genro_executor_plugin.metrics.counters.worker_state import WorkerState
+from genro_executor_plugin.metrics.worker_state import WorkerState
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from waiting import PATIENCE_SECONDS, block_until, is_dead, until

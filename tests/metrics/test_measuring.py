@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 from apps.desk import Desk
-from genro_executor_plugin.metrics.counters.counters import (
+from genro_executor_plugin.metrics.counters import (
     BUCKETS,
     OUTCOMES,
     Histogram,
     PoolMetrics,
     quantile,
 )
-from genro_executor_plugin.metrics.counters.incidents import Incidents
+from genro_executor_plugin.metrics.incidents import Incidents
 from hypothesis import given
 from hypothesis import strategies as st
 from servers import serving

@@ -13,7 +13,7 @@ import pytest
 from apps.desk import Chores, Console, Desk, Drawer, Places, Surface
 from genro_asgi import AsgiServer
 from genro_asgi.tasks.spool import new_descriptor
-from genro_executor_plugin.offload.entry.entry import OffloadedEntry
+from genro_executor_plugin.offload.entry import OffloadedEntry
 from genro_routes import RoutingClass, route
 from genro_routes.cli import RoutingCli
 from servers import built, serving

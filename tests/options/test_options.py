@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from genro_executor_plugin.options.pool.pool import PoolOptions, granted_cpus
+from genro_executor_plugin.options.pool import PoolOptions, granted_cpus
 from hypothesis import given
 from hypothesis import strategies as st
 

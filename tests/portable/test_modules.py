@@ -46,7 +46,8 @@ AT_IMPORT = """\
 import os
 import sys
 from pathlib import Path
-sys.path.insert(0, str(TESTS / "vendored"))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "vendored"))
 os.environ["WORD_OF_A_TEST"] = os.environ.get("WORD_OF_A_TEST", "") + "set"
 import vendored_words
 from genro_asgi import RoutedApplication

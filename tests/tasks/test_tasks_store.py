@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 import task_functions as tf
 from conftest import Gate
-from genro_executor_plugin.tasks.store.store.database import Database
-from genro_executor_plugin.tasks.store.store.store import TaskStore
+from genro_executor_plugin.tasks.store.database import Database
+from genro_executor_plugin.tasks.store.store import TaskStore
 from genro_routes import route
 from servers import TESTS, boot_message, built, started, until
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import worker_functions as wf
-from genro_executor_plugin.options.pool.pool import CallOptions
+from genro_executor_plugin.options.pool import CallOptions
 from waiting import until
 
 from genro_executor_plugin import (
