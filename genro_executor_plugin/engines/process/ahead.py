@@ -12,12 +12,6 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
-from .estimates import (
-    LATE_SECONDS,
-    MAX_AHEAD,
-    SHORT_SECONDS,
-    Estimates,
-)
 from .job import Job
 from .supervisor import Crew
 from .waiting import Line
@@ -27,6 +21,45 @@ __all__ = ["Ahead"]
 
 _LEAST_TIMEOUT_SECONDS = 0.1
 """A call with a shorter limit is not sent ahead: it counts from when the call really starts."""
+
+
+_SHORT_SECONDS = 0.002
+"""Only calls expected to run at most this long are sent ahead: nobody waits long behind them."""
+
+_LATE_SECONDS = 0.02
+"""Nothing is sent ahead to a worker whose call has run this long by the server's clock, which
+also counts how late a busy event loop reads the answer."""
+
+_AHEAD_SECONDS = 0.004
+"""How much work, at most, is sent ahead to one worker."""
+
+_MAX_AHEAD = 8
+"""How many calls, at most, are sent ahead to one worker."""
+
+_WEIGHT = 0.2
+_BEST_CASE_SECONDS = 0.00005
+
+
+class Estimates:
+    """A moving mean of the run time for each function."""
+
+    __slots__ = ("_means",)
+
+    def __init__(self) -> None:
+        self._means: dict[int, float] = {}
+
+    def add(self, key: int, seconds: float) -> None:
+        """A call of function ``key`` ran for ``seconds``."""
+        if key:
+            mean = self._means.get(key, seconds)
+            self._means[key] = mean + _WEIGHT * (seconds - mean)
+
+    def depth(self, key: int) -> int:
+        """How many calls of function ``key`` may be sent ahead to a worker; often 0."""
+        mean = self._means.get(key) if key else None
+        if mean is None or mean > _SHORT_SECONDS:
+            return 0
+        return min(_MAX_AHEAD, int(_AHEAD_SECONDS / max(mean, _BEST_CASE_SECONDS)))
 
 
 class Ahead:
@@ -66,9 +99,9 @@ class Ahead:
             head = next(iter(worker.running.values()), None)
             if head is None or not worker.usable or worker.outgoing:
                 continue
-            if worker.coroutines or now - (head.started_at or now) > LATE_SECONDS:
+            if worker.coroutines or now - (head.started_at or now) > _LATE_SECONDS:
                 continue
-            depth = min(self.estimates.depth(head.call.key), MAX_AHEAD)
+            depth = min(self.estimates.depth(head.call.key), _MAX_AHEAD)
             # Half of it at once: several in one write are cheaper than one now.
             if len(worker.ahead) <= depth // 2 and (jobs := self._short_jobs(depth, worker)):
                 self.any_sent = True
@@ -99,8 +132,8 @@ class Ahead:
                 continue
             left = True
             head = next(iter(worker.running.values()), None)
-            ran = now - (head.started_at or now) if head is not None else SHORT_SECONDS + 1
-            if only_stuck and ran <= SHORT_SECONDS:
+            ran = now - (head.started_at or now) if head is not None else _SHORT_SECONDS + 1
+            if only_stuck and ran <= _SHORT_SECONDS:
                 continue
             job = worker.take_back()
             if not worker.running and not worker.leaving:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable
 
 from ...errors import WorkerCrashedError
 from ...portable.pickling import why
-from .exit_report import exit_words
+from .exit_report import ExitReport
 from .job import Job
-from .launcher import ExitReport
 from .worker import Worker
 
 __all__ = ["Startups"]
@@ -53,7 +52,7 @@ class Startups:
         elif report.exit_code is None and not report.reason and self._told is not None:
             self.impossible(*self._told)  # nobody could tell: what was told before says more
         else:
-            self.impossible(exit_words(report), None, report.exit_code)
+            self.impossible(report.in_words(), None, report.exit_code)
 
     def impossible(
         self, reason: str, cause: BaseException | None, exit_code: int | None = None

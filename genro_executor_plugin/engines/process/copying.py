@@ -9,8 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from ...errors import SerializationError
-from ...portable.pickling import why
 from ...portable.shared_memory.reading import read_value, total_length
 from .job import Job
 
@@ -43,13 +41,13 @@ class Copier:
     ) -> None:
         """Settle ``job`` with the value in segment ``fd``; then say that it was read."""
         if total_length(layout) <= _AT_ONCE_BYTES:
-            settle(job, read_value, fd, layout)
+            job.settle(read_value, fd, layout)
             has_read()
             return
         reading = self.run(read_value, fd, bytes(layout))
 
         def done(reading: asyncio.Future[Any]) -> None:
-            settle(job, reading.result)
+            job.settle(reading.result)
             has_read()
 
         reading.add_done_callback(done)
@@ -59,21 +57,3 @@ class Copier:
         threads, self._threads = self._threads, None
         if threads is not None:
             await asyncio.to_thread(threads.shutdown)
-
-
-def settle(job: Job, rebuild: Callable[..., Any], *args: Any) -> None:
-    """Settle ``job`` with what ``rebuild(*args)`` makes of its result."""
-    try:
-        result = rebuild(*args)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # whatever a class does there: the server goes on
-        refusal = SerializationError(
-            f"the result of {job.call.title} cannot be rebuilt in the server: {why(error)}. "
-            "Return plain data"
-        )
-        refusal.__cause__ = error
-        job.fail(refusal)
-    else:
-        if not job.future.done():
-            job.future.set_result(result)

@@ -7,21 +7,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from ...errors import WorkerCrashedError
-from . import endings
-from .exit_report import exit_words
+from ...errors import ExecutorClosedError, ExecutorTimeoutError, WorkerCrashedError
+from .exit_report import ExitReport
 from .job import Job
-from .launcher import ExitReport
 from .supervisor import STOP_GRACE_SECONDS, Crew, CrewOwner
 from .waiting import Line
 from .worker import Worker
 
-__all__ = ["Fates"]
+__all__ = ["EndedWorkers", "closed_error"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class Fates:
+class EndedWorkers:
     """Settles, for one pool, the calls of workers that end: each fails, is repeated, or goes back
     in line, because it had not begun.
     """
@@ -36,7 +34,7 @@ class Fates:
         """``job`` has run longer than it may: it fails, and its worker is killed."""
         if self._is_over(worker, job):
             return
-        job.fail(endings.timed_out(self._pool, job, worker))
+        job.fail(_timed_out_error(self._pool, job, worker))
         self.end_worker(worker, job, "timeout", "another call in it ran over its timeout")
 
     def cancelled(self, worker: Worker, job: Job) -> None:
@@ -64,34 +62,34 @@ class Fates:
         self._crew.not_free(worker)
         worker.kill()
         for job in others:
-            self._fail(job, lambda job: endings.killed(self._pool, job, worker, reason))
+            self._fail(job, lambda job: _killed_error(self._pool, job, worker, reason))
         self.requeue(worker)
 
     def crashed(self, worker: Worker, report: ExitReport) -> None:
         """``worker`` has ended by itself."""
         jobs = self._take(worker)
         if not jobs:
-            words = f"{exit_words(report, worker.memory)}\n{worker.fault}".rstrip()
+            words = f"{report.in_words(worker.memory)}\n{worker.fault}".rstrip()
             _logger.warning("pool %r: idle worker %s ended: %s", self._pool, worker.pid, words)
         for job in jobs:
-            self._fail(job, lambda job: endings.crashed(self._pool, job, worker, report))
+            self._fail(job, lambda job: _crashed_error(self._pool, job, worker, report))
 
     def close(self) -> None:
         """End every call that is still there, and every worker."""
         for job in self._line.drain():
-            job.fail(endings.closed(self._pool, job, "before its run began"))
+            job.fail(closed_error(self._pool, job, "before its run began"))
         for worker in list(self._crew.workers):
             if worker.running:
                 for job in self._take(worker):
                     when = "while it ran; its worker was killed"
-                    job.fail(endings.closed(self._pool, job, when))
+                    job.fail(closed_error(self._pool, job, when))
                 worker.kill()
             elif worker.ready:
                 worker.stop(STOP_GRACE_SECONDS)
             else:
                 worker.kill()
         for job in self._line.drain():  # what had been sent ahead to them
-            job.fail(endings.closed(self._pool, job, "before its run began"))
+            job.fail(closed_error(self._pool, job, "before its run began"))
 
     def requeue(self, worker: Worker) -> None:
         """Put the calls that were sent ahead to ``worker`` and never started back in line."""
@@ -118,3 +116,46 @@ class Fates:
             self._line.put_back([job])
         else:
             job.fail(error(job))
+
+
+def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> WorkerCrashedError:
+    """``worker`` died while it ran ``job``."""
+    error = WorkerCrashedError(
+        f"the worker (pid {worker.pid}) died while it ran {job.call.title} in pool {pool!r}: "
+        f"{report.in_words(worker.memory)}",
+        pool=pool,
+        exit_code=report.exit_code,
+        pid=worker.pid,
+        peak_memory=report.peak_memory or None,
+        last_memory=worker.memory,
+    )
+    if worker.fault:
+        error.add_note(f"What the worker's faulthandler wrote:\n{worker.fault}")
+    return error
+
+
+def _killed_error(pool: str, job: Job, worker: Worker, reason: str) -> WorkerCrashedError:
+    """``worker`` was killed for a reason that is not ``job``'s."""
+    return WorkerCrashedError(
+        f"the worker (pid {worker.pid}) died while it ran {job.call.title} in pool {pool!r}: it "
+        f"was killed because {reason}",
+        pool=pool,
+        pid=worker.pid,
+    )
+
+
+def _timed_out_error(pool: str, job: Job, worker: Worker) -> ExecutorTimeoutError:
+    """``job`` ran over its timeout."""
+    return ExecutorTimeoutError(
+        f"{job.call.title} ran longer than {job.timeout:g} s in pool {pool!r}; its worker (pid "
+        f"{worker.pid}) was killed",
+        pool=pool,
+        timeout=job.timeout,
+    )
+
+
+def closed_error(pool: str, job: Job, when: str) -> ExecutorClosedError:
+    """The pool was shut down before ``job`` was done."""
+    return ExecutorClosedError(
+        f"pool {pool!r} was shut down; {job.call.title} was ended {when}", pool=pool
+    )

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+from ...errors import SerializationError
 from ...portable.packing import PackedCall
+from ...portable.pickling import why
 
 __all__ = ["Job"]
 
@@ -76,3 +79,20 @@ class Job:
     def fail(self, error: BaseException) -> None:
         if not self.future.done():
             self.future.set_exception(error)
+
+    def settle(self, rebuild: Callable[..., Any], *args: Any) -> None:
+        """Give the caller what ``rebuild(*args)`` makes of the result."""
+        try:
+            result = rebuild(*args)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a class does there: the server goes on
+            refusal = SerializationError(
+                f"the result of {self.call.title} cannot be rebuilt in the server: {why(error)}. "
+                "Return plain data"
+            )
+            refusal.__cause__ = error
+            self.fail(refusal)
+        else:
+            if not self.future.done():
+                self.future.set_result(result)

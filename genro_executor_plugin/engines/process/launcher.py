@@ -18,9 +18,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from ...portable.modules import ModuleSources, expose_main
+from .exit_report import ExitReport
 from .template import (
     EVENT,
     EXITED,
@@ -32,7 +33,7 @@ from .template import (
     STARTED,
 )
 
-__all__ = ["SERVER_VARIABLE", "ExitReport", "Launcher"]
+__all__ = ["SERVER_VARIABLE", "Launcher"]
 
 SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
 """In a worker's environment: the pid of its server, for those who look at it from outside."""
@@ -45,21 +46,6 @@ _TEMPLATE_CODE = (
     "from genro_executor_plugin.engines.process.template import main; "
     "main(int(sys.argv[1]), sys.argv[2])"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ExitReport:
-    """How a worker ended.
-
-    Attributes:
-        exit_code: its exit code, negative for a signal; ``None`` when nobody could tell.
-        peak_memory: the most memory it ever held, in bytes; 0 when nobody could tell.
-        reason: why it could not be started at all, empty for one that was.
-    """
-
-    exit_code: int | None
-    peak_memory: int = 0
-    reason: str = ""
 
 
 class Launcher:

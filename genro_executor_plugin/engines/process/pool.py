@@ -21,12 +21,11 @@ from ...errors import WorkerCrashedError
 from ...metrics.worker_state import WorkerState
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
-from . import endings
 from .ahead import Ahead
 from .copying import Copier
-from .ended import Fates
+from .ended import EndedWorkers, closed_error
+from .exit_report import ExitReport
 from .job import Job
-from .launcher import ExitReport
 from .observing import Observer
 from .recycling import Recycling
 from .supervisor import STOP_GRACE_SECONDS, Crew
@@ -60,7 +59,7 @@ class WorkerPool:
         self._threads = options.threads_per_worker
         self._line = Line()
         self._crew = Crew(self, name, options, hooks, self._line, self.loop)
-        self._fates = Fates(self, name, self._crew, self._line)
+        self._fates = EndedWorkers(self, name, self._crew, self._line)
         self._overdue = Overdue(self.loop, self._crew, self._fates.timed_out)
         self._ahead = Ahead(self._crew, self._line, self.loop, self._overdue.watch)
         self._recycling = Recycling(options, self.loop, self._crew)
@@ -123,7 +122,7 @@ class WorkerPool:
     def submit(self, job: Job) -> None:
         """Run ``job`` as soon as a worker is free."""
         if self.closing:
-            job.fail(endings.closed(self._name, job, "before its run began"))
+            job.fail(closed_error(self._name, job, "before its run began"))
         elif self._crew.free and not self._line.jobs and not self.paused:
             self._dispatch(job)
         else:

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from ...errors import ExecutorOverloadError, SerializationError
 from ...portable.exceptions import unpack_failure
 from ...portable.pickling import why
-from .copying import Copier, settle
+from .copying import Copier
+from .exit_report import ExitReport
 from .job import Job
-from .launcher import ExitReport, Launcher
+from .launcher import Launcher
 from .link import Link
 from .wire import (
     BOOT,
@@ -268,7 +269,7 @@ class Worker:
             job = self._finished(number)
             job.microseconds = owner
             if not job.future.done():
-                settle(job, pickle.loads, payload)
+                job.settle(pickle.loads, payload)
             self._owner.job_done(self, job)
         elif kind == FAILURE:
             job = self._finished(number)
