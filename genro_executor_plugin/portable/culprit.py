@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
-__all__ = ["obstacle"]
+__all__ = ["find_unpicklable"]
 
 _DEEPEST = 100
 """Below this many steps a path says nothing to anybody."""
@@ -20,7 +20,7 @@ Attempt = Callable[[Any], object]
 """Pickles a value; what it raises is the reason why that value cannot travel."""
 
 
-def obstacle(value: Any, attempt: Attempt) -> tuple[str, BaseException] | None:
+def find_unpicklable(value: Any, attempt: Attempt) -> tuple[str, BaseException] | None:
     """The path inside ``value`` to what cannot travel, and the reason; ``None`` if all can.
 
     The path is what a person would write behind the value's name: ``.connection``,

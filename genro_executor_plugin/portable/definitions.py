@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-__all__ = ["CALL_HEAD", "FUNCTION", "STATE", "SURROUNDINGS", "Definition"]
+__all__ = ["CALL_HEAD", "FUNCTION", "PROCESS_SETTINGS", "STATE", "Definition"]
 
 CALL_HEAD = struct.Struct("<III")
 """Behind a packed call: the keys of its function, of ``self`` and of the application to clean up;
@@ -20,8 +20,8 @@ FUNCTION = 1
 STATE = 2
 """The payload is a part of a replica's state."""
 
-SURROUNDINGS = 3
-"""The payload is a pickled ``Surroundings``."""
+PROCESS_SETTINGS = 3
+"""The payload is a pickled ``ProcessSettings``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Definition:
         key: what it is, for as long as the pool lives.
         version: which state of it; a worker needs the last one only.
         owner: the function or replica it is part of; its own key for a function.
-        kind: ``FUNCTION``, ``STATE`` or ``SURROUNDINGS``.
+        kind: ``FUNCTION``, ``STATE`` or ``PROCESS_SETTINGS``.
         payload: the pickled thing.
     """
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import SerializationError
 from ..options.context_variables import ContextReference
-from .culprit import obstacle
+from .culprit import find_unpicklable
 from .pickling import dumps, why
 
 __all__ = ["EXTRAS", "Extras", "pack_extras"]
@@ -60,9 +60,9 @@ def pack_extras(
         return dumps(Extras(tuple(values), dict(trace), streams))
     except BaseException as error:
         for reference, value in values:
-            trouble = obstacle(value, dumps)
-            if trouble is not None:
-                path, reason = trouble
+            culprit = find_unpicklable(value, dumps)
+            if culprit is not None:
+                path, reason = culprit
                 raise SerializationError(
                     f"the context variable {reference} of pool {pool!r} holds a value that cannot "
                     f"travel to a worker: value{path}: {why(reason)}. Take it out of context=, or "

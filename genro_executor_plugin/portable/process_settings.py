@@ -3,7 +3,7 @@
 
 """What a function finds set in its process: log levels, warning filters, locale, time zone.
 
-``Surroundings.here()`` is how the server has them; ``apply`` makes a worker have the same.
+``ProcessSettings.here()`` is how the server has them; ``apply`` makes a worker have the same.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .definitions import SURROUNDINGS, Definition
+from .definitions import PROCESS_SETTINGS, Definition
 
-__all__ = ["Surroundings", "SurroundingsSource", "all_loggers"]
+__all__ = ["ProcessSettings", "ProcessSettingsSource", "all_loggers"]
 
 _OFF = 1_000_000
 """The level of a logger that the server has disabled."""
@@ -41,7 +41,7 @@ _FRESH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ProcessSettings:
     """Settings of a process.
 
     Attributes:
@@ -61,7 +61,7 @@ class Surroundings:
     timezone: str | None
 
     @classmethod
-    def here(cls) -> Surroundings:
+    def here(cls) -> ProcessSettings:
         """Those of this process, now."""
         return cls(
             levels=_levels(),
@@ -140,21 +140,23 @@ def _add_filter(
         warnings.filterwarnings(action, message or "", found, module or "", line, append=True)
 
 
-class SurroundingsSource:
-    """The surroundings of this process as a definition that changes when they do."""
+class ProcessSettingsSource:
+    """The settings of this process as a definition that changes when they do."""
 
     def __init__(self, key: int) -> None:
         self._key = key
         self._looked_at = -math.inf
-        self._definition = Definition(key, 0, key, SURROUNDINGS, b"")
+        self._definition = Definition(key, 0, key, PROCESS_SETTINGS, b"")
 
     def definition(self) -> Definition:
-        """The surroundings as they were at most ``_FRESH_SECONDS`` ago."""
+        """The settings as they were at most ``_FRESH_SECONDS`` ago."""
         now = time.monotonic()
         if now - self._looked_at > _FRESH_SECONDS:
             self._looked_at = now
-            payload = pickle.dumps(Surroundings.here(), 5)
+            payload = pickle.dumps(ProcessSettings.here(), 5)
             if payload != self._definition.payload:
                 version = self._definition.version + 1
-                self._definition = Definition(self._key, version, self._key, SURROUNDINGS, payload)
+                self._definition = Definition(
+                    self._key, version, self._key, PROCESS_SETTINGS, payload
+                )
         return self._definition

@@ -21,8 +21,8 @@ from collections.abc import Collection
 from typing import Any
 
 from ..portable.exceptions import pack_as_itself
-from ..portable.process_settings import Surroundings, all_loggers
-from .running import Post, current
+from ..portable.process_settings import ProcessSettings, all_loggers
+from .running import MessageChannel, current
 
 __all__ = ["LOG", "WARNING", "WorkerLogs", "arrived_record", "show_warning"]
 
@@ -38,10 +38,10 @@ _PLAIN = frozenset({str, int, float, bool, type(None), bytes})
 class WorkerLogs(logging.Handler):
     """Sends what is logged in this worker to the server."""
 
-    def __init__(self, post: Post, surroundings: Surroundings) -> None:
+    def __init__(self, messages: MessageChannel, settings: ProcessSettings) -> None:
         super().__init__()
-        self._post = post
-        self._surroundings = surroundings
+        self._messages = messages
+        self._settings = settings
         self._modules = 0
         self._kept: list[logging.Handler] = []
         self._plain_showwarning = warnings.showwarning
@@ -51,23 +51,23 @@ class WorkerLogs(logging.Handler):
 
         The server has imported these modules, too: its handlers do what theirs would.
         """
-        self._surroundings.apply()
-        if not self._surroundings.captures_warnings:
+        self._settings.apply()
+        if not self._settings.captures_warnings:
             warnings.showwarning = self._showwarning
         self._replace(())
         self._modules = len(sys.modules)
 
-    def settle(self, surroundings: Surroundings) -> None:
+    def settle(self, settings: ProcessSettings) -> None:
         """Go by other settings of the server from now on."""
-        self._surroundings = surroundings
-        surroundings.apply()
+        self._settings = settings
+        settings.apply()
 
     def imported(self) -> None:
         """Undo what modules have set up that were imported since the last look."""
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             self._replace(self._kept)
-            self._surroundings.apply_levels()
+            self._settings.apply_levels()
 
     def keep(self) -> None:
         """Leave the handlers that are there now: ``on_worker_startup`` has set them up."""
@@ -95,7 +95,7 @@ class WorkerLogs(logging.Handler):
         if call is not None:
             call.send(channel, value)
         else:
-            self._post.send(0, channel, value)
+            self._messages.send(0, channel, value)
 
     def _showwarning(
         self,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import SerializationError
-from ..portable.definitions import CALL_HEAD, FUNCTION, SURROUNDINGS
+from ..portable.definitions import CALL_HEAD, FUNCTION, PROCESS_SETTINGS
 from ..portable.extras import EXTRAS
 from ..portable.pickling import why
 from ..portable.references import Reference, describe
@@ -20,10 +20,10 @@ from .extras import with_extras
 from .logs import WorkerLogs
 from .replicas import ReplicaStore
 
-__all__ = ["CallReader", "ReadCall", "Target"]
+__all__ = ["CallReader", "ReadCall", "WorkerFunction"]
 
 
-class Target:
+class WorkerFunction:
     """A function in a worker, and what is known of it.
 
     Attributes:
@@ -42,21 +42,21 @@ class Target:
     def __str__(self) -> str:
         return describe(self.func)
 
-    def with_extras(self, extras: bytes) -> Target:
+    def with_extras(self, extras: bytes) -> WorkerFunction:
         """This function with what goes along with one call of it.
 
         Raises:
             SerializationError: something of that cannot be had in this worker.
         """
-        return _TargetWithExtras(self, with_extras(self.func, extras))
+        return _FunctionWithExtras(self, with_extras(self.func, extras))
 
 
-class _TargetWithExtras(Target):
+class _FunctionWithExtras(WorkerFunction):
     """What is known of it is known of the function below."""
 
     __slots__ = ("_below",)
 
-    def __init__(self, below: Target, func: Callable[..., Any]) -> None:
+    def __init__(self, below: WorkerFunction, func: Callable[..., Any]) -> None:
         self._below = below
         super().__init__(func)
 
@@ -72,7 +72,7 @@ class _TargetWithExtras(Target):
         return str(self._below)
 
 
-ReadCall = tuple[Target, tuple[Any, ...], dict[str, Any], Callable[[], Any] | None]
+ReadCall = tuple[WorkerFunction, tuple[Any, ...], dict[str, Any], Callable[[], Any] | None]
 """A call ready to run: the function, its arguments (``self`` among them), and what cleans up."""
 
 
@@ -83,7 +83,7 @@ class CallReader:
         self.replicas = ReplicaStore()
         self.replicas.activate()
         self.logs: WorkerLogs | None = None
-        self._functions: dict[int, Target] = {}
+        self._functions: dict[int, WorkerFunction] = {}
         self._broken: dict[int, dict[int, SerializationError]] = {}
 
     def define(self, key: int, owner: int, kind: int, payload: bytes | memoryview) -> None:
@@ -91,8 +91,8 @@ class CallReader:
         self._broken.get(owner, {}).pop(key, None)
         try:
             if kind == FUNCTION:
-                self._functions[key] = Target(_resolve(pickle.loads(payload)))
-            elif kind == SURROUNDINGS:
+                self._functions[key] = WorkerFunction(_resolve(pickle.loads(payload)))
+            elif kind == PROCESS_SETTINGS:
                 if self.logs is not None:
                     self.logs.settle(pickle.loads(payload))
             else:
@@ -138,12 +138,12 @@ class CallReader:
             ) from error
         if function_key:
             args, kwargs = call
-            target = self._functions[function_key]
+            function = self._functions[function_key]
         else:
-            args, kwargs, function = call
-            target = Target(function)
+            args, kwargs, by_value = call
+            function = WorkerFunction(by_value)
         if EXTRAS in kwargs:
-            target = target.with_extras(kwargs.pop(EXTRAS))
+            function = function.with_extras(kwargs.pop(EXTRAS))
         if self.logs is not None:
             self.logs.imported()
             if self.replicas.has_new:
@@ -152,8 +152,8 @@ class CallReader:
         if owner_key:
             args = (self.replicas.ready(owner_key), *args)
         if not cleanup_key:
-            return target, args, kwargs, None
-        return target, args, kwargs, self.replicas.ready(cleanup_key).route_cleanup
+            return function, args, kwargs, None
+        return function, args, kwargs, self.replicas.ready(cleanup_key).route_cleanup
 
     @staticmethod
     def _from(segment: int, payload: bytes | memoryview) -> Any:

@@ -15,7 +15,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-from ..portable.culprit import obstacle
+from ..portable.culprit import find_unpicklable
 from ..portable.pickling import dumps
 
 __all__ = ["rebuild", "unbuilt_in"]
@@ -119,7 +119,7 @@ def unbuilt_in(value: Any, as_is: Callable[[Any], bool]) -> tuple[str, BaseExcep
         except BaseException:
             return  # it came out of a pickle; that it does not go into one is no matter here
 
-    found = obstacle(value, attempt)
+    found = find_unpicklable(value, attempt)
     if found is None:
         return None
     path, met = found

@@ -17,14 +17,14 @@ from contextvars import ContextVar, Token
 from time import monotonic
 from typing import Any, Protocol
 
-__all__ = ["Post", "RunningCall", "current", "enter", "leave"]
+__all__ = ["MessageChannel", "RunningCall", "current", "enter", "leave"]
 
 
 _SLICE_SECONDS = 0.05
 """How often a thread that does not read by itself looks whether it can."""
 
 
-class Post(Protocol):
+class MessageChannel(Protocol):
     """How the messages of one place (a worker process, a thread pool) come and go."""
 
     def send(self, number: int, channel: str, value: Any) -> None:
@@ -43,9 +43,9 @@ class RunningCall:
     _listener: Callable[[str], None] | None = None
     _arrived: threading.Condition | None = None
 
-    def __init__(self, number: int, post: Post) -> None:
+    def __init__(self, number: int, messages: MessageChannel) -> None:
         self.number = number
-        self._post = post
+        self._messages = messages
 
     def send(self, channel: str, value: Any) -> None:
         """Send ``value`` to the server's side of this call.
@@ -53,17 +53,17 @@ class RunningCall:
         Raises:
             Exception: what pickling ``value`` raises, where it crosses to another process.
         """
-        self._post.send(self.number, channel, value)
+        self._messages.send(self.number, channel, value)
 
     def received(self, channel: str) -> list[Any]:
         """What this call was told through ``channel`` since it last asked, oldest first."""
-        self._post.read(0.0)
+        self._messages.read(0.0)
         return self._take(channel)
 
     def was_told(self, channel: str) -> bool:
         """Whether something has come through ``channel``; it stays there, to be received."""
         if not self._has(channel):
-            self._post.read(0.0)
+            self._messages.read(0.0)
         return self._has(channel)
 
     def wait(self, channel: str, timeout: float | None = None) -> list[Any]:
@@ -76,7 +76,7 @@ class RunningCall:
             left = None if deadline is None else deadline - monotonic()
             if left is not None and left <= 0:
                 return []
-            if not self._post.read(left):
+            if not self._messages.read(left):
                 arrived = self._condition()
                 with arrived:
                     # In slices: the thread that reads may be busy with the call itself.

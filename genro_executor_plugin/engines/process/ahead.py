@@ -13,8 +13,8 @@ from collections.abc import Callable
 from time import perf_counter
 
 from .job import Job
-from .supervisor import Crew
-from .waiting import Line
+from .supervisor import Supervisor
+from .waiting import WaitingQueue
 from .worker import Worker
 
 __all__ = ["Ahead"]
@@ -67,13 +67,13 @@ class Ahead:
 
     def __init__(
         self,
-        crew: Crew,
-        line: Line,
+        supervisor: Supervisor,
+        queue: WaitingQueue,
         loop: asyncio.AbstractEventLoop,
         watch: Callable[[float], None],
     ) -> None:
-        self._crew = crew
-        self._line = line
+        self._supervisor = supervisor
+        self._queue = queue
         self._loop = loop
         self._watch = watch
         self._filling: asyncio.Handle | None = None
@@ -93,15 +93,15 @@ class Ahead:
     def _fill(self) -> None:
         self._filling = None
         now = perf_counter()
-        for worker in self._crew.workers:
-            if not self._line or not self.enabled:
+        for worker in self._supervisor.workers:
+            if not self._queue or not self.enabled:
                 return
             head = next(iter(worker.running.values()), None)
             if head is None or not worker.usable or worker.outgoing:
                 continue
             if worker.coroutines or now - (head.started_at or now) > _LATE_SECONDS:
                 continue
-            depth = min(self.estimates.depth(head.call.key), _MAX_AHEAD)
+            depth = min(self.estimates.depth(head.packed.key), _MAX_AHEAD)
             # Half of it at once: several in one write are cheaper than one now.
             if len(worker.ahead) <= depth // 2 and (jobs := self._short_jobs(depth, worker)):
                 self.any_sent = True
@@ -109,16 +109,16 @@ class Ahead:
 
     def _short_jobs(self, depth: int, worker: Worker) -> list[Job]:
         jobs: list[Job] = []
-        while (job := self._line.first()) is not None:
-            room = min(depth, self.estimates.depth(job.call.key)) - len(worker.ahead) - len(jobs)
-            if room <= 0 or job.call.is_async:
+        while (job := self._queue.first()) is not None:
+            room = min(depth, self.estimates.depth(job.packed.key)) - len(worker.ahead) - len(jobs)
+            if room <= 0 or job.packed.is_async:
                 break
             if job.timeout is not None:
                 if job.timeout < _LEAST_TIMEOUT_SECONDS:
                     break
                 self._watch(job.timeout)
             jobs.append(job)
-            self._line.take()
+            self._queue.take()
         return jobs
 
     def take_back(self, *, only_stuck: bool) -> Job | None:
@@ -127,7 +127,7 @@ class Ahead:
             return None
         now = perf_counter()
         left = False
-        for worker in self._crew.workers:
+        for worker in self._supervisor.workers:
             if not worker.ahead:
                 continue
             left = True
@@ -137,7 +137,7 @@ class Ahead:
                 continue
             job = worker.take_back()
             if not worker.running and not worker.leaving:
-                self._crew.set_free(worker)  # it has nothing left that would free it
+                self._supervisor.set_free(worker)  # it has nothing left that would free it
             if job is not None and not job.future.done():
                 return job
         self.any_sent = left

@@ -15,7 +15,7 @@ from .exit_report import ExitReport
 from .job import Job
 from .worker import Worker
 
-__all__ = ["Startups"]
+__all__ = ["StartBackoff"]
 
 FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 10.0
@@ -24,7 +24,7 @@ LAST_BACKOFF_SECONDS = 10.0
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class Startups:
+class StartBackoff:
     """Remembers failed starts of one pool until one succeeds."""
 
     def __init__(

@@ -13,7 +13,7 @@ from setproctitle import setproctitle
 
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
-from ...portable.process_settings import Surroundings
+from ...portable.process_settings import ProcessSettings
 
 __all__ = ["WorkerBoot"]
 
@@ -31,7 +31,7 @@ class WorkerBoot:
         threads: how many sync calls it runs at a time.
         nice: added to its niceness.
         cpu_affinity: the processors it may use, ``None`` for those it has.
-        surroundings: what is set in the server: log levels, locale and the like.
+        settings: what is set in the server: log levels, locale and the like.
     """
 
     pool: str
@@ -41,7 +41,7 @@ class WorkerBoot:
     threads: int = 1
     nice: int = 0
     cpu_affinity: tuple[int, ...] | None = None
-    surroundings: Surroundings | None = None
+    settings: ProcessSettings | None = None
 
     def settle_process(self) -> None:
         """Give this process, a worker, its name, its priority and its processors."""

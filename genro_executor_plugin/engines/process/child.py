@@ -35,13 +35,13 @@ from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
 from ...worker.logs import WorkerLogs
-from ...worker.reading import CallReader, ReadCall, Target
+from ...worker.reading import CallReader, ReadCall, WorkerFunction
 from ...worker.running import enter, leave
 from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
 from .claims import WorkerClaims
 from .handover import WorkerHandover
-from .messages import WorkerPost
+from .messages import WorkerMessageChannel
 from .wire import (
     BOOT_FAILED,
     CALL,
@@ -53,7 +53,7 @@ from .wire import (
     RESULT,
     STOP,
     TELL,
-    BlockingChannel,
+    FrameSocket,
 )
 
 if TYPE_CHECKING:
@@ -102,10 +102,10 @@ def _die_with_the_server(lifeline: int) -> None:
 
 class _Worker:
     def __init__(self, sock: socket.socket, claims: WorkerClaims, handover: WorkerHandover) -> None:
-        self._channel = BlockingChannel(sock)
+        self._channel = FrameSocket(sock)
         self._claims = claims
         self._handover = handover
-        self._post = WorkerPost(self._channel)
+        self._messages = WorkerMessageChannel(self._channel)
         self._reader = CallReader()
         self._coroutines: CoroutineThread | None = None
         self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
@@ -126,7 +126,7 @@ class _Worker:
             elif kind == STOP:
                 break
             elif kind == TELL:
-                self._post.tell((kind, number, owner, payload))
+                self._messages.tell((kind, number, owner, payload))
             elif kind > LARGE:
                 self._start_large(kind - LARGE, number, payload, owner)
             elif kind > DEFINE:
@@ -137,8 +137,8 @@ class _Worker:
         try:
             install(boot.sources)
             boot.settle_process()
-            if boot.surroundings is not None:
-                self._reader.logs = WorkerLogs(self._post, boot.surroundings)
+            if boot.settings is not None:
+                self._reader.logs = WorkerLogs(self._messages, boot.settings)
                 self._reader.logs.install()
             initializer, finalizer = boot.hooks
             if finalizer is not None:
@@ -180,8 +180,8 @@ class _Worker:
         """Start a call. ``soft_timeout`` is in milliseconds, 0 for none."""
         try:
             call = self._reader.read(payload, segment)
-            target = call[0]
-            if target.is_async or self._calls is not None:
+            function = call[0]
+            if function.is_async or self._calls is not None:
                 self._start_beside(number, call, soft_timeout / 1000)
                 return
             began = perf_counter_ns()
@@ -192,26 +192,28 @@ class _Worker:
                 result = self._run(number, call)
             microseconds = (perf_counter_ns() - began) // 1000 + 1
             if type(result) is CoroutineType:  # of a function that does not say so
-                self._start_coroutine(number, target, result, soft_timeout / 1000)
+                self._start_coroutine(number, function, result, soft_timeout / 1000)
                 return
         except BaseException as error:
             self._channel.send(FAILURE, number, pack_failure(error))
         else:
-            self._answer(number, target, result, min(microseconds, _LONGEST))
+            self._answer(number, function, result, min(microseconds, _LONGEST))
 
     def _start_beside(self, number: int, call: ReadCall, soft_timeout: float) -> None:
         """Start a call that does not run on this thread."""
-        target, args, kwargs, _ = call
-        if target.is_async:
-            self._start_coroutine(number, target, target.func(*args, **kwargs), soft_timeout)
+        function, args, kwargs, _ = call
+        if function.is_async:
+            self._start_coroutine(number, function, function.func(*args, **kwargs), soft_timeout)
         else:
             assert self._calls is not None
             self._calls.put((number, call))
 
-    def _answer(self, number: int, target: Target, result: Any, microseconds: int = 0) -> None:
+    def _answer(
+        self, number: int, function: WorkerFunction, result: Any, microseconds: int = 0
+    ) -> None:
         try:
-            if target.large or looks_large(result):
-                segment = hold_result(result, target, self._handover.hold)
+            if function.large or looks_large(result):
+                segment = hold_result(result, function, self._handover.hold)
                 if segment is not None:
                     self._channel.send_behind(
                         functools.partial(self._handover.give, segment),
@@ -221,11 +223,11 @@ class _Worker:
                         microseconds,
                     )
                     return
-            answer = pack_result(result, target)
+            answer = pack_result(result, function)
         except BaseException as error:
             self._channel.send(FAILURE, number, pack_failure(error))
         else:
-            target.large = len(answer) >= LARGE_BYTES
+            function.large = len(answer) >= LARGE_BYTES
             self._channel.send(RESULT, number, answer, microseconds)
 
     def _serve_thread(self, calls: queue.SimpleQueue[tuple[int, ReadCall] | None]) -> None:
@@ -244,21 +246,21 @@ class _Worker:
             del item, call
 
     def _run(self, number: int, call: ReadCall) -> Any:
-        target, args, kwargs, cleanup = call
-        token = enter(self._post.begin(number))
+        function, args, kwargs, cleanup = call
+        token = enter(self._messages.begin(number))
         try:
             if cleanup is None:
-                return target.func(*args, **kwargs)
+                return function.func(*args, **kwargs)
             try:
-                return target.func(*args, **kwargs)
+                return function.func(*args, **kwargs)
             finally:
                 cleanup()
         finally:
             leave(token)
-            self._post.end(number)
+            self._messages.end(number)
 
     def _start_coroutine(
-        self, number: int, target: Target, coroutine: Any, soft_timeout: float
+        self, number: int, function: WorkerFunction, coroutine: Any, soft_timeout: float
     ) -> None:
         if self._coroutines is None:
             from ...worker.coroutines import CoroutineThread
@@ -266,15 +268,15 @@ class _Worker:
             self._coroutines = CoroutineThread()
 
         def done(task: asyncio.Task[Any]) -> None:
-            self._post.end(number)
+            self._messages.end(number)
             try:
                 result = task.result()
             except BaseException as error:
                 self._channel.send(FAILURE, number, pack_failure(error))
             else:
-                self._answer(number, target, result)
+                self._answer(number, function, result)
 
-        token = enter(self._post.begin(number))
+        token = enter(self._messages.begin(number))
         try:
             self._coroutines.start(coroutine, soft_timeout, done)
         finally:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ...portable.shared_memory.reading import read_value, total_length
 from .job import Job
 
-__all__ = ["Copier"]
+__all__ = ["LargeValueCopier"]
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ _AT_ONCE_BYTES = 512 * 1024
 """Up to this size a value is copied where one stands: a thread would cost more."""
 
 
-class Copier:
+class LargeValueCopier:
     """Reads results out of segments and writes arguments into them, for one pool."""
 
     def __init__(self, pool: str, loop: asyncio.AbstractEventLoop) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from ...errors import ExecutorClosedError, ExecutorTimeoutError, WorkerCrashedError
 from .exit_report import ExitReport
 from .job import Job
-from .supervisor import STOP_GRACE_SECONDS, Crew, CrewOwner
-from .waiting import Line
+from .supervisor import STOP_GRACE_SECONDS, Supervisor, SupervisorOwner
+from .waiting import WaitingQueue
 from .worker import Worker
 
 __all__ = ["EndedWorkers", "closed_error"]
@@ -24,11 +24,13 @@ class EndedWorkers:
     in line, because it had not begun.
     """
 
-    def __init__(self, owner: CrewOwner, pool: str, crew: Crew, line: Line) -> None:
+    def __init__(
+        self, owner: SupervisorOwner, pool: str, supervisor: Supervisor, queue: WaitingQueue
+    ) -> None:
         self._owner = owner
         self._pool = pool
-        self._crew = crew
-        self._line = line
+        self._supervisor = supervisor
+        self._queue = queue
 
     def timed_out(self, worker: Worker, job: Job) -> None:
         """``job`` has run longer than it may: it fails, and its worker is killed."""
@@ -48,7 +50,7 @@ class EndedWorkers:
         The worker might have begun the next call then, which must not be killed in its place.
         What was sent ahead is taken back first: so it begins none after this look either.
         """
-        self._line.put_back(self._crew.taken_back(worker))
+        self._queue.put_back(self._supervisor.taken_back(worker))
         worker.catch_up()
         if job in worker.running.values():
             return False
@@ -57,9 +59,9 @@ class EndedWorkers:
 
     def end_worker(self, worker: Worker, guilty: Job | None, counted: str, reason: str) -> None:
         """Kill ``worker`` because of ``guilty``; the other calls in it are told or repeated."""
-        self._crew.count_restart(counted)
+        self._supervisor.count_restart(counted)
         others = [job for job in self._take(worker) if job is not guilty]
-        self._crew.not_free(worker)
+        self._supervisor.not_free(worker)
         worker.kill()
         for job in others:
             self._fail(job, lambda job: _killed_error(self._pool, job, worker, reason))
@@ -76,9 +78,9 @@ class EndedWorkers:
 
     def close(self) -> None:
         """End every call that is still there, and every worker."""
-        for job in self._line.drain():
+        for job in self._queue.drain():
             job.fail(closed_error(self._pool, job, "before its run began"))
-        for worker in list(self._crew.workers):
+        for worker in list(self._supervisor.workers):
             if worker.running:
                 for job in self._take(worker):
                     when = "while it ran; its worker was killed"
@@ -88,17 +90,17 @@ class EndedWorkers:
                 worker.stop(STOP_GRACE_SECONDS)
             else:
                 worker.kill()
-        for job in self._line.drain():  # what had been sent ahead to them
+        for job in self._queue.drain():  # what had been sent ahead to them
             job.fail(closed_error(self._pool, job, "before its run began"))
 
     def requeue(self, worker: Worker) -> None:
         """Put the calls that were sent ahead to ``worker`` and never started back in line."""
         jobs, worker.not_started = worker.not_started, []
-        self._line.put_back(jobs)
+        self._queue.put_back(jobs)
 
     def _take(self, worker: Worker) -> list[Job]:
         """The calls that ``worker`` has begun; those that it has not go back in line."""
-        worker.not_started += self._crew.taken_back(worker)
+        worker.not_started += self._supervisor.taken_back(worker)
         self.requeue(worker)
         jobs = [*worker.running.values(), *(job for _, job in worker.ahead)]
         worker.running.clear()
@@ -113,7 +115,7 @@ class EndedWorkers:
         if job.retries > 0 and not self._owner.closing:
             job.retries -= 1
             job.started_at = None
-            self._line.put_back([job])
+            self._queue.put_back([job])
         else:
             job.fail(error(job))
 
@@ -121,7 +123,7 @@ class EndedWorkers:
 def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> WorkerCrashedError:
     """``worker`` died while it ran ``job``."""
     error = WorkerCrashedError(
-        f"the worker (pid {worker.pid}) died while it ran {job.call.title} in pool {pool!r}: "
+        f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: "
         f"{report.in_words(worker.memory)}",
         pool=pool,
         exit_code=report.exit_code,
@@ -137,7 +139,7 @@ def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> W
 def _killed_error(pool: str, job: Job, worker: Worker, reason: str) -> WorkerCrashedError:
     """``worker`` was killed for a reason that is not ``job``'s."""
     return WorkerCrashedError(
-        f"the worker (pid {worker.pid}) died while it ran {job.call.title} in pool {pool!r}: it "
+        f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: it "
         f"was killed because {reason}",
         pool=pool,
         pid=worker.pid,
@@ -147,7 +149,7 @@ def _killed_error(pool: str, job: Job, worker: Worker, reason: str) -> WorkerCra
 def _timed_out_error(pool: str, job: Job, worker: Worker) -> ExecutorTimeoutError:
     """``job`` ran over its timeout."""
     return ExecutorTimeoutError(
-        f"{job.call.title} ran longer than {job.timeout:g} s in pool {pool!r}; its worker (pid "
+        f"{job.packed.title} ran longer than {job.timeout:g} s in pool {pool!r}; its worker (pid "
         f"{worker.pid}) was killed",
         pool=pool,
         timeout=job.timeout,
@@ -157,5 +159,5 @@ def _timed_out_error(pool: str, job: Job, worker: Worker) -> ExecutorTimeoutErro
 def closed_error(pool: str, job: Job, when: str) -> ExecutorClosedError:
     """The pool was shut down before ``job`` was done."""
     return ExecutorClosedError(
-        f"pool {pool!r} was shut down; {job.call.title} was ended {when}", pool=pool
+        f"pool {pool!r} was shut down; {job.packed.title} was ended {when}", pool=pool
     )

@@ -20,8 +20,8 @@ class Job:
     """A packed call, the future its caller waits on, and the limits it runs under.
 
     Attributes:
-        call: what to run.
-        context: whose call it is, for whoever gave the job; nothing here looks at it.
+        packed: what to run.
+        owner: whose call it is, for whoever gave the job; nothing here looks at it.
         future: settled exactly once, with the result or with the error.
         timeout: seconds the run may take, ``None`` for no limit.
         soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
@@ -39,10 +39,10 @@ class Job:
         "abandon",
         "answered",
         "begun",
-        "call",
-        "context",
         "future",
         "microseconds",
+        "owner",
+        "packed",
         "raised",
         "retries",
         "route",
@@ -53,23 +53,23 @@ class Job:
 
     def __init__(
         self,
-        call: PackedCall,
+        packed: PackedCall,
         future: asyncio.Future[Any],
         timeout: float | None = None,
         soft_timeout: float | None = None,
         retries: int = 0,
         abandon: bool = False,
         route: str | None = None,
-        context: Any = None,
+        owner: Any = None,
     ) -> None:
-        self.call = call
+        self.packed = packed
         self.future = future
         self.timeout = timeout
         self.soft_timeout = soft_timeout
         self.retries = retries
         self.abandon = abandon
         self.route = route
-        self.context = context
+        self.owner = owner
         self.answered = False
         self.begun = False
         self.microseconds = 0
@@ -88,7 +88,7 @@ class Job:
             raise
         except BaseException as error:  # whatever a class does there: the server goes on
             refusal = SerializationError(
-                f"the result of {self.call.title} cannot be rebuilt in the server: {why(error)}. "
+                f"the result of {self.packed.title} cannot be rebuilt in the server: {why(error)}. "
                 "Return plain data"
             )
             refusal.__cause__ = error

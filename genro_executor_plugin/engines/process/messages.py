@@ -14,23 +14,23 @@ from ...worker.running import RunningCall
 from .wire import (
     MESSAGE,
     TELL,
-    BlockingChannel,
     Frame,
+    FrameSocket,
 )
 
-__all__ = ["WorkerPost"]
+__all__ = ["WorkerMessageChannel"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class WorkerPost:
+class WorkerMessageChannel:
     """Numbers the calls of one worker and carries their messages.
 
     The thread that made it reads the socket: between calls always, during a call that runs on
     it only when that call asks for what it was told.
     """
 
-    def __init__(self, channel: BlockingChannel) -> None:
+    def __init__(self, channel: FrameSocket) -> None:
         self._channel = channel
         self._running: dict[int, RunningCall] = {}
         self._early: dict[int, list[tuple[str, Any]]] = {}

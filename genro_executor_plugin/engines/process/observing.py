@@ -10,7 +10,7 @@ from contextlib import suppress
 from time import perf_counter
 
 from ...metrics.worker_state import WorkerState
-from .supervisor import Crew
+from .supervisor import Supervisor
 from .worker import Worker
 
 __all__ = ["Observer", "resident_memory"]
@@ -40,9 +40,9 @@ def _with_psutil(pid: int) -> int | None:
 class Observer:
     """Reads the memory of the workers of one pool."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, crew: Crew) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, supervisor: Supervisor) -> None:
         self._loop = loop
-        self._crew = crew
+        self._supervisor = supervisor
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -57,15 +57,17 @@ class Observer:
 
     def _look(self) -> None:
         self._timer = None
-        for worker in self._crew.workers:
+        for worker in self._supervisor.workers:
             if worker.running:
                 _measure(worker)
-        if self._crew.workers:
+        if self._supervisor.workers:
             self.start()
 
     def states(self) -> list[WorkerState]:
         """Every worker as it is now, the oldest first."""
-        return [_state(worker) for worker in sorted(self._crew.workers, key=lambda w: w.born_at)]
+        return [
+            _state(worker) for worker in sorted(self._supervisor.workers, key=lambda w: w.born_at)
+        ]
 
 
 def _measure(worker: Worker) -> int | None:
@@ -88,7 +90,7 @@ def _state(worker: Worker) -> WorkerState:
         worker.pid,
         state,
         oldest.route,
-        oldest.call.title,
+        oldest.packed.title,
         perf_counter() - oldest.started_at if oldest.started_at is not None else 0.0,
         len(worker.running),
         _measure(worker),

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from ...options.pool import PoolOptions
 from .observing import resident_memory
-from .supervisor import Crew
+from .supervisor import Supervisor
 from .worker import Worker
 
 __all__ = ["Recycling"]
@@ -26,10 +26,12 @@ _MEMORY_EVERY_SECONDS = 0.1
 class Recycling:
     """Decides for one pool, always between calls; what it decides, the pool does."""
 
-    def __init__(self, options: PoolOptions, loop: asyncio.AbstractEventLoop, crew: Crew) -> None:
+    def __init__(
+        self, options: PoolOptions, loop: asyncio.AbstractEventLoop, supervisor: Supervisor
+    ) -> None:
         self._options = options
         self._loop = loop
-        self._crew = crew
+        self._supervisor = supervisor
         self._timers: dict[Worker, asyncio.TimerHandle] = {}
         self._memory_read: dict[Worker, float] = {}
         self._lifetimes: dict[Worker, float] = {}
@@ -64,7 +66,7 @@ class Recycling:
         """``worker`` was given a call: if it is its last one, another worker starts meanwhile."""
         limit = self._options.max_tasks_per_child
         if limit is not None and worker.calls >= limit:
-            self._crew.replace(worker, "max_tasks")
+            self._supervisor.replace(worker, "max_tasks")
 
     def goes_now(self, worker: Worker) -> bool:
         """Look at ``worker``, which has finished a call; whether it takes no other one.
@@ -73,11 +75,11 @@ class Recycling:
         """
         limit = self._options.max_tasks_per_child
         if limit is not None and worker.calls >= limit:
-            self._crew.replace(worker, "max_tasks", at_once=True)
+            self._supervisor.replace(worker, "max_tasks", at_once=True)
         elif self._is_too_old(worker):
-            self._crew.replace(worker, "max_lifetime")
+            self._supervisor.replace(worker, "max_lifetime")
         elif self._is_too_large(worker):
-            self._crew.replace(worker, "max_memory")
+            self._supervisor.replace(worker, "max_memory")
         return worker.leaving
 
     def _is_too_old(self, worker: Worker) -> bool:
@@ -111,12 +113,12 @@ class Recycling:
         if not worker.running and not worker.ahead and not worker.leaving:
             idle_timeout = self._options.idle_timeout
             if self._is_too_old(worker):
-                self._crew.replace(worker, "max_lifetime")
+                self._supervisor.replace(worker, "max_lifetime")
             elif (
                 idle_timeout is not None
                 and perf_counter() - worker.idle_since >= idle_timeout
-                and len(self._crew.staying) > self._options.min_workers
+                and len(self._supervisor.staying) > self._options.min_workers
             ):
-                self._crew.retire(worker)
+                self._supervisor.retire(worker)
         if not worker.leaving:
             self._look_again(worker)

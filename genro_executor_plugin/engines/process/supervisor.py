@@ -14,24 +14,24 @@ from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.pickling import why
-from ...portable.process_settings import Surroundings
-from .backoff import Startups
+from ...portable.process_settings import ProcessSettings
+from .backoff import StartBackoff
 from .boot import WorkerBoot
-from .copying import Copier
+from .copying import LargeValueCopier
 from .job import Job
 from .launcher import Launcher
-from .waiting import Line
+from .waiting import WaitingQueue
 from .worker import Owner, Worker
 
-__all__ = ["STOP_GRACE_SECONDS", "Crew", "CrewOwner"]
+__all__ = ["STOP_GRACE_SECONDS", "Supervisor", "SupervisorOwner"]
 
 
 STOP_GRACE_SECONDS = 2.0
 """How long, at least, a worker has to run its shutdown hooks before it is killed."""
 
 
-class CrewOwner(Owner, Protocol):
-    """The pool, as its crew sees it."""
+class SupervisorOwner(Owner, Protocol):
+    """The pool, as its supervisor sees it."""
 
     closing: bool
 
@@ -39,7 +39,7 @@ class CrewOwner(Owner, Protocol):
         """``worker`` may be able to take a call."""
 
 
-class Crew:
+class Supervisor:
     """The workers of one pool, between ``min_workers`` and ``max_workers``.
 
     Attributes:
@@ -51,21 +51,21 @@ class Crew:
 
     def __init__(
         self,
-        owner: CrewOwner,
+        owner: SupervisorOwner,
         name: str,
         options: PoolOptions,
         hooks: PackedHooks,
-        line: Line,
+        queue: WaitingQueue,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._owner = owner
         self._name = name
         self._options = options
         self._hooks = hooks
-        self._line = line
+        self._queue = queue
         self.launcher = Launcher(options.start_method, options.preload)
-        self.copier = Copier(name, loop)
-        self.startups = Startups(name, loop, self.grow)
+        self.copier = LargeValueCopier(name, loop)
+        self.backoff = StartBackoff(name, loop, self.grow)
         self.workers: set[Worker] = set()
         self.free: list[Worker] = []
         self.restarts: dict[str, int] = {}
@@ -115,16 +115,16 @@ class Crew:
         staying = self.staying
         starting = sum(not worker.ready for worker in staying)
         wanted = max(
-            len(self._line) - starting,
+            len(self._queue) - starting,
             self._options.min_workers - len(staying),
             len(self._outgoing) - starting,
         )
         wanted = min(wanted, self.max_workers + len(self._outgoing) - len(staying))
         if wanted <= 0 or self._owner.closing:
             return
-        if self.startups.must_wait():
+        if self.backoff.must_wait():
             if not staying:
-                self.startups.refuse(self._line.drain())
+                self.backoff.refuse(self._queue.drain())
             return
         self.start(wanted)
 
@@ -141,7 +141,7 @@ class Crew:
             options.threads_per_worker,
             options.nice,
             options.cpu_affinity,
-            Surroundings.here(),
+            ProcessSettings.here(),
         )
         packed = pickle.dumps(boot, 5)
         for _ in range(count):
@@ -150,15 +150,15 @@ class Crew:
                 worker.must_start_within(options.start_timeout)
                 self.workers.add(worker)
             except OSError as error:
-                self.startups.impossible(why(error), error)
-                self.startups.must_wait()  # and try again by itself
+                self.backoff.impossible(why(error), error)
+                self.backoff.must_wait()  # and try again by itself
                 if not self.staying:
-                    self.startups.refuse(self._line.drain())
+                    self.backoff.refuse(self._queue.drain())
                 return
 
     def started(self, worker: Worker) -> bool:
         """``worker`` is up; ``False`` if it is not needed any more and leaves at once."""
-        self.startups.succeeded()
+        self.backoff.succeeded()
         while self._outgoing:
             old, reason = self._outgoing.popleft()
             if not old.leaving:
@@ -191,7 +191,7 @@ class Crew:
         if worker.leaving:
             return
         self.not_free(worker)
-        self._line.put_back(self.taken_back(worker))
+        self._queue.put_back(self.taken_back(worker))
         worker.leaving = True
         self.end_if_empty(worker)
 

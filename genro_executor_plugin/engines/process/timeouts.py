@@ -9,23 +9,23 @@ from collections.abc import Callable
 from time import perf_counter
 
 from .job import Job
-from .supervisor import Crew
+from .supervisor import Supervisor
 from .worker import Worker
 
-__all__ = ["Overdue"]
+__all__ = ["Timeouts"]
 
 
-class Overdue:
+class Timeouts:
     """One alarm for all runs of a pool, set to the earliest limit."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        crew: Crew,
+        supervisor: Supervisor,
         run_over: Callable[[Worker, Job], None],
     ) -> None:
         self._loop = loop
-        self._crew = crew
+        self._supervisor = supervisor
         self._run_over = run_over
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -44,7 +44,7 @@ class Overdue:
     def _look(self) -> None:
         self._alarm = None
         now = perf_counter()
-        for worker in list(self._crew.workers):
+        for worker in list(self._supervisor.workers):
             for job in list(worker.running.values()):
                 if job.timeout is None or job.started_at is None:
                     continue

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 from .job import Job
 
-__all__ = ["Line"]
+__all__ = ["WaitingQueue"]
 
 
-class Line:
+class WaitingQueue:
     """A queue of jobs. Those whose caller has gone are passed over.
 
     Attributes:

@@ -31,9 +31,9 @@ __all__ = [
     "RESULT",
     "STOP",
     "TELL",
-    "BlockingChannel",
     "Frame",
     "FrameCutter",
+    "FrameSocket",
     "frame",
 ]
 
@@ -133,7 +133,7 @@ class FrameCutter:
         return [(*self._head, memoryview(large))]
 
 
-class BlockingChannel:
+class FrameSocket:
     """A worker's end: frames in, frames out, waiting for either."""
 
     def __init__(self, sock: socket.socket) -> None:

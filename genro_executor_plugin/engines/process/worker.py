@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ...errors import ExecutorOverloadError, SerializationError
 from ...portable.exceptions import unpack_failure
 from ...portable.pickling import why
-from .copying import Copier
+from .copying import LargeValueCopier
 from .exit_report import ExitReport
 from .job import Job
 from .launcher import Launcher
@@ -79,7 +79,9 @@ class Worker:
         fault: what its faulthandler wrote when it died, empty for nothing.
     """
 
-    def __init__(self, owner: Owner, launcher: Launcher, copier: Copier, boot: bytes) -> None:
+    def __init__(
+        self, owner: Owner, launcher: Launcher, copier: LargeValueCopier, boot: bytes
+    ) -> None:
         self._owner = owner
         self._launcher = launcher
         self._copier = copier
@@ -134,7 +136,7 @@ class Worker:
         if not self._link.write(data):
             return False
         self.running[number] = job
-        if job.call.is_async:
+        if job.packed.is_async:
             self.coroutines += 1
         job.started_at = perf_counter()
         job.begun = True
@@ -214,7 +216,7 @@ class Worker:
     def _swamped(self, job: Job) -> ExecutorOverloadError:
         return ExecutorOverloadError(
             f"worker {self.pid} has not taken over the large arguments of earlier calls yet; "
-            f"{job.call.title} was not started. Lower max_pending"
+            f"{job.packed.title} was not started. Lower max_pending"
         )
 
     def _frames(self, kind: int, number: int, job: Job) -> bytes:
@@ -224,7 +226,7 @@ class Worker:
             BlockingIOError: the process has too many large arguments to take over as it is.
             OSError: the process is gone.
         """
-        call = job.call
+        call = job.packed
         payload = call.payload
         if call.segment is not None:
             if self._link.open:
@@ -240,7 +242,7 @@ class Worker:
 
     def _defined(self, job: Job) -> bytes:
         frames = []
-        for definition in job.call.definitions:
+        for definition in job.packed.definitions:
             if self._known.get(definition.key) != definition.version:
                 self._known[definition.key] = definition.version
                 kind = DEFINE + definition.kind
@@ -302,7 +304,7 @@ class Worker:
             del self.ahead[position]
             job.started_at = job.started_at or perf_counter()
         job.answered = True
-        if job.call.is_async:
+        if job.packed.is_async:
             self.coroutines -= 1
         if self.ahead:
             self._next_runs()
@@ -323,7 +325,7 @@ class Worker:
             fd, number = handover.take()
         except OSError as error:
             refusal = SerializationError(
-                f"the result of {job.call.title} cannot be taken over: {why(error)}"
+                f"the result of {job.packed.title} cannot be taken over: {why(error)}"
             )
             refusal.__cause__ = error
             job.fail(refusal)

@@ -25,7 +25,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from ...errors import SerializationError
-from ..culprit import obstacle
+from ..culprit import find_unpicklable
 from ..definitions import STATE, Definition
 from ..pickling import CarefulPickler, why
 from ..references import describe
@@ -265,10 +265,12 @@ class ReplicaSource:
     def _set_aside(self, number: int, instance: Any, values: dict[str, Any]) -> None:
         found = False
         for name, value in values.items():
-            trouble = obstacle(value, lambda part: self._pickle(number, instance, {"": part}))
-            if trouble is not None:
+            culprit = find_unpicklable(
+                value, lambda part: self._pickle(number, instance, {"": part})
+            )
+            if culprit is not None:
                 found = True
-                path, error = trouble
+                path, error = culprit
                 where = f"{describe(type(instance))}.{name}"
                 if path:
                     where += f" (self.{name}{path})"
