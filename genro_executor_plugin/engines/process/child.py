@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A worker process: reads calls from its socket, runs them, answers.
+"""A worker process: it reads calls from its socket, runs them, and sends back what they return.
 
 Sync functions run one at a time on the main thread, or on ``threads_per_worker`` threads;
 coroutines run on an event loop of their own, many at a time. A worker ends when its socket
 closes, when it is told to stop, or when it is killed; it never ends because of what a call
-raises. Its module imports neither genro-routes nor genro-asgi.
+raises. This module, and all that it imports at its head, imports neither genro-routes nor a
+host nor asyncio: a worker for plain functions starts fast and stays small.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 __all__ = ["run_worker"]
 
 _LONGEST = 2**32 - 1
-"""A longer run does not fit into a frame's header, in microseconds."""
+"""The longest run, in microseconds, that a frame's header can hold."""
 
 
 def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) -> None:
@@ -72,11 +73,13 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
     _die_with_the_server(lifeline)
     handover = WorkerHandover(handover_fd)
     try:
-        faulthandler.enable(handover.give_faults())  # the server reads it when this one has died
+        faulthandler.enable(handover.give_faults())  # the server reads it after a crash
     except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
         faulthandler.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # what a killed worker printed is seen, too
+        sys.stdout.reconfigure(
+            line_buffering=True
+        )  # the last line of a worker that is killed is not lost
     with socket.socket(fileno=socket_fd) as sock:
         _Worker(sock, WorkerClaims(claims_fd), handover).run()
     handover.close()
@@ -85,7 +88,7 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
 def _die_with_the_server(lifeline: int) -> None:
     """Have the kernel kill this process when the other end of ``lifeline`` is closed.
 
-    A worker that is stuck in a call reads nothing: it would not notice by itself.
+    A worker that is stuck in a call does not read its socket: it would not notice by itself.
     """
     import fcntl
 
@@ -97,10 +100,12 @@ def _die_with_the_server(lifeline: int) -> None:
     os.set_blocking(lifeline, False)
     with contextlib.suppress(BlockingIOError):
         if os.read(lifeline, 1) == b"":
-            os._exit(1)  # it was closed before anybody watched it
+            os._exit(1)  # it was closed before the signal was set up
 
 
 class _Worker:
+    """The main loop of a worker process, and what the process keeps between calls."""
+
     def __init__(self, sock: socket.socket, claims: WorkerClaims, handover: WorkerHandover) -> None:
         self._channel = FrameSocket(sock)
         self._claims = claims
@@ -120,23 +125,23 @@ class _Worker:
         boot = next(frames, None)
         if boot is None or not self._boot(pickle.loads(boot[3])):
             return
-        for kind, number, owner, payload in frames:
+        for kind, number, detail, payload in frames:
             if kind == CALL or (kind == CALL_AHEAD and self._claims.claim(number)):
-                self._start(number, payload, owner)
+                self._start(number, payload, detail)
             elif kind == STOP:
                 break
             elif kind == TELL:
-                self._messages.tell((kind, number, owner, payload))
+                self._messages.tell((kind, number, detail, payload))
             elif kind > LARGE:
-                self._start_large(kind - LARGE, number, payload, owner)
+                self._start_large(kind - LARGE, number, payload, detail)
             elif kind > DEFINE:
-                self._reader.define(number, owner, kind - DEFINE, payload)
+                self._reader.define(number, detail, kind - DEFINE, payload)
         self._shut_down()
 
     def _boot(self, boot: WorkerBoot) -> bool:
         try:
             install(boot.sources)
-            boot.settle_process()
+            boot.prepare_process()
             if boot.settings is not None:
                 self._reader.logs = WorkerLogs(self._messages, boot.settings)
                 self._reader.logs.install()
@@ -156,7 +161,7 @@ class _Worker:
             ]
             for thread in self._threads:
                 thread.start()
-        gc.freeze()  # what was loaded to start with is not worth looking at again
+        gc.freeze()  # the collector need not look at what was loaded for good
         self._channel.send(READY, os.getpid())
         return True
 
@@ -191,7 +196,7 @@ class _Worker:
             else:
                 result = self._run(number, call)
             microseconds = (perf_counter_ns() - began) // 1000 + 1
-            if type(result) is CoroutineType:  # of a function that does not say so
+            if type(result) is CoroutineType:  # of a function that is not a coroutine function
                 self._start_coroutine(number, function, result, soft_timeout / 1000)
                 return
         except BaseException as error:

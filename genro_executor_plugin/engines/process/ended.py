@@ -1,6 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of calls when their worker does not answer them: crashed, killed, over, closed."""
+
+"""Ended workers: what becomes of the calls of a worker that ended before it answered them.
+
+A worker ends because it crashed, because a call in it ran over its timeout or was cancelled, or
+because the pool is closed. Each of its calls fails, is repeated, or goes back into the waiting
+queue because it had not begun. Starting another worker is the supervisor's work.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +26,7 @@ _logger = logging.getLogger("genro_executor_plugin")
 
 
 class EndedWorkers:
-    """Settles, for one pool, the calls of workers that end: each fails, is repeated, or goes back
-    in line, because it had not begun.
-    """
+    """Ends the workers of one pool where their calls require it, and settles those calls."""
 
     def __init__(
         self, owner: SupervisorOwner, pool: str, supervisor: Supervisor, queue: WaitingQueue
@@ -33,34 +37,41 @@ class EndedWorkers:
         self._queue = queue
 
     def timed_out(self, worker: Worker, job: Job) -> None:
-        """``job`` has run longer than it may: it fails, and its worker is killed."""
-        if self._is_over(worker, job):
+        """Fail ``job``, which has run longer than it may, and kill its worker."""
+        if self._has_ended(worker, job):
             return
         job.fail(_timed_out_error(self._pool, job, worker))
         self.end_worker(worker, job, "timeout", "another call in it ran over its timeout")
 
     def cancelled(self, worker: Worker, job: Job) -> None:
-        """Nobody waits for ``job`` any more, which ``worker`` runs: it is killed."""
-        if not self._is_over(worker, job):
+        """Kill ``worker``, which runs ``job``: the caller does not wait for it any more."""
+        if not self._has_ended(worker, job):
             self.end_worker(worker, job, "cancel", "another call in it was cancelled")
 
-    def _is_over(self, worker: Worker, job: Job) -> bool:
+    def _has_ended(self, worker: Worker, job: Job) -> bool:
         """Whether ``job`` has ended by now, and its answer was only not read yet.
 
         The worker might have begun the next call then, which must not be killed in its place.
-        What was sent ahead is taken back first: so it begins none after this look either.
+        Calls that were sent ahead are taken back first, so that none begins after this look.
         """
-        self._queue.put_back(self._supervisor.taken_back(worker))
+        self._queue.put_back(self._supervisor.take_back_all(worker))
         worker.catch_up()
         if job in worker.running.values():
             return False
-        self._owner.freed(worker)  # it may have lost all that would have freed it
+        self._owner.freed(worker)  # it may have no call left whose answer would free it
         return True
 
-    def end_worker(self, worker: Worker, guilty: Job | None, counted: str, reason: str) -> None:
-        """Kill ``worker`` because of ``guilty``; the other calls in it are told or repeated."""
+    def end_worker(self, worker: Worker, culprit: Job | None, counted: str, reason: str) -> None:
+        """Kill ``worker`` because of ``culprit``; its other calls fail or are repeated.
+
+        Args:
+            worker: the worker to kill.
+            culprit: the call that is the reason, settled by the caller; ``None`` for no call.
+            counted: the reason as the pool's restarts count it.
+            reason: the reason as the errors of the other calls tell it.
+        """
         self._supervisor.count_restart(counted)
-        others = [job for job in self._take(worker) if job is not guilty]
+        others = [job for job in self._take(worker) if job is not culprit]
         self._supervisor.not_free(worker)
         worker.kill()
         for job in others:
@@ -68,7 +79,7 @@ class EndedWorkers:
         self.requeue(worker)
 
     def crashed(self, worker: Worker, report: ExitReport) -> None:
-        """``worker`` has ended by itself."""
+        """Fail or repeat the calls of ``worker``, which has ended by itself."""
         jobs = self._take(worker)
         if not jobs:
             words = f"{report.in_words(worker.memory)}\n{worker.fault}".rstrip()
@@ -77,7 +88,7 @@ class EndedWorkers:
             self._fail(job, lambda job: _crashed_error(self._pool, job, worker, report))
 
     def close(self) -> None:
-        """End every call that is still there, and every worker."""
+        """Fail every call of the pool, and end every worker of it."""
         for job in self._queue.drain():
             job.fail(closed_error(self._pool, job, "before its run began"))
         for worker in list(self._supervisor.workers):
@@ -90,17 +101,17 @@ class EndedWorkers:
                 worker.stop(STOP_GRACE_SECONDS)
             else:
                 worker.kill()
-        for job in self._queue.drain():  # what had been sent ahead to them
+        for job in self._queue.drain():  # calls that had been sent ahead and were taken back
             job.fail(closed_error(self._pool, job, "before its run began"))
 
     def requeue(self, worker: Worker) -> None:
-        """Put the calls that were sent ahead to ``worker`` and never started back in line."""
+        """Put the calls that ``worker`` never started back at the head of the queue."""
         jobs, worker.not_started = worker.not_started, []
         self._queue.put_back(jobs)
 
     def _take(self, worker: Worker) -> list[Job]:
-        """The calls that ``worker`` has begun; those that it has not go back in line."""
-        worker.not_started += self._supervisor.taken_back(worker)
+        """Take the calls that ``worker`` has begun from it; the others go back into the queue."""
+        worker.not_started += self._supervisor.take_back_all(worker)
         self.requeue(worker)
         jobs = [*worker.running.values(), *(job for _, job in worker.ahead)]
         worker.running.clear()
@@ -109,7 +120,7 @@ class EndedWorkers:
         return jobs
 
     def _fail(self, job: Job, error: Callable[[Job], WorkerCrashedError]) -> None:
-        """End ``job``, whose worker has died, or have it repeated if it may be."""
+        """Fail ``job``, whose worker has died, or have it repeated if it may be."""
         if job.future.done():
             return
         if job.retries > 0 and not self._owner.closing:
@@ -121,7 +132,7 @@ class EndedWorkers:
 
 
 def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> WorkerCrashedError:
-    """``worker`` died while it ran ``job``."""
+    """The error of ``job`` when ``worker`` died while it ran it."""
     error = WorkerCrashedError(
         f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: "
         f"{report.in_words(worker.memory)}",
@@ -137,7 +148,7 @@ def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> W
 
 
 def _killed_error(pool: str, job: Job, worker: Worker, reason: str) -> WorkerCrashedError:
-    """``worker`` was killed for a reason that is not ``job``'s."""
+    """The error of ``job`` when ``worker`` was killed for a reason that is not the job's own."""
     return WorkerCrashedError(
         f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: it "
         f"was killed because {reason}",
@@ -147,7 +158,7 @@ def _killed_error(pool: str, job: Job, worker: Worker, reason: str) -> WorkerCra
 
 
 def _timed_out_error(pool: str, job: Job, worker: Worker) -> ExecutorTimeoutError:
-    """``job`` ran over its timeout."""
+    """The error of ``job`` when it ran over its timeout."""
     return ExecutorTimeoutError(
         f"{job.packed.title} ran longer than {job.timeout:g} s in pool {pool!r}; its worker (pid "
         f"{worker.pid}) was killed",
@@ -157,7 +168,7 @@ def _timed_out_error(pool: str, job: Job, worker: Worker) -> ExecutorTimeoutErro
 
 
 def closed_error(pool: str, job: Job, when: str) -> ExecutorClosedError:
-    """The pool was shut down before ``job`` was done."""
+    """The error of ``job`` when the pool is shut down before the job is done."""
     return ExecutorClosedError(
         f"pool {pool!r} was shut down; {job.packed.title} was ended {when}", pool=pool
     )

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""How a worker ended, in words, with a hint where one can be given."""
+"""How a worker ended: exit code or signal, put into words, with a hint where one can be given.
+
+Made by the launcher, told to callers by ``ended`` and ``backoff``. It touches no process.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ class ExitReport:
     """How a worker ended.
 
     Attributes:
-        exit_code: its exit code, negative for a signal; ``None`` when nobody could tell.
-        peak_memory: the most memory it ever held, in bytes; 0 when nobody could tell.
+        exit_code: its exit code, negative for a signal; ``None`` when it is not known.
+        peak_memory: the most memory it ever held, in bytes; 0 when it is not known.
         reason: why it could not be started at all, empty for one that was.
     """
 
@@ -37,7 +40,7 @@ class ExitReport:
         """``exit code 3``, or ``signal SIGKILL (...)``, with the worker's memory.
 
         Args:
-            memory: what it held when it was last looked at, in bytes.
+            memory: how much it held when it was last looked at, in bytes.
         """
         if self.reason:
             return f"the system refused to start it: {self.reason}"

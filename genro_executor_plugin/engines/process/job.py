@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One call on its way through a pool."""
+"""One call on its way through a pool: what to run, under which limits, and who waits for it.
+
+A job knows neither the pool nor a worker; they carry it, and settle it.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,16 @@ class Job:
 
     Attributes:
         packed: what to run.
-        owner: whose call it is, for whoever gave the job; nothing here looks at it.
+        owner: an object of whoever submitted the job, handed back with its messages; the engine
+            does not look at it.
         future: settled exactly once, with the result or with the error.
         timeout: seconds the run may take, ``None`` for no limit.
         soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
         retries: how many crashes the call may still survive.
         abandon: a cancelled caller leaves the run going instead of having its worker killed.
-        answered: whether a worker has sent what became of it.
+        answered: whether a worker has sent its outcome.
         begun: whether a run of it was ever begun, also one that crashed and is repeated.
-        raised: whether the function itself raised what the future is given.
+        raised: whether the error in the future was raised by the function itself.
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
         microseconds: how long the call ran by the worker's clock, 0 if that was not measured.
         route: the route it came from, for displays.
@@ -77,16 +81,17 @@ class Job:
         self.started_at: float | None = None
 
     def fail(self, error: BaseException) -> None:
+        """Give the caller ``error``, if the job is not settled yet."""
         if not self.future.done():
             self.future.set_exception(error)
 
     def settle(self, rebuild: Callable[..., Any], *args: Any) -> None:
-        """Give the caller what ``rebuild(*args)`` makes of the result."""
+        """Give the caller what ``rebuild(*args)`` returns, or an error that says why it failed."""
         try:
             result = rebuild(*args)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever a class does there: the server goes on
+        except BaseException as error:  # a class may raise anything when it is unpickled
             refusal = SerializationError(
                 f"the result of {self.packed.title} cannot be rebuilt in the server: {why(error)}. "
                 "Return plain data"

@@ -1,6 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the workers of a pool hold and do, looked at from outside."""
+
+"""The memory and the state of the workers of a pool, read from outside of them.
+
+It reads ``/proc`` (or asks psutil) and the workers' attributes, and changes no worker but for
+the memory that is noted on it.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +21,13 @@ from .worker import Worker
 __all__ = ["Observer", "resident_memory"]
 
 _EVERY_SECONDS = 1.0
-"""How often the memory of busy workers is read, to be told when one is killed for it."""
+"""How often the memory of busy workers is read: the error of one that is killed tells it."""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident_memory(pid: int) -> int | None:
-    """The resident memory of process ``pid`` in bytes, ``None`` if nobody can tell."""
+    """The resident memory of process ``pid`` in bytes, ``None`` if it cannot be read."""
     with suppress(OSError), open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
         return int(file.read().split()[1]) * _PAGE
     return _with_psutil(pid)
@@ -46,11 +51,12 @@ class Observer:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look every now and then, from now on until there is no worker."""
+        """Read the memory of busy workers regularly, until there is no worker."""
         if self._timer is None:
             self._timer = self._loop.call_later(_EVERY_SECONDS, self._look)
 
     def stop(self) -> None:
+        """Read it no more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,17 +1,17 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""The workers of one pool: who runs what.
 
-Everything happens on the event loop, in callbacks of the workers' sockets. A call that finds a
-free worker is written to it at once; the others wait in line, first come, first served. Calls
-of a function that has shown to be very short are sent ahead to busy workers (``ahead.py``);
-who works here at all is ``supervisor.py``'s affair.
+"""The pool of worker processes: which worker runs which job.
+
+Everything happens on the event loop, in callbacks of the workers' sockets. A job that finds a
+free worker is written to it at once; the others wait in the queue, first come, first served.
+The pool starts and ends no process itself (``supervisor``), and does not read what comes from
+one (``worker``). The flow of a call is drawn in the package's docstring.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import pickle
 from collections.abc import Callable
 from time import perf_counter
@@ -28,14 +28,12 @@ from .exit_report import ExitReport
 from .job import Job
 from .observing import Observer
 from .recycling import Recycling
-from .supervisor import STOP_GRACE_SECONDS, Supervisor
+from .supervisor import Supervisor
 from .timeouts import Timeouts
 from .waiting import WaitingQueue
 from .worker import Worker
 
 __all__ = ["WorkerPool"]
-
-_logger = logging.getLogger("genro_executor_plugin")
 
 OnMessage = Callable[[Job | None, int | None, str, Any], None]
 
@@ -53,7 +51,6 @@ class WorkerPool:
         self, name: str, options: PoolOptions, hooks: PackedHooks, on_message: OnMessage
     ) -> None:
         self._name = name
-        self._options = options
         self._on_message = on_message
         self.loop = asyncio.get_running_loop()
         self._threads = options.threads_per_worker
@@ -63,11 +60,10 @@ class WorkerPool:
         self._timeouts = Timeouts(self.loop, self._supervisor, self._ended_workers.timed_out)
         self._ahead = Ahead(self._supervisor, self._queue, self.loop, self._timeouts.watch)
         self._recycling = Recycling(options, self.loop, self._supervisor)
-        # What is sent ahead could be one call too many for a worker that is counted.
+        # A call sent ahead could be one too many for a worker whose calls are counted.
         self._sends_ahead = options.threads_per_worker == 1 and not self._recycling.watched
         self._ahead.enabled = self._sends_ahead
         self._observer = Observer(self.loop, self._supervisor)
-        self._changed: asyncio.Event = asyncio.Event()
         self.closing = False
         self.paused = False
 
@@ -110,14 +106,14 @@ class WorkerPool:
 
     @property
     def start_error(self) -> WorkerCrashedError | None:
-        """Why workers cannot be started just now, ``None`` if they can."""
+        """Why workers cannot be started now, ``None`` if they can."""
         return self._supervisor.backoff.error
 
     def worker_states(self) -> list[WorkerState]:
         """Every worker as it is now, the oldest first."""
         return self._observer.states()
 
-    # -- what the executor asks ---------------------------------------------------------------
+    # -- what the executor asks for -----------------------------------------------------------
 
     def submit(self, job: Job) -> None:
         """Run ``job`` as soon as a worker is free."""
@@ -131,23 +127,23 @@ class WorkerPool:
             self._ahead.fill_soon()
 
     def cancel(self, job: Job) -> None:
-        """Nobody waits for ``job`` any more: take it out of the line, or end its run."""
+        """Take ``job``, whose caller does not wait any more, out of the queue, or end its run."""
         if self.withdraw(job):
             return
         for worker in self._supervisor.workers:
             if any(sent is job for _, sent in worker.ahead):
-                return  # it is short, or it is taken back; either way nobody is told
+                return  # it is about to start, and short: it runs, and its result is dropped
             if job in worker.running.values() and not job.abandon:
                 self._ended_workers.cancelled(worker, job)
                 return
 
     def withdraw(self, job: Job) -> bool:
-        """Take ``job`` out of the line; ``False`` if it is not there, because it begins."""
+        """Take ``job`` out of the queue; ``False`` if it is not there, because it begins."""
         if self._queue.remove(job):
             return True
         for worker in self._supervisor.workers:
             if any(sent is job for _, sent in worker.ahead):
-                self._queue.put_back(self._supervisor.taken_back(worker))
+                self._queue.put_back(self._supervisor.take_back_all(worker))
                 withdrawn = self._queue.remove(job)
                 self.freed(worker)
                 return withdrawn
@@ -164,32 +160,18 @@ class WorkerPool:
         Raises:
             WorkerCrashedError: a worker could not be started.
         """
-        supervisor = self._supervisor
-        wanted = supervisor.max_workers if self._options.warm else self._options.min_workers
-        before = supervisor.backoff.error
-        supervisor.start(wanted - len(supervisor.workers))
-        await self._until(
-            lambda: (
-                all(worker.ready for worker in supervisor.workers)
-                or supervisor.backoff.error not in (None, before)
-            ),
-            None,
-        )
-        if supervisor.backoff.error is not None:
-            raise supervisor.backoff.fresh_error()
+        await self._supervisor.warm()
 
     def resize(self, max_workers: int) -> None:
         """Have at most ``max_workers`` workers; those that are too many end when they are free."""
-        self._supervisor.max_workers = max_workers
-        self._supervisor.shrink()
-        self._supervisor.grow()
+        self._supervisor.resize(max_workers)
 
     def pause(self) -> None:
         """Begin no call until ``resume``; those that run go on."""
         self.paused = True
         self._ahead.enabled = False
         for worker in self._supervisor.workers:
-            self._queue.put_back(self._supervisor.taken_back(worker))
+            self._queue.put_back(self._supervisor.take_back_all(worker))
             self._free_again(worker)
 
     def resume(self) -> None:
@@ -197,7 +179,7 @@ class WorkerPool:
         self.paused = False
         self._ahead.enabled = self._sends_ahead
         self._supervisor.grow()
-        self._serve_all()
+        self._dispatch_waiting()
 
     async def restart(self) -> None:
         """Replace every worker, each between two calls; returns when the old ones are gone.
@@ -205,17 +187,7 @@ class WorkerPool:
         Raises:
             WorkerCrashedError: no new worker can be started; the old ones go on working.
         """
-        old = [worker for worker in self._supervisor.workers if not worker.leaving]
-        for worker in old:
-            self._supervisor.replace(worker, "restart")
-
-        def gone() -> bool:
-            return not any(worker in self._supervisor.workers for worker in old)
-
-        before = self.start_error
-        await self._until(lambda: gone() or self.start_error not in (None, before), None)
-        if not gone() and self.start_error is not None:
-            raise self._supervisor.backoff.fresh_error()
+        await self._supervisor.replace_all()
 
     def kill_worker(self, pid: int) -> bool:
         """Kill the worker ``pid``; its calls fail. ``False`` if there is no such worker."""
@@ -226,40 +198,32 @@ class WorkerPool:
         return False
 
     async def close(self) -> None:
-        """End every worker, and every call that is still there."""
+        """Fail every call that is still in the pool, and end every worker."""
         self.closing = True
         self._recycling.stop()
         self._observer.stop()
         self._ended_workers.close()
-        await self._until(
-            lambda: not any(worker.ready for worker in self._supervisor.workers), STOP_GRACE_SECONDS
-        )
-        for worker in list(self._supervisor.workers):
-            worker.kill()
-        await self._until(lambda: not self._supervisor.workers, STOP_GRACE_SECONDS)
-        self._supervisor.backoff.stop()
         self._timeouts.stop()
         self._ahead.stop()
-        await self._supervisor.copier.close()
-        await self._supervisor.launcher.close()
+        await self._supervisor.close()
 
     def abandon(self) -> None:
         """End every worker without the pool's event loop, which is closed already."""
-        for worker in self._supervisor.workers:
-            worker.abandon()
-        self._supervisor.launcher.abandon()
+        self._supervisor.abandon()
 
     # -- what the workers tell ----------------------------------------------------------------
 
     def worker_started(self, worker: Worker) -> None:
-        self._changed.set()
+        """Give ``worker``, which is up, its first call."""
+        self._supervisor.changed.set()
         if self._supervisor.started(worker):
             self._recycling.started(worker)
             self._observer.start()
             self._free_again(worker)
-            self._serve_all()
+            self._dispatch_waiting()
 
     def job_done(self, worker: Worker, job: Job) -> None:
+        """Give ``worker``, which has answered ``job``, its next call, or let it leave."""
         if job.microseconds:
             self._ahead.estimates.add(job.packed.key, job.microseconds / 1e6)
         supervisor = self._supervisor
@@ -277,24 +241,28 @@ class WorkerPool:
                 worker.idle_since = perf_counter()
             supervisor.set_free(worker)
             if self._queue.jobs or self._ahead.any_sent:
-                self._serve_all()
+                self._dispatch_waiting()
         if self.closing:
-            self._changed.set()
+            supervisor.changed.set()
 
     def freed(self, worker: Worker) -> None:
+        """Give ``worker`` a call if it can take one."""
         self._free_again(worker)
-        self._serve_all()
+        self._dispatch_waiting()
 
     def run_begins(self, job: Job) -> None:
+        """Watch the timeout of ``job``, which was sent ahead and is taken to run now."""
         if job.timeout is not None:
             self._timeouts.watch(job.timeout)
 
     def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
+        """Pass on what ``job``, or code outside of any call, has sent."""
         self._on_message(job, worker.pid, channel, value)
 
     def worker_ended(self, worker: Worker, report: ExitReport) -> None:
+        """Settle the calls of ``worker``, which is gone, and have another one take its place."""
         supervisor = self._supervisor
-        supervisor.lost(worker)
+        supervisor.ended(worker)
         self._recycling.ended(worker)
         self._ended_workers.requeue(worker)
         if not worker.ready and not worker.leaving:
@@ -305,10 +273,10 @@ class WorkerPool:
             supervisor.count_restart("crash")
             self._ended_workers.crashed(worker, report)
         supervisor.grow()
-        self._serve_all()
-        self._changed.set()
+        self._dispatch_waiting()
+        supervisor.changed.set()
 
-    # -- who runs what ------------------------------------------------------------------------
+    # -- which worker runs which job ----------------------------------------------------------
 
     def _free_again(self, worker: Worker) -> None:
         """Count ``worker`` among the free ones, if it is."""
@@ -317,8 +285,8 @@ class WorkerPool:
             if not worker.running:
                 worker.idle_since = perf_counter()
 
-    def _serve_all(self) -> None:
-        """Give the free workers what waits: behind a call that turned out long, or in line."""
+    def _dispatch_waiting(self) -> None:
+        """Give the free workers the jobs that wait: behind a long call, or in the queue."""
         if self.paused:
             return
         free, queue, ahead = self._supervisor.free, self._queue, self._ahead
@@ -347,17 +315,6 @@ class WorkerPool:
             return
         self._queue.put_back([job])
         self._supervisor.grow()
-
-    async def _until(self, reached: Callable[[], bool], seconds: float | None) -> None:
-        """Wait until ``reached()``, at most ``seconds``."""
-        deadline = None if seconds is None else self.loop.time() + seconds
-        try:
-            async with asyncio.timeout_at(deadline):
-                while not reached():
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            return
 
 
 def _load(worker: Worker) -> int:

@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that are over their timeout."""
+
+"""Timeouts: one alarm for all running calls of a pool, set to the earliest limit.
+
+It finds the runs that take too long; ``ended`` ends them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ __all__ = ["Timeouts"]
 
 
 class Timeouts:
-    """One alarm for all runs of a pool, set to the earliest limit."""
+    """The timeouts of one pool's calls; ``run_over`` is called for each run that exceeds one."""
 
     def __init__(
         self,
@@ -30,13 +34,14 @@ class Timeouts:
         self._alarm: asyncio.TimerHandle | None = None
 
     def watch(self, seconds: float) -> None:
-        """Look for overdue calls in ``seconds``, or earlier if that is arranged already."""
+        """Look for runs over their timeout in ``seconds``; an earlier look that is set stays."""
         when = self._loop.time() + seconds
         if self._alarm is None or when < self._alarm.when():
             self.stop()
             self._alarm = self._loop.call_at(when, self._look)
 
     def stop(self) -> None:
+        """Look no more."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
