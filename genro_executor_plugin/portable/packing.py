@@ -4,9 +4,9 @@
 """The call made portable: which function, which ``self``, which arguments.
 
 ``CallPacker`` turns a function and its arguments into a ``PackedCall``: bytes, and the
-definitions (functions, states of replicas) a worker must have before it reads them
-(``call_reader.py``). A call is packed before it takes a place in any line: an argument that
-cannot travel costs nobody a worker.
+definitions (functions, states of replicas) that a worker must have before it reads them with
+``worker/reading.py``. A call is packed before it waits for a worker: an argument that cannot
+travel is refused at once, and takes no place in a queue. Nothing here knows who runs the call.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ __all__ = ["CallPacker", "PackedCall"]
 
 
 class PackedCall:
-    """A call as bytes.
+    """A call as bytes, and what is known of it without reading them.
 
     Attributes:
         payload: what a worker's ``CallReader`` reads.
-        definitions: what the worker must have before, in this order.
+        definitions: what the worker must have before it reads the call, in this order.
         title: the function's name, for messages and displays.
         is_async: whether the function makes a coroutine.
-        key: the same for every call of a function that travels by reference, 0 for others.
-        segment: where its arguments lie if they are large, ``None`` for those in ``payload``.
+        key: identifies the function in this pool if it travels by reference, 0 if it does not.
+        segment: where the arguments lie if they are large, ``None`` if they are in ``payload``.
     """
 
     __slots__ = ("definitions", "is_async", "key", "payload", "segment", "title")
@@ -72,7 +72,7 @@ class PackedCall:
         """The arguments as a worker would get them.
 
         Raises:
-            ReplicaHereError: an application is among them; its replica is for a worker only.
+            ReplicaHereError: an application is among them, and its replica exists in workers only.
             Exception: whatever their unpickling raises.
         """
         args, kwargs, *_ = pickle.loads(self.payload)
@@ -110,7 +110,7 @@ class CallPacker:
         self._replicas = ReplicaCatalog(self._keys)
         self._segments = segments
         self._settings = ProcessSettingsSource(next(self._keys))
-        # Strongly: what a reference leads to stays in its module anyway.
+        # No weak references: a function that a reference leads to stays in its module anyway.
         self._by_reference: dict[FunctionType, _Function] = {}
         self._by_value: weakref.WeakKeyDictionary[FunctionType, _Function] = (
             weakref.WeakKeyDictionary()
@@ -188,7 +188,7 @@ class CallPacker:
         try:
             parts = split(call, self._replicas_for(met))
         except Exception:
-            return None  # packing them in one piece will tell what is wrong
+            return None  # packing them in one piece raises the error
         function.large = parts.size >= LARGE_BYTES
         segment = self._segments.hold(parts) if function.large else None
         if segment is not None:
@@ -197,7 +197,7 @@ class CallPacker:
         return segment
 
     def _replicas_for(self, met: list[Any]) -> Callable[[Any], Any]:
-        """What puts replicas in the place of applications, and these into ``met``."""
+        """A hook for the pickler: it replaces applications by replicas and adds them to ``met``."""
 
         def special(obj: Any) -> Any:
             if not is_routing(obj):

@@ -1,6 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""Results of calls as bytes, or in shared memory when they are large."""
+
+"""Results of calls as bytes, or in shared memory when they are large.
+
+Used where a function has run: in workers, in the server for calls that run inline, and where a
+job's result is stored. ``function`` stands for the function in messages.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,7 @@ __all__ = ["HasResults", "hold_result", "pack_result"]
 
 
 class HasResults(Protocol):
-    """What is remembered of a function: whether its last result was a large one."""
+    """A function of which it is remembered whether its last result was large."""
 
     large: bool
 
@@ -47,7 +52,7 @@ def hold_result(
     try:
         parts = split(result, None)
     except BaseException:
-        return None  # packing it in one piece tells what is wrong
+        return None  # packing it in one piece raises the error
     function.large = parts.size >= LARGE_BYTES
     return hold(parts) if function.large else None
 

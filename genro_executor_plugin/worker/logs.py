@@ -3,11 +3,12 @@
 
 """Log records and warnings of a worker, on their way to the handlers of the server.
 
-A worker has the server's levels, so that nothing is made that nobody would take. What is made
-goes to the server with the messages of its call, in order and before the call's result, and is
-handled there as if it had been logged there: with the filters and handlers of the logger it was
-logged with, in the context of the caller, and with ``executor_pool``, ``executor_pid`` and
-``executor_route`` on the record.
+A worker has the server's log levels, so that it makes no records that the server would drop. A
+record goes to the server with the messages of its call, in order and before the call's result,
+and is handled there as if it had been logged there: with the filters and handlers of its logger,
+in the context of the caller, and with the attributes ``executor_pool``, ``executor_pid`` and
+``executor_route``. ``WorkerLogs`` is the worker's side; ``arrived_record`` and ``show_warning``
+run in the server.
 """
 
 from __future__ import annotations
@@ -47,9 +48,10 @@ class WorkerLogs(logging.Handler):
         self._plain_showwarning = warnings.showwarning
 
     def install(self) -> None:
-        """Take the place of every handler that modules have set up until now.
+        """Replace every handler that modules have set up until now.
 
-        The server has imported these modules, too: its handlers do what theirs would.
+        The server has imported these modules, too, and has the same handlers: a record that is
+        handled in both would be logged twice.
         """
         self._settings.apply()
         if not self._settings.captures_warnings:
@@ -58,19 +60,19 @@ class WorkerLogs(logging.Handler):
         self._modules = len(sys.modules)
 
     def settle(self, settings: ProcessSettings) -> None:
-        """Go by other settings of the server from now on."""
+        """Use ``settings``, to which those of the server have changed, from now on."""
         self._settings = settings
         settings.apply()
 
     def imported(self) -> None:
-        """Undo what modules have set up that were imported since the last look."""
+        """Replace the handlers of modules that were imported since the last call of this."""
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             self._replace(self._kept)
             self._settings.apply_levels()
 
     def keep(self) -> None:
-        """Leave the handlers that are there now: ``on_worker_startup`` has set them up."""
+        """Keep the handlers that there are now, which ``on_worker_startup`` has set up."""
         self._kept = [handler for logger in all_loggers() for handler in logger.handlers]
 
     def _replace(self, kept: Collection[logging.Handler]) -> None:
@@ -82,7 +84,7 @@ class WorkerLogs(logging.Handler):
             logger.handlers[:] = staying
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send ``record``."""
+        """Send ``record`` to the server."""
         try:
             self._send(LOG, (record.name, record.levelno, packed_record(record)))
         except OSError:
@@ -117,7 +119,7 @@ class WorkerLogs(logging.Handler):
 
 
 def packed_record(record: logging.LogRecord) -> bytes:
-    """``record`` as bytes; what of it cannot travel is there as text."""
+    """``record`` as bytes; what in it cannot travel becomes text."""
     state = dict(record.__dict__)
     packed = None
     if record.exc_info and record.exc_info[1] is not None:

@@ -1,6 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""Packed calls in a worker: what ``CallPacker`` has packed becomes a function and its arguments."""
+"""Reads packed calls in a worker: bytes become a function and its arguments.
+
+The counterpart of ``portable/packing.py``, whichever engine brought the bytes. It also keeps what
+was defined for the calls: functions, replicas and process settings. It runs nothing of a call
+but ``on_worker_startup`` of new replicas.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +29,11 @@ __all__ = ["CallReader", "ReadCall", "WorkerFunction"]
 
 
 class WorkerFunction:
-    """A function in a worker, and what is known of it.
+    """A function in a worker, and what is remembered of it.
 
     Attributes:
         func: what to call.
-        is_async: whether calling it makes a coroutine.
+        is_async: whether it is a coroutine function.
         large: whether its last result was a large one.
     """
 
@@ -43,16 +48,16 @@ class WorkerFunction:
         return describe(self.func)
 
     def with_extras(self, extras: bytes) -> WorkerFunction:
-        """This function with what goes along with one call of it.
+        """This function with the extras of one call around it.
 
         Raises:
-            SerializationError: something of that cannot be had in this worker.
+            SerializationError: an extra cannot be rebuilt in this worker.
         """
         return _FunctionWithExtras(self, with_extras(self.func, extras))
 
 
 class _FunctionWithExtras(WorkerFunction):
-    """What is known of it is known of the function below."""
+    """A function with extras; what is remembered of it is remembered of the function below."""
 
     __slots__ = ("_below",)
 
@@ -73,7 +78,8 @@ class _FunctionWithExtras(WorkerFunction):
 
 
 ReadCall = tuple[WorkerFunction, tuple[Any, ...], dict[str, Any], Callable[[], Any] | None]
-"""A call ready to run: the function, its arguments (``self`` among them), and what cleans up."""
+"""A call ready to run: the function, its arguments (``self`` among them), and what to call after
+it, which is ``route_cleanup`` of an application or ``None``."""
 
 
 class CallReader:
@@ -87,7 +93,7 @@ class CallReader:
         self._broken: dict[int, dict[int, SerializationError]] = {}
 
     def define(self, key: int, owner: int, kind: int, payload: bytes | memoryview) -> None:
-        """Take in a definition. What is wrong with it is told by every call that needs it."""
+        """Take in a definition; one that cannot be read makes every call fail that needs it."""
         self._broken.get(owner, {}).pop(key, None)
         try:
             if kind == FUNCTION:
@@ -115,7 +121,7 @@ class CallReader:
         """The call in ``payload``; its arguments are in the ``segment``, if there is one.
 
         Raises:
-            SerializationError: the function, ``self`` or an argument cannot be had here.
+            SerializationError: the function, ``self`` or an argument cannot be rebuilt here.
             Exception: what ``on_worker_startup`` of a new replica raises.
         """
         function_key, owner_key, cleanup_key = CALL_HEAD.unpack_from(
@@ -128,7 +134,7 @@ class CallReader:
                         os.close(segment)
                     raise broken
         try:
-            # What stands behind a pickle's end is not looked at.
+            # Pickle ignores the call's head, which stands behind the end of the pickle.
             call = pickle.loads(payload) if segment < 0 else self._from(segment, payload)
         except BaseException as error:
             title = self._functions[function_key] if function_key else "a function"
