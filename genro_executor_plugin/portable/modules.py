@@ -178,9 +178,8 @@ class _MainModule(ModuleType):
         except BaseException as error:
             # A worker needs only what stands before the call that starts the server.
             if not _is_stop(error):
-                self.__dict__["_sources"] = (
-                    sources  # the next attribute that is read raises the same error
-                )
+                # The next attribute that is read raises the same error.
+                self.__dict__["_sources"] = sources
                 raise
         finally:
             del self.__dict__["_running"]

@@ -77,9 +77,8 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
     except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
         faulthandler.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            line_buffering=True
-        )  # the last line of a worker that is killed is not lost
+        # What a worker that is killed has printed is not lost.
+        sys.stdout.reconfigure(line_buffering=True)
     with socket.socket(fileno=socket_fd) as sock:
         _Worker(sock, WorkerClaims(claims_fd), handover).run()
     handover.close()
@@ -196,7 +195,7 @@ class _Worker:
             else:
                 result = self._run(number, call)
             microseconds = (perf_counter_ns() - began) // 1000 + 1
-            if type(result) is CoroutineType:  # of a function that is not a coroutine function
+            if type(result) is CoroutineType:  # the function is not declared as async
                 self._start_coroutine(number, function, result, soft_timeout / 1000)
                 return
         except BaseException as error:

@@ -16,9 +16,9 @@ __all__ = ["ExitReport"]
 _HINTS = {
     signal.SIGKILL: "the system ends processes this way when memory runs out, and so does kill -9",
     signal.SIGSEGV: "native code touched memory that it must not touch",
-    signal.SIGABRT: "native code gave up",
+    signal.SIGABRT: "native code aborted the process",
     signal.SIGBUS: "native code touched memory that is not there; is /dev/shm full?",
-    signal.SIGTERM: "somebody asked it to end",
+    signal.SIGTERM: "another process asked it to end",
 }
 
 
@@ -46,7 +46,7 @@ class ExitReport:
             return f"the system refused to start it: {self.reason}"
         code = self.exit_code
         if code is None:
-            return "nobody could tell how (the process that would know it is gone, too)"
+            return "how is not known (the process that could tell is gone, too)"
         if code >= 0:
             words = f"exit code {code}"
             if code == 0:

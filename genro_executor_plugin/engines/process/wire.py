@@ -155,8 +155,8 @@ class FrameSocket:
         while True:
             while frames:
                 yield frames.popleft()
-            # Linux wakes a reader that waits in recv also when the server has taken an answer
-            # off the socket, though there is nothing to read; one that waits in poll it does not.
+            # When the server takes an answer off the socket, Linux wakes a reader that waits in
+            # recv, though there is nothing to read; it does not wake one that waits in poll.
             poll()
             try:
                 frames.extend(read())
