@@ -28,11 +28,14 @@
     Job.settle: the caller's future is done  |
       |                                      |
       v                                      |
-    WorkerPool.job_done: the worker takes the next job
+    WorkerPool.job_done: the next job        |
 
-Beside it, on the server's side: ``supervisor`` starts, replaces and retires workers through the
-``launcher`` and its ``template`` process; ``ahead`` sends very short calls before their turn;
-``ended`` settles the calls of workers that ended; ``timeouts`` ends runs that take too long;
-``copying`` moves large values on threads. ``child``, ``boot`` and ``messages`` are the worker's
-side; ``wire``, ``handover`` and ``claims`` have one end on each.
+On the server's side stand beside that: ``supervisor``, which starts, replaces and retires workers
+through the ``launcher`` and its ``template`` process (``backoff`` spaces failed starts out,
+``recycling`` says when a worker is replaced); ``ahead``, which sends very short calls before their
+turn; ``ended``, which settles the calls of workers that ended, described by an ``exit_report``;
+``timeouts``, which finds runs that take too long; ``copying``, which moves large values on
+threads; ``observing``, which reads the memory of workers. The worker's side is ``child`` with
+``boot`` and ``messages``. ``wire``, ``handover`` and ``claims`` have one end on each side, and
+``link`` holds the server's ends.
 """
