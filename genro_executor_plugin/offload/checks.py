@@ -15,7 +15,7 @@ from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
 from ..options.call import CALL_OPTIONS
 from ..options.source_line import place_of
-from ..portable.culprit import obstacle
+from ..portable.culprit import find_unpicklable
 from ..portable.pickling import dumps, why
 from ..portable.references import describe, reference_to
 from ..portable.state.declared import state_of_class
@@ -136,7 +136,7 @@ def _stays_here(func: Callable[..., Any], owner: type) -> Iterator[str]:
         yield str(error)
     plain = getattr(func, "__func__", func)
     if reference_to(plain, owner) is None:
-        trouble = obstacle(plain, dumps)
+        trouble = find_unpicklable(plain, dumps)
         if trouble is not None:
             path, reason = trouble
             yield (

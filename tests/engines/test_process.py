@@ -139,6 +139,19 @@ async def test_a_path_that_is_no_text_does_not_matter(
     assert await pool.submit(wf.answer) == 42
 
 
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+async def test_a_worker_for_plain_functions_loads_neither_asyncio_nor_a_host(
+    make: Any, start_method: str
+) -> None:
+    pool = make(max_workers=1, start_method=start_method)
+    loaded = await pool.submit(eval, "sorted(__import__('sys').modules)")
+    tops = {name.partition(".")[0] for name in loaded}
+    assert "genro_executor_plugin" in tops
+    assert not tops & {"asyncio", "genro_asgi", "genro_routes", "multiprocessing"}
+    assert await pool.submit(wf.echo_async, 42) == 42
+    assert "asyncio" in await pool.submit(eval, "sorted(__import__('sys').modules)")
+
+
 async def test_modules_are_imported_ahead(make: Any, tmp_path: Path, monkeypatch: Any) -> None:
     trace = tmp_path / "trace"
     (tmp_path / "imported_ahead.py").write_text(
@@ -341,7 +354,7 @@ async def test_a_timeout_ends_its_own_call_only(make: Any, gate: Any) -> None:
 
 
 async def test_a_timeout_counts_the_run_alone(make: Any, gate: Any) -> None:
-    """Neither the wait in line nor the start of a worker is part of it."""
+    """Neither the wait in the queue nor the start of a worker is part of it."""
     pool = make(max_workers=1, timeout=0.4)
     held = asyncio.create_task(pool.options(timeout=30).submit(wf.hold, gate.path))
     await gate.entered()
