@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 from genro_asgi import RoutedApplication
 from genro_asgi.application import ApplicationGrammar, BaseApplication
 from genro_asgi.exceptions import HTTPBadRequest, HTTPException, HTTPNotFound, HTTPUnauthorized
-from genro_asgi.lifespan import FatalBootError
 from genro_asgi.plugins.openapi import router_openapi
 from genro_routes import route
 
 from ..errors import ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
 from ..serving.grammar import PoolGrammar, mistakes_in, written_pools
-from ..serving.mounted import bring_pools, end_pools, start_pools
+from ..serving.mounted import bring_pools
 from ..tasks.http.routes import TaskSection
 from ..tasks.options import TaskSettings
 from .access import (
@@ -104,7 +103,6 @@ class ExecutorConsole(RoutedApplication):
         self._access = Access(**{name: kwargs.pop(name) for name in names if name in kwargs})
         self._registry = ExecutorRegistry(executors)
         self._given = executors
-        self._owns_registry = True
         super().__init__(**kwargs)
         self._changes = Changes(self)
         self._history = History(self._registry)
@@ -126,7 +124,6 @@ class ExecutorConsole(RoutedApplication):
         existing = getattr(server, "executors", None)
         if isinstance(existing, ExecutorRegistry):
             existing.declare_all(self._given)
-            self._owns_registry = False
             self._registry = existing
             self._history = History(existing)
         else:
@@ -146,21 +143,13 @@ class ExecutorConsole(RoutedApplication):
     # -- life ---------------------------------------------------------------------------------
 
     async def on_startup(self) -> None:  # type: ignore[override]
-        """Check the routes and start the pools, if this console brought them; begin to sample."""
-        if self._owns_registry:
-            try:
-                await start_pools(self.server)
-            except ExecutorError as error:
-                await end_pools(self.server)
-                raise FatalBootError(str(error)) from error
+        """Begin to sample the pools."""
         self._history.start()
 
     async def on_shutdown(self) -> None:  # type: ignore[override]
-        """Sample no more, and end the pools if this console brought them."""
+        """Sample no more, and wait for no change that is still under way."""
         self._history.stop()
         await self._changes.stop()
-        if self._owns_registry:
-            await end_pools(self.server)
 
     # -- what is answered ---------------------------------------------------------------------
 
