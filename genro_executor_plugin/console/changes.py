@@ -109,7 +109,7 @@ class Changes(RoutingClass):
         return await self._do(
             _request,
             f"pool {pool}: max_workers={max_workers} (was {executor.pool_options.max_workers})",
-            partial(_control(executor, "resize"), max_workers),
+            partial(executor.resize, max_workers),
         )
 
     @route(auth_rule=RULE, openapi_method="post")
@@ -136,7 +136,7 @@ class Changes(RoutingClass):
     @route(auth_rule=RULE, openapi_method="post")
     async def restart(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """Replace every worker of a pool, each between two calls; answers before all are."""
-        restart = _control(self._pool(pool), "restart")
+        restart = self._pool(pool).restart
         return await self._do(
             _request, f"pool {pool}: restarting", lambda: self._begin(pool, "restart", restart)
         )
@@ -156,7 +156,7 @@ class Changes(RoutingClass):
         return await self._do(
             _request,
             f"pool {pool}: worker {pid} killed",
-            partial(_control(executor, "kill_worker"), pid),
+            partial(executor.kill_worker, pid),
         )
 
     @route(auth_rule=RULE, openapi_method="post")
@@ -212,21 +212,6 @@ class Changes(RoutingClass):
         self._made.append({"at": round(time.time(), 3), "who": who, "what": what})
         _logger.warning("console: %s: %s", who, what)
         return {"done": what}
-
-
-def _control(executor: BaseExecutor, name: str) -> Callable[..., Any]:
-    """A control that only some kinds of pools have.
-
-    Raises:
-        HTTPBadRequest: this kind does not.
-    """
-    control: Callable[..., Any] | None = getattr(executor, name, None)
-    if control is None:
-        what = "kill" if name == "kill_worker" else name
-        raise HTTPBadRequest(
-            f"Pool {executor.name!r} is a {executor.kind} pool: there is nothing to {what} in it"
-        )
-    return control
 
 
 def _log_failure(what: str, task: asyncio.Task[None]) -> None:

@@ -22,6 +22,7 @@ from ..metrics.counters import (
     RouteMetrics,
     quantile,
 )
+from ..options.capabilities import Capability
 from ..options.pool import CALL_OPTIONS, PoolOptions
 from ..portable.references import describe
 from ..routing.tree import RouteLeaf, leaves, unbuilt_leaves
@@ -30,8 +31,14 @@ from .history import SAMPLE_SECONDS, History
 __all__ = ["snapshot_of"]
 
 
-_CONTROLS = ("pause", "drain", "resize", "restart", "kill_worker")
-"""What can be done to a pool; not every kind has all of it."""
+_CONTROLS: Mapping[str, Capability | None] = {
+    "pause": Capability.PAUSES,
+    "drain": None,
+    "resize": Capability.RESIZES,
+    "restart": Capability.PROCESSES,
+    "kill_worker": Capability.PROCESSES,
+}
+"""What can be done to a pool, and which capability it needs for that; ``None`` for none."""
 
 
 def snapshot_of(server: Any, history: History) -> dict[str, Any]:
@@ -58,7 +65,11 @@ def _pool(executor: BaseExecutor, history: History) -> dict[str, Any]:
         "unhealthy": executor.unhealthy,
         "paused": executor.paused,
         "draining": executor.draining,
-        "controls": [control for control in _CONTROLS if hasattr(executor, control)],
+        "controls": [
+            control
+            for control, needed in _CONTROLS.items()
+            if needed is None or needed in executor.capabilities
+        ],
         "utilization": round(metrics["busy"] / max(1, metrics["max_workers"]), 4),
         "rejections": dict(counters.rejections),
         "restarts_by_reason": executor.restarts,
