@@ -8,8 +8,8 @@ import inspect
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from ..engines.call import Call
 from ..portable.modules import stop_main_import
-from .call import Call
 
 __all__ = ["run_here", "stream_here"]
 

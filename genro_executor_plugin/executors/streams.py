@@ -10,11 +10,11 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, Protocol
 
+from ..engines.call import Call
 from ..errors import ExecutorTimeoutError
 from ..options.pool import PoolOptions
 from ..portable.references import describe
 from ..worker.streaming import STREAM, Chunk, Head
-from .call import Call
 
 __all__ = ["CallStream"]
 

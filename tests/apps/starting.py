@@ -21,8 +21,8 @@ from genro_executor_plugin import (
     ExecutorApplication,
     ExecutorConsole,
     ExecutorServer,
-    ThreadExecutor,
 )
+from genro_executor_plugin.executors.thread import ThreadEngine
 
 
 class OddError(BaseException):
@@ -86,11 +86,13 @@ class OfAnotherKind(RoutedApplication):
     def work(self) -> None: ...
 
 
-class Unending(ThreadExecutor):
+class Unending(ThreadEngine):
     """A kind of pool whose end fails."""
 
-    async def _end(self) -> None:
-        await super()._end()
+    name = "mine"
+
+    async def close(self) -> None:
+        await super().close()
         raise LookupError("it does not end")
 
 
@@ -114,7 +116,7 @@ APPLICATIONS = {
     "plain": Plain,
     "routes": Unroutable,
 }
-KINDS = {"kind": unmakeable, "end": lambda name, **options: Unending(name, **options)}
+KINDS: dict[str, Any] = {"kind": unmakeable, "end": Unending}
 
 
 def main(host: str, trouble: str) -> None:
