@@ -3,7 +3,7 @@
 
 """The state of pools and routes as plain values, for JSON: what the page shows, and no more.
 
-Names, numbers and errors; never what a call or an initializer was given.
+It has names, numbers and errors, and never what a call or an initializer was given.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CONTROLS: Mapping[str, Capability | None] = {
 
 
 def snapshot_of(server: Any, history: History) -> dict[str, Any]:
-    """Everything about the pools of ``server`` at this moment."""
+    """Return the state of the pools and routes of ``server`` at this moment."""
     registry: ExecutorRegistry = server.executors
     pools = registry.executors
     unhealthy = registry.unhealthy
@@ -100,7 +100,7 @@ def _options(options: PoolOptions) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON has it; what JSON has no word for by its name."""
+    """Return ``value`` as JSON can have it: a callable by its name, anything else as text."""
     if value is None or isinstance(value, str | int | float):
         return value
     return describe(value) if callable(value) else str(value)
@@ -124,7 +124,7 @@ def _routes(server: Any, pools: Mapping[str, BaseExecutor]) -> Iterator[dict[str
 
 
 def _configured(leaf: RouteLeaf) -> tuple[dict[str, Any], bool]:
-    """The plugin's options of a route, and whether the plugin is switched on for it."""
+    """Return the plugin's options of a route, and whether the plugin is switched on for it."""
     plugin = leaf.router._plugins_by_name.get("executor")
     if plugin is None:
         return {}, True
@@ -156,7 +156,7 @@ def _effective(option: str, own: Mapping[str, Any], executor: BaseExecutor | Non
 
 
 def _counted(path: str, pools: Mapping[str, BaseExecutor]) -> dict[str, Any]:
-    """What was counted of a route, in whatever pools it ran."""
+    """Return what was counted of a route, summed over the pools that it ran in."""
     found: list[RouteMetrics] = [
         executor.counters.routes[path]
         for executor in pools.values()

@@ -27,14 +27,14 @@ _logger = logging.getLogger("genro_executor_plugin")
 
 
 def answering(application: Any, scope: Scope) -> tuple[Any, Scope]:
-    """``application``, which answers ``scope``, so that a client may read its pool errors."""
+    """Return ``application`` so that clients may read its pool errors, and the scope for it."""
     return (_Answering(application), scope) if scope["type"] == "http" else (application, scope)
 
 
 class _Answering:
     """An application whose calls end with their client, and whose pool errors have a stable text.
 
-    Whatever else is asked of it, the application itself answers.
+    Its other attributes are those of the application.
     """
 
     __slots__ = ("_application",)

@@ -74,7 +74,7 @@ class Lifecycle:
     def demux(
         self, scope: Scope, demux: Callable[[Scope], tuple[ASGIApp, Scope]]
     ) -> tuple[ASGIApp, Scope]:
-        """What answers ``scope``, which is the host's ``demux`` to say if it is about no job."""
+        """Return what answers ``scope``: a job's routes, or what the host's ``demux`` returns."""
         return answering(*(self._task_mount.find(scope) or demux(scope)))
 
     # -- start ------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 
 """The server's side: pools that live and die with the server.
 
-``ExecutorMixin`` composes before a genro-asgi server class and inherits the steps of
-``Lifecycle`` to it. It never decides where a call runs; the plugin does.
+``ExecutorMixin`` is composed before a genro-asgi server class, and attaches the steps of
+``Lifecycle`` by overriding its methods. It never decides where a call runs; the plugin does.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ __all__ = ["ExecutorMixin", "ExecutorServer"]
 class ExecutorMixin:
     """Pools as a capability of a server.
 
-    Constructor keywords peeled here: ``executors`` — ``{name: options}``, or a list of dicts with
-    a ``name`` each. The pools ``blocking`` (40 threads) and ``cpu`` (one process per granted
-    CPU) exist without being declared. ``long_tasks`` — the ``TaskSettings`` of long jobs.
+    It takes two constructor keywords. ``executors`` is ``{name: options}``, or a list of dicts
+    with a ``name`` each; the pools ``blocking`` (40 threads) and ``cpu`` (one process per granted
+    CPU) exist without being declared. ``long_tasks`` has the ``TaskSettings`` of long jobs.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -55,18 +55,18 @@ class ExecutorMixin:
 
     @property
     def long_tasks(self) -> LongTasks:
-        """The long jobs of this server: what ``app.tasks`` talks to."""
+        """The long jobs of this server, which ``app.tasks`` submits and asks about."""
         return self._lifecycle.long_tasks
 
     @property
     def tasks(self) -> Any:
-        """genro-asgi's own batch tasks and schedules, which run in the pools of their routes."""
+        """genro-asgi's own batch tasks and schedules, whose routes run in their pools."""
         return in_pools(super().tasks, self.long_tasks.settings)  # type: ignore[misc]
 
     def executor(
         self, executor_type: str = "local", *, name: str = "default", **options: Any
     ) -> BaseExecutor:
-        """Pool ``name``, declared now if it was not before; also a decorator for functions.
+        """Return pool ``name``, declared now if it was not before; it also decorates functions.
 
         Raises:
             ExecutorConfigError: an option is wrong, or differs from the one in force.
@@ -74,15 +74,16 @@ class ExecutorMixin:
         return self.executors.get_or_create(name, executor_type=executor_type, **options)
 
     def get_executor(self, name: str = "default") -> BaseExecutor:
-        """Pool ``name``.
+        """Return pool ``name``.
 
         Raises:
-            UnknownExecutorError: no pool of that name is declared; the message lists those are.
+            UnknownExecutorError: no pool of that name is declared; the message lists those that
+                are.
         """
         return self.executors.get(name)
 
     def get_executor_metrics(self) -> dict[str, dict[str, Any]]:
-        """``metrics`` of every pool that was used, by name."""
+        """Return ``metrics`` of every pool that has been used, by name."""
         return self.executors.all_metrics()
 
     def arm_router(self, router: Any) -> None:
@@ -90,7 +91,7 @@ class ExecutorMixin:
         self._lifecycle.arm_router(router, getattr(super(), "arm_router", None))
 
     def serve(self, *args: Any, **kwargs: Any) -> None:
-        """Serve, as genro-asgi does."""
+        """Serve as genro-asgi does; in a worker that imports this program, end its import."""
         stop_main_import()
         super().serve(*args, **kwargs)  # type: ignore[misc]
 
@@ -99,7 +100,7 @@ class ExecutorMixin:
         self._lifecycle.start_leaving(super().start_leaving)  # type: ignore[misc]
 
     def demux(self, scope: Scope) -> tuple[Any, Scope]:
-        """What answers ``scope``, with the errors of pools put as a client may read them."""
+        """Return what answers ``scope``, with the errors of pools as a client may read them."""
         return self._lifecycle.demux(scope, super().demux)  # type: ignore[misc]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,10 +151,10 @@ class ExecutorServer(ExecutorMixin, AsgiServer):
 
     They are given in code, ``ExecutorServer(..., executors={...})``, or written in the section
     ``executors`` of a recipe, ``ExecutorServer(config="config.py")``. As with every option of a
-    server, what is given in code takes the place of the whole section.
+    server, what is given in code replaces the whole section.
 
     Raises:
-        ExecutorConfigError: pools are wrong; the message tells every mistake.
+        ExecutorConfigError: pools are wrong; the message lists every mistake.
     """
 
     grammar: type = ExecutorServerGrammar
