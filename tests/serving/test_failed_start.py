@@ -75,7 +75,7 @@ def test_a_store_that_is_no_file(tmp_path: Path, host: str) -> None:
     store.unlink()
     store.mkdir()
     with started(PROGRAM, host, "none", cwd=tmp_path) as process:
-        assert_refused(process, "Traceback", "OperationalError: unable to open database file")
+        assert_refused(process, "Traceback", f"{store.parent} cannot be opened: unable to open")
     assert workers_that_ended_in_order(tmp_path) == 2
 
 
@@ -85,7 +85,7 @@ def test_a_store_that_another_program_has_locked(tmp_path: Path, host: str) -> N
         other.execute("CREATE TABLE theirs (number)")
         other.execute("BEGIN EXCLUSIVE")
         with started(PROGRAM, host, "none", cwd=tmp_path) as process:
-            assert_refused(process, "Traceback", "OperationalError: database is locked")
+            assert_refused(process, "Traceback", "jobs cannot be opened: database is locked")
     assert workers_that_ended_in_order(tmp_path) == 2
 
 
