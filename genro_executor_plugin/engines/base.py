@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
@@ -35,7 +35,7 @@ from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.kinds import Kind, Option
 from ..options.pool import PoolOptions
-from .call import Call
+from .call import Call, Message
 
 __all__ = ["Engine", "Load", "Pool", "kind_of"]
 
@@ -67,6 +67,9 @@ class Pool(Protocol):
 
     def message(self, call: Call | None, pid: int | None, channel: str, value: Any) -> None:
         """Hand on what a run has sent; on the event loop, before the run's result."""
+
+    def listen(self, channel: str, listener: Callable[[Message], None]) -> None:
+        """Have ``listener`` called with every message of ``channel``, of whatever call."""
 
     def closed_error(self) -> ExecutorClosedError:
         """Return the error of a call that ends because the pool is shut down."""

@@ -9,7 +9,7 @@
       └─ run ── _traced ── _counted
            1  engine.pack(call)              portable/packing.py: what cannot travel ends here
            2  admission                      admission.py: wait for a place, or be refused
-           3  engine.run(call, packed)       executors/process.py, thread.py, inline.py, ...
+           3  engine.run(call, packed)       engines/process/engine.py, thread.py, inline.py, ...
            4  counters                       counting.py: how it ended, how long it took
 
 An engine is written against the contract in ``engines/base.py``.
@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, TypeVar
 
-from ..engines.base import Engine, Load
+from ..engines.base import Engine
 from ..engines.call import Call, Message
 from ..errors import (
     ExecutorConfigError,
@@ -38,7 +38,7 @@ from ..portable.modules import inside_worker
 from ..portable.references import describe
 from .bound import BoundExecutor
 from .counting import count_error
-from .nested import run_here, stream_here
+from .nested import Elsewhere, run_here, stream_here
 from .steering import SteeredPool
 from .streams import CallStream
 
@@ -81,8 +81,6 @@ class BaseExecutor(SteeredPool):
         super().__init__(name, options, engine=engine, **given)
         # In a worker (its module declares a pool, say): pools do not nest.
         self._nested = inside_worker()
-        self._hurry = asyncio.Event()
-        self._ending: asyncio.Task[None] | None = None
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -202,6 +200,7 @@ class BaseExecutor(SteeredPool):
             async for value in stream_here(call):
                 yield value
             return
+        self._need(Capability.STREAMS, "stream")
         stream = self.open_stream(call)
         try:
             if await stream.head() is None:
@@ -220,7 +219,7 @@ class BaseExecutor(SteeredPool):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What refers to a pool can travel by value: in a worker, calls run where they are."""
-        return _as_in_a_worker, (self._name,)
+        return _sent, (self._name,)
 
     def __call__(self, func: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
         """Decorate ``func``: calling the result runs ``func`` in this pool."""
@@ -313,72 +312,6 @@ class BaseExecutor(SteeredPool):
         """Give the running ``call`` a message; ``False`` if it does not run (any more)."""
         return self._engine.tell(call, channel, value)
 
-    # -- the end ------------------------------------------------------------------------------
 
-    async def shutdown(self) -> None:
-        """Refuse new calls, finish the admitted ones, and end the workers.
-
-        Calls that are not done after ``shutdown_timeout`` seconds are ended with
-        ``ExecutorClosedError``. Calling it again is harmless.
-        """
-        ending = self._start_ending()
-        if not ending.done():
-            await asyncio.shield(ending)
-
-    def hurry(self) -> None:
-        """Shut down without waiting for calls, also when a shutdown waits for them already.
-
-        It returns at once; ``shutdown`` waits until everything has ended.
-        """
-        self._hurry.set()
-        self._start_ending()
-
-    def _start_ending(self) -> asyncio.Task[None]:
-        self._admission.close()
-        if self._ending is None:
-            self._ending = asyncio.create_task(self._end_all())
-        return self._ending
-
-    async def _end_all(self) -> None:
-        try:
-            await self._let_calls_finish()
-        finally:
-            await self._engine.close()  # also when a second signal ends the waiting
-
-    async def _let_calls_finish(self) -> None:
-        if self._admission.admitted and not self._hurry.is_set():
-            waits = [
-                asyncio.create_task(wait()) for wait in (self._admission.empty, self._hurry.wait)
-            ]
-            await asyncio.wait(
-                waits, timeout=self._options.shutdown_timeout, return_when="FIRST_COMPLETED"
-            )
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-
-
-class _Elsewhere(Engine):
-    """Stands for the engine of a pool that was sent to another process: it runs nothing."""
-
-    name = "inline"
-
-    async def run(self, call: Call, packed: Any) -> Any:
-        pool = self.pool.name
-        raise ExecutorError(f"pool {pool!r} was sent here; a pool stays where it was made")
-
-    def load(self) -> Load:
-        return Load(0, 0, 0)
-
-    async def close(self) -> None:
-        """End nothing: it has nothing."""
-
-
-class _PoolInWorker(BaseExecutor):
-    """What a pool is in a worker: ``run`` runs its calls on the spot."""
-
-    engine_type = _Elsewhere
-
-
-def _as_in_a_worker(name: str) -> BaseExecutor:
-    return _PoolInWorker(name)
+def _sent(name: str) -> BaseExecutor:
+    return BaseExecutor(name, engine=Elsewhere)

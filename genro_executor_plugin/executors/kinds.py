@@ -17,13 +17,14 @@ from types import MappingProxyType
 from typing import Any
 
 from ..engines.base import Engine, kind_of
+from ..engines.inline import InlineEngine
+from ..engines.process.engine import ProcessEngine
+from ..engines.thread import ThreadEngine
 from ..errors import ExecutorConfigError
 from ..options.kinds import Kind
 from ..options.pool import PoolOptions
 from .base import BaseExecutor
-from .inline import InlineEngine, InlineExecutor
-from .process import ProcessEngine, ProcessExecutor
-from .thread import ThreadEngine, ThreadExecutor
+from .builtin import InlineExecutor, ProcessExecutor, ThreadExecutor
 
 __all__ = ["BUILT_IN", "Factory", "Kinds", "KnownKind", "register_factory"]
 

@@ -8,12 +8,14 @@ Every pool has every control. One that its kind cannot keep is refused by capabi
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..engines.base import Engine, kind_of
 from ..engines.call import Call, Message
+from ..engines.inline import InlineEngine
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
 from ..metrics.counters import PoolMetrics, percentiles_ms
 from ..metrics.worker_state import WorkerState
@@ -53,10 +55,16 @@ class SteeredPool:
         self._metrics = PoolMetrics()
         self._admission = Admission(name, self._options, self._metrics)
         self._paused = False
+        self._hurry = asyncio.Event()
+        self._ending: asyncio.Task[None] | None = None
         self._listeners: dict[str, Callable[[Message], None]] = {}
         self._engine = self._make_engine(engine)
 
     def _make_engine(self, engine: type[Engine]) -> Engine:
+        """Return what runs the calls; one that runs them here if the pool is bypassed."""
+        bypass = self._options.effective_bypass
+        if bypass and Capability.PORTABLE in self._declared.capabilities:
+            return InlineEngine(self, self._options, bypassed=bypass)
         return engine(self, self._options)
 
     # -- what it is ---------------------------------------------------------------------------
@@ -254,3 +262,47 @@ class SteeredPool:
                 f"Pool {self._name!r} is a {self.kind} pool: there is nothing to {what} in it",
                 pool=self._name,
             )
+
+    # -- the end ------------------------------------------------------------------------------
+
+    async def shutdown(self) -> None:
+        """Refuse new calls, finish the admitted ones, and end the workers.
+
+        Calls that are not done after ``shutdown_timeout`` seconds are ended with
+        ``ExecutorClosedError``. Calling it again is harmless.
+        """
+        ending = self._start_ending()
+        if not ending.done():
+            await asyncio.shield(ending)
+
+    def hurry(self) -> None:
+        """Shut down without waiting for calls, also when a shutdown waits for them already.
+
+        It returns at once; ``shutdown`` waits until everything has ended.
+        """
+        self._hurry.set()
+        self._start_ending()
+
+    def _start_ending(self) -> asyncio.Task[None]:
+        self._admission.close()
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end_all())
+        return self._ending
+
+    async def _end_all(self) -> None:
+        try:
+            await self._let_calls_finish()
+        finally:
+            await self._engine.close()  # also when a second signal ends the waiting
+
+    async def _let_calls_finish(self) -> None:
+        if self._admission.admitted and not self._hurry.is_set():
+            waits = [
+                asyncio.create_task(wait()) for wait in (self._admission.empty, self._hurry.wait)
+            ]
+            await asyncio.wait(
+                waits, timeout=self._options.shutdown_timeout, return_when="FIRST_COMPLETED"
+            )
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)

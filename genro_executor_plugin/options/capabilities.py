@@ -19,6 +19,15 @@ class Capability(StrEnum):
     INTERRUPTS = "interrupts"
     """``SoftTimeoutError`` can be raised inside a running call."""
 
+    INITIALIZES = "initializes"
+    """Workers run ``initializer`` before their first call and ``finalizer`` at their end."""
+
+    CONTEXT = "context"
+    """The caller's context variables (``context=``) are set while a call runs."""
+
+    STREAMS = "streams"
+    """A call can answer in chunks, with back-pressure."""
+
     ISOLATES = "isolates"
     """A crash ends one call and leaves the server and the other calls alone."""
 

@@ -64,8 +64,13 @@ class Kind:
 
 _NEEDS: Mapping[str, Capability] = {
     "abandon_on_timeout": Capability.ABANDONS,
+    "context": Capability.CONTEXT,
     "cpu_affinity": Capability.PROCESSES,
+    "finalizer": Capability.INITIALIZES,
+    "idle": Capability.STREAMS,
     "idle_timeout": Capability.PROCESSES,
+    "initargs": Capability.INITIALIZES,
+    "initializer": Capability.INITIALIZES,
     "max_lifetime": Capability.PROCESSES,
     "max_memory_per_child": Capability.PROCESSES,
     "max_tasks_per_child": Capability.PROCESSES,
@@ -84,9 +89,12 @@ _NEEDS: Mapping[str, Capability] = {
 
 _LACKS: Mapping[Capability, str] = {
     Capability.ABANDONS: "a run that is over its timeout is ended, and not left alone",
+    Capability.CONTEXT: "context variables do not travel with its calls",
+    Capability.INITIALIZES: "its workers run no code of the pool's own",
     Capability.INTERRUPTS: "what it runs cannot be interrupted",
     Capability.ISOLATES: "a call in it does not crash alone",
     Capability.KILLS: "what it runs cannot be ended",
+    Capability.STREAMS: "its calls answer at once, and not in chunks",
     Capability.PROCESSES: "it has no worker processes",
 }
 """Why a kind without a capability cannot keep the options that need it."""

@@ -29,8 +29,6 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
-from ..engines.base import Engine, Load, Pool
-from ..engines.call import Call
 from ..errors import ExecutorError, ExecutorTimeoutError
 from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
@@ -39,9 +37,10 @@ from ..portable.hooks import run_hook
 from ..portable.references import describe
 from ..worker.running import RunningCall, enter
 from ..worker.streaming import streamed
-from .base import BaseExecutor
+from .base import Engine, Load, Pool
+from .call import Call
 
-__all__ = ["ThreadEngine", "ThreadExecutor"]
+__all__ = ["ThreadEngine"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -106,7 +105,16 @@ class ThreadEngine(Engine):
     """Runs calls on threads of its own: nothing else waits because these are busy."""
 
     name = "thread"
-    capabilities = frozenset({Capability.PAUSES, Capability.RESIZES, Capability.ABANDONS})
+    capabilities = frozenset(
+        {
+            Capability.ABANDONS,
+            Capability.CONTEXT,
+            Capability.INITIALIZES,
+            Capability.PAUSES,
+            Capability.RESIZES,
+            Capability.STREAMS,
+        }
+    )
     default_workers = 40
 
     def __init__(self, pool: Pool, options: PoolOptions) -> None:
@@ -304,16 +312,6 @@ class ThreadEngine(Engine):
 
     def load(self) -> Load:
         return Load(self._taken, self._taken, len(self._threads))
-
-
-class ThreadExecutor(BaseExecutor):
-    """A pool of threads of its own: nothing else waits because these are busy.
-
-    A thread cannot be killed. With ``abandon_on_timeout`` the caller gets its
-    ``ExecutorTimeoutError`` in time, and the thread's place stays taken until it is done.
-    """
-
-    engine_type = ThreadEngine
 
 
 def _raisable(error: BaseException) -> BaseException:

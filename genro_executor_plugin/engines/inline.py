@@ -19,8 +19,6 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-from ..engines.base import Pool
-from ..engines.call import Call
 from ..errors import SerializationError
 from ..options.pool import PoolOptions
 from ..portable.hooks import pack_hooks
@@ -29,10 +27,11 @@ from ..portable.pickling import why
 from ..portable.references import describe
 from ..portable.results import pack_result
 from ..portable.state.format import ReplicaHereError
-from .base import BaseExecutor
+from .base import Pool
+from .call import Call
 from .thread import ThreadEngine
 
-__all__ = ["InlineEngine", "InlineExecutor"]
+__all__ = ["InlineEngine"]
 
 
 class InlineEngine(ThreadEngine):
@@ -79,18 +78,6 @@ class InlineEngine(ThreadEngine):
 
     def _through(self, call: Call) -> Callable[[Any], Any] | None:
         return functools.partial(_there_and_back, describe(call.func)) if self._checks else None
-
-
-class InlineExecutor(BaseExecutor):
-    """Runs calls in this process, and still asks of them what a worker process would ask.
-
-    The function runs as it is, with breakpoints, patches and coverage. Its arguments and its
-    result are pickled and unpickled on the way, so that a test which passes here does not hide
-    what a process would refuse; ``bypass="fast"`` leaves that out. Sync functions run on
-    threads of the pool, so that the event loop stays free here, too.
-    """
-
-    engine_type = InlineEngine
 
 
 def _there_and_back(title: str, result: Any) -> Any:

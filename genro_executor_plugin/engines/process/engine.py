@@ -27,32 +27,30 @@ from contextvars import copy_context
 from time import perf_counter
 from typing import Any
 
-from ..engines.base import Engine, Load, Pool
-from ..engines.call import Call, Message
-from ..engines.process.job import Job
-from ..engines.process.pool import WorkerPool
-from ..errors import SerializationError, WorkerCrashedError
-from ..metrics.tracing import current_trace
-from ..metrics.tracing import is_loaded as tracing_is_loaded
-from ..metrics.worker_state import WorkerState
-from ..options.capabilities import Capability
-from ..options.checks import granted_cpus
-from ..options.pool import PoolOptions
-from ..portable.extras import EXTRAS, pack_extras
-from ..portable.hooks import pack_hooks
-from ..portable.packing import CallPacker, PackedCall
-from ..portable.pickling import why
-from ..portable.shared_memory.segments import Segment, Segments
-from ..worker.logs import (
+from ...errors import SerializationError, WorkerCrashedError
+from ...metrics.tracing import current_trace
+from ...metrics.tracing import is_loaded as tracing_is_loaded
+from ...metrics.worker_state import WorkerState
+from ...options.capabilities import Capability
+from ...options.checks import granted_cpus
+from ...options.pool import PoolOptions
+from ...portable.extras import EXTRAS, pack_extras
+from ...portable.hooks import pack_hooks
+from ...portable.packing import CallPacker, PackedCall
+from ...portable.pickling import why
+from ...portable.shared_memory.segments import Segment, Segments
+from ...worker.logs import (
     LOG,
     WARNING,
     arrived_record,
     show_warning,
 )
-from .base import BaseExecutor
-from .inline import InlineEngine
+from ..base import Engine, Load, Pool
+from ..call import Call, Message
+from .job import Job
+from .pool import WorkerPool
 
-__all__ = ["ProcessEngine", "ProcessExecutor"]
+__all__ = ["ProcessEngine"]
 
 _KEEP_SECONDS = 10.0
 """How long shared memory is kept for the next large call."""
@@ -71,6 +69,9 @@ class ProcessEngine(Engine):
             Capability.PAUSES,
             Capability.RESIZES,
             Capability.PROCESSES,
+            Capability.INITIALIZES,
+            Capability.CONTEXT,
+            Capability.STREAMS,
         }
     )
 
@@ -83,6 +84,8 @@ class ProcessEngine(Engine):
         self._hooks = pack_hooks(pool.name, options)
         self._restarts_before: dict[str, int] = {}
         self._ended = False
+        pool.listen(LOG, _logged)
+        pool.listen(WARNING, _warned)
 
     @classmethod
     def workers_by_default(cls) -> int:
@@ -285,39 +288,6 @@ class ProcessEngine(Engine):
     def load(self) -> Load:
         pool = self._pool
         return Load(0, 0, 0) if pool is None else Load(pool.running, pool.busy, pool.size)
-
-
-class ProcessExecutor(BaseExecutor):
-    """A pool of worker processes, started when they are needed.
-
-    A worker that dies fails only the call it ran; a run over its ``timeout`` is killed. The
-    server itself is never forked. With ``bypass`` its calls run in the server's process, with
-    the same options: a caller whose call is over its ``timeout`` gets the error in time, and
-    the place stays taken until the call is really done.
-    """
-
-    engine_type = ProcessEngine
-
-    def __init__(self, name: str, options: PoolOptions | None = None, **given: Any) -> None:
-        super().__init__(name, options, **given)
-        self.listen(LOG, _logged)
-        self.listen(WARNING, _warned)
-
-    def _make_engine(self, engine: type[Engine]) -> Engine:
-        bypassed = self._options.effective_bypass
-        if bypassed:
-            return InlineEngine(self, self._options, bypassed=bypassed)
-        return super()._make_engine(engine)
-
-    @property
-    def pids(self) -> list[int]:
-        """The process ids of the workers that are up."""
-        return self._engine.pids if isinstance(self._engine, ProcessEngine) else []
-
-    @property
-    def start_error(self) -> WorkerCrashedError | None:
-        """Why no worker can be started just now; ``None`` while the pool is healthy."""
-        return self._engine.start_error if isinstance(self._engine, ProcessEngine) else None
 
 
 def _logged(message: Message) -> None:
