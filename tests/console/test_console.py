@@ -270,6 +270,8 @@ async def test_pools_are_resized_paused_resumed_drained_and_restarted(site: Site
     await waiting
 
     await change(site, "restart", pool="pdf")
+    while pid in [worker["pid"] for worker in (await pool_of(site))["worker_states"]]:
+        pass  # it is answered before the workers are replaced, if that takes its time
     assert (await site.json("/works/report"))["pid"] != pid
 
     await change(site, "drain", pool="pdf")
