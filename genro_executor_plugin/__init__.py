@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .console import ExecutorConsole
+    from .console.application import ExecutorConsole
     from .errors import (
         ClientDisconnectedError,
         ExecutorClosedError,

@@ -3,9 +3,9 @@
 
 """The word ``pool`` of a configuration recipe, and how it is read.
 
-A recipe writes ``node.pool(code="pdf", max_workers=2)`` below whatever mounts this grammar. What
-it writes is not judged at that line but when the pools are read, so that every mistake in every
-pool is reported at once, with the file and the line it stands in.
+A recipe writes ``node.pool(code="pdf", max_workers=2)`` below an element whose grammar has
+``PoolGrammar``. A pool is not checked at that line but when the pools are read, so that every
+mistake in every pool is reported at once, with its file and line.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ __all__ = ["PoolGrammar", "WrittenPool", "mistakes_in", "written_pools"]
 Initializer = Callable[..., Any]
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
-"""What can be a label in a configuration tree, whose paths have dots."""
+"""What a node of a configuration tree can be called. A dot separates the steps of a path there."""
 
 
 _PLACE = "_at_"
-"""What precedes an option's name in the attribute that says where the option was written."""
+"""Precedes an option's name in the attribute that says where the option was written."""
 
 
 class PoolGrammar:
-    """The grammar of pools: mix it into the grammar of what has pools below it.
+    """The grammar of pools, to be mixed into the grammar of an element that has pools below it.
 
     Every attribute but ``code`` may be a resolver (environment, file, ...). A text that a resolver
-    brings is read as the option's type: ``"4"`` is 4 for ``max_workers``.
+    returns is read as the option's type: ``"4"`` is 4 for ``max_workers``.
     """
 
     @element(sub_tags="")
@@ -81,8 +81,8 @@ class PoolGrammar:
     ) -> None:
         """One pool: its name (``code``), its kind (``executor_type``) and its options.
 
-        ``None`` is "not given". The signature is open for the options of kinds that were
-        registered from outside; the kinds of this package refuse what they do not know.
+        An option that is ``None`` was not given. The signature accepts any option, because kinds
+        that were registered from outside have their own; every kind refuses what it does not know.
         """
 
     def set_child(
@@ -94,13 +94,13 @@ class PoolGrammar:
         node_position: str | int | None = None,
         **attr: Any,
     ) -> Any:
-        """File a pool under its ``code``: layered recipes meet there, option by option."""
+        """Store a pool under its ``code``, where layered recipes are merged option by option."""
         if node_tag == "pool":
             code = attr.get("code")
             if _is_name(code) and build_where.node(code) is None:
                 node_label = code
-            # One attribute per option: layers are folded attribute by attribute, and each option
-            # goes on saying where it was written.
+            # Layers are merged attribute by attribute. With one attribute for the place of each
+            # option, every option keeps its own.
             here = _recipe_line()
             attr.update({f"{_PLACE}{option}": here for option in {"code", *attr}})
         return super().set_child(  # type: ignore[misc]
@@ -110,22 +110,22 @@ class PoolGrammar:
     def _validate_call_args(
         self, info: Any, node_value: Any, attr: dict[str, Any], node_tag: str = ""
     ) -> None:
-        """Leave what is wrong with a pool to ``written_pools``, which tells all of it."""
+        """Check no pool here: ``mistakes_in`` reports all mistakes at once."""
         if node_tag != "pool":
             super()._validate_call_args(info, node_value, attr, node_tag)  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenPool:
-    """A pool as the recipe has it, resolvers resolved.
+    """A pool as a recipe has it, with the values of its resolvers.
 
     Attributes:
         code: its name.
         executor_type: its kind, as it was written.
         options: the options that were given.
-        where: the file and the line, ``"config.py:12"``.
-        places: the same for each option: layers may have it from several files.
-        mistakes: what could not be read, in words.
+        where: the file and the line, such as ``"config.py:12"``.
+        places: the same for each option, because layers are several files.
+        mistakes: what could not be read, one sentence each.
     """
 
     code: str
@@ -137,12 +137,12 @@ class WrittenPool:
 
 
 def written_pools(nodes: Iterable[Any]) -> list[WrittenPool]:
-    """The pools among ``nodes``, the children of the configuration node that has them."""
+    """Return the pools among ``nodes``, the children of a configuration node."""
     return [_written(node) for node in nodes if node.node_tag == "pool"]
 
 
 def mistakes_in(pools: Iterable[WrittenPool], kinds: Kinds = EVERYWHERE) -> list[str]:
-    """Everything that is wrong with ``pools``, each with file, pool, option and what is allowed.
+    """Return every mistake in ``pools``, each with its place, pool, option and what is allowed.
 
     Args:
         pools: as ``written_pools`` returned them.
@@ -195,7 +195,7 @@ def _written(node: Any) -> WrittenPool:
         try:
             value = _resolved(option, value)
         except Exception as error:
-            # A resolver runs its author's code; whatever it raises is a mistake like the others.
+            # A resolver is somebody's own code, and whatever it raises is a mistake in the recipe.
             where = places.get(option, here)
             mistakes.append(f"{where}: pool {code!r}: {option} cannot be read: {error}")
             continue
@@ -217,7 +217,11 @@ _NO = ("0", "false", "no", "off", "")
 
 
 def _from_text(option: str, text: str) -> Any:
-    """``text`` as the type of ``option``; as it is, to be refused with a reason, if it is none."""
+    """Return ``text`` as a value of the type of ``option``.
+
+    A text that cannot be read as that type is returned as it is; the check of the options then
+    refuses it with a reason.
+    """
     types = _types_of(option)
     if bool in types and text.lower() in (*_YES, *_NO):
         return text.lower() in _YES
@@ -245,7 +249,7 @@ def _is_name(code: object) -> bool:
 
 
 def _recipe_line() -> str:
-    """The line of the recipe that is being run: the first one outside of genro-builders."""
+    """Return the line of the recipe that runs: the first frame outside of genro-builders."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if not frame.f_globals.get("__name__", "").startswith(("genro_builders.", __name__)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,7 +25,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from servers import Site, built, serving
 from worker_functions import initialize_badly
 
-from genro_executor_plugin import ExecutorConfigError, ExecutorConsole, ExecutorServer
+from genro_executor_plugin import (
+    ExecutorApplication,
+    ExecutorConfigError,
+    ExecutorConsole,
+    ExecutorServer,
+)
 
 POOLS: dict[str, Any] = {
     "pdf": {"max_workers": 1, "initializer": print, "initargs": ("an initializer's secret",)},
@@ -264,6 +270,8 @@ async def test_pools_are_resized_paused_resumed_drained_and_restarted(site: Site
     await waiting
 
     await change(site, "restart", pool="pdf")
+    while pid in [worker["pid"] for worker in (await pool_of(site))["worker_states"]]:
+        pass  # it is answered before the workers are replaced, if that takes its time
     assert (await site.json("/works/report"))["pid"] != pid
 
     await change(site, "drain", pool="pdf")
@@ -488,6 +496,26 @@ async def test_a_stock_server_gets_its_pools_from_the_console() -> None:
         assert answer.json() == {"error": "Internal Server Error"}
         assert site.server.executors.healthy
     assert all(executor.closed for executor in server.executors.executors.values())
+
+
+async def test_applications_of_a_stock_server_use_the_pools_at_their_start_and_end() -> None:
+    """Also an application that is written before the console."""
+
+    class Uses(ExecutorApplication):
+        mount = "uses"
+        said: list[Any] = []
+
+        async def on_startup(self) -> None:
+            self.said.append(await self.executor.run_process(os.getpid))
+
+        async def on_shutdown(self) -> None:
+            self.said.append(await self.executor.run_process(divmod, 42, 5))
+
+    pools = {"executors": {"cpu": {"max_workers": 1}}}
+    server = AsgiServer(applications=[Uses, (ExecutorConsole, pools)], tasks=False)
+    async with serving(server=server) as site:
+        assert site.server.executors.get("cpu").pids == Uses.said
+    assert Uses.said[1:] == [(8, 2)]
 
 
 async def test_an_executor_servers_console_adds_its_pools_to_the_servers() -> None:

@@ -69,8 +69,8 @@ class TaskStore:
         """Take the store and read what is in it.
 
         Raises:
-            TaskStoreError: at once, when another server has it; in the future, when it cannot
-                be read.
+            TaskStoreError: at once, when another server has it or its files cannot be opened; in
+                the future, when it cannot be read.
         """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -82,6 +82,12 @@ class TaskStore:
         try:
             damage = replace_if_damaged(self.folder / "jobs.sqlite")
             os.close(os.open(self.folder / "jobs.sqlite", os.O_CREAT | os.O_RDWR, 0o600))
+        except (OSError, sqlite3.Error) as error:
+            self._ownership.release()
+            raise TaskStoreError(
+                f"the store of long jobs {self.folder} cannot be opened: {error}. Look at its "
+                "files' owner and mode, and at who else has them open"
+            ) from error
         except BaseException:
             self._ownership.release()
             raise
