@@ -18,10 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from genro_asgi.__main__ import Cli, CliError, ServerLauncher, TargetResolver
-from genro_asgi.lifespan import QUITTING
-from genro_asgi.reloading import LAUNCHER_ENV
 
+from ..hosts.names import (
+    LAUNCHER_ENV,
+    QUITTING,
+    Cli,
+    CliError,
+    ServerLauncher,
+    TargetResolver,
+)
 from ..portable.modules import stop_main_import
 from ..serving.server import ExecutorServer
 

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from genro_asgi.auth import AuthMixin
-from genro_asgi.exceptions import HTTPException, HTTPForbidden, HTTPUnsupportedMediaType
-from genro_asgi.server import BaseServer
-
 from ..errors import ExecutorConfigError
+from ..hosts.names import (
+    HTTPException,
+    HTTPForbidden,
+    HTTPUnsupportedMediaType,
+    has_authentication,
+)
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Message, Scope
+    from ..hosts.names import Message, Scope
 
 __all__ = ["RULE", "Access", "check_change", "limited", "who_asks"]
 
@@ -84,7 +86,7 @@ class Access:
         if avatar is not None:
             # Somebody without the tag is somebody all the same: that is a 403 and no 401.
             return [RULE] if self.tag in avatar.tags else ["-"]
-        if _has_authentication(server, scope):
+        if has_authentication(server, scope):
             return []
         if self.without_authentication != "everyone" and not _is_loopback(scope):
             if open_route and self.without_authentication == "metrics":
@@ -102,21 +104,6 @@ def who_asks(scope: Scope) -> str:
     avatar, client = scope.get("auth"), scope.get("client")
     address = client[0] if client else "an unknown address"
     return f"{avatar.identity} from {address}" if avatar is not None else f"a client at {address}"
-
-
-def _has_authentication(server: Any, scope: Scope) -> bool:
-    """Whether there is a way to be somebody for ``server``."""
-    decides = type(server).authenticate
-    if decides not in (BaseServer.authenticate, AuthMixin.authenticate):
-        return True
-    if "auth" not in scope or decides is BaseServer.authenticate:
-        return False
-    stores = (server.user_store, server.api_key_store)
-    core = server.auth_core
-    # Without these attributes it is another AuthCore than the one known here: closed is safe.
-    entries = (getattr(core, name, True) for name in ("_basic", "_bearer", "_jwt"))
-    login = getattr(server.applications.get("_server"), "oidc_providers", None)
-    return any(store is not None for store in stores) or any(entries) or bool(login)
 
 
 def _is_loopback(scope: Scope) -> bool:

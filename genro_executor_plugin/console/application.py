@@ -13,15 +13,21 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from genro_asgi import RoutedApplication
-from genro_asgi.application import ApplicationGrammar, BaseApplication
-from genro_asgi.exceptions import HTTPBadRequest, HTTPException, HTTPNotFound, HTTPUnauthorized
-from genro_asgi.lifespan import FatalBootError
-from genro_asgi.plugins.openapi import router_openapi
 from genro_routes import route
 
 from ..errors import ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
+from ..hosts.names import (
+    ApplicationGrammar,
+    BaseApplication,
+    FatalBootError,
+    HTTPBadRequest,
+    HTTPException,
+    HTTPNotFound,
+    HTTPUnauthorized,
+    RoutedApplication,
+    router_openapi,
+)
 from ..serving.grammar import PoolGrammar, mistakes_in, written_pools
 from ..serving.mounted import bring_pools, end_pools, start_pools
 from ..tasks.http.routes import TaskSection
@@ -43,7 +49,7 @@ from .jobs import (
 from .snapshot import snapshot_of
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Message, Receive, Scope, Send
+    from ..hosts.names import Message, Receive, Scope, Send
 
 __all__ = ["ConsoleGrammar", "ExecutorConsole"]
 

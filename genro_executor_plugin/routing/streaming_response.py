@@ -10,10 +10,10 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from genro_asgi.streaming import StreamingResponse
+from ..hosts.names import StreamingResponse
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Receive, Scope, Send
+    from ..hosts.names import Receive, Scope, Send
 
 __all__ = ["LeavingResponse"]
 

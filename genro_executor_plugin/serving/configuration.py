@@ -21,16 +21,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genro_asgi.config import (
+from ..errors import ExecutorConfigError
+from ..hosts.builders import BuilderBase, element
+from ..hosts.names import (
     CONFIGURATION_TEMPLATES,
     AsgiConfigBuilder,
     AsgiServerGrammar,
     ConfigurationHandler,
     DefaultConfig,
 )
-from genro_builders.builder import BuilderBase, element
-
-from ..errors import ExecutorConfigError
 from .grammar import (
     PoolGrammar,
     WrittenPool,

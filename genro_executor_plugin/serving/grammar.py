@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, get_args, get_type_hints
 
-from genro_bag import BagResolver
-from genro_builders.builder import element
-
 from ..errors import ExecutorConfigError
+from ..hosts.builders import BagResolver, element
 from ..options.pool import PoolOptions, kind_of
 from ..options.source_line import place
 

@@ -25,7 +25,7 @@ from .second_signal import SecondSignal
 from .server import answering
 
 if TYPE_CHECKING:
-    from genro_asgi.types import ASGIApp, Scope
+    from ..hosts.names import ASGIApp, Scope
 
 __all__ = ["bring_pools", "end_pools", "start_pools"]
 

@@ -13,12 +13,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from genro_asgi import AsgiServer
-from genro_asgi.exceptions import HTTPException
-
 from ..errors import ExecutorError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
+from ..hosts.names import AsgiServer, HTTPException
 from ..offload.checks import check_routes, modules_of
 from ..offload.plugin import ExecutorPlugin
 from ..portable.modules import stop_main_import
@@ -37,7 +35,7 @@ from .configuration import (
 from .second_signal import SecondSignal
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Message, Receive, Scope, Send
+    from ..hosts.names import Message, Receive, Scope, Send
 
 __all__ = ["ExecutorMixin", "ExecutorServer", "answering"]
 

@@ -16,9 +16,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from genro_asgi.tasks import LocalTaskExecutor, TaskManager, TaskScheduler
-
 from ..errors import TaskCancelledError, TaskNotFoundError
+from ..hosts.names import LocalTaskExecutor, TaskManager, TaskScheduler
 from .followed_call import Watch
 from .options import TaskSettings
 from .status import Progress

@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ExecutorConfigError, SerializationError
+from ...hosts.loaded import OWN_ATTRIBUTES
 from ..references import describe
 from .placeholders import LEFT_BEHIND
 
@@ -29,9 +30,6 @@ __all__ = ["WHOLE", "StateOfClass", "attributes", "is_fixed", "state_of_class"]
 
 WHOLE = ""
 """The name of a state that is no dict of attributes: what ``__setstate__`` is given as it is."""
-
-_OF_GENRO = ("code", "mount", "_armed", "_db_name")
-"""What genro-asgi itself keeps in an application; small, and used by its own methods."""
 
 _FIXED_TYPES = frozenset(
     {type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range, type}
@@ -106,7 +104,7 @@ def state_of_class(cls: Any) -> StateOfClass:
             "executor_state and executor_constants are for classes without it: use one of the two"
         )
     if chosen is not None:
-        chosen = tuple(dict.fromkeys((*_OF_GENRO, *chosen, *constants)))
+        chosen = tuple(dict.fromkeys((*OWN_ATTRIBUTES, *chosen, *constants)))
     return StateOfClass(chosen, frozenset(constants), gets, sets)
 
 
