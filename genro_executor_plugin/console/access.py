@@ -20,6 +20,7 @@ from ..hosts.names import (
     HTTPException,
     HTTPForbidden,
     HTTPUnsupportedMediaType,
+    asker_of,
     has_authentication,
 )
 
@@ -82,10 +83,10 @@ class Access:
         Raises:
             HTTPForbidden: the server has no authentication, and this client is not let in.
         """
-        avatar = scope.get("auth")
-        if avatar is not None:
+        asker = asker_of(scope)
+        if asker.identity is not None:
             # Somebody without the tag is somebody all the same: that is a 403 and no 401.
-            return [RULE] if self.tag in avatar.tags else ["-"]
+            return [RULE] if self.tag in asker.tags else ["-"]
         if has_authentication(server, scope):
             return []
         if self.without_authentication != "everyone" and not _is_loopback(scope):
@@ -101,9 +102,9 @@ class Access:
 
 def who_asks(scope: Scope) -> str:
     """The name of the client for the record of changes."""
-    avatar, client = scope.get("auth"), scope.get("client")
+    identity, client = asker_of(scope).identity, scope.get("client")
     address = client[0] if client else "an unknown address"
-    return f"{avatar.identity} from {address}" if avatar is not None else f"a client at {address}"
+    return f"{identity} from {address}" if identity is not None else f"a client at {address}"
 
 
 def _is_loopback(scope: Scope) -> bool:

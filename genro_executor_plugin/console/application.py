@@ -19,13 +19,13 @@ from ..errors import ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import (
     ApplicationGrammar,
-    BaseApplication,
+    AttachedApplication,
     FatalBootError,
     HTTPBadRequest,
     HTTPException,
     HTTPNotFound,
     HTTPUnauthorized,
-    RoutedApplication,
+    asker_of,
     router_openapi,
 )
 from ..serving.grammar import PoolGrammar, mistakes_in, written_pools
@@ -86,7 +86,7 @@ class ConsoleGrammar(PoolGrammar, ApplicationGrammar):
     """What a recipe can write below the console: ``pool(code=..., ...)``."""
 
 
-class ExecutorConsole(RoutedApplication):
+class ExecutorConsole(AttachedApplication):
     """The console of a server's pools.
 
     Constructor keywords peeled here, which are attributes of ``application(...)`` in a recipe:
@@ -121,14 +121,12 @@ class ExecutorConsole(RoutedApplication):
             if getattr(self._access, name) == "closed":
                 self.routing.configure(f"auth/{name}", rule=RULE)
 
-    @BaseApplication.server.setter  # type: ignore[attr-defined, untyped-decorator]
-    def server(self, server: Any) -> None:
-        """Belong to ``server``: take over its pools, or give it those of this console.
+    def attached(self, server: Any) -> None:
+        """Take over the pools of ``server``, or give it those of this console.
 
         Raises:
             ExecutorConfigError: the recipe's pools have mistakes; the message has all of them.
         """
-        BaseApplication.server.fset(self, server)  # type: ignore[attr-defined]
         existing = getattr(server, "executors", None)
         if isinstance(existing, ExecutorRegistry):
             existing.declare_all(self._given)
@@ -300,7 +298,7 @@ class ExecutorConsole(RoutedApplication):
         """``error`` with the console's headers, and with a text that can be sent."""
         detail = (error.detail or str(error)).encode("utf-8", "replace").decode()
         headers = [*error.headers, *_HEADERS]
-        if isinstance(error, HTTPUnauthorized) and scope.get("auth") is None:
+        if isinstance(error, HTTPUnauthorized) and asker_of(scope).identity is None:
             detail = "The console needs an identity with the right tag"
             # A browser asks for a name and a password, and this page then works with them.
             headers.append((b"www-authenticate", b'Basic realm="executors", charset="UTF-8"'))

@@ -1,10 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""genro-asgi as a host: its names, and what only it can be asked."""
+"""genro-asgi as a host: its names, and what only it can be asked.
+
+What genro-asgi does not promise and is used all the same is listed in ``genro_asgi_reaches``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from genro_asgi import (
@@ -38,16 +43,16 @@ from genro_asgi.streaming import StreamingResponse
 from genro_asgi.tasks import LocalTaskExecutor, TaskManager, TaskScheduler
 from genro_asgi.tasks.hub import EventHub
 
+from .contract import Asker
+
 __all__ = [
-    "CONFIGURATION_TEMPLATES",
     "ASGIApp",
     "ApplicationGrammar",
     "AsgiConfigBuilder",
     "AsgiServer",
     "AsgiServerGrammar",
-    "BaseApplication",
+    "AttachedApplication",
     "ConfigurationHandler",
-    "DefaultConfig",
     "EventHub",
     "FatalBootError",
     "HTTPBadRequest",
@@ -66,9 +71,25 @@ __all__ = [
     "StreamingResponse",
     "TaskManager",
     "TaskScheduler",
+    "asker_of",
+    "before_leaving",
+    "before_shutdown",
     "has_authentication",
+    "publish_of_task",
+    "read_configuration",
     "router_openapi",
+    "serve_through",
+    "tells_of_disconnects",
 ]
+
+
+def asker_of(scope: Mapping[str, Any]) -> Asker:
+    """Who the request of the ASGI ``scope`` comes from, as the middlewares have found out."""
+    avatar, session = scope.get("auth"), scope.get("session")
+    session_id = str(session.id) if session is not None else ""
+    if avatar is None:
+        return Asker(session_id=session_id)
+    return Asker(str(avatar.identity), frozenset(avatar.tags), session_id)
 
 
 def has_authentication(server: Any, scope: Scope) -> bool:
@@ -81,6 +102,102 @@ def has_authentication(server: Any, scope: Scope) -> bool:
     stores = (server.user_store, server.api_key_store)
     core = server.auth_core
     # Without these attributes it is another AuthCore than the one known here: closed is safe.
-    entries = (getattr(core, name, True) for name in ("_basic", "_bearer", "_jwt"))
+    entries = (getattr(core, name, True) for name in _CREDENTIALS)
     login = getattr(server.applications.get("_server"), "oidc_providers", None)
     return any(store is not None for store in stores) or any(entries) or bool(login)
+
+
+_CREDENTIALS = ("_basic", "_bearer", "_jwt")
+"""Where an ``AuthCore`` keeps what it knows, empty for nothing."""
+
+
+def tells_of_disconnects(scope: Mapping[str, Any]) -> bool:
+    """Whether ``http.disconnect`` means, in the request of ``scope``, that its client has gone.
+
+    It does not in a worker of a single-page application: the request came there in one piece, and
+    its ``receive`` says ``http.disconnect`` as soon as the body was read.
+    """
+    return "genro.identity" not in scope
+
+
+def read_configuration(
+    config: str | Path | type | Any,
+) -> ConfigurationHandler:
+    """The read door over ``config`` and the layers below it, as ``AsgiServer`` builds its own."""
+    if isinstance(config, ConfigurationHandler):
+        return config
+    defaults = DefaultConfig()
+    if isinstance(config, str) and config in CONFIGURATION_TEMPLATES:
+        config = CONFIGURATION_TEMPLATES[config]
+    elif isinstance(config, str | Path):
+        config = defaults.recipe_class(config)
+    return ConfigurationHandler(config, parents=defaults.parents_for(config))
+
+
+class AttachedApplication(RoutedApplication):
+    """A ``RoutedApplication`` that is told, by ``attached``, which server it belongs to now."""
+
+    @BaseApplication.server.setter  # type: ignore[attr-defined, untyped-decorator]
+    def server(self, server: Any) -> None:
+        """Belong to ``server``. Raises what ``attached`` raises."""
+        BaseApplication.server.fset(self, server)  # type: ignore[attr-defined]
+        self.attached(server)
+
+    def attached(self, server: Any) -> None:
+        """The application belongs to ``server`` from now on."""
+
+
+# -- a server that genro-asgi built: its methods are replaced on the instance ----------------------
+
+
+def before_leaving(server: Any, tell: Callable[[], None]) -> None:
+    """Have ``tell`` called every time before the state of ``server`` turns to leaving."""
+    leave: Callable[[], None] = server.start_leaving
+
+    def start_leaving() -> None:
+        tell()
+        leave()
+
+    server.start_leaving = start_leaving
+
+
+def before_shutdown(server: Any, tell: Callable[[], None]) -> None:
+    """Have ``tell`` called before the lifespan of ``server`` comes to its end."""
+    end: Callable[[], Awaitable[None]] = server.lifespan.shutdown
+
+    async def shutdown() -> None:
+        tell()
+        await end()
+
+    server.lifespan.shutdown = shutdown
+
+
+def serve_through(
+    server: Any,
+    arm: Callable[[Any], None],
+    demux: Callable[[Scope, Callable[[Scope], tuple[Any, Scope]]], tuple[Any, Scope]],
+) -> None:
+    """Have ``server`` call ``arm`` for every router, and ask ``demux`` what answers a scope.
+
+    Args:
+        server: the server.
+        arm: is called with a router after the server's own plugins were plugged into it.
+        demux: is called with the scope and the server's own ``demux``.
+    """
+    arm_router: Callable[[Any], None] | None = getattr(server, "arm_router", None)
+    own_demux: Callable[[Scope], tuple[Any, Scope]] = server.demux
+
+    def armed(router: Any) -> None:
+        if arm_router is not None:
+            arm_router(router)
+        arm(router)
+
+    server.arm_router = armed
+    server.demux = lambda scope: demux(scope, own_demux)
+
+
+def publish_of_task(
+    executor: LocalTaskExecutor, descriptor: dict[str, Any], event: dict[str, Any]
+) -> None:
+    """Tell the session that has launched the batch task of ``descriptor`` of ``event``."""
+    executor._publish(descriptor, event)

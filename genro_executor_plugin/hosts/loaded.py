@@ -10,15 +10,17 @@ holds is nothing of a host's. So these functions look at what the process has lo
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterable, Callable
+from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
+
+from .contract import HostStream
 
 __all__ = [
+    "ADMIN_TAGS",
     "HOST_PACKAGES",
     "OWN_ATTRIBUTES",
     "SERVER_ATTRIBUTE",
-    "HostStream",
     "answerable",
     "is_default_cleanup",
     "stream_of",
@@ -27,6 +29,9 @@ __all__ = [
 HOST_PACKAGES = ("genro_asgi",)
 """The packages of the known hosts. A process has loaded one of them at most."""
 
+ADMIN_TAGS = frozenset({"SERVER_ADMIN", "SUPERADMIN"})
+"""The authorization tags of a host's own administrators."""
+
 OWN_ATTRIBUTES = ("code", "mount", "_armed", "_db_name")
 """What a host itself keeps in an application; small, and used by the application's own methods."""
 
@@ -34,14 +39,6 @@ SERVER_ATTRIBUTE = "_server"
 """Where an application keeps its server."""
 
 E = TypeVar("E", bound=Exception)
-
-
-class HostStream(NamedTuple):
-    """A streaming response of the host, taken apart."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    source: AsyncIterable[Any]
 
 
 def stream_of(result: Any) -> HostStream | None:

@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .genro_asgi import (
-        CONFIGURATION_TEMPLATES,
         ApplicationGrammar,
         ASGIApp,
         AsgiConfigBuilder,
         AsgiServer,
         AsgiServerGrammar,
-        BaseApplication,
+        AttachedApplication,
         ConfigurationHandler,
-        DefaultConfig,
         EventHub,
         FatalBootError,
         HTTPBadRequest,
@@ -41,32 +39,38 @@ if TYPE_CHECKING:
         StreamingResponse,
         TaskManager,
         TaskScheduler,
+        asker_of,
+        before_leaving,
+        before_shutdown,
         has_authentication,
+        publish_of_task,
+        read_configuration,
         router_openapi,
+        serve_through,
+        tells_of_disconnects,
     )
     from .genro_asgi_command import (
         LAUNCHER_ENV,
-        QUITTING,
         Cli,
         CliError,
         ServerLauncher,
         TargetResolver,
+        described_source,
+        save_at_the_end,
+        serve_parser,
     )
 
 __all__ = [
-    "CONFIGURATION_TEMPLATES",
     "LAUNCHER_ENV",
-    "QUITTING",
     "ASGIApp",
     "ApplicationGrammar",
     "AsgiConfigBuilder",
     "AsgiServer",
     "AsgiServerGrammar",
-    "BaseApplication",
+    "AttachedApplication",
     "Cli",
     "CliError",
     "ConfigurationHandler",
-    "DefaultConfig",
     "EventHub",
     "FatalBootError",
     "HTTPBadRequest",
@@ -87,12 +91,31 @@ __all__ = [
     "TargetResolver",
     "TaskManager",
     "TaskScheduler",
+    "asker_of",
+    "before_leaving",
+    "before_shutdown",
+    "described_source",
     "has_authentication",
+    "publish_of_task",
+    "read_configuration",
     "router_openapi",
+    "save_at_the_end",
+    "serve_parser",
+    "serve_through",
+    "tells_of_disconnects",
 ]
 
 _OF_THE_COMMAND = frozenset(
-    {"LAUNCHER_ENV", "QUITTING", "Cli", "CliError", "ServerLauncher", "TargetResolver"}
+    {
+        "LAUNCHER_ENV",
+        "Cli",
+        "CliError",
+        "ServerLauncher",
+        "TargetResolver",
+        "described_source",
+        "save_at_the_end",
+        "serve_parser",
+    }
 )
 """Only a program that starts servers from a command line needs these."""
 

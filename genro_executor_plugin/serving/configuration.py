@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ExecutorConfigError
-from ..hosts.builders import BuilderBase, element
+from ..hosts.builders import BuilderBase, element, sub_tags
 from ..hosts.names import (
-    CONFIGURATION_TEMPLATES,
     AsgiConfigBuilder,
     AsgiServerGrammar,
     ConfigurationHandler,
-    DefaultConfig,
+    read_configuration,
 )
 from .grammar import (
     PoolGrammar,
@@ -49,8 +48,8 @@ __all__ = [
 ConfigSource = str | Path | type | BuilderBase | ConfigurationHandler
 """What a server reads its configuration from: a template's name, a file, a recipe, a handler."""
 
-# Taken from genro-asgi, whatever version is there: a copy would lack its next section.
-_STOCK_SECTIONS: str = AsgiServerGrammar.configuration._decorator["sub_tags"]
+# Taken from the host, whatever version is there: a copy would lack its next section.
+_STOCK_SECTIONS = sub_tags(AsgiServerGrammar.configuration)
 
 
 class ExecutorServerGrammar(PoolGrammar, AsgiServerGrammar):
@@ -78,14 +77,7 @@ def handler_of(config: ConfigSource) -> ConfigurationHandler:
 
     It is built here because pools have to be known before the server exists.
     """
-    if isinstance(config, ConfigurationHandler):
-        return config
-    defaults = DefaultConfig()
-    if isinstance(config, str) and config in CONFIGURATION_TEMPLATES:
-        config = CONFIGURATION_TEMPLATES[config]
-    elif isinstance(config, str | Path):
-        config = defaults.recipe_class(config)
-    return ConfigurationHandler(config, parents=defaults.parents_for(config))
+    return read_configuration(config)
 
 
 def configured_pools(handler: ConfigurationHandler) -> list[WrittenPool]:

@@ -11,14 +11,18 @@ pool is reported at once, with the file and the line it stands in.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from ..errors import ExecutorConfigError
-from ..hosts.builders import BagResolver, element
+from ..hosts.builders import (
+    BagResolver,
+    FiledElements,
+    argument_types,
+    element,
+    recipe_frame,
+)
 from ..options.pool import PoolOptions, kind_of
 from ..options.source_line import place
 
@@ -34,12 +38,14 @@ _PLACE = "_at_"
 """What precedes an option's name in the attribute that says where the option was written."""
 
 
-class PoolGrammar:
+class PoolGrammar(FiledElements):
     """The grammar of pools: mix it into the grammar of what has pools below it.
 
     Every attribute but ``code`` may be a resolver (environment, file, ...). A text that a resolver
     brings is read as the option's type: ``"4"`` is 4 for ``max_workers``.
     """
+
+    filed = ("pool",)
 
     @element(sub_tags="")
     def pool(
@@ -82,34 +88,17 @@ class PoolGrammar:
         registered from outside; the kinds of this package refuse what they do not know.
         """
 
-    def set_child(
-        self,
-        build_where: Any,
-        node_tag: str,
-        node_value: Any = None,
-        node_label: str | None = None,
-        node_position: str | int | None = None,
-        **attr: Any,
-    ) -> Any:
-        """File a pool under its ``code``: layered recipes meet there, option by option."""
-        if node_tag == "pool":
-            code = attr.get("code")
-            if _is_name(code) and build_where.node(code) is None:
-                node_label = code
-            # One attribute per option: layers are folded attribute by attribute, and each option
-            # goes on saying where it was written.
-            here = _recipe_line()
-            attr.update({f"{_PLACE}{option}": here for option in {"code", *attr}})
-        return super().set_child(  # type: ignore[misc]
-            build_where, node_tag, node_value, node_label, node_position, **attr
-        )
+    def file_element(self, where: Any, attributes: dict[str, Any]) -> str | None:
+        """File a pool under its ``code``: layered recipes meet there, option by option.
 
-    def _validate_call_args(
-        self, info: Any, node_value: Any, attr: dict[str, Any], node_tag: str = ""
-    ) -> None:
-        """Leave what is wrong with a pool to ``written_pools``, which tells all of it."""
-        if node_tag != "pool":
-            super()._validate_call_args(info, node_value, attr, node_tag)  # type: ignore[misc]
+        What is wrong with it is left to ``written_pools``, which tells all of it.
+        """
+        # One attribute per option: layers are folded attribute by attribute, and each option
+        # goes on saying where it was written.
+        here = _recipe_line()
+        attributes.update({f"{_PLACE}{option}": here for option in {"code", *attributes}})
+        code = attributes.get("code")
+        return str(code) if _is_name(code) and where.node(code) is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +223,7 @@ def _from_text(option: str, text: str) -> Any:
 
 
 def _types_of(option: str) -> set[Any]:
-    hint = get_type_hints(PoolGrammar.pool._func).get(option)
-    return {getattr(choice, "__origin__", choice) for choice in get_args(hint)}
+    return argument_types(PoolGrammar.pool, option)
 
 
 def _is_name(code: object) -> bool:
@@ -243,10 +231,8 @@ def _is_name(code: object) -> bool:
 
 
 def _recipe_line() -> str:
-    """The line of the recipe that is being run: the first one outside of genro-builders."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_globals.get("__name__", "").startswith(("genro_builders.", __name__)):
-            return place(frame.f_code.co_filename, frame.f_lineno)
-        frame = frame.f_back
-    return "the configuration"
+    """The line of the recipe that is being run."""
+    frame = recipe_frame(__name__)
+    if frame is None:
+        return "the configuration"
+    return place(frame.f_code.co_filename, frame.f_lineno)

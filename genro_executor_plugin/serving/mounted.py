@@ -11,10 +11,11 @@ long jobs.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..executors.registry import ExecutorRegistry
+from ..hosts.names import before_leaving, before_shutdown, serve_through
 from ..offload.checks import check_routes, modules_of
 from ..offload.plugin import ExecutorPlugin
 from ..tasks.host_tasks import in_pools
@@ -32,37 +33,23 @@ __all__ = ["bring_pools", "end_pools", "start_pools"]
 
 def bring_pools(server: Any, registry: ExecutorRegistry, settings: TaskSettings) -> None:
     """Give ``server`` the ``registry`` and long jobs, and arm its routers with the plugin."""
-    arm: Callable[[Any], None] | None = getattr(server, "arm_router", None)
-    demux: Callable[[Scope], tuple[ASGIApp, Scope]] = server.demux
+    second_signal = SecondSignal(registry)
 
-    def arm_router(router: Any) -> None:
-        if arm is not None:
-            arm(router)
+    def arm(router: Any) -> None:
         if ExecutorPlugin.plugin_code not in {plugin.name for plugin in router.iter_plugins()}:
             router.plug(ExecutorPlugin.plugin_code)
 
-    def demux_answering(scope: Scope) -> tuple[ASGIApp, Scope]:
+    def demux_answering(
+        scope: Scope, demux: Callable[[Scope], tuple[ASGIApp, Scope]]
+    ) -> tuple[ASGIApp, Scope]:
         return answering(*(mount.find(scope) or demux(scope)))
 
-    leave: Callable[[], None] = server.start_leaving
-    end: Callable[[], Awaitable[None]] = server.lifespan.shutdown
-    second_signal = SecondSignal(registry)
-
-    def start_leaving() -> None:
-        second_signal.leaving(server)
-        leave()
-
-    async def shutdown() -> None:
-        second_signal.lifespan_ends()
-        await end()
-
-    server.start_leaving = start_leaving
-    server.lifespan.shutdown = shutdown
+    before_leaving(server, lambda: second_signal.leaving(server))
+    before_shutdown(server, second_signal.lifespan_ends)
     server.executors = registry
     server.long_tasks = LongTasks(server, settings)
     mount = TaskMount(server, server.long_tasks)
-    server.arm_router = arm_router
-    server.demux = demux_answering
+    serve_through(server, arm, demux_answering)
 
 
 async def start_pools(server: Any) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ExecutorError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
-from ..hosts.names import AsgiServer, HTTPException
+from ..hosts.names import AsgiServer, HTTPException, tells_of_disconnects
 from ..offload.checks import check_routes, modules_of
 from ..offload.plugin import ExecutorPlugin
 from ..portable.modules import stop_main_import
@@ -189,7 +189,7 @@ class _Answering:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         token = calling.set(caller_of(scope))
         try:
-            async with Client(receive) as client:
+            async with Client(receive, told=tells_of_disconnects(scope)) as client:
                 await self._app(scope, client.receive, send)
         except ExecutorError as error:
             if error.status == 500 and error.route is None:  # a route has logged its own
