@@ -18,10 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from genro_asgi.__main__ import Cli, CliError, ServerLauncher, TargetResolver
-from genro_asgi.lifespan import QUITTING
-from genro_asgi.reloading import LAUNCHER_ENV
 
+from ..hosts.names import (
+    LAUNCHER_ENV,
+    Cli,
+    CliError,
+    ServerLauncher,
+    TargetResolver,
+    described_source,
+    save_at_the_end,
+    serve_parser,
+)
 from ..portable.modules import stop_main_import
 from ..serving.server import ExecutorServer
 
@@ -52,11 +59,7 @@ class ExecutorLauncher(ServerLauncher):
         Raises:
             CliError: the source is none, or the home of its site is not there.
         """
-        self.check_home()
-        if not (self.is_quickstart or self.is_template or self.is_config_path):
-            super().build_server()  # which says what a source can be
-        described: dict[str, Any] = self.launcher_payload
-        return described
+        return described_source(self)
 
     def build_server(self) -> ExecutorServer:
         """The server that the source describes.
@@ -94,9 +97,7 @@ class ExecutorCli(Cli):
 
     def serve_parser(self) -> argparse.ArgumentParser:
         """The parser of ``serve``'s own arguments."""
-        (commands,) = self.parser()._subparsers._group_actions  # type: ignore[union-attr]
-        parser: argparse.ArgumentParser = commands.choices["serve"]  # type: ignore[index]
-        return parser
+        return serve_parser(self)
 
     def launcher(self, options: argparse.Namespace) -> ExecutorLauncher:
         """What builds and serves the server that ``options`` of ``serve`` describe.
@@ -122,7 +123,7 @@ def factory() -> ExecutorServer:
     """The server that the reload supervisor was started for, built again."""
     stop_main_import()
     server = _server(json.loads(os.environ[LAUNCHER_ENV]))
-    server.shutdown_mode = QUITTING  # as in genro-asgi: what it froze is adopted by the next one
+    save_at_the_end(server)
     return server
 
 

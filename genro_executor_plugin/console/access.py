@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from genro_asgi.auth import AuthMixin
-from genro_asgi.exceptions import HTTPException, HTTPForbidden, HTTPUnsupportedMediaType
-from genro_asgi.server import BaseServer
-
 from ..errors import ExecutorConfigError
+from ..hosts.names import (
+    HTTPException,
+    HTTPForbidden,
+    HTTPUnsupportedMediaType,
+    asker_of,
+    has_authentication,
+)
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Message, Scope
+    from ..hosts.names import Message, Scope
 
 __all__ = ["RULE", "Access", "check_change", "limited", "who_asks"]
 
@@ -80,11 +83,11 @@ class Access:
         Raises:
             HTTPForbidden: the server has no authentication, and this client is not let in.
         """
-        avatar = scope.get("auth")
-        if avatar is not None:
-            # An identity without the tag gets a 403; a 401 would ask it to log in again.
-            return [RULE] if self.tag in avatar.tags else ["-"]
-        if _has_authentication(server, scope):
+        asker = asker_of(scope)
+        if asker.identity is not None:
+            # Somebody without the tag is somebody all the same: that is a 403 and no 401.
+            return [RULE] if self.tag in asker.tags else ["-"]
+        if has_authentication(server, scope):
             return []
         if self.without_authentication != "everyone" and not _is_loopback(scope):
             if open_route and self.without_authentication == "metrics":
@@ -98,25 +101,10 @@ class Access:
 
 
 def who_asks(scope: Scope) -> str:
-    """Return who sent the request, in words, for the record of changes."""
-    avatar, client = scope.get("auth"), scope.get("client")
+    """The name of the client for the record of changes."""
+    identity, client = asker_of(scope).identity, scope.get("client")
     address = client[0] if client else "an unknown address"
-    return f"{avatar.identity} from {address}" if avatar is not None else f"a client at {address}"
-
-
-def _has_authentication(server: Any, scope: Scope) -> bool:
-    """Return whether any authentication is configured for ``server``."""
-    decides = type(server).authenticate
-    if decides not in (BaseServer.authenticate, AuthMixin.authenticate):
-        return True
-    if "auth" not in scope or decides is BaseServer.authenticate:
-        return False
-    stores = (server.user_store, server.api_key_store)
-    core = server.auth_core
-    # An AuthCore without these attributes is a newer one: then authentication is assumed.
-    entries = (getattr(core, name, True) for name in ("_basic", "_bearer", "_jwt"))
-    login = getattr(server.applications.get("_server"), "oidc_providers", None)
-    return any(store is not None for store in stores) or any(entries) or bool(login)
+    return f"{identity} from {address}" if identity is not None else f"a client at {address}"
 
 
 def _is_loopback(scope: Scope) -> bool:

@@ -13,14 +13,20 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from genro_asgi import RoutedApplication
-from genro_asgi.application import ApplicationGrammar, BaseApplication
-from genro_asgi.exceptions import HTTPBadRequest, HTTPException, HTTPNotFound, HTTPUnauthorized
-from genro_asgi.plugins.openapi import router_openapi
 from genro_routes import route
 
 from ..errors import ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
+from ..hosts.names import (
+    ApplicationGrammar,
+    AttachedApplication,
+    HTTPBadRequest,
+    HTTPException,
+    HTTPNotFound,
+    HTTPUnauthorized,
+    asker_of,
+    router_openapi,
+)
 from ..serving.grammar import PoolGrammar, mistakes_in, written_pools
 from ..serving.mounted import bring_pools
 from ..tasks.http.routes import TaskSection
@@ -42,7 +48,7 @@ from .jobs import (
 from .snapshot import snapshot_of
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Message, Receive, Scope, Send
+    from ..hosts.names import Message, Receive, Scope, Send
 
 __all__ = ["ConsoleGrammar", "ExecutorConsole"]
 
@@ -79,7 +85,7 @@ class ConsoleGrammar(PoolGrammar, ApplicationGrammar):
     """What a recipe may write below the console: ``pool(code=..., ...)``."""
 
 
-class ExecutorConsole(RoutedApplication):
+class ExecutorConsole(AttachedApplication):
     """The console of a server's pools.
 
     It takes these constructor keywords, which are attributes of ``application(...)`` in a recipe:
@@ -115,14 +121,12 @@ class ExecutorConsole(RoutedApplication):
             if getattr(self._access, name) == "closed":
                 self.routing.configure(f"auth/{name}", rule=RULE)
 
-    @BaseApplication.server.setter  # type: ignore[attr-defined, untyped-decorator]
-    def server(self, server: Any) -> None:
-        """The server of this console, which shows its pools, or gives it pools if it has none.
+    def attached(self, server: Any) -> None:
+        """Take over the pools of ``server``, or give it those of this console.
 
         Raises:
             ExecutorConfigError: the recipe's pools have mistakes; the message has all of them.
         """
-        BaseApplication.server.fset(self, server)  # type: ignore[attr-defined]
         existing = getattr(server, "executors", None)
         if isinstance(existing, ExecutorRegistry):
             existing.declare_all(self._given)
@@ -288,7 +292,7 @@ class ExecutorConsole(RoutedApplication):
         """Return ``error`` with the console's headers, and with a text that can be sent."""
         detail = (error.detail or str(error)).encode("utf-8", "replace").decode()
         headers = [*error.headers, *_HEADERS]
-        if isinstance(error, HTTPUnauthorized) and scope.get("auth") is None:
+        if isinstance(error, HTTPUnauthorized) and asker_of(scope).identity is None:
             detail = "The console needs an identity with the right tag"
             # A browser asks for a name and a password, and this page then works with them.
             headers.append((b"www-authenticate", b'Basic realm="executors", charset="UTF-8"'))

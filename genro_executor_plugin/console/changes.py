@@ -17,11 +17,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Literal
 
-from genro_asgi.exceptions import HTTPBadRequest, HTTPNotFound
 from genro_routes import RoutingClass, route
 
 from ..errors import ExecutorError, TaskNotFoundError
 from ..executors import BaseExecutor
+from ..hosts.names import HTTPBadRequest, HTTPNotFound
 from ..offload.configure import ApplicationRouter
 from .access import RULE, who_asks
 

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import ExecutorConfigError, UnknownExecutorError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
+from ..hosts.loaded import HOST_PACKAGES
 from ..options.call import CALL_OPTIONS
 from ..options.source_line import place_of
 from ..portable.culprit import find_unpicklable
@@ -153,7 +154,7 @@ def _named(route: str, func: Callable[..., Any]) -> str:
 
 def modules_of(server: Any) -> list[str]:
     """The modules that a worker needs for the routes of ``server``, to be imported once."""
-    modules = dict.fromkeys(("genro_routes", "genro_asgi"))
+    modules = dict.fromkeys(("genro_routes", *HOST_PACKAGES))
     for application in server.applications.values():
         router = getattr(application, "route", None)
         if router is None:

@@ -12,14 +12,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from genro_asgi.exceptions import HTTPException
-
 from ..errors import ExecutorError
+from ..hosts.names import HTTPException, tells_of_disconnects
 from ..routing.caller import caller_of, calling
 from ..routing.client import Client
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Receive, Scope, Send
+    from ..hosts.names import Receive, Scope, Send
 
 __all__ = ["answering"]
 
@@ -48,7 +47,7 @@ class _Answering:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         token = calling.set(caller_of(scope))
         try:
-            async with Client(receive) as client:
+            async with Client(receive, told=tells_of_disconnects(scope)) as client:
                 await self._application(scope, client.receive, send)
         except ExecutorError as error:
             if error.status == 500 and error.route is None:  # a route has logged its own

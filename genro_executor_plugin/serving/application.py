@@ -9,10 +9,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-from genro_asgi import RoutedApplication
-
 from ..errors import ExecutorConfigError
 from ..executors.registry import ExecutorRegistry
+from ..hosts.names import RoutedApplication
 from ..offload.configure import ApplicationRouter
 from ..offload.entry import registry_of
 from ..portable.modules import inside_worker

@@ -21,16 +21,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genro_asgi.config import (
-    CONFIGURATION_TEMPLATES,
+from ..errors import ExecutorConfigError
+from ..hosts.builders import BuilderBase, element, sub_tags
+from ..hosts.names import (
     AsgiConfigBuilder,
     AsgiServerGrammar,
     ConfigurationHandler,
-    DefaultConfig,
+    read_configuration,
 )
-from genro_builders.builder import BuilderBase, element
-
-from ..errors import ExecutorConfigError
 from .grammar import (
     PoolGrammar,
     WrittenPool,
@@ -50,8 +48,8 @@ __all__ = [
 ConfigSource = str | Path | type | BuilderBase | ConfigurationHandler
 """What a server can be configured from: a template's name, a file, a recipe or a handler."""
 
-# Read from the installed genro-asgi, because a copy would lack the sections that it adds later.
-_STOCK_SECTIONS: str = AsgiServerGrammar.configuration._decorator["sub_tags"]
+# Taken from the host, whatever version is there: a copy would lack its next section.
+_STOCK_SECTIONS = sub_tags(AsgiServerGrammar.configuration)
 
 
 class ExecutorServerGrammar(PoolGrammar, AsgiServerGrammar):
@@ -80,14 +78,7 @@ def handler_of(config: ConfigSource) -> ConfigurationHandler:
     It is the one that ``AsgiServer`` would build. It is built here because pools have to be known
     before the server exists.
     """
-    if isinstance(config, ConfigurationHandler):
-        return config
-    defaults = DefaultConfig()
-    if isinstance(config, str) and config in CONFIGURATION_TEMPLATES:
-        config = CONFIGURATION_TEMPLATES[config]
-    elif isinstance(config, str | Path):
-        config = defaults.recipe_class(config)
-    return ConfigurationHandler(config, parents=defaults.parents_for(config))
+    return read_configuration(config)
 
 
 def configured_pools(handler: ConfigurationHandler) -> list[WrittenPool]:

@@ -11,17 +11,19 @@ mistake in every pool is reported at once, with its file and line.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any, get_args, get_type_hints
-
-from genro_bag import BagResolver
-from genro_builders.builder import element
+from typing import Any
 
 from ..errors import ExecutorConfigError
 from ..executors.kinds import EVERYWHERE, Kinds
+from ..hosts.builders import (
+    BagResolver,
+    FiledElements,
+    argument_types,
+    element,
+    recipe_frame,
+)
 from ..options.pool import PoolOptions
 from ..options.source_line import place
 
@@ -37,12 +39,14 @@ _PLACE = "_at_"
 """Precedes an option's name in the attribute that says where the option was written."""
 
 
-class PoolGrammar:
+class PoolGrammar(FiledElements):
     """The grammar of pools, to be mixed into the grammar of an element that has pools below it.
 
     Every attribute but ``code`` may be a resolver (environment, file, ...). A text that a resolver
     returns is read as the option's type: ``"4"`` is 4 for ``max_workers``.
     """
+
+    filed = ("pool",)
 
     @element(sub_tags="")
     def pool(
@@ -85,34 +89,17 @@ class PoolGrammar:
         that were registered from outside have their own; every kind refuses what it does not know.
         """
 
-    def set_child(
-        self,
-        build_where: Any,
-        node_tag: str,
-        node_value: Any = None,
-        node_label: str | None = None,
-        node_position: str | int | None = None,
-        **attr: Any,
-    ) -> Any:
-        """Store a pool under its ``code``, where layered recipes are merged option by option."""
-        if node_tag == "pool":
-            code = attr.get("code")
-            if _is_name(code) and build_where.node(code) is None:
-                node_label = code
-            # Layers are merged attribute by attribute. With one attribute for the place of each
-            # option, every option keeps its own.
-            here = _recipe_line()
-            attr.update({f"{_PLACE}{option}": here for option in {"code", *attr}})
-        return super().set_child(  # type: ignore[misc]
-            build_where, node_tag, node_value, node_label, node_position, **attr
-        )
+    def file_element(self, where: Any, attributes: dict[str, Any]) -> str | None:
+        """Store a pool under its ``code``, where layered recipes are merged option by option.
 
-    def _validate_call_args(
-        self, info: Any, node_value: Any, attr: dict[str, Any], node_tag: str = ""
-    ) -> None:
-        """Check no pool here: ``mistakes_in`` reports all mistakes at once."""
-        if node_tag != "pool":
-            super()._validate_call_args(info, node_value, attr, node_tag)  # type: ignore[misc]
+        What is wrong with it is left to ``mistakes_in``, which reports all mistakes at once.
+        """
+        # Layers are merged attribute by attribute. With one attribute for the place of each
+        # option, every option keeps its own.
+        here = _recipe_line()
+        attributes.update({f"{_PLACE}{option}": here for option in {"code", *attributes}})
+        code = attributes.get("code")
+        return str(code) if _is_name(code) and where.node(code) is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +227,7 @@ def _from_text(option: str, text: str) -> Any:
 
 
 def _types_of(option: str) -> set[Any]:
-    hint = get_type_hints(PoolGrammar.pool._func).get(option)
-    return {getattr(choice, "__origin__", choice) for choice in get_args(hint)}
+    return argument_types(PoolGrammar.pool, option)
 
 
 def _is_name(code: object) -> bool:
@@ -250,9 +236,7 @@ def _is_name(code: object) -> bool:
 
 def _recipe_line() -> str:
     """Return the line of the recipe that runs: the first frame outside of genro-builders."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_globals.get("__name__", "").startswith(("genro_builders.", __name__)):
-            return place(frame.f_code.co_filename, frame.f_lineno)
-        frame = frame.f_back
-    return "the configuration"
+    frame = recipe_frame(__name__)
+    if frame is None:
+        return "the configuration"
+    return place(frame.f_code.co_filename, frame.f_lineno)

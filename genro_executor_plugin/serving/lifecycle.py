@@ -37,7 +37,7 @@ from ..tasks.service import LongTasks
 from .answering import answering
 
 if TYPE_CHECKING:
-    from genro_asgi.types import ASGIApp, Scope
+    from ..hosts.names import ASGIApp, Scope
 
 __all__ = ["Lifecycle"]
 

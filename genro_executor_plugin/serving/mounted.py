@@ -12,62 +12,57 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
-
-from genro_asgi.lifespan import FatalBootError
+from typing import Any
 
 from ..executors.registry import ExecutorRegistry
+from ..hosts.names import FatalBootError, put_around
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
 from .lifecycle import Lifecycle
-
-if TYPE_CHECKING:
-    from genro_asgi.types import ASGIApp, Scope
 
 __all__ = ["bring_pools"]
 
 
 def bring_pools(server: Any, registry: ExecutorRegistry, settings: TaskSettings) -> None:
     """Give ``server`` the pools of ``registry`` and long jobs, for as long as it serves."""
-    lifecycle = Lifecycle(server, registry, settings)
-    arm: Callable[[Any], None] | None = getattr(server, "arm_router", None)
-    demux: Callable[[Scope], tuple[ASGIApp, Scope]] = server.demux
-    leave: Callable[[], None] = server.start_leaving
-    start_applications: Callable[[], Awaitable[None]] = server.lifespan.startup
-    end_applications: Callable[[], Awaitable[None]] = server.lifespan.shutdown
-
-    async def startup() -> None:
-        try:
-            await lifecycle.start()
-            if getattr(server, "tasks_enabled", False):
-                await _follow_tasks(server, settings)
-            await start_applications()
-            lifecycle.begin()
-        except (FatalBootError, asyncio.CancelledError):
-            await lifecycle.end()
-            raise
-        except BaseException as error:  # what is no FatalBootError does not keep it from serving
-            await lifecycle.end()
-            raise FatalBootError(lifecycle.refusal(error)) from error
-
-    async def shutdown() -> None:
-        lifecycle.lifespan_ends()
-        try:
-            await end_applications()
-        finally:
-            await lifecycle.end()
-
+    lifecycle = _Mounted(server, registry, settings)
     server.executors = lifecycle.registry
     server.long_tasks = lifecycle.long_tasks
-    server.arm_router = lambda router: lifecycle.arm_router(router, arm)
-    server.demux = lambda scope: lifecycle.demux(scope, demux)
-    server.start_leaving = lambda: lifecycle.start_leaving(leave)
-    server.lifespan.startup = startup
-    server.lifespan.shutdown = shutdown
+    put_around(server, lifecycle)
 
 
-async def _follow_tasks(server: Any, settings: TaskSettings) -> None:
-    """Have genro-asgi's own tasks, which have started by now, run where they can be ended."""
-    manager = server.tasks
-    await manager.scheduler.stop()
-    in_pools(manager, settings).scheduler.start()
+class _Mounted(Lifecycle):
+    """The life of the pools of a stock server, as steps around the server's own methods."""
+
+    def __init__(self, server: Any, registry: ExecutorRegistry, settings: TaskSettings) -> None:
+        super().__init__(server, registry, settings)
+        self._settings = settings
+
+    async def startup(self, own: Callable[[], Awaitable[None]]) -> None:
+        """Start pools and jobs, then the applications."""
+        try:
+            await self.start()
+            if getattr(self._server, "tasks_enabled", False):
+                await self._follow_tasks()
+            await own()
+            self.begin()
+        except (FatalBootError, asyncio.CancelledError):
+            await self.end()
+            raise
+        except BaseException as error:  # what is no FatalBootError does not keep it from serving
+            await self.end()
+            raise FatalBootError(self.refusal(error)) from error
+
+    async def shutdown(self, own: Callable[[], Awaitable[None]]) -> None:
+        """End the applications, then jobs and pools."""
+        self.lifespan_ends()
+        try:
+            await own()
+        finally:
+            await self.end()
+
+    async def _follow_tasks(self) -> None:
+        """Have the host's own tasks, which have started by now, run where they can be ended."""
+        manager = self._server.tasks
+        await manager.scheduler.stop()
+        in_pools(manager, self._settings).scheduler.start()

@@ -12,10 +12,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from genro_asgi import AsgiServer
-
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
+from ..hosts.names import AsgiServer
 from ..portable.modules import stop_main_import
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
@@ -29,7 +28,7 @@ from .configuration import (
 from .lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Message, Receive, Scope, Send
+    from ..hosts.names import Message, Receive, Scope, Send
 
 __all__ = ["ExecutorMixin", "ExecutorServer"]
 

@@ -13,6 +13,7 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..hosts.loaded import SERVER_ATTRIBUTE
 from ..portable.pickling import why
 from ..portable.references import describe
 from ..portable.state.declared import WHOLE
@@ -76,7 +77,7 @@ class ReplicaStore:
         if replica is None:
             replica = self._replicas[key] = cls.__new__(cls)
             for name, text in LEFT_BEHIND.items():
-                if name == "_server" and not hasattr(cls, "server"):
+                if name == SERVER_ATTRIBUTE and not hasattr(cls, "server"):
                     continue
                 explanation = f"{describe(cls)}: {text}"
                 object.__setattr__(replica, name, Placeholder(explanation))

@@ -11,12 +11,12 @@ is no reader any more; the generator is closed then, where it stands.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from ..hosts.loaded import stream_of
 from ..portable.files import blocks_of, is_open_file
 from .running import RunningCall, current
 
@@ -52,24 +52,13 @@ class Chunk:
     size: int
 
 
-def _response_of(result: Any) -> Any:
-    """The ``StreamingResponse`` that ``result`` is or makes, ``None`` if it is something else."""
-    sse = sys.modules.get("genro_asgi.sse")
-    if sse is not None and isinstance(result, sse.SseStream):
-        result = result.response()
-    streaming = sys.modules.get("genro_asgi.streaming")
-    if streaming is not None and isinstance(result, streaming.StreamingResponse):
-        return result
-    return None
-
-
 def is_stream(result: Any) -> bool:
     """Whether ``result`` is sent chunk by chunk."""
     return (
         inspect.isgenerator(result)
         or is_open_file(result)
         or inspect.isasyncgen(result)
-        or _response_of(result) is not None
+        or stream_of(result) is not None
     )
 
 
@@ -102,12 +91,11 @@ def _sent(result: Any, through: Through | None) -> Any:
         return result
     if is_open_file(result):
         result = blocks_of(result)
-    response = _response_of(result)
+    response = stream_of(result)
     if response is None:
         source, head = result, None
     else:
-        headers = tuple((str(name), str(value)) for name, value in response._headers)
-        source, head = response.body_iterator, Head(response.status_code, headers)
+        source, head = response.source, Head(response.status, response.headers)
     if hasattr(source, "__aiter__"):
         return _send_async(source.__aiter__(), head, through)
     _send(iter(source), head, through)

@@ -15,6 +15,7 @@ from typing import Any
 
 from genro_asgi import AsgiServer, RoutedApplication
 from genro_asgi.lifespan import FatalBootError
+from genro_executor_plugin.executors.thread import ThreadEngine
 from genro_routes import route
 
 from genro_executor_plugin import (
@@ -22,7 +23,6 @@ from genro_executor_plugin import (
     ExecutorConsole,
     ExecutorServer,
 )
-from genro_executor_plugin.executors.thread import ThreadEngine
 
 
 class OddError(BaseException):

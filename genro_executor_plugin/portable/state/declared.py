@@ -23,6 +23,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ExecutorConfigError, SerializationError
+from ...hosts.loaded import OWN_ATTRIBUTES
 from ..references import describe
 from .placeholders import LEFT_BEHIND
 
@@ -30,9 +31,6 @@ __all__ = ["WHOLE", "StateOfClass", "attributes", "is_fixed", "state_of_class"]
 
 WHOLE = ""
 """The name under which a state that is not a dict travels; ``__setstate__`` takes it as it is."""
-
-_OF_GENRO = ("code", "mount", "_armed", "_db_name")
-"""What genro-asgi itself keeps in an application; it is small, and its methods use it."""
 
 _FIXED_TYPES = frozenset(
     {type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range, type}
@@ -107,7 +105,7 @@ def state_of_class(cls: Any) -> StateOfClass:
             "executor_state and executor_constants are for classes without it: use one of the two"
         )
     if chosen is not None:
-        chosen = tuple(dict.fromkeys((*_OF_GENRO, *chosen, *constants)))
+        chosen = tuple(dict.fromkeys((*OWN_ATTRIBUTES, *chosen, *constants)))
     return StateOfClass(chosen, frozenset(constants), gets, sets)
 
 

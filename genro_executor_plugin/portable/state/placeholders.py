@@ -13,13 +13,16 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import SerializationError
+from ...hosts.loaded import SERVER_ATTRIBUTE
 from ..modules import inside_worker
 
 __all__ = ["LEFT_BEHIND", "Placeholder"]
 
 LEFT_BEHIND: Mapping[str, str] = MappingProxyType(
     {
-        "_server": "the server is not in the worker; do what needs it before or after the call",
+        SERVER_ATTRIBUTE: (
+            "the server is not in the worker; do what needs it before or after the call"
+        ),
         "_routing_parent": "the parent is not in the worker; give the handler what it needs of it",
         "_ctx": "the request's context is not in the worker; pass what it holds as an argument",
         "_capabilities": "capabilities are judged in the server, before the call",

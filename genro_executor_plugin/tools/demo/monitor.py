@@ -16,8 +16,9 @@ import os
 from time import perf_counter
 from typing import Any
 
-from genro_asgi import RoutedApplication
 from genro_routes import route
+
+from ...hosts.names import RoutedApplication
 
 __all__ = ["Monitor"]
 
