@@ -20,8 +20,6 @@ from typing import Any
 import pytest
 import task_functions as tf
 from conftest import Gate
-from genro_executor_plugin.tasks.store.database import Database
-from genro_executor_plugin.tasks.store.store import TaskStore
 from genro_routes import route
 from servers import TESTS, boot_message, built, started, until
 
@@ -34,6 +32,8 @@ from genro_executor_plugin import (
     TaskStatus,
     TaskStoreError,
 )
+from genro_executor_plugin.tasks.store.database import Database
+from genro_executor_plugin.tasks.store.store import TaskStore
 
 LASTING = TESTS / "apps" / "lasting.py"
 
