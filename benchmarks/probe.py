@@ -20,7 +20,7 @@ _STANDARD = (
     "multiprocessing.popen_forkserver",
 )
 _IMPORTS = {
-    "ours": ("genro_executor_plugin.executors.process",),
+    "ours": ("genro_executor_plugin.executors.builtin",),
     **dict.fromkeys(("fork", "forkserver", "spawn"), _STANDARD),
 }
 

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import ExecutorConfigError
+from ..executors.kinds import EVERYWHERE
 from ..executors.registry import BUILT_IN_POOLS, ExecutorRegistry
 from ..offload.checks import configuration_of, route_mistakes
 from ..offload.entry import OffloadedEntry
-from ..options.pool import CALL_OPTIONS, PoolOptions, kind_of
+from ..options.call import CALL_OPTIONS
+from ..options.pool import PoolOptions
 from ..options.source_line import place_of
 from ..routing.tree import leaves, unbuilt_leaves
 from ..serving.configuration import configured_pools, handler_of
@@ -128,26 +130,23 @@ def _right_of(pool: WrittenPool) -> dict[str, Any]:
     """The declaration of ``pool`` without what is wrong in it."""
     options = dict(pool.options)
     try:
-        kind = kind_of(pool.executor_type, pool.code)
+        kind = EVERYWHERE.find(pool.executor_type, pool.code).kind
     except ExecutorConfigError:
         return {}
-    while wrong := PoolOptions.mistakes(pool.code, kind, options):
+    while kind is not None and (wrong := PoolOptions.mistakes(pool.code, kind, options)):
+        if not any(option in options for option, _ in wrong):
+            return {}  # something that is needed is missing
         for option, _ in wrong:
             options.pop(option, None)
-    return {"executor_type": kind, **options}
+    return {"executor_type": pool.executor_type, **options}
 
 
 def _pools(
     registry: ExecutorRegistry, places: dict[str, str], routes: tuple[RouteReport, ...]
 ) -> Iterator[PoolReport]:
-    defaults = {field.name: field.default for field in fields(PoolOptions)}
     for name in registry:
         executor = registry.get(name)
-        options = {
-            field: value
-            for field in defaults
-            if (value := getattr(executor.pool_options, field)) != defaults[field]
-        }
+        options = executor.pool_options.changed()
         used = sum(route.pool == name for route in routes)
         if used or name in places or name not in BUILT_IN_POOLS:
             yield PoolReport(name, executor.mode, places.get(name), options, used)

@@ -137,7 +137,7 @@ class ExecutorConsole(RoutedApplication):
         handler = getattr(self.server, "config", None)
         node = handler.node(f"applications.{self.code}") if handler is not None else None
         pools = written_pools(node.value or ()) if node is not None else []
-        mistakes = mistakes_in(pools, self._registry.other_kinds)
+        mistakes = mistakes_in(pools, self._registry.kinds)
         if mistakes:
             raise ExecutorConfigError.of(mistakes)
         for pool in pools:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from ..executors import BaseExecutor
@@ -22,7 +22,8 @@ from ..metrics.counters import (
     RouteMetrics,
     quantile,
 )
-from ..options.pool import CALL_OPTIONS, PoolOptions
+from ..options.call import CALL_OPTIONS
+from ..options.pool import PoolOptions
 from ..portable.references import describe
 from ..routing.tree import RouteLeaf, leaves, unbuilt_leaves
 from .history import SAMPLE_SECONDS, History
@@ -69,16 +70,21 @@ def _pool(executor: BaseExecutor, history: History) -> dict[str, Any]:
 
 
 def _options(options: PoolOptions) -> dict[str, Any]:
-    """The options in force. Of an initializer only the name: its arguments may be secrets."""
+    """Return the options in force.
+
+    The arguments of an initializer and the options that only this kind has may be secrets: of
+    those there is the name alone.
+    """
     shown: dict[str, Any] = {}
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if field.name == "initargs":
+    for name, value in options.as_dict().items():
+        if name == "initargs":
             continue
-        if isinstance(value, tuple):
-            shown[field.name] = [_plain(item) for item in value]
+        if name in options.own:
+            shown[name] = "..."
+        elif isinstance(value, tuple):
+            shown[name] = [_plain(item) for item in value]
         else:
-            shown[field.name] = _plain(value)
+            shown[name] = _plain(value)
     return shown
 
 

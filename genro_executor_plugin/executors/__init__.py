@@ -1,17 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The kinds of pools: one contract, and what each kind can keep of it."""
+"""Pools by name, and what all kinds of pools do alike."""
 
-from .base import (
-    BaseExecutor,
-    BoundExecutor,
-    Call,
-    Message,
-)
-from .inline import InlineExecutor
-from .process import ProcessExecutor
-from .thread import ThreadExecutor
+from ..engines.call import Call, Message
+from .base import BaseExecutor
+from .bound import BoundExecutor
+from .builtin import InlineExecutor, ProcessExecutor, ThreadExecutor
 
 __all__ = [
     "BaseExecutor",

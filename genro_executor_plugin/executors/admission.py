@@ -1,61 +1,99 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who is let into a pool: ``max_pending`` calls at most; the others wait, or are refused."""
+
+"""Which calls a pool admits: ``max_pending`` at most; the others wait, or are refused."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 
-__all__ = ["Door"]
+from ..engines.call import Call
+from ..errors import ExecutorClosedError, ExecutorOverloadError
+from ..metrics.counters import PoolMetrics
+from ..options.pool import PoolOptions
+
+__all__ = ["Admission"]
 
 
-class Door:
-    """Counts the calls that are inside, and lets those that wait in, first come, first served.
+class Admission:
+    """Counts the calls that are admitted, and admits those that wait, first come, first served.
 
     Attributes:
-        inside: how many calls are admitted and not finished, running ones included.
-        places: how many there may be.
-        closed: whether nobody is let in any more.
-        draining: whether nobody new is let in until ``reopen``.
+        options: the pool's options in force.
+        admitted: how many calls are admitted and not finished, running ones included.
+        closed: whether no call is admitted any more.
+        draining: whether no new call is admitted until the pool is resumed.
     """
 
-    __slots__ = ("_changed", "_waiting", "closed", "draining", "inside", "places")
+    __slots__ = (
+        "_changed",
+        "_counters",
+        "_name",
+        "_places",
+        "_waiting",
+        "admitted",
+        "closed",
+        "draining",
+        "options",
+    )
 
-    def __init__(self, places: int) -> None:
-        self.places = places
-        self.inside = 0
-        self.closed = False
-        self.draining = False
+    def __init__(self, name: str, options: PoolOptions, counters: PoolMetrics) -> None:
+        self._name = name
+        self._counters = counters
+        self._places = options.max_pending
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._changed = asyncio.Event()
+        self.options = options
+        self.admitted = 0
+        self.closed = False
+        self.draining = False
 
     @property
     def is_free(self) -> bool:
-        """Whether a call can walk straight in."""
-        return not (self._waiting or self.inside >= self.places or self.closed or self.draining)
+        """Whether a call can be admitted at once."""
+        return not (self._waiting or self.admitted >= self._places or self.closed or self.draining)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody is inside and nobody waits."""
-        return not self.inside and not self._waiting
-
-    async def wait(self, deadline: float | None) -> None:
-        """Wait until there is a place, and take it.
+    def refuse(self, call: Call) -> None:
+        """Raise what ``call`` is refused with; return if it may wait for a place instead.
 
         Raises:
-            TimeoutError: it was not there at loop time ``deadline``.
-            Exception: what ``close`` was given to raise.
+            ExecutorClosedError: the pool is shut down.
+            ExecutorOverloadError: the pool is draining, or full while the call must not wait.
+        """
+        if self.closed:
+            raise self.closed_error()
+        if self.draining:
+            raise self._overload(
+                "is drained: it takes no new calls until it is resumed", "draining"
+            )
+        if (call.options.on_overload or self.options.on_overload) == "fail":
+            raise self._overload(f"has {self.admitted} calls, its max_pending", "full")
+
+    def set_deadline(self, call: Call) -> None:
+        """Note on ``call`` until when its run must have begun."""
+        limit = call.options.queue_timeout or self.options.queue_timeout
+        if limit is not None:
+            call.deadline = asyncio.get_running_loop().time() + limit
+
+    async def wait(self, call: Call) -> None:
+        """Wait until there is a place for ``call``, and take it.
+
+        Raises:
+            ExecutorOverloadError: there was none before the call's deadline.
+            ExecutorClosedError: the pool was shut down meanwhile.
         """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(call.deadline):
                 await waiter
-        except BaseException:
+        except BaseException as error:
             self._give_back(waiter)
+            if isinstance(error, TimeoutError):
+                raise self.waited_too_long(call) from None
             raise
 
     def _give_back(self, waiter: asyncio.Future[None]) -> None:
@@ -68,26 +106,54 @@ class Door:
             self._changed.set()
 
     def leave(self) -> None:
-        """One call has finished."""
-        self.inside -= 1
+        """Give the place of a call that has finished to the next one that waits."""
+        self.admitted -= 1
         if not self.closed:
-            while self._waiting and self.inside < self.places:
+            while self._waiting and self.admitted < self._places:
                 waiter = self._waiting.popleft()
                 if not waiter.done():
-                    self.inside += 1
+                    self.admitted += 1
                     waiter.set_result(None)
-        if not self.inside:
+        if not self.admitted:
             self._changed.set()
 
-    def close(self, error: Callable[[], Exception]) -> None:
-        """Let nobody in any more; each of those that wait is given an ``error()`` of its own."""
+    def close(self) -> None:
+        """Admit nothing any more; every call that waits ends with ``ExecutorClosedError``."""
         self.closed = True
         for waiter in self._waiting:
             if not waiter.done():
-                waiter.set_exception(error())
+                waiter.set_exception(self.closed_error())
 
     async def empty(self) -> None:
-        """Wait until nobody is inside; with ``draining``, until nobody waits, either."""
-        while self.inside or (self._waiting and not self.closed):
+        """Wait until no call is admitted; while draining, until none waits either."""
+        while self.admitted or (self._waiting and not self.closed):
             self._changed.clear()
             await self._changed.wait()
+
+    # -- what those who are not admitted are told ---------------------------------------------
+
+    def waited_too_long(self, call: Call) -> ExecutorOverloadError:
+        """Return the error of a call whose run did not begin in time."""
+        limit = call.options.queue_timeout or self.options.queue_timeout
+        return self._overload(
+            f"did not begin the call within its queue_timeout of {limit:g} s", "queue_timeout"
+        )
+
+    def closed_error(self) -> ExecutorClosedError:
+        """Return the error of a call that comes to a pool which is shut down."""
+        return ExecutorClosedError(f"pool {self._name!r} is shut down", pool=self._name)
+
+    @property
+    def retry_after(self) -> int:
+        """Whole seconds until the queue should have moved: its length times the mean run time."""
+        counters = self._counters
+        seconds = counters.pending * counters.run.mean / self.options.max_workers
+        return max(1, math.ceil(seconds))
+
+    def _overload(self, fact: str, reason: str) -> ExecutorOverloadError:
+        return ExecutorOverloadError(
+            f"pool {self._name!r} {fact}; try again in {self.retry_after} s",
+            pool=self._name,
+            retry_after=self.retry_after,
+            reason=reason,
+        )

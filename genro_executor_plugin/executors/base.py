@@ -1,40 +1,45 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The contract of every kind of pool, and what all kinds do alike: admission and metrics."""
+"""A pool: what every kind of pool does alike, in front of the engine that runs its calls.
+
+::
+
+    submit(func, ...)                        the plugin's adapter comes in at ``run``
+      └─ run ── _traced ── _counted
+           1  engine.pack(call)              portable/packing.py: what cannot travel ends here
+           2  admission                      admission.py: wait for a place, or be refused
+           3  engine.run(call, packed)       engines/process/engine.py, thread.py, inline.py, ...
+           4  counters                       counting.py: how it ended, how long it took
+
+An engine is written against the contract in ``engines/base.py``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from typing import Any, ClassVar, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from ..engines.base import Engine
+from ..engines.call import Call, Message
 from ..errors import (
-    ExecutorClosedError,
     ExecutorConfigError,
     ExecutorError,
-    ExecutorOverloadError,
 )
 from ..metrics import tracing
-from ..metrics.counters import PoolMetrics, percentiles_ms
-from ..metrics.worker_state import WorkerState
-from ..options.pool import (
-    CALL_OPTIONS,
-    CallOptions,
-    PoolOptions,
-    check_option,
-)
+from ..options.call import CALL_OPTIONS, CallOptions
+from ..options.capabilities import Capability
+from ..options.checks import check_option
+from ..options.pool import PoolOptions
 from ..portable.modules import inside_worker
 from ..portable.references import describe
-from .admission import Door
 from .bound import BoundExecutor
-from .call import Call, Message
 from .counting import count_error
-from .nested import run_here, stream_here
+from .nested import Elsewhere, run_here, stream_here
+from .steering import SteeredPool
 from .streams import CallStream
 
 __all__ = ["BaseExecutor", "BoundExecutor", "Call", "Message"]
@@ -48,42 +53,36 @@ P = ParamSpec("P")
 _DEFAULT_CALL = CallOptions()
 
 
-class BaseExecutor(ABC):
+class BaseExecutor(SteeredPool):
     """A named pool. One instance belongs to one event loop at a time.
 
     Also a decorator: ``await f(...)`` on a decorated ``f`` runs it in the pool.
     """
 
-    kind: ClassVar[str]
+    def __init__(
+        self,
+        name: str,
+        options: PoolOptions | None = None,
+        *,
+        engine: type[Engine] | None = None,
+        **given: Any,
+    ) -> None:
+        """Make a pool; ``ExecutorRegistry`` does it for a server.
 
-    def __init__(self, name: str, options: PoolOptions) -> None:
-        self._name = name
-        self._options = options
-        self._metrics = PoolMetrics()
-        self._door = Door(options.max_pending)
+        Args:
+            name: the pool's name, for messages and metrics.
+            options: its options, complete and checked.
+            engine: what its calls run with; ``ProcessExecutor`` and its kin have one.
+            given: its options, where ``options`` is not given.
+
+        Raises:
+            ExecutorConfigError: an option is wrong, or the engine breaks its contract.
+        """
+        super().__init__(name, options, engine=engine, **given)
         # In a worker (its module declares a pool, say): pools do not nest.
         self._nested = inside_worker()
-        self._paused = False
-        self._hurry = asyncio.Event()
-        self._ending: asyncio.Task[None] | None = None
-        self._listeners: dict[str, Callable[[Message], None]] = {}
 
-    # -- the contract -------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """The pool's name."""
-        return self._name
-
-    @property
-    def pool_options(self) -> PoolOptions:
-        """The options in force, complete and checked."""
-        return self._options
-
-    @property
-    def mode(self) -> str:
-        """How calls run: ``process``, ``thread``, ``inline`` or ``bypass``."""
-        return self.kind
+    # -- calls --------------------------------------------------------------------------------
 
     def submit(
         self, func: Callable[..., Any], /, *args: Any, **kwargs: Any
@@ -130,8 +129,29 @@ class BaseExecutor(ABC):
                     pool=self._name,
                 )
             checked[option] = None if value is None else check_option(where, option, value)
-        self._check_promises(where, checked)
+        self._refuse_what_it_cannot_keep(where, checked)
         return CallOptions(**checked, route=route, path=path)
+
+    def _refuse_what_it_cannot_keep(self, where: str, options: dict[str, Any]) -> None:
+        kind = self._declared
+        for option, value in options.items():
+            if not value:
+                continue
+            reason = kind.why_not(option)
+            if reason is not None:
+                raise ExecutorConfigError(
+                    f"{where}: {option}={value!r} is not for pool {self._name!r}, a {kind.name} "
+                    f"pool: {reason}",
+                    pool=self._name,
+                )
+            kills = Capability.KILLS in kind.capabilities or self._options.abandon_on_timeout
+            if option == "timeout" and not kills:
+                raise ExecutorConfigError(
+                    f"{where}: timeout={value!r} is not for pool {self._name!r}, a {kind.name} "
+                    "pool: a thread cannot be killed. Use a process pool, or declare the pool "
+                    "with abandon_on_timeout=True",
+                    pool=self._name,
+                )
 
     async def map(
         self, func: Callable[..., T], /, *iterables: Iterable[Any], ahead: int | None = None
@@ -180,6 +200,7 @@ class BaseExecutor(ABC):
             async for value in stream_here(call):
                 yield value
             return
+        self._need(Capability.STREAMS, "stream")
         stream = self.open_stream(call)
         try:
             if await stream.head() is None:
@@ -198,200 +219,11 @@ class BaseExecutor(ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What refers to a pool can travel by value: in a worker, calls run where they are."""
-        return _as_in_a_worker, (self._name,)
+        return _sent, (self._name,)
 
     def __call__(self, func: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
         """Decorate ``func``: calling the result runs ``func`` in this pool."""
         return BoundExecutor(self, _DEFAULT_CALL)(func)
-
-    async def shutdown(self) -> None:
-        """Refuse new calls, finish the admitted ones, and end the workers.
-
-        Calls that are not done after ``shutdown_timeout`` seconds are ended with
-        ``ExecutorClosedError``. Calling it again is harmless.
-        """
-        ending = self._start_ending()
-        if not ending.done():
-            await asyncio.shield(ending)
-
-    def hurry(self) -> None:
-        """Shut down without waiting for calls, also when a shutdown waits for them already.
-
-        It returns at once; ``shutdown`` waits until everything has ended.
-        """
-        self._hurry.set()
-        self._start_ending()
-
-    def _start_ending(self) -> asyncio.Task[None]:
-        self._door.close(self._closed_error)
-        if self._ending is None:
-            self._ending = asyncio.create_task(self._end_all())
-        return self._ending
-
-    async def _end_all(self) -> None:
-        try:
-            await self._let_calls_finish()
-        finally:
-            await self._end()  # also when nobody has the patience to wait any longer
-
-    async def _let_calls_finish(self) -> None:
-        if self._door.inside and not self._hurry.is_set():
-            waits = [asyncio.create_task(wait()) for wait in (self._door.empty, self._hurry.wait)]
-            await asyncio.wait(
-                waits, timeout=self._options.shutdown_timeout, return_when="FIRST_COMPLETED"
-            )
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-
-    def listen(self, channel: str, listener: Callable[[Message], None]) -> None:
-        """Have ``listener`` called, on the event loop, with every message of ``channel``.
-
-        A channel has one listener; its messages do not reach ``on_message`` of their call.
-        """
-        self._listeners[channel] = listener
-
-    def commit(self, call: Call) -> None:
-        """Something of what ``call`` does has been seen already: its run is not repeated."""
-        return
-
-    def tell(self, call: Call, channel: str, value: Any) -> bool:
-        """Give the running ``call`` a message; ``False`` if it does not run (any more)."""
-        return False
-
-    def _message(self, call: Call | None, pid: int | None, channel: str, value: Any) -> None:
-        """Hand on what a run has sent."""
-        listener = self._listeners.get(channel)
-        try:
-            if listener is not None:
-                listener(Message(channel, value, self._name, pid, call))
-            elif call is not None and call.on_message is not None:
-                call.on_message(channel, value)
-        except Exception:
-            _logger.exception("pool %r: a message of channel %r was lost", self._name, channel)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the pool has been shut down."""
-        return self._door.closed
-
-    # -- steering -------------------------------------------------------------------------------
-
-    def pause(self) -> None:
-        """Begin no call until ``resume``: calls are admitted and wait; those that run go on."""
-        if not self._paused:
-            self._paused = True
-            self._pausing()
-
-    def resume(self) -> None:
-        """Begin and admit calls again, after ``pause`` or ``drain``."""
-        self._door.draining = False
-        if self._paused:
-            self._paused = False
-            self._pausing()
-
-    async def drain(self) -> None:
-        """Refuse new calls with ``ExecutorOverloadError`` until ``resume``; returns when the pool
-        is empty. Cancelling this leaves the pool as it is: refusing.
-        """
-        self._door.draining = True
-        await self._door.empty()
-
-    @property
-    def paused(self) -> bool:
-        """Whether the pool begins no calls."""
-        return self._paused
-
-    @property
-    def draining(self) -> bool:
-        """Whether the pool refuses new calls until it is resumed."""
-        return self._door.draining
-
-    @property
-    def unhealthy(self) -> str | None:
-        """Why the pool cannot serve calls as it should just now; ``None`` if it can."""
-        if self._door.closed:
-            return "it is shut down"
-        if self._door.draining:
-            return "it is drained and refuses calls"
-        return "it is paused" if self._paused else None
-
-    def worker_states(self) -> list[WorkerState]:
-        """Every worker as it is now; empty for a kind that has none of its own."""
-        return []
-
-    @property
-    def restarts(self) -> dict[str, int]:
-        """How many workers ended before their time or were replaced, by reason."""
-        return {}
-
-    @property
-    def counters(self) -> PoolMetrics:
-        """What the pool has counted so far, to be read only."""
-        return self._metrics
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """The pool's state as plain values; durations in milliseconds."""
-        counters = self._metrics
-        pending = counters.pending
-        return {
-            "name": self._name,
-            "mode": self.mode,
-            "pending": pending,
-            "running": self._running_now(),
-            "queued": max(0, pending - self._running_now()),
-            "submitted": counters.submitted,
-            **counters.outcomes,
-            "restarts": sum(self.restarts.values()),
-            "workers": self._worker_count(),
-            "busy": self._busy_now(),
-            "max_workers": self._options.max_workers,
-            "max_pending": self._options.max_pending,
-            "avg_duration_ms": round(counters.run.mean * 1000, 3),
-            **percentiles_ms("wait", counters.last_waits),
-            **percentiles_ms("run", counters.last_runs),
-        }
-
-    # -- what a kind provides -----------------------------------------------------------------
-
-    @abstractmethod
-    async def _execute(self, call: Call, packed: Any) -> Any:
-        """Run an admitted call; record its wait and run time with ``_ran``."""
-
-    @abstractmethod
-    async def _end(self) -> None:
-        """End what still runs with ``ExecutorClosedError``, and let go of everything."""
-
-    @abstractmethod
-    def _running_now(self) -> int:
-        """How many calls run just now."""
-
-    @abstractmethod
-    def _worker_count(self) -> int:
-        """How many workers there are."""
-
-    def _busy_now(self) -> int:
-        """How many workers are at work."""
-        return self._running_now()
-
-    def _pausing(self) -> None:
-        """``paused`` has changed: begin no call from now on, or begin those that wait."""
-        raise ExecutorError(f"pool {self._name!r}, a {self.kind} pool, cannot be paused")
-
-    def _pack(self, call: Call) -> Any:
-        """Make the call portable, where the kind needs it. Raises ``SerializationError``."""
-        return None
-
-    def _give_up_on(self, packed: Any) -> None:
-        """Let go of what a call was packed into that is not run."""
-        return
-
-    def _check_promises(self, where: str, options: dict[str, Any]) -> None:
-        """Refuse the options of a call that this kind cannot keep."""
-        return
-
-    # -- what all kinds do alike ----------------------------------------------------------------
 
     def run(self, call: Call) -> Coroutine[Any, Any, Any]:
         """Run ``call``: serialize, be admitted, run, count. See ``submit`` for what it raises."""
@@ -415,22 +247,30 @@ class BaseExecutor(ABC):
                     span.set_attribute("executor.run_seconds", call.ran)
 
     async def _counted(self, call: Call) -> Any:
-        counters = self._metrics
+        counters, admission, engine = self._metrics, self._admission, self._engine
         counters.submitted += 1
         try:
-            if not self._door.is_free:
-                self._refuse_or_wait(call)
+            if not admission.is_free:
+                admission.refuse(call)
             # Before it is admitted: what cannot travel must not cost anyone a place.
-            packed = self._pack(call)
-            self._set_deadline(call)
-            if self._door.is_free:
-                self._door.inside += 1
+            packed = engine.pack(call)
+            admission.set_deadline(call)
+            if admission.is_free:
+                admission.admitted += 1
             else:
-                await self._wait_at_the_door(call, packed)
+                await self._wait_for_a_place(call, packed)
             try:
-                result = await self._execute(call, packed)
+                result = await engine.run(call, packed)
+            except ExecutorError:
+                raise
+            except Exception as error:
+                if not call.raised:
+                    raise self._engine_failed(call, error) from error
+                raise
             finally:
-                self._door.leave()
+                if call.ran is not None and call.waited is not None:
+                    counters.ran(call.options.path, call.waited, call.ran)
+                admission.leave()
         except ExecutorError as error:
             count_error(counters, call, error)
             if error.pool is None:
@@ -449,76 +289,29 @@ class BaseExecutor(ABC):
         (counters.routes.get(path) or counters.route(path)).completed += 1
         return result
 
-    def _refuse_or_wait(self, call: Call) -> None:
-        """Refuse a call that nobody lets in, and that must not wait until somebody does."""
-        if self._door.closed:
-            raise self._closed_error()
-        if self._door.draining:
-            raise self._overload(
-                "is drained: it takes no new calls until it is resumed", "draining"
-            )
-        if (call.options.on_overload or self._options.on_overload) == "fail":
-            raise self._overload(f"has {self._door.inside} calls, its max_pending", "full")
-
-    def _set_deadline(self, call: Call) -> None:
-        limit = call.options.queue_timeout or self._options.queue_timeout
-        if limit is not None:
-            call.deadline = asyncio.get_running_loop().time() + limit
-
-    async def _wait_at_the_door(self, call: Call, packed: Any) -> None:
+    async def _wait_for_a_place(self, call: Call, packed: Any) -> None:
         try:
-            await self._door.wait(call.deadline)
-        except BaseException as error:
-            self._give_up_on(packed)
-            if isinstance(error, TimeoutError):
-                raise self._waited_too_long(call) from None
+            await self._admission.wait(call)
+        except BaseException:
+            self._engine.discard(packed)
             raise
 
-    def _ran(self, call: Call, waited: float, ran: float) -> None:
-        call.waited, call.ran = waited, ran
-        self._metrics.ran(call.options.path, waited, ran)
-
-    def _waited_too_long(self, call: Call) -> ExecutorOverloadError:
-        limit = call.options.queue_timeout or self._options.queue_timeout
-        return self._overload(
-            f"did not begin the call within its queue_timeout of {limit:g} s", "queue_timeout"
-        )
-
-    def _overload(self, fact: str, reason: str) -> ExecutorOverloadError:
-        return ExecutorOverloadError(
-            f"pool {self._name!r} {fact}; try again in {self.retry_after} s",
+    def _engine_failed(self, call: Call, error: Exception) -> ExecutorError:
+        return ExecutorError(
+            f"the engine of pool {self._name!r}, a {self.kind} pool, failed while it ran "
+            f"{describe(call.func)}: {type(error).__name__}: {error}. It has to raise an "
+            "ExecutorError, or set call.raised where the function itself has raised",
             pool=self._name,
-            retry_after=self.retry_after,
-            reason=reason,
         )
 
-    @property
-    def retry_after(self) -> int:
-        """Whole seconds until the line should have moved: its length times the mean run time."""
-        seconds = self._metrics.pending * self._metrics.run.mean / self._options.max_workers
-        return max(1, math.ceil(seconds))
+    def commit(self, call: Call) -> None:
+        """Do not repeat the run of ``call`` from now on: something of it has been seen already."""
+        self._engine.commit(call)
 
-    def _closed_error(self) -> ExecutorClosedError:
-        return ExecutorClosedError(f"pool {self._name!r} is shut down", pool=self._name)
-
-
-class _PoolInWorker(BaseExecutor):
-    """What a pool is in a worker: ``run`` runs its calls on the spot."""
-
-    kind: ClassVar[str] = "inline"
-
-    async def _execute(self, call: Call, packed: Any) -> Any:
-        raise ExecutorError(f"pool {self._name!r} was sent here; a pool stays where it was made")
-
-    async def _end(self) -> None:
-        """It has nothing to end."""
-
-    def _running_now(self) -> int:
-        return 0
-
-    def _worker_count(self) -> int:
-        return 0
+    def tell(self, call: Call, channel: str, value: Any) -> bool:
+        """Give the running ``call`` a message; ``False`` if it does not run (any more)."""
+        return self._engine.tell(call, channel, value)
 
 
-def _as_in_a_worker(name: str) -> BaseExecutor:
-    return _PoolInWorker(name, PoolOptions.declare(name, "inline", {}))
+def _sent(name: str) -> BaseExecutor:
+    return BaseExecutor(name, engine=Elsewhere)

@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, ParamSpec, Protocol
 
+from ..engines.call import Call
 from ..errors import ExecutorConfigError
-from ..options.pool import CallOptions
-from .call import Call
+from ..options.call import CallOptions
 
 __all__ = ["BoundExecutor"]
 

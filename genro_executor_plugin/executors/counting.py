@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ..engines.call import Call
 from ..errors import (
     ExecutorClosedError,
     ExecutorOverloadError,
@@ -12,7 +13,6 @@ from ..errors import (
 )
 from ..metrics.counters import PoolMetrics
 from ..portable.references import describe
-from .call import Call
 
 __all__ = ["count_error"]
 

@@ -8,10 +8,12 @@ import inspect
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from ..engines.base import Engine, Load
+from ..engines.call import Call
+from ..errors import ExecutorError
 from ..portable.modules import stop_main_import
-from .call import Call
 
-__all__ = ["run_here", "stream_here"]
+__all__ = ["Elsewhere", "run_here", "stream_here"]
 
 
 async def run_here(call: Call) -> Any:
@@ -33,3 +35,24 @@ async def stream_here(call: Call) -> AsyncGenerator[Any, None]:
     else:
         for value in result:
             yield value
+
+
+class Elsewhere(Engine):
+    """Stands for the engine of a pool that was sent to another process: it runs nothing.
+
+    In a worker nobody asks it, because calls of a pool run on the spot there.
+    """
+
+    name = "inline"
+
+    async def run(self, call: Call, packed: Any) -> Any:
+        """Refuse: outside of a worker, a pool stays where it was made."""
+        pool = self.pool.name
+        raise ExecutorError(f"pool {pool!r} was sent here; a pool stays where it was made")
+
+    def load(self) -> Load:
+        """Return that there is nothing."""
+        return Load(0, 0, 0)
+
+    async def close(self) -> None:
+        """End nothing: it has nothing."""

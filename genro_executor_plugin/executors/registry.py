@@ -6,23 +6,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ExecutorClosedError, ExecutorConfigError, UnknownExecutorError
-from ..options.pool import KINDS, PoolOptions, kind_of
-from . import (
-    BaseExecutor,
-    InlineExecutor,
-    ProcessExecutor,
-    ThreadExecutor,
-)
+from ..options.capabilities import Capability
+from ..options.pool import PoolOptions
+from .base import BaseExecutor
+from .kinds import EVERYWHERE, Factory, Kinds, KnownKind
 
-__all__ = ["BUILT_IN_POOLS", "ExecutorRegistry", "Factory"]
-
-Factory = Callable[..., BaseExecutor]
-"""Makes a pool of one kind: ``factory(name, **options)``."""
+__all__ = ["BUILT_IN_POOLS", "ExecutorRegistry"]
 
 BUILT_IN_POOLS: Mapping[str, Mapping[str, Any]] = {
     "blocking": {"executor_type": "thread", "max_workers": 40},
@@ -35,7 +29,7 @@ BUILT_IN_POOLS: Mapping[str, Mapping[str, Any]] = {
 class _Pool:
     """A declared pool: what it was declared with, and itself once it was used."""
 
-    executor_type: str
+    kind: KnownKind
     given: dict[str, Any]
     options: PoolOptions | None
     built_in: bool = False
@@ -50,11 +44,7 @@ class ExecutorRegistry:
     """
 
     def __init__(self, executors: Any = None) -> None:
-        self._factories: dict[str, Factory] = {
-            "inline": InlineExecutor,
-            "thread": ThreadExecutor,
-            "process": ProcessExecutor,
-        }
+        self._kinds = Kinds(EVERYWHERE)
         self._pools: dict[str, _Pool] = {}
         self._closed = False
         self._preload: tuple[str, ...] = ()
@@ -64,20 +54,24 @@ class ExecutorRegistry:
         self.declare_all(executors)
 
     def register_factory(self, executor_type: str, factory: Factory) -> None:
-        """Add a kind of pool; ``factory(name, **options)`` makes one.
+        """Add a kind of pool to this registry; ``genro_executor_plugin.register_factory`` adds one
+        to every registry of the process.
+
+        Args:
+            executor_type: the name of the new kind.
+            factory: an engine (a subclass of ``Engine``), whose options are checked when a pool is
+                declared; or a callable, which is given ``(name, **options)`` and returns a pool.
 
         Raises:
-            ExecutorConfigError: the name is taken, or what is given cannot be called.
+            ExecutorConfigError: the name is taken, what is given cannot be called, or the engine
+                breaks its contract; the message says what is missing.
         """
-        if executor_type in self._factories or executor_type in KINDS:
-            raise ExecutorConfigError(
-                f"executor_type {executor_type!r} exists already; give the new kind another name"
-            )
-        if not callable(factory):
-            raise ExecutorConfigError(
-                f"the factory of executor_type {executor_type!r} is {factory!r}, not a callable"
-            )
-        self._factories[executor_type] = factory
+        self._kinds.add(executor_type, factory)
+
+    @property
+    def kinds(self) -> Kinds:
+        """The kinds of pools that can be declared here, by ``executor_type``."""
+        return self._kinds
 
     def declare_all(self, executors: Any) -> None:
         """Declare the pools of ``{name: options}``, or of a list of dicts with a ``name`` each.
@@ -122,12 +116,10 @@ class ExecutorRegistry:
             )
 
     def _described(self, name: str, executor_type: str, options: dict[str, Any]) -> _Pool:
-        custom = self.other_kinds
-        wanted: object = executor_type
-        if isinstance(wanted, str) and wanted in custom:
-            return _Pool(executor_type, options, None)
-        kind = kind_of(executor_type, name, custom)
-        return _Pool(kind, options, PoolOptions.declare(name, kind, options))
+        known = self._kinds.find(executor_type, name)
+        if known.kind is None:
+            return _Pool(known, options, None)
+        return _Pool(known, options, PoolOptions.declare(name, known.kind, options))
 
     def get_or_create(
         self, name: str, *, executor_type: str = "local", **options: Any
@@ -151,7 +143,7 @@ class ExecutorRegistry:
     ) -> None:
         """Refuse options that differ from those pool ``name`` has; fewer of them are fine."""
         wanted = self._described(name, executor_type, options)
-        if wanted.executor_type == known.executor_type:
+        if wanted.kind == known.kind:
             if wanted.options is None or known.options is None:
                 different = wanted.given != known.given
             else:
@@ -185,12 +177,11 @@ class ExecutorRegistry:
         return pool.executor
 
     def _make(self, name: str, pool: _Pool) -> BaseExecutor:
-        if pool.options is None:
-            return self._factories[pool.executor_type](name, **pool.given)
-        options = pool.options
-        if pool.executor_type == "process":
+        options, kind = pool.options, pool.kind.kind
+        if options is not None and kind is not None and Capability.PROCESSES in kind.capabilities:
             options = options.with_preload(self._preload)
-        return self._factories[pool.executor_type](name, options)
+        executor: BaseExecutor = pool.kind.pool(name, options, pool.given)
+        return executor
 
     def preload(self, modules: Iterable[str]) -> None:
         """Have the process pools made from now on import ``modules`` before they fork workers."""
@@ -207,18 +198,11 @@ class ExecutorRegistry:
         return {name: pool.executor for name, pool in self._pools.items() if pool.executor}
 
     @property
-    def other_kinds(self) -> list[str]:
-        """The kinds of pools that were registered from outside."""
-        return sorted(self._factories.keys() - KINDS.keys())
-
-    @property
     def unhealthy(self) -> dict[str, str]:
         """Why a pool cannot serve now, by its name; empty while all of them can."""
         if self._closed:
             return dict.fromkeys(self.executors, "it is shut down")
-        reasons = {
-            name: getattr(executor, "unhealthy", None) for name, executor in self.executors.items()
-        }
+        reasons = {name: executor.unhealthy for name, executor in self.executors.items()}
         return {name: reason for name, reason in reasons.items() if reason is not None}
 
     @property
@@ -242,9 +226,7 @@ class ExecutorRegistry:
             if pool.options is not None and (pool.options.warm or pool.options.min_workers)
         ]
         for name in wanted:
-            executor = self.get(name)
-            if isinstance(executor, ProcessExecutor):
-                await executor.warm()
+            await self.get(name).warm()
 
     async def shutdown_all(self) -> None:
         """Shut every pool down, all at once, and refuse everything from then on."""
@@ -319,7 +301,7 @@ def _named(name: object, options: Mapping[Any, Any], mistakes: list[str]) -> dic
 
 
 def _same(one: _Pool, other: _Pool) -> bool:
-    if one.executor_type != other.executor_type:
+    if one.kind != other.kind:
         return False
     if one.options is None or other.options is None:
         return one.given == other.given
@@ -328,4 +310,4 @@ def _same(one: _Pool, other: _Pool) -> bool:
 
 def _shown(pool: _Pool) -> str:
     options = ", ".join(f"{name}={value!r}" for name, value in pool.given.items())
-    return f"executor_type={pool.executor_type!r}" + (f", {options}" if options else "")
+    return f"executor_type={pool.kind.name!r}" + (f", {options}" if options else "")

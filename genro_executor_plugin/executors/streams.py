@@ -10,11 +10,12 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, Protocol
 
+from ..engines.call import Call
 from ..errors import ExecutorTimeoutError
+from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..portable.references import describe
 from ..worker.streaming import STREAM, Chunk, Head
-from .call import Call
 
 __all__ = ["CallStream"]
 
@@ -31,6 +32,9 @@ class Runner(Protocol):
     @property
     def pool_options(self) -> PoolOptions: ...
 
+    @property
+    def capabilities(self) -> frozenset[Capability]: ...
+
     async def run(self, call: Call) -> Any: ...
 
     def tell(self, call: Call, channel: str, value: Any) -> bool: ...
@@ -46,7 +50,7 @@ class CallStream:
     """
 
     def __init__(self, executor: Runner, call: Call) -> None:
-        call.streams = True
+        call.streams = Capability.STREAMS in executor.capabilities
         self._others = call.on_message
         call.on_message = self._arrived
         self._executor = executor

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import ExecutorConfigError, UnknownExecutorError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
-from ..options.pool import CALL_OPTIONS
+from ..options.call import CALL_OPTIONS
 from ..options.source_line import place_of
 from ..portable.culprit import obstacle
 from ..portable.pickling import dumps, why

@@ -17,7 +17,7 @@ from genro_routes import Router
 from pydantic import ValidationError, validate_call
 
 from ..errors import ExecutorConfigError, UnknownExecutorError
-from ..options.pool import CALL_OPTIONS
+from ..options.call import CALL_OPTIONS
 from ..routing.tree import children, leaves
 from .checks import mistakes_of
 from .entry import registry_of

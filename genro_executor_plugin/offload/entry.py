@@ -32,7 +32,7 @@ from genro_routes.plugins.pydantic import PydanticPlugin
 from ..errors import ExecutorError, SerializationError
 from ..executors import BaseExecutor, Call
 from ..executors.registry import ExecutorRegistry
-from ..options.pool import CALL_OPTIONS, CallOptions
+from ..options.call import CALL_OPTIONS, CallOptions
 from ..routing.caller import calling
 from ..routing.client import current_client
 from ..routing.responses import local_response, may_stream, worker_response

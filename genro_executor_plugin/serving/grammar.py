@@ -21,7 +21,8 @@ from genro_bag import BagResolver
 from genro_builders.builder import element
 
 from ..errors import ExecutorConfigError
-from ..options.pool import PoolOptions, kind_of
+from ..executors.kinds import EVERYWHERE, Kinds
+from ..options.pool import PoolOptions
 from ..options.source_line import place
 
 __all__ = ["PoolGrammar", "WrittenPool", "mistakes_in", "written_pools"]
@@ -140,16 +141,15 @@ def written_pools(nodes: Iterable[Any]) -> list[WrittenPool]:
     return [_written(node) for node in nodes if node.node_tag == "pool"]
 
 
-def mistakes_in(pools: Iterable[WrittenPool], other_kinds: Iterable[str] = ()) -> list[str]:
+def mistakes_in(pools: Iterable[WrittenPool], kinds: Kinds = EVERYWHERE) -> list[str]:
     """Everything that is wrong with ``pools``, each with file, pool, option and what is allowed.
 
     Args:
         pools: as ``written_pools`` returned them.
-        other_kinds: kinds of pools that were registered from outside; they check their options
-            when they are made.
+        kinds: the kinds of pools that can be declared. Options of a kind that a function makes
+            are checked when its pool is made.
     """
     known: dict[str, str] = {}
-    others = sorted(other_kinds)
     found: list[str] = []
     for pool in pools:
         found += pool.mistakes
@@ -159,19 +159,19 @@ def mistakes_in(pools: Iterable[WrittenPool], other_kinds: Iterable[str] = ()) -
                 f"{known[pool.code]}; use one of them, or two names"
             )
         known.setdefault(pool.code, pool.where)
-        if pool.executor_type not in others:
-            found += _wrong_options(pool, others)
+        found += _wrong_options(pool, kinds)
     return found
 
 
-def _wrong_options(pool: WrittenPool, others: list[str]) -> Iterator[str]:
+def _wrong_options(pool: WrittenPool, kinds: Kinds) -> Iterator[str]:
     try:
-        kind = kind_of(pool.executor_type, pool.code, others)
+        kind = kinds.find(pool.executor_type, pool.code).kind
     except ExecutorConfigError as error:
         yield f"{pool.places.get('executor_type', pool.where)}: {error}"
         return
-    for option, text in PoolOptions.mistakes(pool.code, kind, pool.options):
-        yield f"{pool.places.get(option, pool.where)}: {text}"
+    if kind is not None:
+        for option, text in PoolOptions.mistakes(pool.code, kind, pool.options):
+            yield f"{pool.places.get(option, pool.where)}: {text}"
 
 
 def _written(node: Any) -> WrittenPool:

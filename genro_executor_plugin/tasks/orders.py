@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..executors import BaseExecutor, Call
-from ..options.pool import CallOptions
+from ..options.call import CallOptions
 from ..routing.caller import Caller, calling
 from .attempt import Attempt
 from .live_job import LiveJob

@@ -16,7 +16,7 @@ from types import MethodType
 from typing import Any
 
 from ..errors import ExecutorConfigError, SerializationError
-from ..options.pool import CALL_OPTIONS
+from ..options.call import CALL_OPTIONS
 from ..portable.references import describe
 from ..portable.state.source import is_routing
 from ..routing.tree import (

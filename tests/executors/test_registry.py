@@ -19,7 +19,6 @@ from genro_executor_plugin import (
     ExecutorClosedError,
     ExecutorConfigError,
     ExecutorRegistry,
-    InlineExecutor,
     ProcessExecutor,
     SerializationError,
     ThreadExecutor,
@@ -240,7 +239,7 @@ async def test_the_environment_runs_every_pool_in_this_process(
     monkeypatch.setenv("GENRO_EXECUTOR_BYPASS", value)
     registry = ExecutorRegistry({"pdf": {"max_workers": 2, "timeout": 5}})
     pool = registry.get("pdf")
-    assert isinstance(pool, InlineExecutor)
+    assert isinstance(pool, ProcessExecutor)
     assert pool.metrics["mode"] == "bypass"
     assert await pool.submit(wf.pid) == os.getpid()
     with pytest.raises(SerializationError):
@@ -262,8 +261,8 @@ async def test_the_environment_can_ask_for_it_without_serialization(
 def test_the_environment_can_leave_it_off(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENRO_EXECUTOR_BYPASS", value)
     registry = ExecutorRegistry({"pdf": {}, "debugged": {"bypass": True}})
-    assert isinstance(registry.get("pdf"), ProcessExecutor)
-    assert isinstance(registry.get("debugged"), InlineExecutor)
+    assert registry.get("pdf").mode == "process"
+    assert registry.get("debugged").mode == "bypass"
 
 
 async def test_one_pool_can_be_bypassed() -> None:

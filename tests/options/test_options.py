@@ -11,11 +11,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from genro_executor_plugin.options.pool import PoolOptions, granted_cpus
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genro_executor_plugin import ExecutorConfigError, ExecutorRegistry
+from genro_executor_plugin.executors.kinds import BUILT_IN
+from genro_executor_plugin.options.checks import granted_cpus
+from genro_executor_plugin.options.kinds import Kind
+from genro_executor_plugin.options.pool import PoolOptions
 
 COUNTS = (
     "max_workers",
@@ -42,6 +45,13 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "warm": (True, False),
 }
 KINDS = ("process", "thread", "inline")
+
+
+def kind_named(name: str) -> Kind:
+    kind = BUILT_IN[name].kind
+    assert kind is not None
+    return kind
+
 
 WRONG: list[tuple[str, Any, str]] = [
     *((name, value, "a whole number of at least") for name in COUNTS for value in (
@@ -95,7 +105,7 @@ def test_a_wrong_value_is_refused_in_full_words(option: str, value: Any, allowed
 @pytest.mark.parametrize("option", ["max_worker", "min_workerss", "", "name ", "Timeout"])
 def test_an_unknown_option_is_refused_with_those_that_are_known(kind: str, option: str) -> None:
     with pytest.raises(ExecutorConfigError) as caught:
-        PoolOptions.declare("reports", kind, {option: 1})
+        PoolOptions.declare("reports", kind_named(kind), {option: 1})
     message = str(caught.value)
     assert message.startswith(f"pool 'reports': unknown option {option!r}; a {kind} pool takes ")
     assert "max_workers" in message
@@ -140,15 +150,17 @@ def test_what_a_kind_cannot_keep_it_refuses(kind: str, option: str, value: Any) 
 
 
 def test_a_thread_may_be_abandoned_where_that_is_wanted() -> None:
-    options = PoolOptions.declare("db", "thread", {"timeout": 5, "abandon_on_timeout": True})
+    options = PoolOptions.declare(
+        "db", kind_named("thread"), {"timeout": 5, "abandon_on_timeout": True}
+    )
     assert options.timeout == 5.0
     with pytest.raises(ExecutorConfigError, match="abandon_on_timeout=True"):
-        PoolOptions.declare("db", "thread", {"timeout": 5})
+        PoolOptions.declare("db", kind_named("thread"), {"timeout": 5})
 
 
 def test_arguments_without_an_initializer_are_refused() -> None:
     with pytest.raises(ExecutorConfigError, match=r"pool 'ml': initargs=\(1,\) without an init"):
-        PoolOptions.declare("ml", "process", {"initargs": [1]})
+        PoolOptions.declare("ml", kind_named("process"), {"initargs": [1]})
 
 
 @pytest.mark.parametrize("kind", [None, "", "Process", "procces", 3, [], {}, ("thread",), b"local"])
@@ -163,7 +175,7 @@ def test_an_unknown_kind_is_refused_with_those_that_are_known(kind: Any) -> None
 
 
 def test_what_is_not_given_has_its_default() -> None:
-    options = PoolOptions.declare("cpu", "process", {})
+    options = PoolOptions.declare("cpu", kind_named("process"), {})
     assert options == PoolOptions(
         max_workers=granted_cpus(),
         min_workers=0,
@@ -190,8 +202,8 @@ def test_what_is_not_given_has_its_default() -> None:
         abandon_on_timeout=False,
         bypass=False,
     )
-    assert PoolOptions.declare("db", "thread", {}).max_workers == 40
-    assert PoolOptions.declare("db", "thread", {"max_workers": None}).max_workers == 40
+    assert PoolOptions.declare("db", kind_named("thread"), {}).max_workers == 40
+    assert PoolOptions.declare("db", kind_named("thread"), {"max_workers": None}).max_workers == 40
 
 
 @pytest.mark.parametrize(
@@ -207,7 +219,7 @@ def test_options_that_contradict_each_other_are_refused(
     options: dict[str, Any], named: tuple[str, str]
 ) -> None:
     with pytest.raises(ExecutorConfigError) as caught:
-        PoolOptions.declare("reports", "process", options)
+        PoolOptions.declare("reports", kind_named("process"), options)
     for text in ("pool 'reports'", *named):
         assert text in str(caught.value)
     assert caught.value.pool == "reports"
@@ -227,14 +239,14 @@ def test_options_that_contradict_each_other_are_refused(
     ],
 )
 def test_memory_is_bytes_or_a_text(given: Any, bytes_: int | None) -> None:
-    options = PoolOptions.declare("reports", "process", {"max_memory_per_child": given})
+    options = PoolOptions.declare("reports", kind_named("process"), {"max_memory_per_child": given})
     assert options.max_memory_per_child == bytes_
 
 
 def test_values_have_one_form() -> None:
     options = PoolOptions.declare(
         "ml",
-        "process",
+        kind_named("process"),
         {"timeout": 5, "initializer": print, "initargs": [1, 2], "preload": ["a", "b"]},
     )
     assert options.timeout == 5.0
@@ -275,7 +287,7 @@ def test_whatever_is_given_is_taken_as_it_is_or_refused_by_name(
 ) -> None:
     """No value gets through as another one, and none raises anything else."""
     try:
-        made = PoolOptions.declare("reports", kind, options)
+        made = PoolOptions.declare("reports", kind_named(kind), options)
     except ExecutorConfigError as refused:
         message = str(refused)
     else:

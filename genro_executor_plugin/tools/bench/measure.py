@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from ...executors import BaseExecutor, ProcessExecutor, ThreadExecutor
-from ...options.pool import PoolOptions, granted_cpus
+from ...options.checks import granted_cpus
 from .figures import (
     Machine,
     Measured,
@@ -136,7 +136,7 @@ async def _pool(kind: str, workers: int) -> AsyncIterator[BaseExecutor]:
         executor = ProcessExecutor("bench", warm=True, shutdown_timeout=1.0, **given)
         await executor.warm()
     else:
-        executor = ThreadExecutor("bench", PoolOptions.declare("bench", kind, given))
+        executor = ThreadExecutor("bench", **given)
     try:
         yield executor
     finally:

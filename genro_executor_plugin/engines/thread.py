@@ -1,7 +1,18 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Threads of the server's process: blocking work that waits more than it computes."""
+"""Threads of the server's process: blocking work that waits more than it computes.
+
+::
+
+    event loop                                        a thread of the pool
+    ----------                                        --------------------
+    run(call)  -> _Run, into the queue
+    _start_next   as long as a thread is free  ---->  _serve: takes it, runs it in the caller's
+                                                      context, then ``route_cleanup``
+    message       <-- call_soon_threadsafe  --------  RunningCall.send
+    _finished     <-- call_soon_threadsafe  --------  the result, or what was raised
+"""
 
 from __future__ import annotations
 
@@ -16,18 +27,20 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any
 
-from ..errors import ExecutorConfigError, ExecutorError, ExecutorTimeoutError
+from ..errors import ExecutorError, ExecutorTimeoutError
 from ..metrics.worker_state import WorkerState
+from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..portable.hooks import run_hook
 from ..portable.references import describe
 from ..worker.running import RunningCall, enter
 from ..worker.streaming import streamed
-from .base import BaseExecutor, Call
+from .base import Engine, Load, Pool
+from .call import Call
 
-__all__ = ["ThreadExecutor"]
+__all__ = ["ThreadEngine"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -50,7 +63,7 @@ class _Run:
 
     def __init__(
         self,
-        pool: ThreadExecutor,
+        pool: Pool,
         call: Call,
         func: Callable[[], Any],
         loop: asyncio.AbstractEventLoop,
@@ -64,14 +77,14 @@ class _Run:
         self.queued_at = perf_counter()
         self.raised = False
         self.started_at: float | None = None
-        self.running = RunningCall(0, _Post(pool, call, self.future))
+        self.running = RunningCall(0, _Messages(pool, call, self.future))
         self.context.run(enter, self.running)
 
 
-class _Post:
+class _Messages:
     """How a call on a thread sends; what it is told is delivered to it at once."""
 
-    def __init__(self, pool: ThreadExecutor, call: Call, future: asyncio.Future[Any]) -> None:
+    def __init__(self, pool: Pool, call: Call, future: asyncio.Future[Any]) -> None:
         self._pool = pool
         self._call = call
         self._future = future
@@ -81,60 +94,46 @@ class _Post:
             return
         with suppress(RuntimeError):  # the event loop is closed: nobody listens any more
             self._future.get_loop().call_soon_threadsafe(
-                self._pool._message, self._call, os.getpid(), channel, value
+                self._pool.message, self._call, os.getpid(), channel, value
             )
 
     def read(self, timeout: float | None) -> bool:
         return False
 
 
-class ThreadExecutor(BaseExecutor):
-    """A pool of threads of its own: nothing else waits because these are busy.
+class ThreadEngine(Engine):
+    """Runs calls on threads of its own: nothing else waits because these are busy."""
 
-    A thread cannot be killed. With ``abandon_on_timeout`` the caller gets its
-    ``ExecutorTimeoutError`` in time, and the thread's place stays taken until it is done.
-    """
+    name = "thread"
+    capabilities = frozenset(
+        {
+            Capability.ABANDONS,
+            Capability.CONTEXT,
+            Capability.INITIALIZES,
+            Capability.PAUSES,
+            Capability.RESIZES,
+            Capability.STREAMS,
+        }
+    )
+    default_workers = 40
 
-    kind: ClassVar[str] = "thread"
-
-    def __init__(self, name: str, options: PoolOptions | None = None, **given: Any) -> None:
-        super().__init__(name, options or PoolOptions.declare(name, self.kind, given))
+    def __init__(self, pool: Pool, options: PoolOptions) -> None:
+        super().__init__(pool, options)
         self._threads: list[threading.Thread] = []
         self._runs: queue.SimpleQueue[_Run | None] = queue.SimpleQueue()
         self._taken = 0
         self._loop: asyncio.AbstractEventLoop
-        self._line: deque[_Run] = deque()
+        self._waiting: deque[_Run] = deque()
         self._begun: set[_Run] = set()
 
     @property
     def mode(self) -> str:
-        return "bypass" if self._options.effective_bypass else self.kind
+        return "bypass" if self.options.effective_bypass else self.name
 
-    def _check_promises(self, where: str, options: dict[str, Any]) -> None:
-        if options.get("timeout") is not None and not self._options.abandon_on_timeout:
-            raise ExecutorConfigError(
-                f"{where}: timeout={options['timeout']!r} is not for pool {self._name!r}, a "
-                f"{self.kind} pool: a thread cannot be killed. Use a process pool, or declare the "
-                "pool with abandon_on_timeout=True",
-                pool=self._name,
-            )
-        if options.get("soft_timeout") is not None:
-            raise ExecutorConfigError(
-                f"{where}: soft_timeout={options['soft_timeout']!r} is not for pool "
-                f"{self._name!r}, a {self.kind} pool: its threads are not interrupted",
-                pool=self._name,
-            )
-        if options.get("retries"):
-            raise ExecutorConfigError(
-                f"{where}: retries={options['retries']!r} is not for pool {self._name!r}: "
-                "a thread cannot crash alone",
-                pool=self._name,
-            )
-
-    async def _execute(self, call: Call, packed: Any) -> Any:
+    async def run(self, call: Call, packed: Any) -> Any:
         self._loop = asyncio.get_running_loop()
-        run = call.handle = _Run(self, call, self._body(call, packed), self._loop)
-        self._line.append(run)
+        run = call.handle = _Run(self.pool, call, self._body(call, packed), self._loop)
+        self._waiting.append(run)
         self._start_next()
         try:
             await self._until_begun(run, call)
@@ -144,9 +143,10 @@ class ThreadExecutor(BaseExecutor):
             call.begun = run.started_at is not None
             call.handle = None  # or the two would wait for the garbage collector
             if run.started_at is None:
-                self._line.remove(run)
+                self._waiting.remove(run)
             else:
-                self._ran(call, run.started_at - run.queued_at, perf_counter() - run.started_at)
+                call.waited = run.started_at - run.queued_at
+                call.ran = perf_counter() - run.started_at
 
     def tell(self, call: Call, channel: str, value: Any) -> bool:
         run = call.handle
@@ -183,10 +183,10 @@ class ThreadExecutor(BaseExecutor):
                 await run.began
         except TimeoutError:
             if run.started_at is None:
-                raise self._waited_too_long(call) from None
+                raise self.pool.waited_too_long(call) from None
 
     async def _result(self, run: _Run, call: Call) -> Any:
-        limit = call.options.timeout or self._options.timeout
+        limit = call.options.timeout or self.options.timeout
         if limit is None:
             return await run.future
         assert run.started_at is not None
@@ -194,17 +194,17 @@ class ThreadExecutor(BaseExecutor):
         if done:
             return run.future.result()
         raise ExecutorTimeoutError(
-            f"{describe(call.func)} ran longer than {limit:g} s in pool {self._name!r}; it goes "
-            "on in its thread, and its place stays taken until it is done",
-            pool=self._name,
+            f"{describe(call.func)} ran longer than {limit:g} s in pool {self.pool.name!r}; it "
+            "goes on in its thread, and its place stays taken until it is done",
+            pool=self.pool.name,
             timeout=limit,
         )
 
     def _start_next(self) -> None:
-        while self._line and self._taken < self._options.max_workers and not self._paused:
+        while self._waiting and self._taken < self.options.max_workers and not self.pool.paused:
             if len(self._threads) <= self._taken and not self._add_thread():
                 return
-            run = self._line.popleft()
+            run = self._waiting.popleft()
             self._taken += 1
             self._begun.add(run)
             run.started_at = perf_counter()
@@ -217,10 +217,10 @@ class ThreadExecutor(BaseExecutor):
         try:
             self._threads.append(self._new_thread())
         except RuntimeError as error:
-            if not self._threads and not self._line[0].began.done():  # nobody else would end it
-                refusal = ExecutorError(f"pool {self._name!r} cannot start a thread: {error}")
+            if not self._threads and not self._waiting[0].began.done():  # nobody else would end it
+                refusal = ExecutorError(f"pool {self.pool.name!r} cannot start a thread: {error}")
                 refusal.__cause__ = error
-                self._line[0].began.set_exception(refusal)
+                self._waiting[0].began.set_exception(refusal)
             return False
         return True
 
@@ -228,31 +228,31 @@ class ThreadExecutor(BaseExecutor):
         thread = threading.Thread(
             target=self._serve,
             args=(self._runs,),
-            name=f"genro-executor-{self._name}-{len(self._threads)}",
+            name=f"genro-executor-{self.pool.name}-{len(self._threads)}",
             daemon=True,  # a call that never ends must not keep the server from ending
         )
         thread.start()
         return thread
 
     def _serve(self, runs: queue.SimpleQueue[_Run | None]) -> None:
-        initialized = self._options.initializer is None
+        initialized = self.options.initializer is None
         while (run := runs.get()) is not None:
             result, error = None, None
             try:
                 if not initialized:
-                    assert self._options.initializer is not None
-                    run_hook(self._options.initializer, self._options.initargs)
+                    assert self.options.initializer is not None
+                    run_hook(self.options.initializer, self.options.initargs)
                     initialized = True
                 result = run.context.run(run.func)
             except BaseException as raised:
                 error = raised
             self._tell(run, result, error)
             del run, result, error  # what is idle must not keep anybody's objects
-        if initialized and self._options.finalizer is not None:
+        if initialized and self.options.finalizer is not None:
             try:
-                run_hook(self._options.finalizer)
+                run_hook(self.options.finalizer)
             except Exception:
-                _logger.exception("pool %r: its finalizer failed", self._name)
+                _logger.exception("pool %r: its finalizer failed", self.pool.name)
 
     def _tell(self, run: _Run, result: Any, error: BaseException | None) -> None:
         """Report the end of ``run`` on its event loop, or on the one that is used by now."""
@@ -277,31 +277,25 @@ class ThreadExecutor(BaseExecutor):
                 run.future.exception()  # an abandoned run has nobody to retrieve it
         self._start_next()
 
-    async def _end(self) -> None:
-        for run in (*self._line, *self._begun):
+    async def close(self) -> None:
+        for run in (*self._waiting, *self._begun):
             if not run.began.done():
-                run.began.set_exception(self._closed_error())
+                run.began.set_exception(self.pool.closed_error())
             elif not run.future.done():
-                run.future.set_exception(self._closed_error())
+                run.future.set_exception(self.pool.closed_error())
         threads, self._threads = self._threads, []
         for _ in threads:
             self._runs.put(None)
         for thread in () if self._begun else threads:
             thread.join()
 
-    def _pausing(self) -> None:
+    def set_paused(self, paused: bool) -> None:
         self._start_next()
 
-    def resize(self, max_workers: int) -> None:
-        """Run at most ``max_workers`` calls at once from now on. Nothing that runs is ended.
-
-        Raises:
-            ExecutorConfigError: not a whole number of at least 1.
-        """
-        self._options = self._options.resized(self._name, max_workers)
+    def resize(self) -> None:
         self._start_next()
 
-    def worker_states(self) -> list[WorkerState]:
+    def workers(self) -> list[WorkerState]:
         now = perf_counter()
         return [
             WorkerState(
@@ -316,11 +310,8 @@ class ThreadExecutor(BaseExecutor):
             for run in self._begun
         ]
 
-    def _running_now(self) -> int:
-        return self._taken
-
-    def _worker_count(self) -> int:
-        return len(self._threads)
+    def load(self) -> Load:
+        return Load(self._taken, self._taken, len(self._threads))
 
 
 def _raisable(error: BaseException) -> BaseException:

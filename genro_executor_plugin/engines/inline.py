@@ -1,14 +1,23 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Calls in the server's process, under the rules of a pool: for debugging and for tests."""
+"""Calls in the server's process, under the rules of a pool: for debugging and for tests.
+
+::
+
+    pack   the function and its arguments are pickled, and the arguments unpickled again
+    run    on a thread of the pool, as thread.py does it: breakpoints and patches work
+           the result is pickled and unpickled on its way back
+
+With ``bypass="fast"`` nothing is pickled.
+"""
 
 from __future__ import annotations
 
 import functools
 import pickle
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from ..errors import SerializationError
 from ..options.pool import PoolOptions
@@ -18,50 +27,31 @@ from ..portable.pickling import why
 from ..portable.references import describe
 from ..portable.results import pack_result
 from ..portable.state.format import ReplicaHereError
-from .base import Call
-from .thread import ThreadExecutor
+from .base import Pool
+from .call import Call
+from .thread import ThreadEngine
 
-__all__ = ["InlineExecutor"]
+__all__ = ["InlineEngine"]
 
 
-class InlineExecutor(ThreadExecutor):
-    """Runs calls in this process, and still asks of them what a worker process would ask.
+class InlineEngine(ThreadEngine):
+    """Runs calls on threads of the server's process, and asks of them what a worker would ask."""
 
-    The function runs as it is, with breakpoints, patches and coverage. Its arguments and its
-    result are pickled and unpickled on the way, so that a test which passes here does not hide
-    what a process would refuse; ``bypass="fast"`` leaves that out. Sync functions run on
-    threads of the pool, so that the event loop stays free here, too.
+    name = "inline"
 
-    A pool of processes that is bypassed keeps its ``timeout``: the caller gets the error in
-    time, and the place stays taken until the call is really done.
-    """
-
-    kind: ClassVar[str] = "inline"
-
-    def __init__(
-        self,
-        name: str,
-        options: PoolOptions | None = None,
-        *,
-        bypassed: bool | str = False,
-        **given: Any,
-    ) -> None:
-        super().__init__(name, options or PoolOptions.declare(name, self.kind, given))
+    def __init__(self, pool: Pool, options: PoolOptions, *, bypassed: bool | str = False) -> None:
+        super().__init__(pool, options)
         self._bypassed = bypassed
-        self._checks = (bypassed or self._options.bypass) != "fast"
+        self._checks = (bypassed or options.bypass) != "fast"
         self._packer = CallPacker()
         if self._checks:
-            pack_hooks(name, self._options)
+            pack_hooks(pool.name, options)
 
     @property
     def mode(self) -> str:
-        return "bypass" if self._bypassed else self.kind
+        return "bypass" if self._bypassed else self.name
 
-    def _check_promises(self, where: str, options: dict[str, Any]) -> None:
-        if not self._bypassed:
-            super()._check_promises(where, options)
-
-    def _pack(self, call: Call) -> None:
+    def pack(self, call: Call) -> None:
         if not self._checks:
             return
         packed = self._packer.pack(call.func, call.args, call.kwargs)

@@ -1,7 +1,23 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Worker processes: CPU-bound work, work that may crash, work that must be stoppable."""
+"""Worker processes: CPU-bound work, work that may crash, work that must be stoppable.
+
+::
+
+    server                                             worker process
+    ------                                             --------------
+    pack    portable/packing.py: a call becomes bytes
+    run     a Job, into engines/process/pool.py
+              a free worker, or the queue
+              engines/process/worker.py  -- socket ->  engines/process/child.py
+                                                       worker/reading.py: bytes become a call
+                                                       the handler runs
+    message   log records, progress, chunks  <-------  worker/running.py
+              the job's future is settled    <-------  portable/results.py, exceptions.py
+
+Large values cross in shared memory beside the socket (portable/shared_memory/).
+"""
 
 from __future__ import annotations
 
@@ -9,85 +25,98 @@ import asyncio
 from collections.abc import Callable
 from contextvars import copy_context
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any
 
-from ..engines.process.job import Job
-from ..engines.process.pool import WorkerPool
-from ..errors import SerializationError, WorkerCrashedError
-from ..metrics.tracing import current_trace
-from ..metrics.tracing import is_loaded as tracing_is_loaded
-from ..metrics.worker_state import WorkerState
-from ..options.pool import PoolOptions
-from ..portable.extras import EXTRAS, pack_extras
-from ..portable.hooks import pack_hooks
-from ..portable.packing import CallPacker, PackedCall
-from ..portable.pickling import why
-from ..portable.shared_memory.segments import Segment, Segments
-from ..worker.logs import (
+from ...errors import SerializationError, WorkerCrashedError
+from ...metrics.tracing import current_trace
+from ...metrics.tracing import is_loaded as tracing_is_loaded
+from ...metrics.worker_state import WorkerState
+from ...options.capabilities import Capability
+from ...options.checks import granted_cpus
+from ...options.pool import PoolOptions
+from ...portable.extras import EXTRAS, pack_extras
+from ...portable.hooks import pack_hooks
+from ...portable.packing import CallPacker, PackedCall
+from ...portable.pickling import why
+from ...portable.shared_memory.segments import Segment, Segments
+from ...worker.logs import (
     LOG,
     WARNING,
     arrived_record,
     show_warning,
 )
-from .base import BaseExecutor, Call, Message
-from .inline import InlineExecutor
+from ..base import Engine, Load, Pool
+from ..call import Call, Message
+from .job import Job
+from .pool import WorkerPool
 
-__all__ = ["ProcessExecutor"]
+__all__ = ["ProcessEngine"]
 
 _KEEP_SECONDS = 10.0
 """How long shared memory is kept for the next large call."""
 
 
-class ProcessExecutor(BaseExecutor):
-    """A pool of worker processes, started when they are needed.
+class ProcessEngine(Engine):
+    """Runs calls in worker processes, which are started when they are needed."""
 
-    A worker that dies fails only the call it ran; a run over its ``timeout`` is killed. The
-    server itself is never forked.
-    """
+    name = "process"
+    capabilities = frozenset(
+        {
+            Capability.KILLS,
+            Capability.INTERRUPTS,
+            Capability.ISOLATES,
+            Capability.PORTABLE,
+            Capability.PAUSES,
+            Capability.RESIZES,
+            Capability.PROCESSES,
+            Capability.INITIALIZES,
+            Capability.CONTEXT,
+            Capability.STREAMS,
+        }
+    )
 
-    kind: ClassVar[str] = "process"
-
-    def __new__(cls, name: str, options: PoolOptions | None = None, **given: Any) -> Any:
-        """A pool of processes, or what stands in for one that is bypassed."""
-        options = options or PoolOptions.declare(name, cls.kind, given)
-        if options.effective_bypass:
-            return InlineExecutor(name, options, bypassed=options.effective_bypass)
-        return super().__new__(cls)
-
-    def __init__(self, name: str, options: PoolOptions | None = None, **given: Any) -> None:
-        options = options or PoolOptions.declare(name, self.kind, given)
-        super().__init__(name, options)
+    def __init__(self, pool: Pool, options: PoolOptions) -> None:
+        super().__init__(pool, options)
         self._segments = Segments()
         self._packer = CallPacker(self._segments)
         self._trim: asyncio.TimerHandle | None = None
         self._pool: WorkerPool | None = None
-        self._hooks = pack_hooks(name, options)
+        self._hooks = pack_hooks(pool.name, options)
         self._restarts_before: dict[str, int] = {}
-        self.listen(LOG, self._logged)
-        self.listen(WARNING, self._warned)
         self._ended = False
+        pool.listen(LOG, _logged)
+        pool.listen(WARNING, _warned)
+
+    @classmethod
+    def workers_by_default(cls) -> int:
+        return granted_cpus()
 
     @property
     def pids(self) -> list[int]:
         """The process ids of the workers that are up."""
         return self._pool.pids if self._pool is not None else []
 
-    def _pack(self, call: Call) -> PackedCall:
+    def pack(self, call: Call) -> PackedCall:
         kwargs = call.kwargs
-        if call.streams or self._options.context or tracing_is_loaded():
+        if call.streams or self.options.context or tracing_is_loaded():
             trace = current_trace()
-            extras = pack_extras(self._name, self._options.context, trace, call.streams)
+            extras = pack_extras(self.pool.name, self.options.context, trace, call.streams)
             if extras is not None:
                 kwargs = {**kwargs, EXTRAS: extras}
-        return self._packer.pack(call.func, call.args, kwargs, call.cleanup)
-
-    async def _execute(self, call: Call, packed: PackedCall) -> Any:
+        packed = self._packer.pack(call.func, call.args, kwargs, call.cleanup)
         try:
-            pool = self._running_pool()
+            self._be_on_this_loop()
         except BaseException:
-            self._give_up_on(packed)
+            self.discard(packed)
             raise
-        asked, options, loop = call.options, self._options, pool.loop
+        return packed
+
+    async def run(self, call: Call, packed: PackedCall) -> Any:
+        pool = self._pool
+        if pool is None:
+            self.discard(packed)
+            raise self.pool.closed_error()
+        asked, options, loop = call.options, self.options, pool.loop
         job = call.handle = Job(
             packed,
             loop.create_future(),
@@ -120,9 +149,10 @@ class ProcessExecutor(BaseExecutor):
             if alarm is not None:
                 alarm.cancel()
             if job.started_at is not None:
-                self._ran(call, job.started_at - queued_at, perf_counter() - job.started_at)
+                call.waited = job.started_at - queued_at
+                call.ran = perf_counter() - job.started_at
 
-    def _give_up_on(self, packed: PackedCall) -> None:
+    def discard(self, packed: PackedCall) -> None:
         if packed.segment is not None:
             packed.segment.close()
 
@@ -130,7 +160,7 @@ class ProcessExecutor(BaseExecutor):
         if job.begun or job.future.done() or self._pool is None:
             return
         if self._pool.withdraw(job):
-            job.fail(self._waited_too_long(call))
+            job.fail(self.pool.waited_too_long(call))
 
     async def _write(self, segment: Segment, job: Job, pool: WorkerPool) -> None:
         """Write large arguments that cannot change any more where workers read them."""
@@ -163,9 +193,10 @@ class ProcessExecutor(BaseExecutor):
             self._trim.cancel()
         self._trim = loop.call_later(_KEEP_SECONDS, self._segments.close)
 
-    def _running_pool(self) -> WorkerPool:
+    def _be_on_this_loop(self) -> WorkerPool:
+        """Return the worker pool of the running event loop, made now if there is none."""
         if self._ended:
-            raise self._closed_error()
+            raise self.pool.closed_error()
         loop = asyncio.get_running_loop()
         pool = self._pool
         if pool is not None and pool.loop is loop:
@@ -173,28 +204,20 @@ class ProcessExecutor(BaseExecutor):
         if pool is not None:
             if not pool.loop.is_closed():
                 raise RuntimeError(
-                    f"pool {self._name!r} is in use on another event loop; "
+                    f"pool {self.pool.name!r} is in use on another event loop; "
                     "give every event loop a pool of its own"
                 )
             self._restarts_before = self.restarts
             pool.abandon()
             pool = self._pool = None
         if pool is None:
-            pool = self._pool = WorkerPool(self._name, self._options, self._hooks, self._arrived)
-            if self._paused:
+            pool = self._pool = WorkerPool(self.pool.name, self.options, self._hooks, self._arrived)
+            if self.pool.paused:
                 pool.pause()
         return pool
 
     def _arrived(self, job: Job | None, pid: int | None, channel: str, value: Any) -> None:
-        self._message(job.context if job is not None else None, pid, channel, value)
-
-    def _logged(self, message: Message) -> None:
-        call = message.call
-        route = call.options.route if call is not None else None
-        _in_context_of(call, arrived_record, message.value, message.pool, message.pid, route)
-
-    def _warned(self, message: Message) -> None:
-        _in_context_of(message.call, show_warning, message.value)
+        self.pool.message(job.context if job is not None else None, pid, channel, value)
 
     def commit(self, call: Call) -> None:
         if isinstance(call.handle, Job):
@@ -205,7 +228,7 @@ class ProcessExecutor(BaseExecutor):
             return False
         return self._pool.tell(call.handle, channel, value)
 
-    async def _end(self) -> None:
+    async def close(self) -> None:
         pool, self._ended = self._pool, True
         if pool is None:
             return
@@ -224,53 +247,30 @@ class ProcessExecutor(BaseExecutor):
         """Why no worker can be started just now; ``None`` while the pool is healthy."""
         return self._pool.start_error if self._pool is not None else None
 
-    @property
-    def unhealthy(self) -> str | None:
-        reason = super().unhealthy
-        if reason is None and self.start_error is not None:
-            reason = str(self.start_error)
-        if reason is None and self._options.warm:
+    def trouble(self) -> str | None:
+        if self.start_error is not None:
+            return str(self.start_error)
+        if self.options.warm:
             ready = self._pool.ready if self._pool is not None else 0
-            if ready < self._options.max_workers:
-                reason = f"{ready} of {self._options.max_workers} workers are up"
-        return reason
+            if ready < self.options.max_workers:
+                return f"{ready} of {self.options.max_workers} workers are up"
+        return None
 
-    async def warm(self) -> None:
-        """Start ``min_workers`` workers (``max_workers`` with ``warm=True``) and wait for them.
+    async def start(self) -> None:
+        await self._be_on_this_loop().warm()
 
-        Raises:
-            WorkerCrashedError: a worker could not be started; the message has the reason.
-        """
-        await self._running_pool().warm()
-
-    def resize(self, max_workers: int) -> None:
-        """Have at most ``max_workers`` workers from now on. Nothing that runs is ended.
-
-        Raises:
-            ExecutorConfigError: not a whole number of at least 1, or below ``min_workers``.
-        """
-        self._options = self._options.resized(self._name, max_workers)
+    def resize(self) -> None:
         if self._pool is not None:
-            self._pool.resize(self._options.max_workers)
+            self._pool.resize(self.options.max_workers)
 
     async def restart(self) -> None:
-        """Replace every worker between two of its calls; returns when the old ones are gone.
-
-        Raises:
-            WorkerCrashedError: no new worker can be started; the old ones go on working.
-        """
         if self._pool is not None:
             await self._pool.restart()
 
     def kill_worker(self, pid: int) -> bool:
-        """Kill the worker ``pid``; its calls fail with ``WorkerCrashedError``.
-
-        Returns:
-            ``False`` if this pool has no such worker.
-        """
         return self._pool is not None and self._pool.kill_worker(pid)
 
-    def worker_states(self) -> list[WorkerState]:
+    def workers(self) -> list[WorkerState]:
         return self._pool.worker_states() if self._pool is not None else []
 
     @property
@@ -281,18 +281,23 @@ class ProcessExecutor(BaseExecutor):
             reason: self._restarts_before.get(reason, 0) + now.get(reason, 0) for reason in reasons
         }
 
-    def _pausing(self) -> None:
+    def set_paused(self, paused: bool) -> None:
         if self._pool is not None:
-            self._pool.pause() if self._paused else self._pool.resume()
+            self._pool.pause() if paused else self._pool.resume()
 
-    def _busy_now(self) -> int:
-        return self._pool.busy if self._pool is not None else 0
+    def load(self) -> Load:
+        pool = self._pool
+        return Load(0, 0, 0) if pool is None else Load(pool.running, pool.busy, pool.size)
 
-    def _running_now(self) -> int:
-        return self._pool.running if self._pool is not None else 0
 
-    def _worker_count(self) -> int:
-        return self._pool.size if self._pool is not None else 0
+def _logged(message: Message) -> None:
+    call = message.call
+    route = call.options.route if call is not None else None
+    _in_context_of(call, arrived_record, message.value, message.pool, message.pid, route)
+
+
+def _warned(message: Message) -> None:
+    _in_context_of(message.call, show_warning, message.value)
 
 
 def _in_context_of(call: Call | None, func: Callable[..., None], *args: Any) -> None:

@@ -10,7 +10,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
-from ..options.pool import CallOptions
+from ..options.call import CallOptions
 
 __all__ = ["Call", "Message"]
 
