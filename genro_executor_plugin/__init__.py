@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .serving.configuration import ExecutorConfigBuilder
     from .serving.server import ExecutorMixin, ExecutorServer
     from .tasks.progress import cancelled, progress
-    from .tasks.status import TaskState, TaskStatus
+    from .tasks.status import Progress, TaskFailure, TaskState, TaskStatus
 
     LocalExecutor = ProcessExecutor
 
@@ -70,12 +70,14 @@ __all__ = [
     "InlineExecutor",
     "LocalExecutor",
     "ProcessExecutor",
+    "Progress",
     "RemoteError",
     "SentFile",
     "SerializationError",
     "SoftTimeoutError",
     "TaskCancelledError",
     "TaskError",
+    "TaskFailure",
     "TaskLimitError",
     "TaskLostError",
     "TaskNotFoundError",
@@ -97,7 +99,9 @@ _HOMES = {
     "ExecutorPlugin": "offload.plugin",
     "ExecutorRegistry": "executors.registry",
     "ExecutorServer": "serving.server",
+    "Progress": "tasks.status",
     "SentFile": "portable.files",
+    "TaskFailure": "tasks.status",
     "TaskState": "tasks.status",
     "TaskStatus": "tasks.status",
     "cancelled": "tasks.progress",

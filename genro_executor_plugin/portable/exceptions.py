@@ -14,13 +14,14 @@ from __future__ import annotations
 import io
 import pickle
 import traceback
+from collections.abc import Callable
 from types import FunctionType, TracebackType
 from typing import Any
 
 from ..errors import RemoteError, RemoteTraceback
-from .pickling import CarefulPickler
+from .pickling import CarefulPickler, StoredPickler
 
-__all__ = ["pack_as_itself", "pack_failure", "unpack_failure"]
+__all__ = ["pack_as_itself", "pack_failure", "pack_stored_failure", "unpack_failure"]
 
 
 def _reduce(obj: Any) -> Any:
@@ -39,20 +40,29 @@ def _reduce(obj: Any) -> Any:
     return unpickle_exception, (func, args, *chain, notes), *state
 
 
-def _dumps(error: BaseException, text: str) -> bytes:
+def _dumps(error: BaseException, text: str, pickler: type[CarefulPickler]) -> bytes:
     buffer = io.BytesIO()
-    CarefulPickler(buffer, _reduce).dump((error, text))
+    pickler(buffer, _reduce).dump((error, text))
     return buffer.getvalue()
 
 
 def pack_failure(error: BaseException) -> bytes:
     """``error``, or a substitute if it cannot travel, as bytes for ``unpack_failure``."""
+    return _pack(error, CarefulPickler)
+
+
+def pack_stored_failure(error: BaseException) -> bytes:
+    """As ``pack_failure``, as bytes that later versions of this package read, too."""
+    return _pack(error, StoredPickler)
+
+
+def _pack(error: BaseException, pickler: type[CarefulPickler]) -> bytes:
     text = "".join(traceback.format_exception(error))
     if _may_leave_as_itself(error):
-        packed = _dumps_itself(error, text) or _dumps_itself(_bare(error), text)
+        packed = _dumps_itself(error, text, pickler) or _dumps_itself(_bare(error), text, pickler)
         if packed is not None:
             return packed
-    return _dumps(_substitute(error, text), text)
+    return _dumps(_substitute(error, text), text, pickler)
 
 
 def pack_as_itself(error: BaseException) -> bytes | None:
@@ -60,7 +70,7 @@ def pack_as_itself(error: BaseException) -> bytes | None:
 
     ``pickle.loads(...)[0]`` is the error again. ``error`` itself is not changed.
     """
-    return _dumps_itself(error, "")
+    return _dumps_itself(error, "", CarefulPickler)
 
 
 def _bare(error: BaseException) -> BaseException:
@@ -69,10 +79,10 @@ def _bare(error: BaseException) -> BaseException:
     return error
 
 
-def _dumps_itself(error: BaseException, text: str) -> bytes | None:
+def _dumps_itself(error: BaseException, text: str, pickler: type[CarefulPickler]) -> bytes | None:
     """``error`` as bytes, ``None`` if it does not survive pickling and unpickling."""
     try:
-        packed = _dumps(error, text)
+        packed = _dumps(error, text, pickler)
         survivor = pickle.loads(packed)[0]
         str(survivor)
         survives = type(survivor).__name__ == type(error).__name__
@@ -98,11 +108,13 @@ def _substitute(error: BaseException, text: str) -> RemoteError:
     return RemoteError(f"{name}: {message}", type_name=name, remote_traceback=text)
 
 
-def unpack_failure(packed: bytes | memoryview) -> BaseException:
-    """The exception in ``packed``, ready to be raised here."""
+def unpack_failure(
+    packed: bytes | memoryview, loads: Callable[[Any], Any] = pickle.loads
+) -> BaseException:
+    """The exception in ``packed``, ready to be raised here; ``stored.loads`` for a stored one."""
     try:
         error: BaseException
-        error, text = pickle.loads(packed)
+        error, text = loads(packed)
     except Exception as unreadable:
         return RemoteError(
             f"the function failed, and its exception cannot be read here: {unreadable!r}"

@@ -5,8 +5,8 @@
 
 Plain pickle is several times faster and right for nearly every value. ``CarefulPickler`` takes
 what it refuses: it pickles functions and classes by reference wherever there is one (behind
-decorators, under another name), and by value (cloudpickle) where there is none. Stored jobs hold
-the names ``_resolve`` and ``_memoryview`` of this module: they must stay importable from here.
+decorators, under another name), and by value (cloudpickle) where there is none.
+``StoredPickler`` writes what is kept on disk.
 """
 
 from __future__ import annotations
@@ -21,20 +21,12 @@ from typing import Any
 import cloudpickle
 
 from .modules import main_source
-from .references import Reference, reference_to
+from .references import describe, reference_to
+from .stored import PACKAGE, is_stable, memory_view, public_name, resolve
 
-__all__ = ["CarefulPickler", "dumps", "loads", "why"]
+__all__ = ["CarefulPickler", "StoredPickler", "dumps", "dumps_stored", "loads", "why"]
 
 loads = pickle.loads
-
-
-def _resolve(module: str, path: str, depth: int) -> Any:
-    return Reference(module, path, depth).resolve()
-
-
-def _memoryview(buffer: Any, code: str, shape: tuple[int, ...]) -> memoryview:
-    view = memoryview(buffer).cast("B")
-    return view if code == "B" and len(shape) == 1 else view.cast(code, shape)  # type: ignore[call-overload]
 
 
 class CarefulPickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -52,7 +44,7 @@ class CarefulPickler(cloudpickle.Pickler):  # type: ignore[misc]
             if reduced is not NotImplemented:
                 return reduced
         if isinstance(obj, memoryview):
-            return _memoryview, (pickle.PickleBuffer(obj), obj.format, obj.shape)
+            return memory_view, (pickle.PickleBuffer(obj), obj.format, obj.shape)
         if isinstance(obj, io.TextIOWrapper) and obj not in (sys.stdout, sys.stderr):
             # cloudpickle would silently read all of it and put a buffer in its place.
             raise TypeError("cannot pickle an open file")
@@ -61,8 +53,32 @@ class CarefulPickler(cloudpickle.Pickler):  # type: ignore[misc]
             if reference is not None:
                 if reference.is_plain(obj):
                     return NotImplemented  # pickle itself does it by reference
-                return _resolve, (reference.module, reference.path, reference.depth)
+                return resolve, (reference.module, reference.path, reference.depth)
         return super().reducer_override(obj)
+
+
+class StoredPickler(CarefulPickler):
+    """Pickles what is kept on disk: of this package it names only what stays where it is."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, FunctionType | type) and not is_stable(obj.__module__ or ""):
+            name = public_name(obj)
+            if name is None:
+                raise pickle.PicklingError(
+                    f"{describe(obj)} is no public name of {PACKAGE}; the next version may have "
+                    "it elsewhere"
+                )
+            return resolve, (PACKAGE, name, 0)
+        return super().reducer_override(obj)
+
+
+def dumps_stored(value: Any) -> bytes:
+    """``value`` as bytes that later versions of this package read, too.
+
+    Raises:
+        Exception: whatever the value's own pickling raises; ``why`` puts it into words.
+    """
+    return _dumps_carefully(value, None, StoredPickler)
 
 
 def dumps(value: Any, special: Callable[[Any], Any] | None = None) -> bytes:
@@ -85,9 +101,13 @@ def dumps(value: Any, special: Callable[[Any], Any] | None = None) -> bytes:
     return _dumps_carefully(value, special)
 
 
-def _dumps_carefully(value: Any, special: Callable[[Any], Any] | None) -> bytes:
+def _dumps_carefully(
+    value: Any,
+    special: Callable[[Any], Any] | None,
+    pickler: type[CarefulPickler] = CarefulPickler,
+) -> bytes:
     buffer = io.BytesIO()
-    CarefulPickler(buffer, special).dump(value)
+    pickler(buffer, special).dump(value)
     return buffer.getvalue()
 
 

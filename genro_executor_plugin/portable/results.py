@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from ..errors import SerializationError
 from .culprit import find_unpicklable
-from .pickling import dumps, why
+from .pickling import dumps, dumps_stored, why
 from .references import describe
 from .shared_memory.segments import (
     LARGE_BYTES,
@@ -23,8 +23,11 @@ from .shared_memory.segments import (
     Split,
     split,
 )
+from .stored import PACKAGE
 
-__all__ = ["HasResults", "hold_result", "pack_result"]
+__all__ = ["HasResults", "hold_result", "pack_result", "pack_stored_result"]
+
+_OURS = f"{PACKAGE}.".encode()
 
 
 class HasResults(Protocol):
@@ -42,7 +45,18 @@ def pack_result(result: Any, function: object) -> bytes:
     try:
         return pickle.dumps(result, 5)
     except BaseException:
-        return _pack_result_carefully(result, function)
+        return _pack_result_carefully(result, function, dumps)
+
+
+def pack_stored_result(result: Any, function: object) -> bytes:
+    """As ``pack_result``, as bytes that later versions of this package read, too.
+
+    Raises:
+        SerializationError: naming the function, the reason and the cure.
+    """
+    packed = pack_result(result, function)
+    # Looking for the name is far cheaper than a pickler that is asked about every object.
+    return _pack_result_carefully(result, function, dumps_stored) if _OURS in packed else packed
 
 
 def hold_result(
@@ -57,7 +71,7 @@ def hold_result(
     return hold(parts) if function.large else None
 
 
-def _pack_result_carefully(result: Any, function: object) -> bytes:
+def _pack_result_carefully(result: Any, function: object, dumps: Callable[[Any], bytes]) -> bytes:
     try:
         return dumps(result)
     except BaseException as error:

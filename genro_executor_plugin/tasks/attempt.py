@@ -19,8 +19,8 @@ from ..errors import (
     TaskLostError,
 )
 from ..executors import BaseExecutor, Call, ThreadExecutor
-from ..portable.exceptions import pack_failure
-from ..portable.results import pack_result
+from ..portable.exceptions import pack_stored_failure
+from ..portable.results import pack_stored_result
 from .progress import CANCEL, PROGRESS
 from .status import Progress, TaskFailure, TaskState
 
@@ -69,7 +69,7 @@ class Outcome:
         """It raised ``error``, or came to nothing because of it."""
         may_be_repeated = not isinstance(error, SerializationError)
         words = _in_words(error)  # packing may take the traceback away
-        return cls(TaskState.FAILED, pack_failure(error), words, may_be_repeated)
+        return cls(TaskState.FAILED, pack_stored_failure(error), words, may_be_repeated)
 
     @classmethod
     def refused(cls, error: BaseException, retry_after: float) -> Outcome:
@@ -80,7 +80,7 @@ class Outcome:
     def interruption(cls, *, begun: bool, goes_on: bool = False) -> Outcome:
         """The server stops while it runs or waits in its pool."""
         error = TaskLostError("the server stopped while the job was running")
-        content, words = pack_failure(error), _in_words(error)
+        content, words = pack_stored_failure(error), _in_words(error)
         return cls(TaskState.LOST, content, words, interrupted=True, begun=begun, goes_on=goes_on)
 
 
@@ -159,7 +159,7 @@ class Attempt:
     async def _success(self, result: Any) -> Outcome:
         try:
             # Not on the event loop: it may be large.
-            content = await asyncio.to_thread(pack_result, result, self._call.func)
+            content = await asyncio.to_thread(pack_stored_result, result, self._call.func)
         except SerializationError as error:
             return Outcome.failed(error)
         if len(content) > self._max_result_bytes:

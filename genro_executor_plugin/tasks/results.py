@@ -18,7 +18,8 @@ from ..errors import (
     TaskStoreError,
 )
 from ..portable.exceptions import unpack_failure
-from ..portable.pickling import loads, why
+from ..portable.pickling import why
+from ..portable.stored import loads
 from .orders import SMALL_BYTES
 from .status import TaskState, TaskStatus
 
@@ -77,4 +78,4 @@ def error_of(status: TaskStatus, content: bytes | None) -> BaseException:
         )
     if content is None:
         return TaskStoreError(f"job {task_id} has failed: {words}", task_id=task_id)
-    return unpack_failure(content)
+    return unpack_failure(content, loads)

@@ -10,18 +10,16 @@ and sections are named, too, by their code and path: the server that runs the jo
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
 from ..errors import SerializationError
-from ..portable.pickling import CarefulPickler, why
+from ..portable.pickling import StoredPickler, why
 from ..portable.references import describe, reference_to
 from ..portable.state.source import is_routing
+from ..portable.stored import finding, loads, served_instance
 
 __all__ = ["Parcel", "pack", "unpack"]
 
@@ -47,10 +45,10 @@ class _NotNamedError(Exception):
     """Says what cannot be named."""
 
 
-class _Pickler(CarefulPickler):
+class _Pickler(StoredPickler):
     def __init__(self, file: io.BytesIO, address: Callable[[Any], str]) -> None:
         def special(obj: Any) -> Any:
-            return (_application, (address(obj),)) if is_routing(obj) else NotImplemented
+            return (served_instance, (address(obj),)) if is_routing(obj) else NotImplemented
 
         super().__init__(file, special)
 
@@ -65,13 +63,6 @@ class _Pickler(CarefulPickler):
                 "restart; define it at the top level of a module"
             )
         return super().reducer_override(obj)
-
-
-_finder: ContextVar[Callable[[str], Any]] = ContextVar("genro_executor_parcel_finder")
-
-
-def _application(address: str) -> Any:
-    return _finder.get()(address)
 
 
 def pack(parcel: Parcel, title: str, address: Callable[[Any], str]) -> bytes:
@@ -136,20 +127,11 @@ def unpack(content: bytes, find: Callable[[str], Any]) -> Parcel:
         SerializationError: it cannot be read here, and why.
     """
     try:
-        with _finding(find):
-            route, func, args, kwargs = pickle.loads(content)
+        with finding(find):
+            route, func, args, kwargs = loads(content)
         return Parcel(route, func, args, kwargs)
     except Exception as error:
         raise SerializationError(
             f"the stored call cannot be read: {why(error)}. Its modules must import in this "
             "server, and have what the job was submitted with"
         ) from error
-
-
-@contextmanager
-def _finding(find: Callable[[str], Any]) -> Iterator[None]:
-    token = _finder.set(find)
-    try:
-        yield
-    finally:
-        _finder.reset(token)

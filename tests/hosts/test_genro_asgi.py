@@ -24,7 +24,7 @@ from genro_executor_plugin.hosts.loaded import is_default_cleanup
 from genro_executor_plugin.hosts.names import (
     AttachedApplication,
     asker_of,
-    before_shutdown,
+    put_around,
     tells_of_disconnects,
 )
 from genro_executor_plugin.routing.client import WATCH_AFTER_SECONDS
@@ -89,17 +89,47 @@ def test_an_application_is_told_whose_it_is() -> None:
         server.applications["told"].server = server
 
 
-async def test_the_end_of_a_lifespan_is_told_before_it_comes() -> None:
+async def test_steps_are_put_around_the_methods_of_a_server() -> None:
     told: list[str] = []
 
     class Ending(RoutedApplication):
+        def on_startup(self) -> None:
+            told.append("application starts")
+
         def on_shutdown(self) -> None:
-            told.append("application")
+            told.append("application ends")
+
+    class Around:
+        def arm_router(self, router: Any, own: Any) -> None:
+            told.append("router")
+            own(router)
+
+        def demux(self, scope: Any, own: Any) -> Any:
+            told.append("request")
+            return own(scope)
+
+        def start_leaving(self, own: Any) -> None:
+            told.append("leaving")
+            own()
+
+        async def startup(self, own: Any) -> None:
+            told.append("startup")
+            await own()
+
+        async def shutdown(self, own: Any) -> None:
+            told.append("shutdown")
+            await own()
 
     server = AsgiServer(applications=[Ending], tasks=False)
-    before_shutdown(server, lambda: told.append("before"))
+    put_around(server, Around())
+    _ = server.applications["ending"].route
+    await server.lifespan.startup()
+    server.demux({"type": "http", "path": "/ending", "headers": []})
     await server.lifespan.shutdown()
-    assert told == ["before", "application"]
+    assert told == [
+        *("router", "startup", "application starts"),
+        *("request", "shutdown", "leaving", "application ends"),
+    ]
 
 
 def test_every_name_of_the_surface_is_used() -> None:

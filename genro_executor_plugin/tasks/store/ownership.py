@@ -130,7 +130,7 @@ def _is_worker_of(server: int, process: psutil.Process) -> bool:
     command = " ".join(process.info["cmdline"] or ())
     if command.startswith("genro-executor:"):  # the title of a worker that is up
         return command.rstrip().endswith(f" of server {server}")
-    if "genro_executor_plugin.engines.process" not in command:
+    if "genro_executor_plugin" not in command:  # of whichever version, in whichever module
         return False
     with contextlib.suppress(psutil.Error):
         return process.environ().get(SERVER_VARIABLE) == str(server)
