@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import Iterable
 from importlib.metadata import version
 from pkgutil import resolve_name
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-__all__ = ["Asker", "HostStream", "Reach", "missing"]
+__all__ = ["Asker", "Reach", "missing"]
 
 
 class Asker(NamedTuple):
@@ -25,14 +25,6 @@ class Asker(NamedTuple):
     identity: str | None = None
     tags: frozenset[str] = frozenset()
     session_id: str = ""
-
-
-class HostStream(NamedTuple):
-    """A streaming response of the host, taken apart."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    source: AsyncIterable[Any]
 
 
 class Reach(NamedTuple):

@@ -10,17 +10,16 @@ holds is nothing of a host's. So these functions look at what the process has lo
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable
 from functools import cache
-from typing import Any, TypeVar
-
-from .contract import HostStream
+from typing import Any, NamedTuple, TypeVar
 
 __all__ = [
     "ADMIN_TAGS",
     "HOST_PACKAGES",
     "OWN_ATTRIBUTES",
     "SERVER_ATTRIBUTE",
+    "HostStream",
     "answerable",
     "is_default_cleanup",
     "stream_of",
@@ -39,6 +38,14 @@ SERVER_ATTRIBUTE = "_server"
 """Where an application keeps its server."""
 
 E = TypeVar("E", bound=Exception)
+
+
+class HostStream(NamedTuple):
+    """A streaming response of the host, taken apart."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    source: AsyncIterable[Any]
 
 
 def stream_of(result: Any) -> HostStream | None:
