@@ -22,7 +22,7 @@ from genro_executor_plugin import (
     ExecutorConsole,
     ExecutorServer,
 )
-from genro_executor_plugin.executors.thread import ThreadEngine
+from genro_executor_plugin.engines.thread import ThreadEngine
 
 
 class OddError(BaseException):
