@@ -10,7 +10,6 @@ the server's own methods, each on the instance.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from genro_asgi.lifespan import FatalBootError
 from ..executors.registry import ExecutorRegistry
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, is_being_cancelled
 
 if TYPE_CHECKING:
     from genro_asgi.types import ASGIApp, Scope
@@ -43,11 +42,11 @@ def bring_pools(server: Any, registry: ExecutorRegistry, settings: TaskSettings)
                 await _follow_tasks(server, settings)
             await start_applications()
             lifecycle.begin()
-        except (FatalBootError, asyncio.CancelledError):
+        except BaseException as error:
             await lifecycle.end()
-            raise
-        except BaseException as error:  # what is no FatalBootError does not keep it from serving
-            await lifecycle.end()
+            if isinstance(error, FatalBootError) or is_being_cancelled():
+                raise
+            # After any other exception uvicorn takes the server for one without a lifespan.
             raise FatalBootError(lifecycle.refusal(error)) from error
 
     async def shutdown() -> None:

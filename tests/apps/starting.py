@@ -9,6 +9,7 @@ A worker that ends in order writes its pid to the file ``ended``.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from typing import Any
@@ -70,6 +71,17 @@ class Odd(RoutedApplication):
         raise OddError("not", "today")
 
 
+class Cancelled(RoutedApplication):
+    """Waits for something that was cancelled."""
+
+    mount = "cancelled"
+
+    async def on_startup(self) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        waiting.cancel()
+        await waiting
+
+
 class Plain(RoutedApplication):
     """Fails in a way that its host decides to live with."""
 
@@ -110,6 +122,7 @@ def note_end() -> None:
 
 
 APPLICATIONS = {
+    "cancelled": Cancelled,
     "fatal": Fatal,
     "kind": OfAnotherKind,
     "odd": Odd,
