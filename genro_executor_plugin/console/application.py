@@ -40,8 +40,8 @@ from .access import (
 from .changes import Changes
 from .history import History
 from .jobs import (
+    JOB_CHANGES,
     is_about_jobs,
-    job_changes,
     narrowed_query,
     shown_jobs,
 )
@@ -259,7 +259,7 @@ class ExecutorConsole(AttachedApplication):
         try:
             first, *more = path.split("/")
             is_task = is_about_jobs([first, *more])
-            is_change = first == "change" or (is_task and bool(more) and more[0] in job_changes)
+            is_change = first == "change" or (is_task and bool(more) and more[0] in JOB_CHANGES)
             _check_method(scope["method"], is_change)
             # genro-routes takes what is left of a path for arguments, also for injected ones.
             if not is_task and len(more) != (1 if first in _WITH_A_NAME else 0):

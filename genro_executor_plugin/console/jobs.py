@@ -13,14 +13,14 @@ from ..errors import ExecutorError
 from ..tasks.service import LongTasks
 from ..tasks.status import TaskState, TaskStatus
 
-__all__ = ["is_about_jobs", "job_changes", "narrowed_query", "shown_jobs"]
+__all__ = ["JOB_CHANGES", "is_about_jobs", "narrowed_query", "shown_jobs"]
 
 SHOWN = 20
 """How many running jobs are shown at most, and how many of the newest jobs in addition."""
 
 _ASKED = ("status", "result", "events")
 
-job_changes = ("cancel", "forget")
+JOB_CHANGES = ("cancel", "forget")
 """Requests that change a job. They have to be a POST from the console's own site."""
 
 _PARAMETERS = ("state", "limit", "wait")
@@ -32,7 +32,7 @@ def is_about_jobs(steps: list[str]) -> bool:
     first, *more = steps
     if first != "tasks":
         return False
-    return not more or (len(more) == 2 and more[0] in (*_ASKED, *job_changes))
+    return not more or (len(more) == 2 and more[0] in (*_ASKED, *JOB_CHANGES))
 
 
 def narrowed_query(query: bytes) -> bytes:

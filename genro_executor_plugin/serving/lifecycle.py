@@ -39,7 +39,7 @@ from .answering import answering
 if TYPE_CHECKING:
     from ..hosts.names import ASGIApp, Scope
 
-__all__ = ["Lifecycle"]
+__all__ = ["Lifecycle", "is_being_cancelled"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -140,6 +140,16 @@ class Lifecycle:
             await _logging_errors("long jobs", self.long_tasks.stop)
         finally:
             await _logging_errors("pools", self.registry.shutdown_all)
+
+
+def is_being_cancelled() -> bool:
+    """Return whether the running task was told to end.
+
+    A ``CancelledError`` alone does not say so: it also comes out of an await of something else
+    that was cancelled, and then it is an error like any other.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _logging_errors(what: str, end: Callable[[], Awaitable[None]]) -> None:

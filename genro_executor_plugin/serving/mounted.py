@@ -10,7 +10,6 @@ the server's own methods, each on the instance.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ from ..executors.registry import ExecutorRegistry
 from ..hosts.names import FatalBootError, put_around
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, is_being_cancelled
 
 __all__ = ["bring_pools"]
 
@@ -46,11 +45,11 @@ class _Mounted(Lifecycle):
                 await self._follow_tasks()
             await own()
             self.begin()
-        except (FatalBootError, asyncio.CancelledError):
+        except BaseException as error:
             await self.end()
-            raise
-        except BaseException as error:  # what is no FatalBootError does not keep it from serving
-            await self.end()
+            if isinstance(error, FatalBootError) or is_being_cancelled():
+                raise
+            # After any other exception uvicorn takes the server for one without a lifespan.
             raise FatalBootError(self.refusal(error)) from error
 
     async def shutdown(self, own: Callable[[], Awaitable[None]]) -> None:

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..executors import BaseExecutor
@@ -25,7 +24,7 @@ from .configuration import (
     declarations,
     handler_of,
 )
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, is_being_cancelled
 
 if TYPE_CHECKING:
     from ..hosts.names import Message, Receive, Scope, Send
@@ -134,10 +133,8 @@ class ExecutorMixin:
         try:
             await lifecycle.start()
             await super().__call__(scope, replaying_receive, ending_send)  # type: ignore[misc]
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
-            if answered:
+            if answered or is_being_cancelled():
                 raise
             message = lifecycle.refusal(error)
             await ending_send({"type": "lifespan.startup.failed", "message": message})

@@ -9,6 +9,7 @@ A worker that ends in order writes its pid to the file ``ended``.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from typing import Any
@@ -23,6 +24,7 @@ from genro_executor_plugin import (
     ExecutorConsole,
     ExecutorServer,
 )
+from genro_executor_plugin.engines.thread import ThreadEngine
 
 
 class OddError(BaseException):
@@ -70,6 +72,17 @@ class Odd(RoutedApplication):
         raise OddError("not", "today")
 
 
+class Cancelled(RoutedApplication):
+    """Waits for something that was cancelled."""
+
+    mount = "cancelled"
+
+    async def on_startup(self) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        waiting.cancel()
+        await waiting
+
+
 class Plain(RoutedApplication):
     """Fails in a way that its host decides to live with."""
 
@@ -110,6 +123,7 @@ def note_end() -> None:
 
 
 APPLICATIONS = {
+    "cancelled": Cancelled,
     "fatal": Fatal,
     "kind": OfAnotherKind,
     "odd": Odd,

@@ -31,6 +31,7 @@ from genro_executor_plugin import (
     ExecutorConsole,
     ExecutorServer,
 )
+from genro_executor_plugin.engines.thread import ThreadEngine
 
 POOLS: dict[str, Any] = {
     "pdf": {"max_workers": 1, "initializer": print, "initargs": ("an initializer's secret",)},
@@ -281,6 +282,35 @@ async def test_pools_are_resized_paused_resumed_drained_and_restarted(site: Site
     assert refused.headers["retry-after"]
     await change(site, "resume", pool="pdf")
     await site.json("/works/report")
+
+
+class Plain(ThreadEngine):
+    """A kind of pool that runs calls and can do nothing else."""
+
+    name = "plain"
+    capabilities = frozenset()
+
+
+async def test_a_pool_has_the_controls_that_its_capabilities_allow() -> None:
+    server = ExecutorServer(applications=[ExecutorConsole, Works], executors=POOLS, tasks=False)
+    server.executors.register_factory("plain", Plain)
+    server.executor("plain", name="plain")
+    async with serving(server=server) as site:
+        for pool, controls in (
+            ("pdf", ["pause", "drain", "resize", "restart", "kill_worker"]),
+            ("db", ["pause", "drain", "resize"]),
+            ("plain", ["drain"]),
+        ):
+            assert (await pool_of(site, pool))["controls"] == controls
+        for control, more in (("pause", {}), ("resize", {"max_workers": 2}), ("restart", {})):
+            answer = await site.post(f"/_executors/change/{control}", {"pool": "plain", **more})
+            assert answer.status_code == 400
+            assert f"is a plain pool: there is nothing to {control} in it" in answer.text
+        assert (await pool_of(site, "plain"))["paused"] is False
+        assert (await site.json("/_executors/snapshot"))["changes"] == []
+        await change(site, "drain", pool="plain")
+        await change(site, "resume", pool="plain")
+        assert (await pool_of(site, "plain"))["draining"] is False
 
 
 async def test_a_worker_is_killed_when_it_was_confirmed(site: Site, gate: Any) -> None:
