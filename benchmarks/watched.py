@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from genro_executor_plugin.metrics.counters import PoolMetrics
 
 from benchmarks.functions import answer
 from genro_executor_plugin import BaseExecutor, ExecutorConsole, ExecutorServer
+from genro_executor_plugin.metrics.counters import PoolMetrics
 
 LIMIT_PERCENT = 3.0
 CALLERS = (1, 64)

@@ -10,17 +10,26 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from genro_executor_plugin import __version__
+
 pytest.importorskip("numpy")
 
 ROOT = Path(__file__).parents[1]
 RUN_TIMEOUT_SECONDS = 50.0
 EXIT_TIMEOUT_SECONDS = 30.0
+
+MOST_FILES = {"HTTP call": 25, "submit": 16}
+"""How many files of the package a warm call may cross on the server's side."""
+
+MOST_CHANGES_OF_FILE = {"HTTP call": 43, "submit": 25}
+"""How often a function of one file may call a function of another one on that way."""
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
@@ -113,6 +122,73 @@ def test_what_it_costs_to_be_watched_is_measured() -> None:
     assert all(found["watched_per_second"] > 0 for found in content["results"])
     dear = any(found["more_cpu_percent"] > 3 for found in content["results"])
     assert done.returncode == int(dear), done.stderr
+
+
+def test_a_warm_call_crosses_few_files() -> None:
+    """The way of a call stays short enough to be read; the output names every file on it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.hops", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=RUN_TIMEOUT_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    traces = json.loads(done.stdout)
+    assert traces.keys() == MOST_FILES.keys()
+    for name, trace in traces.items():
+        assert "engines/process/worker.py" in trace["files"], (name, trace)
+        assert len(trace["files"]) <= MOST_FILES[name], (name, trace["files"])
+        assert len(trace["changes"]) <= MOST_CHANGES_OF_FILE[name], (name, trace["changes"])
+
+
+def test_two_versions_are_measured_in_turns(tmp_path: Path) -> None:
+    """A wheel and this checkout: each measurement imports the version that it is about."""
+    wheel, report = tmp_path / "old-0.0.1-py3-none-any.whl", tmp_path / "report.json"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for file in (ROOT / "genro_executor_plugin").rglob("*.py"):
+            text = file.read_text(encoding="utf-8")
+            if file.parent.name == "genro_executor_plugin":
+                text = text.replace('__version__ = "', '__version__ = "0.0.1-before-')
+            archive.writestr(str(file.relative_to(ROOT)), text)
+    options = ["--rounds", "2", "--seconds", "0.05", "--only", "callers, calls/s, asyncio"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.versus", str(wheel)),
+            *(*options, f"--json={report}"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=RUN_TIMEOUT_SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    content = json.loads(report.read_text(encoding="utf-8"))
+    assert content["old"].startswith(f"0.0.1-before-{__version__} from {wheel}")
+    assert content["new"].startswith(f"{__version__} from {ROOT}")
+    assert [figure["figure"] for figure in content["figures"]] == [
+        "no-op, 64 callers, calls/s",
+        "1 ms of work, 64 callers, calls/s",
+    ]
+    for figure in content["figures"]:
+        assert [len(samples) for samples in figure["samples"].values()] == [2, 2]
+        assert figure["ratio"] == pytest.approx(figure["new"] / figure["old"])
+    assert done.stdout.count("new/old") == 2
+
+
+def test_a_version_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """A folder without the package is refused before anything is measured."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.versus", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=RUN_TIMEOUT_SECONDS,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert str(tmp_path) in done.stderr
 
 
 def test_long_jobs_are_measured(tmp_path: Path) -> None:
