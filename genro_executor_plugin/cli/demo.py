@@ -48,8 +48,8 @@ def add(commands: Any) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from ..tools.demo.process import DemoError
     from ..tools.demo.run import run
+    from ..tools.demo.server import DemoError
 
     if find_spec("fpdf") is None:
         raise CommandError(
