@@ -12,15 +12,14 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import quote, urlencode
 
+import httpx
 import uvicorn
 
 from .executors import BaseExecutor
@@ -38,6 +37,8 @@ STOP_TIMEOUT_SECONDS = 60.0
 
 REQUEST_TIMEOUT_SECONDS = 60.0
 
+
+_JSON = "application/json"
 
 _ENDS = [outcome for outcome in OUTCOMES if outcome != "rejected"]
 """The outcomes of calls that a pool has taken."""
@@ -166,23 +167,19 @@ class ServerUnderTest:
         timeout: float = REQUEST_TIMEOUT_SECONDS,
     ) -> Answer:
         """The answer to a request, whatever its status; ``timeout`` is in seconds."""
-        url = self.url + urllib.parse.quote(path)
+        url = self.url + quote(path)
         if query:
-            url += f"?{urllib.parse.urlencode(query, doseq=True)}"
-        request = urllib.request.Request(url, method=method, headers=dict(headers or {}))
-        request.add_header("accept", "application/json")
-        if body is not None:
-            request.data = json.dumps(body).encode()
-            request.add_header("content-type", "application/json")
-        # No proxy of the environment: the server is here.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            answer = opener.open(request, timeout=timeout)
-        except urllib.error.HTTPError as error:
-            answer = error
-        with answer:
-            names = {name.lower(): value for name, value in answer.headers.items()}
-            return Answer(answer.status, names, answer.read())
+            url += f"?{urlencode(query, doseq=True)}"
+        # No proxy of the environment: the server is here. Nor is there TLS to be verified.
+        with httpx.Client(trust_env=False, verify=False, follow_redirects=True) as client:
+            response = client.request(
+                method,
+                url,
+                json=body,
+                headers={"accept-encoding": "identity", **(headers or {}), "accept": _JSON},
+                timeout=timeout,
+            )
+        return Answer(response.status_code, dict(response.headers.multi_items()), response.content)
 
     # -- inside the server --------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
-from waiting import run_program
+from programs import run_program
 
 import genro_executor_plugin
 

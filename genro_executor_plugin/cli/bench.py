@@ -84,7 +84,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     import asyncio
     import logging
 
-    from ..tools.bench.measure import machine, measure, overhead
+    from ..tools.bench.measure import OVERHEAD_KINDS, machine, measure, overhead
     from ..tools.bench.suggest import suggest, warnings
     from ..tools.bench.targets import TargetError, arguments_of, subject_of
 
@@ -98,9 +98,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         raise CommandError(str(error)) from error
 
     async def everything() -> tuple[list[Overhead], list[Measured]]:
-        costs = [
-            await overhead(kind, arguments.seconds, _progress) for kind in ("process", "thread")
-        ]
+        costs = [await overhead(kind, arguments.seconds, _progress) for kind in OVERHEAD_KINDS]
         found = [
             await measure(subject, arguments.workers, arguments.seconds, _progress)
             for subject in subjects

@@ -25,7 +25,6 @@ from typing import Any
 import psutil
 import pytest
 import worker_functions as wf
-from genro_executor_plugin.metrics.worker_state import WorkerState
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from waiting import PATIENCE_SECONDS, block_until, is_dead, until
@@ -37,6 +36,7 @@ from genro_executor_plugin import (
     ProcessExecutor,
     WorkerCrashedError,
 )
+from genro_executor_plugin.metrics.worker_state import WorkerState
 
 EXAMPLES = int(os.environ.get("GENRO_EXECUTOR_MODEL_EXAMPLES", "12"))
 IS_LONG = "GENRO_EXECUTOR_MODEL_EXAMPLES" in os.environ

@@ -12,14 +12,6 @@ from typing import Any
 
 import pytest
 from apps.desk import Desk
-from genro_executor_plugin.metrics.counters import (
-    BUCKETS,
-    OUTCOMES,
-    Histogram,
-    PoolMetrics,
-    quantile,
-)
-from genro_executor_plugin.metrics.incidents import Incidents
 from hypothesis import given
 from hypothesis import strategies as st
 from servers import serving
@@ -32,6 +24,14 @@ from genro_executor_plugin import (
     ThreadExecutor,
     WorkerCrashedError,
 )
+from genro_executor_plugin.metrics.counters import (
+    BUCKETS,
+    OUTCOMES,
+    Histogram,
+    PoolMetrics,
+    quantile,
+)
+from genro_executor_plugin.metrics.incidents import Incidents
 
 
 async def test_every_outcome_is_counted_with_its_reason(make: Any, gate: Any) -> None:

@@ -13,12 +13,12 @@ import pytest
 from apps.desk import Chores, Console, Desk, Drawer, Places, Surface
 from genro_asgi import AsgiServer
 from genro_asgi.tasks.spool import new_descriptor
-from genro_executor_plugin.offload.entry import OffloadedEntry
 from genro_routes import RoutingClass, route
 from genro_routes.cli import RoutingCli
 from servers import built, serving
 
 from genro_executor_plugin import ExecutorConfigError, ExecutorPlugin
+from genro_executor_plugin.offload.entry import OffloadedEntry
 
 PDF = {"pdf": {"max_workers": 1}}
 THREADS = {name: {"executor_type": "thread", "max_workers": 2} for name in ("a", "b", "own")}

@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from genro_executor_plugin.options.pool import PoolOptions, granted_cpus
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genro_executor_plugin import ExecutorConfigError, ExecutorRegistry
+from genro_executor_plugin.options.pool import PoolOptions, granted_cpus
 
 COUNTS = (
     "max_workers",

@@ -17,8 +17,8 @@ from genro_asgi.application import ApplicationGrammar
 from genro_asgi.config import AsgiConfigBuilder
 from genro_asgi.config.handler import ConfigurationHandler
 from genro_bag.resolvers import EnvResolver, FileResolver
-from genro_executor_plugin.options.pool import PoolOptions
 
+from genro_executor_plugin.options.pool import PoolOptions
 from genro_executor_plugin.serving.grammar import (
     PoolGrammar,
     WrittenPool,

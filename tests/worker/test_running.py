@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import worker_functions as wf
-from genro_executor_plugin.options.pool import CallOptions
 from waiting import until
 
 from genro_executor_plugin import (
@@ -21,6 +20,7 @@ from genro_executor_plugin import (
     ThreadExecutor,
 )
 from genro_executor_plugin.executors import Call, Message
+from genro_executor_plugin.options.pool import CallOptions
 from genro_executor_plugin.worker.running import current
 
 KINDS: dict[str, Callable[[], BaseExecutor]] = {

@@ -160,5 +160,6 @@ class Monitor(RoutedApplication):
         server: Any = self.server
         metrics: dict[str, dict[str, Any]] = server.get_executor_metrics()
         for name, values in metrics.items():
-            values["pids"] = sorted(getattr(server.get_executor(name), "pids", ()))
+            states = server.get_executor(name).worker_states()
+            values["pids"] = sorted(state.pid for state in states if state.pid is not None)
         return {"server_pid": os.getpid(), "pools": metrics}
