@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""For tests of applications: a real server with pools, and the question where a route ran.
+"""For tests of applications: a real server with pools, and an assertion on where routes ran.
 
 The server serves on a thread with an event loop of its own, so that a test may be a plain
 function or a coroutine, and no asyncio plugin is needed.
@@ -64,12 +64,12 @@ class Answer:
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """What the body says as JSON."""
+        """The body, read as JSON."""
         return json.loads(self.body)
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn, saying when it is up or has given up."""
+    """uvicorn that sets an event when it serves or has given up."""
 
     def __init__(self, config: uvicorn.Config, up: threading.Event) -> None:
         super().__init__(config)
@@ -90,7 +90,7 @@ class ServerUnderTest:
     """
 
     def __init__(self, server: Any, port: int = 0) -> None:
-        """A server that will serve on ``port`` of the loopback interface, any free one for 0."""
+        """Prepare ``server`` for ``port`` of the loopback interface; 0 means any free port."""
         self.server = server
         self.url = ""
         self._refusal = ""
@@ -170,7 +170,7 @@ class ServerUnderTest:
         url = self.url + quote(path)
         if query:
             url += f"?{urlencode(query, doseq=True)}"
-        # No proxy of the environment: the server is here. Nor is there TLS to be verified.
+        # The server is in this process: no proxy is asked, and there is no TLS to verify.
         with httpx.Client(trust_env=False, verify=False, follow_redirects=True) as client:
             response = client.request(
                 method,
@@ -194,7 +194,7 @@ class ServerUnderTest:
         return asyncio.run_coroutine_threadsafe(func(*args, **kwargs), self._loop).result()
 
     def ran_in(self, pool: str | None, route: str) -> AbstractContextManager[None]:
-        """As the function ``ran_in``, for this server."""
+        """Assert that calls of ``route`` in the block run in ``pool`` of this server."""
         return ran_in(self.server, pool, route)
 
     # -- the thread ---------------------------------------------------------------------------
@@ -203,12 +203,12 @@ class ServerUnderTest:
         try:
             self._uvicorn.run()
         except SystemExit:
-            pass  # uvicorn's way to say that the server refused to start
+            pass  # uvicorn raises it when the server refuses to start; ``start`` reports that
         finally:
             self._up.set()
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
-        """The server, watched while it starts."""
+        """Serve, and note the event loop and why a start was refused."""
         if scope["type"] != "lifespan":
             await self.server(scope, receive, send)
             return
@@ -247,7 +247,7 @@ def ran_in(server: Any, pool: str | None, route: str) -> Iterator[None]:
 
 
 def _ended(server: Any, path: str) -> Counter[str]:
-    """How many calls of the route ``path`` have run to some end, in each pool."""
+    """For each pool, how many calls of the route ``path`` have ended in it, however they ended."""
     found: Counter[str] = Counter()
     for name, executor in server.executors.executors.items():
         if metrics := executor.counters.routes.get(path):
@@ -256,7 +256,7 @@ def _ended(server: Any, path: str) -> Counter[str]:
 
 
 def _pool_of(server: Any, wanted: str) -> str | None:
-    """The pool that the route ``wanted`` runs in by the configuration as it is now."""
+    """The name of the pool that the route ``wanted`` is configured to run in now."""
     known = []
     for application in server.applications.values():
         router = getattr(application, "route", None)

@@ -105,7 +105,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         ]
         return costs, found
 
-    # A pool that cannot start a worker logs that; here it is told in one line, below.
+    # A pool that cannot start a worker logs a record; the command says it in one line, below.
     logging.getLogger("genro_executor_plugin").addHandler(logging.NullHandler())
     try:
         costs, found = asyncio.run(everything())
@@ -150,7 +150,7 @@ def _lines(
     doubts: Sequence[str],
     paint: Painter,
 ) -> Iterator[str]:
-    """The figures for a person."""
+    """The figures as lines of text for a person."""
     yield f"{machine.cpus} CPUs granted, Python {machine.python}"
     for doubt in doubts:
         yield paint(doubt, "yellow")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The measurements: real pools, real calls, on the CPUs this process is granted."""
+"""Measures real calls in real pools, on the CPUs that this process is granted."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ Progress = Callable[[str], None]
 
 
 def machine() -> Machine:
-    """This machine, now."""
+    """A description of this machine as it is now."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return Machine(granted_cpus(), load, platform.python_version())
 
 
 async def overhead(kind: str, seconds: float, progress: Progress) -> Overhead:
-    """What a call costs in a pool of ``kind``, which is a key of ``OVERHEAD_KINDS``."""
+    """The cost of a call that does nothing in a pool of ``kind``, one of ``OVERHEAD_KINDS``."""
     progress(f"calls that do nothing, in a {kind} pool")
     async with _OVERHEAD_POOLS[kind]() as executor:
         taken = []
@@ -67,7 +67,10 @@ async def overhead(kind: str, seconds: float, progress: Progress) -> Overhead:
 async def measure(
     subject: Subject, counts: Sequence[int], seconds: float, progress: Progress
 ) -> Measured:
-    """``subject`` alone, and with each number of workers in ``counts`` (none: the usual ones)."""
+    """Measure ``subject`` alone, then with each number of workers in ``counts``.
+
+    Where ``counts`` is empty, the usual numbers for such a function are tried.
+    """
     progress(f"{subject.name}: alone")
     async with _processes(1) as executor:
         runs = []

@@ -56,7 +56,7 @@ class Reports(ExecutorApplication):
         self.notes = Path(tempfile.mkdtemp(prefix="genro-executor-demo-"))
 
     def on_shutdown(self) -> None:
-        """Remove it; calls that still run in a worker see that, and come to their end."""
+        """Remove that folder; a call of ``/annual`` that still runs sees it and ends."""
         shutil.rmtree(self.notes, ignore_errors=True)
 
     @route()
@@ -68,7 +68,7 @@ class Reports(ExecutorApplication):
     def report(
         self, title: str = "Sales of the year", products: Annotated[int, _PRODUCTS] = 80
     ) -> bytes:
-        """Make a report of some pages: tenths of a second of pure computing."""
+        """Make a report of some pages, which takes some tenths of a second of pure computing."""
         return make_report(title, sales_of(title, products))
 
     @route(executor="pdf", executor_timeout=LIMIT_SECONDS, media_type=_PDF)
@@ -83,7 +83,7 @@ class Reports(ExecutorApplication):
         """Work until ``/enough?call=...``; ``/running?call=...`` says in which process."""
         note = self.notes / f"{call}.pid"
         note.with_suffix(".new").write_text(str(os.getpid()), encoding="ascii")
-        note.with_suffix(".new").rename(note)  # whoever sees the note sees all of it
+        note.with_suffix(".new").rename(note)  # whoever can see the note can read all of it
         enough = self.notes / f"{call}.enough"
         while note.exists() and not enough.exists():
             time.sleep(0.005)
@@ -121,27 +121,27 @@ class Monitor(RoutedApplication):
         self._worst_seconds = 0.0
         self._watch: asyncio.Task[None] | None = None
 
-    # genro-asgi awaits both hooks when they are coroutine functions; its annotations are the sync
-    # ones.
+    # genro-asgi awaits both hooks when they are coroutine functions; its annotations only name the
+    # sync form.
     async def on_startup(self) -> None:  # type: ignore[override]
-        """Begin to watch."""
-        # The demo asks hundreds of times a second: a log line for each would be what it measures.
+        """Start watching the event loop."""
+        # The demo asks hundreds of times a second: it would measure the log lines.
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
-        # A full collection over all that was imported takes the loop for some 0.1 s: it would be
-        # the worst gap of every measurement, whatever else is measured.
+        # A full collection of everything that was imported holds the loop for some 0.1 s: it would
+        # be the worst gap of every measurement, whatever else is measured.
         gc.collect()
         gc.freeze()
         self._watch = asyncio.create_task(self._look())
 
     async def on_shutdown(self) -> None:  # type: ignore[override]
-        """Watch no longer."""
+        """Stop watching the event loop."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
 
     async def _look(self) -> None:
         while True:
-            # Not the loop's own time: uvloop tells it in whole milliseconds, as of the last turn.
+            # The loop's own clock is too coarse: uvloop's counts whole milliseconds.
             due = perf_counter() + _PERIOD_SECONDS
             await asyncio.sleep(_PERIOD_SECONDS)
             self._worst_seconds = max(self._worst_seconds, perf_counter() - due)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""HTTP as the demo speaks it: many GETs at once, and a steady beat of pings."""
+"""The demo's HTTP client: many requests at once, and pings at a steady beat."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PDF_MAKER = re.compile(rb"pid (\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, after how many seconds."""
+    """A response, and how many seconds it took."""
 
     response: httpx.Response
     seconds: float
@@ -47,19 +47,19 @@ class Answer:
 
     @property
     def retry_after(self) -> int | None:
-        """The header's seconds, ``None`` without one."""
+        """The seconds in the header ``Retry-After``, ``None`` without one."""
         value = self.response.headers.get("retry-after", "")
         return int(value) if value.isdecimal() else None
 
     @property
     def is_report(self) -> bool:
-        """Whether this is the PDF of a report, all of it."""
+        """Whether this is a whole PDF, as large as a report is."""
         body = self.response.content
         return self.status == 200 and self.pages >= LEAST_PAGES and len(body) >= _LEAST_BYTES
 
     @property
     def pages(self) -> int:
-        """The pages of the PDF, 0 when it is none."""
+        """The number of pages of the PDF, 0 when the body is not a PDF."""
         body = self.response.content
         whole = body.startswith(b"%PDF-") and body.rstrip().endswith(b"%%EOF")
         if not whole or self.response.headers.get("content-type") != "application/pdf":
@@ -68,7 +68,7 @@ class Answer:
 
     @property
     def made_by(self) -> int:
-        """The process that the PDF says it was made by, 0 when it says nothing."""
+        """The process id that the PDF names as its maker, 0 when it names none."""
         return self._number(_PDF_MAKER)
 
     def _number(self, pattern: re.Pattern[bytes]) -> int:
@@ -92,7 +92,8 @@ class Client:
     """Asks one server, as an async context manager."""
 
     def __init__(self, url: str) -> None:
-        # A rush of callers is as many connections; pings keep one, and measure no connecting.
+        # Each call has a connection, as from a client of its own. Pings share one that stays open:
+        # they do not measure how long connecting takes.
         self._callers = _http(url, httpx.Limits(max_keepalive_connections=0))
         self._pinger = _http(url, httpx.Limits(max_connections=1))
 
@@ -154,7 +155,7 @@ class Client:
             task.cancel()
             await asyncio.wait((task, beginning))
         if not task.cancelled():
-            task.result()  # it ends by itself only when it fails
+            task.result()  # the task ends by itself only when it fails; this raises its error
 
 
 def _http(url: str, limits: httpx.Limits) -> httpx.AsyncClient:

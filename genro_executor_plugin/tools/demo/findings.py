@@ -1,7 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a scene of the demo found: rows to read, and checks that hold or do not."""
+"""What a scene of the demo found, and how that is shown.
+
+Results go to standard output and progress to standard error. Only a terminal gets colours and a
+line of progress that changes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ _INDENT = "   "
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that must hold."""
+    """A fact that must hold, and what was measured."""
 
     what: str
     measured: str
@@ -28,14 +32,14 @@ class Check:
 
 @dataclass(slots=True)
 class Findings:
-    """One scene.
+    """What one scene found.
 
     Attributes:
-        title: what it is about.
+        title: what the scene is about.
         columns: the headings of the table, the first column's included.
         rows: the lines of the table, texts only.
         checks: what must hold.
-        figures: the same as numbers.
+        figures: the same findings as numbers.
     """
 
     title: str
@@ -45,17 +49,17 @@ class Findings:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def check(self, what: str, measured: str, expected: str, ok: bool) -> None:
-        """Note that ``what`` was ``measured``, where it is ``expected``."""
+        """Add the check ``what``: it was ``measured`` where ``expected`` was to be."""
         self.checks.append(Check(what, measured, expected, ok))
 
     @property
     def ok(self) -> bool:
-        """Whether everything holds."""
+        """Whether every check holds."""
         return all(check.ok for check in self.checks)
 
 
 class Screen:
-    """Writes to ``out`` what stays, and to ``progress`` what is only for now."""
+    """Writes results to ``out``, and to ``progress`` what is going on."""
 
     def __init__(self, out: TextIO, progress: TextIO) -> None:
         self._out = out
@@ -65,7 +69,7 @@ class Screen:
         self._stage = ""
 
     def working_on(self, what: str) -> None:
-        """Say what is going on now; where lines cannot change, once for each new thing."""
+        """Say what is going on now; without a terminal, once for each new stage."""
         if self._live:
             self._progress.write(f"\r\x1b[K{_INDENT}... {what}")
             self._progress.flush()

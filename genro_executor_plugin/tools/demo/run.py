@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The demo from start to end."""
+"""Runs the demo: starts the server, plays every scene, shows the findings, ends the server."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _leave_running(screen: Screen, server: ServerProcess) -> None:
 
 
 def _ended(server: ServerProcess) -> Findings:
-    """The end of the server, and what is left of it."""
+    """End the server; the findings say whether a process had to be killed."""
     started = perf_counter()
     processes, killed = server.stop()
     seconds = perf_counter() - started

@@ -29,7 +29,7 @@ _WORKERS: int = POOLS["pdf"]["max_workers"]
 _MAX_PENDING: int = POOLS["pdf"]["max_pending"]
 _RUSH = 3 * _MAX_PENDING
 _PROMPT_SECONDS = 5.0
-"""What counts as soon, on a machine that has other things to do."""
+"""How long "soon" may take on a machine that has other work to do."""
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Stage:
 
 @dataclass(slots=True)
 class _Measured:
-    """What was measured while reports were made."""
+    """The measurements that were taken while reports were made."""
 
     answers: list[Answer]
     seconds: float
@@ -79,7 +79,7 @@ class _Measured:
 
 
 async def offloading(stage: Stage) -> Findings:
-    """The same reports in workers, and in the server: who makes them, and who has to wait."""
+    """Make the same reports in workers and in the server; compare who makes them and who waits."""
     client = stage.client
     stage.progress("the first reports start the workers")
     await asyncio.gather(*(client.get(_report_path(number)) for number in range(2 * _WORKERS)))
@@ -164,7 +164,7 @@ def _who(stage: Stage, measured: _Measured) -> str:
 
 
 async def overload(stage: Stage) -> Findings:
-    """More calls at once than the pool takes, and it is told to refuse what is too much."""
+    """Send more calls at once than the pool takes, when it is told to refuse the others."""
     stage.progress(f"{_RUSH} reports at once, for a pool that takes {_MAX_PENDING}")
     await stage.client.get("/configure?on_overload=fail")
     rush = [_report_path(number) for number in range(_RUSH)]
@@ -209,7 +209,7 @@ async def overload(stage: Stage) -> Findings:
 
 
 async def time_limit(stage: Stage) -> Findings:
-    """A call that would never end, on a route that has a limit."""
+    """Make a call that would never end, on a route that has a time limit."""
     stage.progress(f"a report that never ends, on a route with {LIMIT_SECONDS:g} s")
     answer = await stage.client.get("/endless")
     after = await stage.client.get(_report_path(0))
@@ -228,7 +228,7 @@ async def time_limit(stage: Stage) -> Findings:
 
 
 async def crash(stage: Stage) -> Findings:
-    """A worker is killed while it works; another one works beside it."""
+    """Kill a worker in the middle of its call, while another worker runs a call of its own."""
     client = stage.client
     stage.progress("two long reports in two workers, and SIGKILL for one of them")
     victim = asyncio.create_task(client.get("/annual?call=victim"))
@@ -283,7 +283,7 @@ async def crash(stage: Stage) -> Findings:
 
 
 async def _running(client: Client, call: str, task: asyncio.Task[Answer]) -> int:
-    """The process in which ``call`` runs, as soon as it does."""
+    """Wait until ``call`` runs; return the id of the process that it runs in."""
     while not task.done():
         pid: int | None = (await client.get(f"/running?call={call}")).json["pid"]
         if pid is not None:
@@ -300,10 +300,10 @@ def _span(answers: list[Answer]) -> str:
 
 
 def _report_path(number: int) -> str:
-    """Where to ask for the report of branch ``number``."""
+    """The path of the report of branch ``number``."""
     return f"/report?title={quote(f'Sales of branch {number + 1}')}"
 
 
 def _in_ms(milliseconds: float) -> str:
-    """A time to be read."""
+    """A time as text, in milliseconds."""
     return f"{milliseconds:.1f} ms" if milliseconds < 100 else f"{milliseconds:.0f} ms"

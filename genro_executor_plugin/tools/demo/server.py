@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The process of the demo's server: started, found on its port, and ended with all it started.
+"""The demo's server in a process of its own: how it is started, found and ended.
 
 ``python -m genro_executor_plugin.tools.demo.server`` is that process. It serves until SIGTERM or
 SIGINT, or until its standard input ends: it never outlives whoever started it and holds the
@@ -64,12 +64,12 @@ class ServerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the server's process is there."""
+        """Whether the server's process still runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def last_words(self) -> str:
-        """The line of its log that says best why it is not there: an error, or the last one."""
+        """The line of its log that tells best why it ended: its first error, or its last line."""
         said = [line for line in self.log if line.strip()] or ["it said nothing"]
         words = next((line for line in said if line.startswith("ERROR")), said[-1])
         return words.removeprefix("ERROR:").strip()
@@ -117,7 +117,7 @@ class ServerProcess:
         return len(family), len(late)
 
     def _start(self) -> None:
-        # A pool that is bypassed has no workers, and this is a demo of workers.
+        # A bypassed pool has no workers, and workers are what the demo shows.
         environment = {key: value for key, value in os.environ.items() if key != BYPASS_VARIABLE}
         self._process = subprocess.Popen(
             [
@@ -130,7 +130,7 @@ class ServerProcess:
             text=True,
             errors="replace",
             env=environment,
-            start_new_session=True,  # a terminal's Ctrl-C is for the demo, which then ends it
+            start_new_session=True,  # Ctrl-C goes to the demo alone, which then ends its server
         )
         found: SimpleQueue[str | None] = SimpleQueue()
         self._reader = threading.Thread(target=self._read, args=(self._process, found), daemon=True)
@@ -161,7 +161,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def main() -> None:
-    """Serve the example."""
+    """Serve the example until a signal, or until standard input ends."""
     # The demo's own process, which only starts this one, never loads the server and its PDFs.
     from ...serving.server import ExecutorServer
     from .application import Monitor, Reports

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where snapshots come from: the console of a server, over HTTP."""
+"""Fetches snapshots from the console of a server, over HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import httpx
 __all__ = ["SnapshotSource", "SourceError", "snapshot_url"]
 
 CONSOLE_PATH = "/_executors"
-"""Where the console is mounted when nobody says otherwise."""
+"""Where the console is mounted by default."""
 
 FETCH_TIMEOUT_SECONDS = 5.0
 
@@ -61,12 +61,12 @@ def _address(given: str) -> SplitResult | None:
 
 
 class SnapshotSource:
-    """The snapshots of one console."""
+    """A console that snapshots are fetched from."""
 
     def __init__(
         self, url: str, *, token: str | None = None, user: tuple[str, str] | None = None
     ) -> None:
-        """The console at ``url``, asked with a bearer ``token`` or a name and a password."""
+        """The console at ``url``; requests carry a bearer ``token``, or a name and a password."""
         self.url = snapshot_url(url)
         self._headers = {"accept": "application/json"}
         if token is not None:
@@ -77,7 +77,7 @@ class SnapshotSource:
         self._verify = httpx.create_ssl_context() if self.url.startswith("https:") else False
 
     def fetch(self) -> dict[str, Any]:
-        """The state of the server now.
+        """The state of the server as it is now.
 
         Raises:
             SourceError: nothing answers, the server refuses, or it has no console.
@@ -135,7 +135,7 @@ class SnapshotSource:
 
 
 def _is_snapshot(document: Any) -> bool:
-    """Whether ``document`` has what is shown of every snapshot."""
+    """Whether ``document`` has the facts that every view of a snapshot shows."""
     if not isinstance(document, dict) or not isinstance(document.get("pools"), list):
         return False
     pools: list[Any] = document["pools"]
@@ -145,7 +145,7 @@ def _is_snapshot(document: Any) -> bool:
 
 
 def _body(response: httpx.Response) -> bytes:
-    """The body as far as it is read: a refusal is one line, and no body may fill the memory."""
+    """The body, up to a limit: no answer may fill the memory, and of a refusal one line counts."""
     limit = _LIMIT_BYTES if response.is_success else _REFUSAL_LIMIT_BYTES
     read = bytearray()
     for part in response.iter_bytes():
@@ -156,7 +156,7 @@ def _body(response: httpx.Response) -> bytes:
 
 
 def _reason(error: BaseException) -> str:
-    """Why a request failed: what the system says of it, or else the error's own words."""
+    """Why a request failed: the system's own message, or else that of ``error``."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
