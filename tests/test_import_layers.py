@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from waiting import run_program
+from programs import run_program
 
 import genro_executor_plugin
 

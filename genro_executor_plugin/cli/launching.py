@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Starting a server with pools from a name, a file or a target, as ``genro-asgi serve`` does.
+"""Builds a server with pools from a name, a file or a target, as ``genro-asgi serve`` does.
 
 genro-asgi's launcher resolves the source, files cards of named sites and keeps their pids; here
 it makes an ``ExecutorServer``, also in the process that its reload supervisor starts anew.
@@ -57,7 +57,7 @@ class ExecutorLauncher(ServerLauncher):
         """The server's arguments, with the ``config`` or the ``application`` it is made of.
 
         Raises:
-            CliError: the source is none, or the home of its site is not there.
+            CliError: the source cannot be served, or the home folder of its site does not exist.
         """
         return described_source(self)
 
@@ -71,7 +71,11 @@ class ExecutorLauncher(ServerLauncher):
         return self.building(self.described)
 
     def building(self, described: Mapping[str, Any]) -> ExecutorServer:
-        """The server that ``described`` says; ``UnbuiltError`` when that raises."""
+        """The server with the arguments ``described``.
+
+        Raises:
+            UnbuiltError: a recipe or an application is wrong.
+        """
         try:
             return _server(described)
         except CliError:
@@ -100,7 +104,7 @@ class ExecutorCli(Cli):
         return serve_parser(self)
 
     def launcher(self, options: argparse.Namespace) -> ExecutorLauncher:
-        """What builds and serves the server that ``options`` of ``serve`` describe.
+        """The launcher that builds and serves the server described by ``options`` of ``serve``.
 
         Raises:
             CliError: the source is the name of a site that is not configured, or whose card
@@ -120,7 +124,7 @@ class ExecutorCli(Cli):
 
 
 def factory() -> ExecutorServer:
-    """The server that the reload supervisor was started for, built again."""
+    """Build the server again that the reload supervisor was started for."""
     stop_main_import()
     server = _server(json.loads(os.environ[LAUNCHER_ENV]))
     save_at_the_end(server)
@@ -138,7 +142,7 @@ def _server(described: Mapping[str, Any]) -> ExecutorServer:
 
 
 def find_siblings(config: Any) -> None:
-    """Let a recipe import what lies next to it, if ``config`` is the file of one."""
+    """Let a recipe import the modules next to it, if ``config`` is a recipe's file."""
     if isinstance(config, str) and config.endswith(".py"):
         folder = str(Path(config).parent)
         if folder not in sys.path:

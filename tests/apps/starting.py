@@ -16,7 +16,6 @@ from typing import Any
 
 from genro_asgi import AsgiServer, RoutedApplication
 from genro_asgi.lifespan import FatalBootError
-from genro_executor_plugin.executors.thread import ThreadEngine
 from genro_routes import route
 
 from genro_executor_plugin import (

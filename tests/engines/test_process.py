@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 import worker_functions as wf
-from waiting import is_dead, run_program, started_program, until
+from programs import run_program, started
+from waiting import is_dead, until
 
 from genro_executor_plugin import (
     ExecutorConfigError,
@@ -557,12 +558,11 @@ async def test_a_server_killed_by_force_leaves_no_process(
     """Not even a worker in an endless loop, which reads nothing from its socket."""
     script = tmp_path / "holding.py"
     script.write_text(HOLDING)
-    with started_program(script, "kill", start_method) as program:
-        assert program.stdout is not None
-        pids = [int(pid) for pid in (await asyncio.to_thread(program.stdout.readline)).split()]
+    with started(script, "kill", start_method) as program:
+        pids = [int(pid) for pid in (await asyncio.to_thread(program.line)).split()]
         assert len(pids) == 3
-        program.kill()
-        program.wait()
+        program.signal(signal.SIGKILL)
+        program.wait_for_itself()
         await until(lambda: all(map(is_dead, pids)))
 
 
@@ -572,14 +572,13 @@ async def test_an_interrupt_from_the_terminal_is_for_the_server_alone(
 ) -> None:
     script = tmp_path / "holding.py"
     script.write_text(HOLDING)
-    with started_program(script, "interrupt", start_method) as program:
-        assert program.stdout is not None
-        before = (await asyncio.to_thread(program.stdout.readline)).split()
-        os.killpg(program.pid, signal.SIGINT)
-        after = (await asyncio.to_thread(program.stdout.readline)).split()
+    with started(script, "interrupt", start_method, errors_apart=True) as program:
+        before = (await asyncio.to_thread(program.line)).split()
+        program.signal_all(signal.SIGINT)
+        after = (await asyncio.to_thread(program.line)).split()
         assert sorted(before) == sorted(after)
-        out, err = await asyncio.to_thread(program.communicate, timeout=20)
-        assert (out, err) == ("ended\n", "")
+        assert await asyncio.to_thread(program.wait) == 0
+        assert (program.log.splitlines()[2:], program.errors) == (["ended"], "")
         assert all(is_dead(int(pid)) for pid in before)
 
 

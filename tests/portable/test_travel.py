@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import worker_functions as wf
-from waiting import run_program
+from programs import run_program
 
 from genro_executor_plugin import ProcessExecutor, RemoteError, SerializationError
 from genro_executor_plugin.portable.definitions import FUNCTION, PROCESS_SETTINGS
