@@ -33,7 +33,7 @@ from genro_executor_plugin import (
     TaskStoreError,
 )
 from genro_executor_plugin.tasks.store.database import Database
-from genro_executor_plugin.tasks.store.store import TaskStore
+from genro_executor_plugin.tasks.store import TaskStore
 
 LASTING = TESTS / "apps" / "lasting.py"
 
