@@ -6,13 +6,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from ..errors import ExecutorClosedError
+from .attempt import Attempt
 from .status import TaskStatus
-
-if TYPE_CHECKING:
-    from .attempt import Attempt
 
 __all__ = ["LiveJob"]
 

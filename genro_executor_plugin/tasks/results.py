@@ -25,7 +25,7 @@ from .status import TaskState, TaskStatus
 from .store import TaskStore
 from .stored_call import SMALL_BYTES
 
-__all__ = ["is_over", "not_found", "stored_outcome"]
+__all__ = ["is_expired", "not_found", "stored_outcome"]
 
 
 async def stored_outcome(
@@ -83,7 +83,7 @@ async def read_result(status: TaskStatus, content: bytes | None) -> Any:
         ) from error
 
 
-def is_over(status: TaskStatus) -> bool:
+def is_expired(status: TaskStatus) -> bool:
     """Whether the job has ended and its ``keep`` has passed."""
     return status.ended_at is not None and status.ended_at + status.keep <= time.time()
 

@@ -32,7 +32,7 @@ from .attempt import Attempt
 from .events import Events
 from .live_job import LiveJob
 from .options import TaskOptions, TaskSettings
-from .results import is_over, not_found, stored_outcome
+from .results import is_expired, not_found, stored_outcome
 from .runner import Runner
 from .status import Progress, TaskId, TaskState, TaskStatus
 from .store import Recovered, TaskStore
@@ -230,7 +230,7 @@ class LongTasks:
             store, _ = await self._opened()
             found = await asyncio.wrap_future(store.status(task_id))
             found = self._known(task_id) or found
-        if found is None or is_over(found):
+        if found is None or is_expired(found):
             raise not_found(task_id)
         return found
 
@@ -279,7 +279,7 @@ class LongTasks:
         live = [
             runner.jobs[row.task_id].status if row.task_id in runner.jobs else row for row in rows
         ]
-        return [status for status in live if not is_over(status)]
+        return [status for status in live if not is_expired(status)]
 
     async def counts(self) -> dict[str, int]:
         """The number of jobs in each state, and of damaged pieces that were set aside."""
