@@ -69,6 +69,7 @@ def _answerable(cls: Any, http_exception: type) -> type[ExecutorError]:
     return type(cls.__name__, (cls, http_exception), body)
 
 
+# Stored failures name it: it stays here under this name, with these parameters.
 def _rebuild(cls: type[ExecutorError], message: str, facts: dict[str, Any]) -> ExecutorError:
     error = cls(message)
     error.__dict__.update(facts)

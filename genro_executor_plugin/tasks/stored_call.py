@@ -59,7 +59,7 @@ class StoredCall:
 
 
 class _NotNamedError(Exception):
-    """Says what cannot be named."""
+    """Says which function or class has no name under which it is found after a restart."""
 
 
 class _Pickler(StoredPickler):
@@ -134,7 +134,7 @@ def _words(error: BaseException) -> str:
 
 
 def unpack(content: bytes, find: Callable[[str], Any]) -> StoredCall:
-    """The stored in ``content``.
+    """The call in ``content``.
 
     Args:
         content: what ``pack`` made.
