@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 
+# Stored failures name it: it stays here under this name, with these parameters.
 def _rebuild(cls: type[ExecutorError], message: str, facts: dict[str, Any]) -> ExecutorError:
     error = cls(message)
     error.__dict__.update(facts)

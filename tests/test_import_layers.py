@@ -220,7 +220,7 @@ def test_modules_of_one_layer_do_not_import_each_other_in_a_circle() -> None:
         ".executors",
         ".executors.registry",
         ".tasks.progress",
-        ".tasks.store.store",
+        ".tasks.store",
     ],
 )
 def test_the_plumbing_loads_neither_genro_routes_nor_genro_asgi(module: str) -> None:

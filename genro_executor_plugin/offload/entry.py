@@ -37,7 +37,7 @@ from ..routing.caller import calling
 from ..routing.client import current_client
 from ..routing.responses import local_response, may_stream, worker_response
 from ..routing.tree import application_of, cleanup_of, path_of
-from ..tasks.followed_call import watching
+from ..tasks.followed_call import following
 from ..tasks.http.accepted import answer_later
 
 __all__ = ["OffloadedEntry", "offload", "registry_of"]
@@ -163,8 +163,8 @@ class OffloadedEntry(MethodEntry):
             if plan.background and calling.get() is not None:
                 return await answer_later(self.router.instance, self.original, args, kwargs)
             call = Call(self.original, args, kwargs, plan.options, self._cleanup())
-            if (watch := watching.get()) is not None:
-                watch.attach(plan.executor, call)
+            if (followed := following.get()) is not None:
+                followed.attach(plan.executor, call)
             client = current_client()
             if self.may_stream:
                 running = self._run_streaming(plan.executor, call)

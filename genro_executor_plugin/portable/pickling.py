@@ -61,7 +61,7 @@ class StoredPickler(CarefulPickler):
     """Pickles what is kept on disk: of this package it names only what stays where it is."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, FunctionType | type) and not is_stable(obj.__module__ or ""):
+        if isinstance(obj, FunctionType | type) and not is_stable(obj.__module__):
             name = public_name(obj)
             if name is None:
                 raise pickle.PicklingError(

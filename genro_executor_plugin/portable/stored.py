@@ -111,9 +111,9 @@ def loads(content: bytes) -> Any:
 # -- writing --------------------------------------------------------------------------------------
 
 
-def is_stable(module: str) -> bool:
-    """Whether stored bytes may name what is in ``module``: it is not ours, or it stays."""
-    return module in _STABLE or not module.startswith(f"{PACKAGE}.")
+def is_stable(module: object) -> bool:
+    """Whether stored bytes may name what is in ``module``: it is not of this package, or stays."""
+    return not isinstance(module, str) or module in _STABLE or not module.startswith(f"{PACKAGE}.")
 
 
 def public_name(target: type | FunctionType) -> str | None:

@@ -3,22 +3,34 @@
 
 """Long jobs: work that outlives the request that asked for it.
 
-::
+Which file to read for what, in the order in which a job passes through them::
 
-    door        app.tasks: what an application's code calls
-    mounting    where a server answers for them
-      routes, background   status, result, events, cancel; 202 for a route in the background
-    batch       genro-asgi's own batch tasks and schedules
-    service     one per server: accepts, tells, cancels, forgets
-      options, limits      how a job is run; what a submitter may have
-      orders, parcels      what is submitted as bytes that mean something after a restart
-      targets, callers     what is called; who asks
-      intake, outcomes     into the store; what has come of it
-      runner, attempt      when a job runs; one run of it in its pool
-      events               what happens, told to who listens
-      store                every fact that must survive, in SQLite
-        recovery, rows, schema, database, ownership, salvage
-    watching    a call through a route, seen from outside
-    states      what a job can be, and what is told of it
-    progress    what a job's own code calls, in the worker
+    application        app.tasks, which the code of an application calls
+    options            the options of one job, and the settings of a server
+    service            LongTasks, one for each server: accepts, reports, cancels and forgets jobs
+    targets            what a job calls: a function, or a handler by its route
+    stored_call        a call becomes a job with stored bytes, and these become a call again
+    acceptance         how a job gets into the store, within its submitter's limits
+    store/             every fact that must survive the server, in one SQLite file
+        __init__       TaskStore: each change of a job's state is one step
+        schema         the tables, and a job as a row of them
+        database       the thread that talks to SQLite and commits in batches
+        ownership      the lock that gives a store to one server
+        recovery       what is done with the store of a server that has ended
+    runner             when a job runs, and when it runs again
+    live_job           a job before its end, in the memory of its server
+    attempt            one run of a job in its pool, and how it ended
+    followed_call      the progress of running calls, and a way to end them
+    results            what ``result`` returns or raises
+    events             changes of state and progress, published to listeners
+    status             what is known of a job: id, state, progress, failure
+
+    progress           ``progress`` and ``cancelled``, which a job calls in its worker
+    host_tasks         the host's own batch tasks and schedules, in the pools of their routes
+    http/
+        routes         status, result, events, cancel and forget as routes
+        accepted       202 Accepted: the answer to a request whose work goes on
+        mount          the URLs below which a server answers for its jobs
+
+The bytes in a store are pickles. ``portable/stored.py`` says which names they may hold.
 """

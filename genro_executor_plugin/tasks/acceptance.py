@@ -1,13 +1,18 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""How a job gets into the store, from a coroutine or from a thread, and what is left if not."""
+"""How a job gets into the store, within its submitter's limits, and when it leaves it again.
+
+``Limits`` counts what each submitter has in the store. ``Acceptance`` stores a job, whether it is
+submitted from a coroutine or from a thread, and remembers those that the store has refused.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -15,53 +20,120 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..errors import ExecutorClosedError
-from .limits import Limits
+from ..errors import ExecutorClosedError, TaskLimitError, TaskStoreError
 from .live_job import LiveJob
-from .options import TaskOptions
-from .status import TaskFailure, TaskState, TaskStatus
-from .store.store import TaskStore
-from .task_id import TaskId
+from .options import TaskOptions, TaskSettings
+from .status import TaskFailure, TaskId, TaskState, TaskStatus
+from .store import TaskStore
 
-__all__ = ["Intake"]
+__all__ = ["Acceptance", "Limits"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
 REMEMBERED_REFUSALS = 1000
 """How many jobs that the store has refused can still be asked about."""
 
+PURGE_EVERY_SECONDS = 60.0
+"""How much later than its time something may be forgotten."""
 
-class Intake:
-    """Takes jobs into the store, and hands them to ``accepted`` when they are there.
+
+class Limits:
+    """Counts the jobs and bytes of each submitter. Any thread may call it."""
+
+    def __init__(self, settings: TaskSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._used: dict[str, tuple[int, int]] = {}
+
+    def load(self, used: dict[str, tuple[int, int]]) -> None:
+        """Count what was in the store when it was opened."""
+        for submitter, (jobs, size) in used.items():
+            self._add(submitter, jobs, size)
+
+    def take(self, submitter: str, size: int, title: str) -> None:
+        """Count a new job with a call of ``size`` bytes.
+
+        Raises:
+            TaskLimitError: that would be more than the settings allow; nothing was counted.
+        """
+        settings = self._settings
+        if size > settings.max_call_bytes:
+            raise TaskLimitError(
+                f"the arguments of {title} take {size} bytes, and max_call_bytes is "
+                f"{int(settings.max_call_bytes)}. Store the data elsewhere and pass where it is"
+            )
+        with self._lock:
+            jobs, used = self._used.get(submitter, (0, 0))
+            if jobs + 1 > settings.max_jobs_per_submitter:
+                raise TaskLimitError(
+                    f"{_named(submitter)} has {jobs} jobs in the store, and "
+                    f"max_jobs_per_submitter is {settings.max_jobs_per_submitter}. Forget what "
+                    "is done, or keep results for a shorter time"
+                )
+            if used + size > settings.max_bytes_per_submitter:
+                raise TaskLimitError(
+                    f"{_named(submitter)} has {used} bytes in the store, and {size} more are "
+                    f"above max_bytes_per_submitter, {int(settings.max_bytes_per_submitter)}. "
+                    "Forget what is done, or keep results for a shorter time"
+                )
+            self._used[submitter] = (jobs + 1, used + size)
+
+    def give_back(self, submitter: str, size: int) -> None:
+        """Stop counting a job of ``size`` bytes, which is no longer in the store."""
+        self._add(submitter, -1, -size)
+
+    def resize(self, submitter: str, before: int, after: int) -> None:
+        """Count ``after`` bytes for a job that took ``before`` bytes."""
+        self._add(submitter, 0, after - before)
+
+    def _add(self, submitter: str, jobs: int, size: int) -> None:
+        with self._lock:
+            had_jobs, had_size = self._used.get(submitter, (0, 0))
+            now = had_jobs + jobs, had_size + size
+            if now[0] > 0:
+                self._used[submitter] = now
+            else:
+                self._used.pop(submitter, None)
+
+
+def _named(submitter: str) -> str:
+    return f"submitter {submitter!r}" if submitter else "the application itself"
+
+
+class Acceptance:
+    """Stores jobs, and hands each to ``accepted`` when it is in the store.
 
     Attributes:
         loop: the event loop of the server, ``None`` before it is known.
         store: the store while it is open.
+        limits: what each submitter has in the store.
         refused: the jobs that the store has refused, as failed ones.
     """
 
     def __init__(
         self,
-        limits: Limits,
+        settings: TaskSettings,
         opened: Callable[[], Awaitable[tuple[TaskStore, Any]]],
         accepted: Callable[[LiveJob], None],
     ) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.store: TaskStore | None = None
         self.refused: dict[str, TaskStatus] = {}
-        self._limits = limits
+        self.limits = Limits(settings)
         self._opened = opened
         self._accepted = accepted
         self._first: dict[str, asyncio.Task[None]] = {}
 
-    def take(self, job: LiveJob, content: bytes, options: TaskOptions) -> TaskId:
-        """The id of ``job``, which is counted already; awaiting it waits until it is stored.
+    def accept(self, job: LiveJob, content: bytes, options: TaskOptions) -> TaskId:
+        """Store ``job`` with its call ``content``; awaiting its id waits until that is done.
 
         Raises:
+            TaskLimitError: its submitter has too much in the store.
             ExecutorClosedError: called on a thread before there is an event loop.
             TaskStoreError: called on a thread, and the store has refused it.
         """
         status = job.status
+        self.limits.take(status.submitter, len(content), status.title)
         if _on_a_loop():
             accepted: Any
             if self.store is not None and self.loop is not None:
@@ -69,7 +141,7 @@ class Intake:
             else:
                 accepted = asyncio.create_task(self._open_and_add(job, content))
                 self._first[status.task_id] = accepted
-                accepted.add_done_callback(partial(self._first_is_in, status.task_id))
+                accepted.add_done_callback(partial(self._first_is_stored, status.task_id))
             return TaskId(status.task_id, accepted, durable=options.durable)
         if self.loop is None:
             self._give_back(status)
@@ -77,12 +149,12 @@ class Intake:
                 f"the long job {status.title} was submitted from a thread before the server "
                 "served; submit it from a coroutine, or from on_startup"
             )
-        # A thread may wait: whoever submits there has an id that holds.
+        # A thread can wait, so that the job is stored when it gets the id.
         asyncio.run_coroutine_threadsafe(self._open_and_add(job, content), self.loop).result()
         return TaskId(status.task_id, None)
 
-    async def is_in(self, task_id: str) -> None:
-        """Wait for a job that was submitted while the store was being opened."""
+    async def stored(self, task_id: str) -> None:
+        """Wait until a job that was submitted before the store was open is stored or refused."""
         if task_id in self._first:
             await asyncio.wait([self._first[task_id]])
 
@@ -94,7 +166,7 @@ class Intake:
             raise
         await asyncio.wrap_future(self._add(store, asyncio.get_running_loop(), job, content))
 
-    def _first_is_in(self, task_id: str, added: asyncio.Task[None]) -> None:
+    def _first_is_stored(self, task_id: str, added: asyncio.Task[None]) -> None:
         del self._first[task_id]
         if not added.cancelled() and (error := added.exception()) is not None:
             _logger.error("long job %s was not accepted: %s", task_id, error)
@@ -107,7 +179,7 @@ class Intake:
         return added
 
     def _added(self, job: LiveJob, added: Future[Any]) -> None:
-        """The store has taken ``job``, had it already, or refused it."""
+        """Hand ``job`` over, unless the store has one of its id already or has refused it."""
         error = added.exception()
         if error is not None:
             self._give_back(job.status)
@@ -122,7 +194,7 @@ class Intake:
             self._accepted(job)
 
     def _remember_refusal(self, status: TaskStatus, error: BaseException) -> None:
-        """For who has not awaited the id: the job has failed, and this is why."""
+        """Keep the reason for a submitter that has not awaited the id and asks later."""
         failure = TaskFailure(type(error).__qualname__, str(error))
         self.refused[status.task_id] = replace(
             status, state=TaskState.FAILED, ended_at=time.time(), failure=failure
@@ -130,8 +202,22 @@ class Intake:
         while len(self.refused) > REMEMBERED_REFUSALS:
             del self.refused[next(iter(self.refused))]
 
+    async def purge(self, store: TaskStore) -> None:
+        """Forget jobs that were kept long enough, now and from time to time, without end."""
+        while True:
+            try:
+                gone, following = await asyncio.wrap_future(store.purge(time.time()))
+            except TaskStoreError as error:
+                _logger.error("what was kept long enough cannot be forgotten: %s", error)
+                gone, following = [], None
+            for status in gone:
+                self._give_back(status)
+            if gone and following is not None and following <= time.time():
+                continue
+            await asyncio.sleep(PURGE_EVERY_SECONDS)
+
     def _give_back(self, status: TaskStatus) -> None:
-        self._limits.give_back(status.submitter, status.stored_bytes)
+        self.limits.give_back(status.submitter, status.stored_bytes)
 
 
 def _on_a_loop() -> bool:
@@ -145,6 +231,7 @@ def _on_a_loop() -> bool:
 def _hand_over(
     loop: asyncio.AbstractEventLoop, callback: Callable[[Future[Any]], None], future: Future[Any]
 ) -> None:
-    """Have ``callback`` called on ``loop``; a job of a loop that is gone is in the store."""
+    """Call ``callback`` on ``loop``."""
+    # A loop that is closed needs no call: the next server finds the job in the store.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(callback, future)

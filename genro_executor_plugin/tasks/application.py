@@ -12,8 +12,7 @@ from ..errors import ExecutorConfigError
 from ..routing.tree import application_of
 from .options import TaskOptions
 from .service import LongTasks
-from .status import Progress, TaskState, TaskStatus
-from .task_id import TaskId
+from .status import Progress, TaskId, TaskState, TaskStatus
 
 __all__ = ["ApplicationTasks", "long_tasks_of"]
 
@@ -33,7 +32,7 @@ class ApplicationTasks:
         self._options = options or TaskOptions()
 
     def options(self, **options: Any) -> ApplicationTasks:
-        """The same, with other options for the jobs submitted through what is returned.
+        """Return the same with these options for the jobs that are submitted through it.
 
         Args:
             options: ``pool``, ``timeout``, ``retries``, ``backoff``, ``priority``, ``key``,
@@ -45,10 +44,10 @@ class ApplicationTasks:
         return ApplicationTasks(self._application, self._options.changed(options))
 
     def submit(self, job: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskId:
-        """Have ``job(*args, **kwargs)`` run, and return its id at once.
+        """Submit ``job(*args, **kwargs)`` as a long job, and return its id at once.
 
-        ``await`` the id to be sure that the job survives whatever happens to the server. On a
-        thread (in a sync handler that is not offloaded) that has been waited for already.
+        Await the id to be sure that the job survives the end of the server. On a thread (in a
+        sync handler that is not offloaded) ``submit`` itself waits for that.
 
         Args:
             job: a function that can be imported, a handler of this or another application, or
@@ -58,7 +57,7 @@ class ApplicationTasks:
         Raises:
             SerializationError: the function or an argument cannot be stored.
             TaskLimitError: the submitter has too much in the store.
-            TaskStoreError: when awaited: the store has refused it. Nothing was accepted.
+            TaskStoreError: when the id is awaited: the store has refused the job.
             ExecutorConfigError: no such route or pool, or the pool cannot keep an option.
         """
         return self._long_tasks.submit(job, args, kwargs, self._options, self._application)
@@ -67,43 +66,43 @@ class ApplicationTasks:
         """What is known of the job.
 
         Raises:
-            TaskNotFoundError: there is none of that id.
+            TaskNotFoundError: there is no job of that id.
         """
         return await self._long_tasks.status(task_id)
 
     async def result(self, task_id: str, timeout: float | None = None) -> Any:
-        """What the job returned, as soon as it has.
+        """Wait until the job has ended, and return what it returned.
 
         Raises:
             TimeoutError: it has not ended after ``timeout`` seconds; it goes on.
-            TaskNotFoundError: there is none of that id.
+            TaskNotFoundError: there is no job of that id.
             TaskCancelledError: it was cancelled.
             TaskLostError: it was running when its server ended.
-            ExecutorClosedError: the server stops; ask the next one.
+            ExecutorClosedError: the server stops; the job goes on with the next one.
             Exception: what the job raised, with the remote traceback as its cause.
         """
         return await self._long_tasks.result(task_id, timeout)
 
     async def cancel(self, task_id: str, grace: float | None = None) -> TaskStatus:
-        """End the job: one that waits never begins; one that runs is asked, and then killed.
+        """Cancel the job: if it waits it never begins, if it runs it is asked to end, then killed.
 
-        It returns when the job was asked; ``result`` waits for its end. A job in a pool of
-        threads is asked only.
+        It returns when the job was asked; ``result`` waits for its end. In a pool that cannot
+        end a running call, such as one of threads, the job is only asked.
 
         Args:
-            task_id: the job.
+            task_id: the id of the job.
             grace: seconds it has to end by itself; by default the server's ``cancel_grace``.
 
         Raises:
-            TaskNotFoundError: there is none of that id.
+            TaskNotFoundError: there is no job of that id.
         """
         return await self._long_tasks.cancel(task_id, grace)
 
     async def progress(self, task_id: str) -> Progress | None:
-        """The last word of the job, ``None`` if it has said nothing.
+        """The latest progress that the job has reported, ``None`` if it has reported none.
 
         Raises:
-            TaskNotFoundError: there is none of that id.
+            TaskNotFoundError: there is no job of that id.
         """
         return (await self._long_tasks.status(task_id)).progress
 
@@ -113,7 +112,7 @@ class ApplicationTasks:
         submitter: str | None = None,
         limit: int = 100,
     ) -> list[TaskStatus]:
-        """The jobs of the server in ``state``, of ``submitter``, the newest first."""
+        """The jobs in ``state`` and of ``submitter``, the newest first, at most ``limit``."""
         wanted = TaskState(state) if state is not None else None
         return await self._long_tasks.list(wanted, submitter, limit=limit)
 
@@ -121,7 +120,7 @@ class ApplicationTasks:
         """Remove a job that has ended, with its result.
 
         Raises:
-            TaskNotFoundError: there is none of that id.
+            TaskNotFoundError: there is no job of that id.
             TaskError: it has not ended.
         """
         await self._long_tasks.forget(task_id)

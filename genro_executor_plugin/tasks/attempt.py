@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One run of one job in its pool: what it says, how it is ended, and what came of it."""
+"""One run of one job in its pool, and how it ended."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,16 +17,16 @@ from ..errors import (
     SerializationError,
     TaskLostError,
 )
-from ..executors import BaseExecutor, Call, ThreadExecutor
+from ..executors import BaseExecutor, Call
 from ..portable.exceptions import pack_stored_failure
 from ..portable.results import pack_stored_result
-from .progress import CANCEL, PROGRESS
+from .followed_call import FollowedCall
 from .status import Progress, TaskFailure, TaskState
 
 __all__ = ["Attempt", "Outcome"]
 
 PROGRESS_INTERVAL_SECONDS = 0.02
-"""Progress is passed on at once, and then not more often than this; the last word always is."""
+"""Progress is passed on at once, and then not more often than this; the last one always is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +34,14 @@ class Outcome:
     """How an attempt ended.
 
     Attributes:
-        state: the state it leads to, ``None`` when the pool took nothing on.
+        state: the state it leads to, ``None`` when the pool has refused it.
         content: the result or the exception as bytes.
         failure: the exception in words.
-        may_be_repeated: repeating it may help.
-        retry_after: seconds after which the pool may take it on.
-        interrupted: the server stops.
-        begun: the job's code has run, or may have.
-        goes_on: it still runs, in a thread.
+        may_be_repeated: whether repeating it may help.
+        retry_after: seconds after which the pool may accept it.
+        interrupted: whether the server has ended it because it stops.
+        begun: whether the job's code has run, or may have.
+        goes_on: whether it still runs, in a thread that cannot be ended.
     """
 
     state: TaskState | None
@@ -56,7 +55,7 @@ class Outcome:
 
     @classmethod
     def succeeded(cls, content: bytes) -> Outcome:
-        """It returned."""
+        """It returned, and ``content`` is its result."""
         return cls(TaskState.SUCCEEDED, content)
 
     @classmethod
@@ -66,19 +65,19 @@ class Outcome:
 
     @classmethod
     def failed(cls, error: BaseException) -> Outcome:
-        """It raised ``error``, or came to nothing because of it."""
+        """It raised ``error``, or could not run because of it."""
         may_be_repeated = not isinstance(error, SerializationError)
         words = _in_words(error)  # packing may take the traceback away
         return cls(TaskState.FAILED, pack_stored_failure(error), words, may_be_repeated)
 
     @classmethod
     def refused(cls, error: BaseException, retry_after: float) -> Outcome:
-        """The pool has not taken it on."""
+        """The pool has refused it; nothing has run."""
         return cls(None, None, _in_words(error), retry_after=retry_after, begun=False)
 
     @classmethod
     def interruption(cls, *, begun: bool, goes_on: bool = False) -> Outcome:
-        """The server stops while it runs or waits in its pool."""
+        """The server stopped while it ran or waited in its pool."""
         error = TaskLostError("the server stopped while the job was running")
         content, words = pack_stored_failure(error), _in_words(error)
         return cls(TaskState.LOST, content, words, interrupted=True, begun=begun, goes_on=goes_on)
@@ -99,7 +98,7 @@ def _in_words(error: BaseException) -> TaskFailure:
 
 
 class Attempt:
-    """Runs ``call`` in ``executor``."""
+    """Runs ``call`` in ``executor``, and calls ``on_progress`` with what it reports."""
 
     def __init__(
         self,
@@ -111,50 +110,40 @@ class Attempt:
         self._executor = executor
         self._call = call
         self._max_result_bytes = max_result_bytes
-        self._on_progress = on_progress
-        self._latest: Progress | None = None
-        self._flush: asyncio.TimerHandle | None = None
-        self._kill: asyncio.TimerHandle | None = None
-        self._asked = False
-        self._running: asyncio.Task[Any] | None = None
-        call.on_message = self._said
-        call.kill_on_cancel = True
+        self._progress = _ProgressThrottle(on_progress)
+        self._followed = FollowedCall(self._progress.take)
+        self._followed.attach(executor, call)
 
     async def run(self) -> Outcome:
-        """Run it to its end."""
-        self._running = asyncio.create_task(self._executor.run(self._call))
+        """Run the call to its end, and return how it ended."""
+        running = self._followed.start(self._executor.run(self._call))
         try:
-            # Not awaited directly: what ends the call must not end whoever settles the job.
-            await asyncio.wait([self._running])
-            return await self._outcome(self._running)
+            # Not awaited directly: cancelling the call must not cancel what stores its end.
+            await asyncio.wait([running])
+            return await self._outcome(running)
         except asyncio.CancelledError:
-            self._running.cancel()
+            running.cancel()
             raise
         finally:
-            self._pass_on()
-            for timer in (self._flush, self._kill):
-                if timer is not None:
-                    timer.cancel()
+            self._progress.close()
 
     async def _outcome(self, running: asyncio.Task[Any]) -> Outcome:
-        begun = self._call.begun
+        begun, asked = self._call.begun, self._followed.asked
+        goes_on = begun and not self._followed.can_be_killed
         if running.cancelled():
-            goes_on = begun and self._is_thread
-            if self._asked and not goes_on:
+            if asked and not goes_on:
                 return Outcome.cancelled()
             return Outcome.interruption(begun=begun, goes_on=goes_on)
         error = running.exception()
-        if error is not None:
-            if self._asked:
-                return Outcome.cancelled()
-            if isinstance(error, ExecutorOverloadError) and not self._call.raised:
-                return Outcome.refused(error, float(error.retry_after))
-            if isinstance(error, ExecutorClosedError) and not self._call.raised:
-                return Outcome.interruption(begun=begun, goes_on=begun and self._is_thread)
-            return Outcome.failed(error)
-        if self._asked:
+        if asked:
             return Outcome.cancelled()
-        return await self._success(running.result())
+        if error is None:
+            return await self._success(running.result())
+        if isinstance(error, ExecutorOverloadError) and not self._call.raised:
+            return Outcome.refused(error, float(error.retry_after))
+        if isinstance(error, ExecutorClosedError) and not self._call.raised:
+            return Outcome.interruption(begun=begun, goes_on=goes_on)
+        return Outcome.failed(error)
 
     async def _success(self, result: Any) -> Outcome:
         try:
@@ -171,50 +160,46 @@ class Attempt:
             )
         return Outcome.succeeded(content)
 
-    @property
-    def _is_thread(self) -> bool:
-        return isinstance(self._executor, ThreadExecutor)
-
-    # -- ending it --------------------------------------------------------------------------------
-
     def cancel(self, grace: float) -> None:
-        """Ask it to end; after ``grace`` seconds end it. A thread is only asked."""
-        self._asked = True
-        if not self._executor.tell(self._call, CANCEL, True):
-            self._end()  # it waits in the pool's line, and never begins
-        elif self._kill is None and not self._is_thread:
-            self._kill = asyncio.get_running_loop().call_later(grace, self._end)
+        """Ask it to end, and end it after ``grace`` seconds where its pool can."""
+        self._followed.cancel(grace)
 
     def interrupt(self) -> None:
-        """End it now: the server stops."""
-        self._end()
+        """End it now, because the server stops."""
+        self._followed.end()
 
-    def _end(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
 
-    # -- what it says -----------------------------------------------------------------------------
+class _ProgressThrottle:
+    """Passes progress on at once, but not too often; the last one always arrives."""
 
-    def _said(self, channel: str, value: Any) -> None:
-        if channel != PROGRESS:
-            return
-        fraction, message, data, at = value
-        self._latest = Progress(fraction, message, json.loads(data) if data else {}, at)
-        if self._flush is None:
+    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+        self._on_progress = on_progress
+        self._latest: Progress | None = None
+        self._pause: asyncio.TimerHandle | None = None
+
+    def take(self, progress: Progress) -> None:
+        self._latest = progress
+        if self._pause is None:
             self._pass_on()
-            self._flush = asyncio.get_running_loop().call_later(
-                PROGRESS_INTERVAL_SECONDS, self._flush_due
-            )
+            self._begin_pause()
 
-    def _flush_due(self) -> None:
-        self._flush = None
+    def _begin_pause(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._pause = loop.call_later(PROGRESS_INTERVAL_SECONDS, self._end_pause)
+
+    def _end_pause(self) -> None:
+        self._pause = None
         if self._latest is not None:
             self._pass_on()
-            self._flush = asyncio.get_running_loop().call_later(
-                PROGRESS_INTERVAL_SECONDS, self._flush_due
-            )
+            self._begin_pause()
 
     def _pass_on(self) -> None:
         latest, self._latest = self._latest, None
         if latest is not None:
             self._on_progress(latest)
+
+    def close(self) -> None:
+        """Pass on what is left; nothing comes after it."""
+        self._pass_on()
+        if self._pause is not None:
+            self._pause.cancel()

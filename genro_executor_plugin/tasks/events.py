@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What happens to long jobs, told at once to who listens; the store is what remains.
+"""Changes of long jobs, published at once to those who listen. Only the store keeps them.
 
 The courier is genro-asgi's own ``EventHub``: the server's, where its tasks are enabled, so that
-what listens there (an MCP session's stream, say) hears of long jobs, too. Every job has a
-channel of its own name.
+whoever listens there (an MCP session's stream, for example) is told of long jobs, too. Every job
+has a channel that is named after its id.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Events"]
 
 
 class Events:
-    """Publishes on the hub of ``server``."""
+    """Publishes events of jobs on the hub of ``server``, and subscribes to them."""
 
     def __init__(self, server: Any) -> None:
         self.hub: EventHub = (
@@ -29,7 +29,10 @@ class Events:
         )
 
     def publish(self, kind: str, status: TaskStatus, couriers: Iterable[str] = ()) -> None:
-        """Tell that ``status`` is news; ``kind`` is ``"state"`` or ``"progress"``."""
+        """Publish the new ``status`` of a job; ``kind`` is ``"state"`` or ``"progress"``.
+
+        ``couriers`` are further channels that are told of it, in the form of the host's own tasks.
+        """
         self.hub.publish(status.task_id, {"type": kind, "status": status})
         if couriers:
             event = {"type": kind, "task_id": status.task_id, "data": status.as_dict()}
@@ -37,9 +40,9 @@ class Events:
                 self.hub.publish(key, event)
 
     def subscribe(self, task_id: str) -> asyncio.Queue[Any]:
-        """What happens to the job from now on. It must be unsubscribed."""
+        """A queue of the job's events from now on, until ``unsubscribe`` is called with it."""
         return self.hub.subscribe(task_id)
 
     def unsubscribe(self, task_id: str, queue: asyncio.Queue[Any]) -> None:
-        """No more, please."""
+        """Stop sending the job's events to ``queue``."""
         self.hub.unsubscribe(task_id, queue)

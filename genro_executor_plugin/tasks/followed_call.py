@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A call that somebody made through a route, watched from outside: its progress, its end.
+"""Calls in pools, followed from outside: their progress, and a way to end them.
 
-genro-asgi's batch tasks and schedules call handlers and know nothing of pools. Whoever wants to
-hear of such a call, or to end it, makes a ``Watch`` the current one around it; the route's
-adapter attaches the call to it.
+A long job follows the one call that it makes (``attempt.py``). The host's batch tasks and
+schedules call handlers and know nothing of pools (``host_tasks.py``): ``follow`` makes a
+``FollowedCall`` the current one, and the route's adapter attaches each call that it makes.
 """
 
 from __future__ import annotations
@@ -17,76 +17,94 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..errors import TaskCancelledError
-from ..executors import BaseExecutor, Call, ThreadExecutor
+from ..executors import BaseExecutor, Call
+from ..options.capabilities import Capability
 from .progress import CANCEL, PROGRESS
 from .status import Progress
 
-__all__ = ["Watch", "watching"]
+__all__ = ["FollowedCall", "following"]
 
-watching: ContextVar[Watch | None] = ContextVar("genro_executor_watching", default=None)
-"""Who watches the calls that routes make here."""
+following: ContextVar[FollowedCall | None] = ContextVar("genro_executor_following", default=None)
+"""What follows the calls that routes make in this context."""
 
 
-class Watch:
-    """Watches one run of ``title``; ``on_progress`` hears what it says."""
+class FollowedCall:
+    """Work that makes one or more calls in pools.
 
-    def __init__(self, title: str, on_progress: Callable[[Progress], None]) -> None:
-        self._title = title
+    Attributes:
+        asked: whether ``cancel`` has asked it to end.
+    """
+
+    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+        self.asked = False
         self._on_progress = on_progress
         self._calls: list[tuple[BaseExecutor, Call]] = []
-        self._asked = False
         self._running: asyncio.Task[Any] | None = None
         self._kill: asyncio.TimerHandle | None = None
 
     def attach(self, executor: BaseExecutor, call: Call) -> None:
-        """``call`` is about to run in ``executor``."""
-        call.on_message = self._said
+        """Follow ``call``, which is about to run in ``executor``."""
+        call.on_message = self._received
         call.kill_on_cancel = True
         self._calls.append((executor, call))
 
-    def _said(self, channel: str, value: Any) -> None:
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run ``work``, which makes the calls, as a task that ``cancel`` and ``end`` can end."""
+        self._running = asyncio.create_task(work)
+        self._running.add_done_callback(self._stop_timer)
+        return self._running
+
+    async def follow(self, work: Coroutine[Any, Any, Any], title: str) -> Any:
+        """Run ``work``, follow every call that routes make in it, and return what it returns.
+
+        Raises:
+            TaskCancelledError: ``cancel`` has ended it.
+        """
+        token = following.set(self)
+        try:
+            running = self.start(work)
+        finally:
+            following.reset(token)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            if self.asked and running.cancelled():
+                raise TaskCancelledError(f"{title} was cancelled") from None
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            raise
+
+    def cancel(self, grace: float) -> bool:
+        """Ask the calls to end, and kill after ``grace`` seconds what can be killed.
+
+        A call that waits for a worker never begins. ``False`` when there is no call in a pool:
+        the work runs in the server and cannot be ended.
+        """
+        if not self._calls or self._running is None:
+            return False
+        self.asked = True
+        told = [executor.tell(call, CANCEL, True) for executor, call in self._calls]
+        if not any(told):
+            self.end()
+        elif self._kill is None and self.can_be_killed and not self._running.done():
+            self._kill = asyncio.get_running_loop().call_later(grace, self.end)
+        return True
+
+    def end(self) -> None:
+        """End the work now, as far as its pools can."""
+        if self._running is not None:
+            self._running.cancel()
+
+    @property
+    def can_be_killed(self) -> bool:
+        """Whether every call that it has made can be ended while it runs."""
+        return all(Capability.KILLS in executor.capabilities for executor, _ in self._calls)
+
+    def _received(self, channel: str, value: Any) -> None:
         if channel == PROGRESS:
             fraction, message, data, at = value
             self._on_progress(Progress(fraction, message, json.loads(data) if data else {}, at))
 
-    async def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """What ``work`` returns.
-
-        Raises:
-            TaskCancelledError: it was ended by ``cancel``.
-        """
-        token = watching.set(self)
-        try:
-            self._running = asyncio.create_task(work)
-        finally:
-            watching.reset(token)
-        try:
-            return await asyncio.shield(self._running)
-        except asyncio.CancelledError:
-            if self._asked and self._running.cancelled():
-                raise TaskCancelledError(f"{self._title} was cancelled") from None
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-            raise
-        finally:
-            if self._kill is not None:
-                self._kill.cancel()
-
-    def cancel(self, grace: float) -> bool:
-        """Ask the run to end, and kill it after ``grace`` seconds.
-
-        ``False`` when nothing of it is in a pool: it runs in the server and cannot be ended.
-        """
-        if not self._calls or self._running is None:
-            return False
-        self._asked = True
-        told = [executor.tell(call, CANCEL, True) for executor, call in self._calls]
-        if not any(told):
-            self._running.cancel()
-        elif self._kill is None and not self._in_threads:
-            self._kill = asyncio.get_running_loop().call_later(grace, self._running.cancel)
-        return True
-
-    @property
-    def _in_threads(self) -> bool:
-        return any(isinstance(executor, ThreadExecutor) for executor, _ in self._calls)
+    def _stop_timer(self, _: asyncio.Task[Any]) -> None:
+        if self._kill is not None:
+            self._kill.cancel()

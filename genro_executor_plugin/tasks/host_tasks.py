@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""genro-asgi's own batch tasks and schedules: in the pools of their routes, and stoppable.
+"""The host's own batch tasks and schedules: their progress in pools, and a cancel that ends them.
 
-Their spool, their store and their surface stay genro-asgi's. What this adds is what happens
-while one runs: what it says with ``progress`` goes to the spool and the hub, and the spool's
-cancel marker ends it.
+Spool, store and interface stay the host's. This adds what happens while a task runs: its progress
+goes to the spool and the hub, and the spool's cancel marker ends it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 
 from ..errors import TaskCancelledError, TaskNotFoundError
 from ..hosts.names import LocalTaskExecutor, TaskManager, TaskScheduler, publish_of_task
-from .followed_call import Watch
+from .followed_call import FollowedCall
 from .options import TaskSettings
 from .status import Progress
 
@@ -27,11 +26,11 @@ __all__ = ["PooledTaskExecutor", "PooledTaskScheduler", "in_pools"]
 _logger = logging.getLogger("genro_executor_plugin")
 
 CANCEL_POLL_SECONDS = 0.25
-"""How often the spool is asked for a cancel marker: nobody tells of a new file."""
+"""How often the spool is asked for a cancel marker: a new file in it is not announced."""
 
 
 def in_pools(manager: TaskManager, settings: TaskSettings) -> TaskManager:
-    """``manager`` with an executor and a scheduler whose runs can be followed and ended."""
+    """Give ``manager`` an executor and a scheduler whose runs can be followed and ended."""
     if type(manager.executor) is LocalTaskExecutor:
         manager.executor = PooledTaskExecutor(manager.server, settings.cancel_grace)
     if type(manager.scheduler) is TaskScheduler:
@@ -42,7 +41,7 @@ def in_pools(manager: TaskManager, settings: TaskSettings) -> TaskManager:
 
 
 class PooledTaskExecutor(LocalTaskExecutor):
-    """Runs a spool task as genro-asgi does, with progress and a cancel that ends it."""
+    """Runs a spool task as the host does, with progress and a cancel that ends it."""
 
     __slots__ = ("_grace",)
 
@@ -51,14 +50,15 @@ class PooledTaskExecutor(LocalTaskExecutor):
         self._grace = grace
 
     async def execute(self, task_id: str, worker_id: str) -> str:
-        """Run the task and settle it; ``"ok"``, ``"error"`` or ``"cancelled"``."""
-        note = _ProgressNote(self, task_id, worker_id)
-        watch = Watch(f"batch task {task_id}", note.take)
-        marker = asyncio.create_task(self._end_at_the_marker(task_id, watch))
+        """Run the task and settle it; return ``"ok"``, ``"error"`` or ``"cancelled"``."""
+        progress = _SpoolProgress(self, task_id, worker_id)
+        followed = FollowedCall(progress.take)
+        marker = asyncio.create_task(self._cancel_at_marker(task_id, followed))
         try:
-            outcome: str = await watch.run(super().execute(task_id, worker_id))
+            work = super().execute(task_id, worker_id)
+            outcome: str = await followed.follow(work, f"batch task {task_id}")
         except TaskCancelledError as error:
-            await note.written()
+            await progress.written()
             outcome, reason = "cancelled", str(error)
             await self.server.run_sync(
                 lambda: self.spool.settle(task_id, worker_id, outcome, error=reason)
@@ -72,15 +72,15 @@ class PooledTaskExecutor(LocalTaskExecutor):
             await asyncio.gather(marker, return_exceptions=True)
         return outcome
 
-    async def _end_at_the_marker(self, task_id: str, watch: Watch) -> None:
+    async def _cancel_at_marker(self, task_id: str, followed: FollowedCall) -> None:
         while not await self.server.run_sync(lambda: self.spool.is_cancelled(task_id)):  # noqa: ASYNC110
             await asyncio.sleep(CANCEL_POLL_SECONDS)
-        if not watch.cancel(self._grace):
+        if not followed.cancel(self._grace):
             _logger.warning("batch task %s runs in no pool: it cannot be cancelled", task_id)
 
 
-class _ProgressNote:
-    """Passes a task's progress on: to the hub at once, to the spool as fast as it writes."""
+class _SpoolProgress:
+    """Passes a task's progress on: to the hub at once, to the spool as fast as it can write."""
 
     def __init__(self, executor: PooledTaskExecutor, task_id: str, worker_id: str) -> None:
         self._executor = executor
@@ -120,7 +120,7 @@ class _ProgressNote:
 
 def _writer(spool: Any, task_id: str, worker_id: str, data: dict[str, Any]) -> Callable[[], None]:
     def write() -> None:
-        # A folder that has moved on must not come back as a stray one.
+        # Writing must not create the folder of a task again that was moved meanwhile.
         descriptor = spool.get(task_id)
         if descriptor is not None and descriptor["status"] == "active":
             spool.write_progress(task_id, worker_id, data)
@@ -129,51 +129,51 @@ def _writer(spool: Any, task_id: str, worker_id: str, data: dict[str, Any]) -> C
 
 
 class PooledTaskScheduler(TaskScheduler):
-    """Runs schedules as genro-asgi does; a run in a pool can be followed and cancelled."""
+    """Runs schedules as the host does; a run in a pool can be followed and cancelled."""
 
     def __init__(self, manager: TaskManager, grace: float) -> None:
         super().__init__(manager)
         self._grace = grace
-        self._watches: dict[str, Watch] = {}
+        self._followed: dict[str, FollowedCall] = {}
         self._progress: dict[str, Progress] = {}
 
     def scan(self) -> dict[str, dict[str, Any]]:
-        """As genro-asgi's: what may be scheduled, by name; each run of it is watched."""
+        """What may be scheduled, by name, as the host finds it; each run is followed."""
         found = super().scan()
         for name, info in found.items():
             if asyncio.iscoroutinefunction(info["callable"]):
-                info["callable"] = self._watched(name, info["callable"])
+                info["callable"] = self._following(name, info["callable"])
         return found
 
-    def _watched(self, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
-        async def watched(**kwargs: Any) -> Any:
-            watch = Watch(f"scheduled task {name!r}", lambda progress: self._said(name, progress))
-            self._watches[name] = watch
+    def _following(self, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+        async def run(**kwargs: Any) -> Any:
+            followed = FollowedCall(lambda progress: self._progressed(name, progress))
+            self._followed[name] = followed
             self._progress.pop(name, None)
             try:
-                return await watch.run(handler(**kwargs))
+                return await followed.follow(handler(**kwargs), f"scheduled task {name!r}")
             finally:
-                if self._watches.get(name) is watch:
-                    del self._watches[name]
+                if self._followed.get(name) is followed:
+                    del self._followed[name]
 
-        return watched
+        return run
 
-    def _said(self, name: str, progress: Progress) -> None:
+    def _progressed(self, name: str, progress: Progress) -> None:
         self._progress[name] = progress
         event = {"type": "progress", "task_name": name, "data": asdict(progress)}
         self.manager.hub.publish(f"schedule:{name}", event)
 
     def progress(self, task_name: str) -> Progress | None:
-        """The last word of the run of ``task_name``, or of its last one."""
+        """The latest progress of the run of ``task_name``, or of the last run it had."""
         return self._progress.get(task_name)
 
     def cancel(self, task_name: str, grace: float | None = None) -> bool:
-        """End the run of ``task_name``; ``False`` when it is in no pool and cannot be ended.
+        """End the run of ``task_name``; ``False`` if it is in no pool and cannot be ended.
 
         Raises:
-            TaskNotFoundError: it does not run.
+            TaskNotFoundError: the task does not run now.
         """
-        watch = self._watches.get(task_name)
-        if watch is None:
+        followed = self._followed.get(task_name)
+        if followed is None:
             raise TaskNotFoundError(f"the scheduled task {task_name!r} does not run now")
-        return watch.cancel(self._grace if grace is None else grace)
+        return followed.cancel(self._grace if grace is None else grace)

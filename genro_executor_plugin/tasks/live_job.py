@@ -1,18 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A job that has no final state yet, as the server that has it knows it."""
+"""A job that has no final state yet, in the memory of the server that runs it."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from ..errors import ExecutorClosedError
+from .attempt import Attempt
 from .status import TaskStatus
-
-if TYPE_CHECKING:
-    from .attempt import Attempt
 
 __all__ = ["LiveJob"]
 
@@ -22,12 +19,12 @@ class LiveJob:
 
     Attributes:
         status: what is known of it.
-        couriers: whom the hub tells of it, besides those who ask for the job itself.
-        asked: somebody wants it to end.
-        goes_on: the server stops, and the job's thread does not.
+        couriers: channels of the hub that are told of it, besides the job's own.
+        asked: whether it was asked to end.
+        goes_on: whether it goes on in a thread although the server stops.
         run: the task that claims, runs and settles it, ``None`` while it waits.
         attempt: its run in a pool, ``None`` while it is in none.
-        noted_at: when its progress was last written down, by ``time.monotonic()``.
+        noted_at: when its progress was last stored, by ``time.monotonic()``.
     """
 
     __slots__ = ("_waiting", "asked", "attempt", "couriers", "goes_on", "noted_at", "run", "status")
@@ -43,7 +40,7 @@ class LiveJob:
         self._waiting: asyncio.Future[None] | None = None
 
     def set(self, status: TaskStatus) -> None:
-        """``status`` is the news; at a final one, those who wait go on."""
+        """Replace what is known of it; a final state wakes those who wait in ``ended``."""
         self.status = status
         if status.state.final and self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
@@ -59,8 +56,8 @@ class LiveJob:
                 self._waiting = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._waiting)
 
-    def forsake(self) -> None:
-        """The server stops: those who wait here wait in vain."""
+    def abandon(self) -> None:
+        """Wake all who wait in ``ended`` with ``ExecutorClosedError``: the server stops."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(
                 ExecutorClosedError(

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""How one long job is run, and what holds for all of a server's."""
+"""The options of one long job, and the settings for all long jobs of a server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ByteSize, ConfigDict, Field, TypeAdapter, ValidationError
@@ -33,23 +34,23 @@ DAY_SECONDS = 86_400.0
 
 @dataclass(frozen=True, slots=True, config=_FORBID)
 class TaskOptions:
-    """How one job is run.
+    """The options of one job.
 
     Attributes:
-        pool: where; by default the pool of its route, else that of the settings.
-        timeout: seconds an attempt may take; by default as its route and its pool say.
+        pool: the pool it runs in; by default that of its route, else that of the settings.
+        timeout: seconds an attempt may take; by default the timeout of its route or pool.
         retries: how often a failed attempt is repeated.
         backoff: seconds before the first repetition; twice as many before each further one.
-        priority: higher ones begin first; 0 is the ordinary one.
-        key: an idempotency key: submitting again with the same key, by the same submitter, gives
-            the job that exists.
-        eta: not to begin before this: a ``datetime`` with a time zone, seconds since the epoch,
-            or a ``timedelta`` from now.
-        keep: seconds to keep the result; by default as the settings say.
+        priority: jobs with a higher one begin first; the default is 0.
+        key: an idempotency key: when the same submitter submits again with the same key, the
+            id of the existing job is returned.
+        eta: the job does not begin before this: a ``datetime`` with a time zone, seconds since
+            the epoch, or a ``timedelta`` from now.
+        keep: seconds to keep the job after its end; by default that of the settings.
         repeatable: run it again when the server ended while it was running.
-        durable: ``False``: do not wait until it is stored; it is lost if the server is killed
-            within the next milliseconds.
-        submitter: whose job it is; by default whoever's request is being answered.
+        durable: with ``False``, awaiting the id does not wait until the job is stored: it is
+            lost if the server is killed within the next milliseconds.
+        submitter: whose job it is; by default the one whose request is being answered.
     """
 
     pool: _Name | None = None
@@ -83,22 +84,22 @@ class TaskOptions:
 
 @dataclass(frozen=True, slots=True, config=_FORBID)
 class TaskSettings:
-    """What holds for all long jobs of a server (``ExecutorServer(long_tasks={...})``).
+    """The settings for all long jobs of a server (``ExecutorServer(long_tasks={...})``).
 
     Attributes:
         path: the folder of the store; by default ``long_tasks`` on the server's ``site`` storage.
-        pool: where jobs run that name no pool.
+        pool: the pool of jobs that name none, and whose routes name none.
         keep: seconds a job is kept after its end.
         cancel_grace: seconds a running job has after it was asked to end, before it is killed.
         shutdown_timeout: seconds running jobs have when the server stops.
         synchronous: ``"FULL"``: an accepted job survives the loss of power, too; ``"NORMAL"``:
             it survives the end of the server, however that comes, and submitting is faster.
-        max_jobs_per_submitter: how many jobs of one submitter the store takes.
-        max_bytes_per_submitter: how much their arguments and results may take.
-        max_call_bytes: how much one job's arguments may take.
-        max_result_bytes: how much one job's result may take.
+        max_jobs_per_submitter: how many jobs one submitter may have in the store.
+        max_bytes_per_submitter: how many bytes their arguments and results may take.
+        max_call_bytes: how many bytes one job's arguments may take.
+        max_result_bytes: how many bytes one job's result may take.
         max_bytes: how large the store may become, ``None`` for as large as its disk.
-        admin_tags: the authorization tags of those who may see everybody's jobs.
+        admin_tags: authorization tags that allow to see everybody's jobs.
     """
 
     path: Any = None
@@ -123,6 +124,24 @@ class TaskSettings:
         """
         settings: TaskSettings = _checked(cls, "long_tasks", given)
         return settings
+
+    def folder_of(self, server: Any) -> Path:
+        """The folder of the store of ``server``.
+
+        Raises:
+            ExecutorConfigError: the server's ``site`` storage is not on a local disk, and no
+                ``path`` is set.
+        """
+        if self.path is not None:
+            return Path(self.path).absolute()
+        storage = getattr(server, "storage", None)
+        path = storage.node("site:long_tasks").resolved_path if storage is not None else None
+        if path is None:
+            raise ExecutorConfigError(
+                "long jobs need a folder on a local disk, and the server's site storage is none; "
+                "give the server long_tasks={'path': ...}"
+            )
+        return Path(path)
 
 
 def _checked(kind: Any, where: str, given: Mapping[str, Any]) -> Any:

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the code of a long job calls, wherever it runs: how far it is, and whether to end.
+"""What the code of a long job calls: to report its progress, and to learn whether to end.
 
-Both find the running call by themselves. Outside of one they do nothing, so that code which
-uses them also runs in a test or in a script.
+Both functions find the running call by themselves. Outside of a job they do nothing, so that
+code which calls them also runs in a test or in a script.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from ..worker import running
 __all__ = ["CANCEL", "PROGRESS", "cancelled", "progress"]
 
 PROGRESS = "progress"
-"""The channel on which a call says how far it is."""
+"""The message channel on which a call reports its progress."""
 
 CANCEL = "cancel"
-"""The channel on which a call is asked to end."""
+"""The message channel on which a call is asked to end."""
 
 
 def progress(fraction: float | None = None, message: str = "", **data: Any) -> None:
-    """Say how far the running job is.
+    """Report the progress of the running job.
 
     Args:
-        fraction: from 0 to 1, ``None`` if that cannot be told. A little more or less, as sums of
-            floats come out, is taken for the end or the beginning.
+        fraction: from 0 to 1, ``None`` if it is unknown. A value outside of this range, as sums
+            of floats may come out, counts as 0 or 1.
         message: what is being done.
-        data: anything else to show, as JSON can have it; other values become their text.
+        data: anything else to show, as JSON values; other values are converted to text.
     """
     call = running.current()
     if call is not None:
         if fraction is not None:
-            # Nothing here may be the reason that hours of work fail.
+            # A wrong fraction must not fail a job that has run for hours.
             fraction = None if math.isnan(fraction) else min(max(float(fraction), 0.0), 1.0)
         shown = json.dumps(data, default=str) if data else ""
         call.send(PROGRESS, (fraction, str(message), shown, time.time()))

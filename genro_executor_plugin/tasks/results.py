@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a job that has ended has to show: its result, or what ``result`` raises for it."""
+"""What ``result`` returns or raises for a job that has ended."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..errors import (
@@ -20,17 +21,49 @@ from ..errors import (
 from ..portable.exceptions import unpack_failure
 from ..portable.pickling import why
 from ..portable.stored import loads
-from .orders import SMALL_BYTES
 from .status import TaskState, TaskStatus
+from .store import TaskStore
+from .stored_call import SMALL_BYTES
 
-__all__ = ["error_of", "is_over", "not_found", "read_result"]
+__all__ = ["is_expired", "not_found", "stored_outcome"]
+
+
+async def stored_outcome(
+    store: TaskStore, task_id: str, damaged: Callable[[TaskStore, str, str, str], Awaitable[None]]
+) -> Any:
+    """Return what a job returned that has ended in ``store``.
+
+    Args:
+        store: the store.
+        task_id: the job.
+        damaged: told which part of the job is damaged, and why, so that it is set aside.
+
+    Raises:
+        TaskNotFoundError: there is no job of that id.
+        TaskStoreError: its result or its exception is damaged.
+        SerializationError: its result cannot be read here.
+        Exception: what ``error_of`` says for a job that did not succeed.
+    """
+    try:
+        found = await asyncio.wrap_future(store.outcome(task_id))
+    except TaskStoreError as error:
+        status = await asyncio.wrap_future(store.status(task_id))
+        succeeded = status is not None and status.state is TaskState.SUCCEEDED
+        await damaged(store, task_id, "result" if succeeded else "failure", str(error))
+        raise
+    if found is None:
+        raise not_found(task_id)
+    status, content = found
+    if status.state is TaskState.SUCCEEDED:
+        return await read_result(status, content)
+    raise error_of(status, content)
 
 
 async def read_result(status: TaskStatus, content: bytes | None) -> Any:
-    """The result in ``content``.
+    """Return the result in ``content``.
 
     Raises:
-        TaskStoreError: it is not there.
+        TaskStoreError: there is none: it was damaged and has been set aside.
         SerializationError: it cannot be read here.
     """
     if content is None:
@@ -50,8 +83,8 @@ async def read_result(status: TaskStatus, content: bytes | None) -> Any:
         ) from error
 
 
-def is_over(status: TaskStatus) -> bool:
-    """Whether it was kept as long as it should be."""
+def is_expired(status: TaskStatus) -> bool:
+    """Whether the job has ended and its ``keep`` has passed."""
     return status.ended_at is not None and status.ended_at + status.keep <= time.time()
 
 

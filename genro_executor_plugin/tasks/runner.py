@@ -1,8 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""When a job runs: per pool, by priority, later, again; never more of them than a pool has
-workers, so that what waits can still be cancelled and requests find their pool's line short.
+"""When a job runs: in the order of its pool's queue, at its time, and again after a failure.
+
+Each pool has a queue of jobs by priority. Never more jobs are handed to a pool than it has
+workers: a job that waits here can still be cancelled, and requests do not wait behind jobs.
 """
 
 from __future__ import annotations
@@ -22,26 +24,29 @@ from .events import Events
 from .live_job import LiveJob
 from .options import TaskSettings
 from .status import TaskFailure, TaskState, TaskStatus
-from .store.store import TaskStore
+from .store import TaskStore
 
 __all__ = ["Runner"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
 STORE_RETRY_SECONDS = 1.0
-"""How long to wait before something is written again that the store has refused."""
+"""How long to wait before a write is repeated that the store has refused."""
 
-LAST_WORDS_SECONDS = 5.0
-"""How long a job that was ended at shutdown may take to be settled."""
+SETTLE_SECONDS = 5.0
+"""How long it may take at shutdown to store the end of a job that was ended."""
 
 MAX_DOUBLINGS = 10
 """How often the wait before a repetition is doubled."""
 
 
 class Runner:
-    """Runs the jobs that ``add`` gives it, and writes down how each ended.
+    """Runs the jobs that ``add`` gives it, and stores how each of them ended.
 
     It belongs to one event loop. It never decides whether a job is accepted.
+
+    Attributes:
+        jobs: the jobs that have no final state yet, by id.
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class Runner:
         self._pool = pool
         self._attempt = attempt
         self._on_end = on_end
-        self._lines: dict[str, list[tuple[int, int, str]]] = {}
+        self._queues: dict[str, list[tuple[int, int, str]]] = {}
         self._later: list[tuple[float, int, str]] = []
         self._order = itertools.count()
         self._busy: dict[str, int] = {}
@@ -69,30 +74,30 @@ class Runner:
         self._stopping = False
         self._held: list[LiveJob] | None = []
 
-    # -- the lines --------------------------------------------------------------------------------
+    # -- the queues -------------------------------------------------------------------------------
 
     def add(self, job: LiveJob) -> None:
-        """Let ``job``, which is queued in the store, run when its time has come."""
+        """Run ``job``, which is queued in the store, when its time has come."""
         self.jobs[job.status.task_id] = job
         if self._held is None:
-            self._line_up(job)
+            self._enqueue(job)
         else:
             self._held.append(job)
 
     def begin(self) -> None:
-        """From now on jobs run; those that were added before wait until then."""
+        """Begin to run jobs, those that were added before included."""
         held, self._held = self._held or [], None
         for job in held:
-            self._line_up(job)
+            self._enqueue(job)
 
-    def _line_up(self, job: LiveJob) -> None:
+    def _enqueue(self, job: LiveJob) -> None:
         status = job.status
         if status.eta is not None and status.eta > time.time():
             heapq.heappush(self._later, (status.eta, next(self._order), status.task_id))
             self._set_alarm()
             return
-        line = self._lines.setdefault(status.pool, [])
-        heapq.heappush(line, (-status.priority, next(self._order), status.task_id))
+        queue = self._queues.setdefault(status.pool, [])
+        heapq.heappush(queue, (-status.priority, next(self._order), status.task_id))
         self._begin_next(status.pool)
 
     def _set_alarm(self) -> None:
@@ -110,22 +115,22 @@ class Runner:
             _, _, task_id = heapq.heappop(self._later)
             job = self.jobs.get(task_id)
             if job is not None and job.status.state is TaskState.QUEUED:
-                self._line_up(job)
+                self._enqueue(job)
         self._set_alarm()
 
     def _begin_next(self, pool: str) -> None:
-        line = self._lines.get(pool)
-        while line and not self._stopping and self._busy.get(pool, 0) < self._width(pool):
-            _, _, task_id = heapq.heappop(line)
+        queue = self._queues.get(pool)
+        while queue and not self._stopping and self._busy.get(pool, 0) < self._width(pool):
+            _, _, task_id = heapq.heappop(queue)
             job = self.jobs.get(task_id)
             if job is None or job.status.state is not TaskState.QUEUED or job.run is not None:
                 continue  # cancelled while it waited
             self._busy[pool] = self._busy.get(pool, 0) + 1
             job.run = asyncio.create_task(self._run(job), name=f"long job {task_id}")
             self._runs.add(job.run)
-            job.run.add_done_callback(self._is_over)
+            job.run.add_done_callback(self._forget_run)
 
-    def _is_over(self, run: asyncio.Task[None]) -> None:
+    def _forget_run(self, run: asyncio.Task[None]) -> None:
         self._runs.discard(run)
         if not run.cancelled() and (error := run.exception()) is not None:
             _logger.error("%s was given up", run.get_name(), exc_info=error)
@@ -134,7 +139,7 @@ class Runner:
         try:
             options = self._pool(pool).pool_options
         except ExecutorError:
-            return 1  # the attempt will tell the job
+            return 1  # the attempt fails the job with the reason
         return options.max_workers * options.threads_per_worker
 
     # -- one run ----------------------------------------------------------------------------------
@@ -150,23 +155,23 @@ class Runner:
             job.run = None
             self._busy[pool] -= 1
             if job.status.state is TaskState.QUEUED and job.status.task_id in self.jobs:
-                self._line_up(job)
+                self._enqueue(job)
             self._begin_next(pool)
 
     async def _attempted(self, job: LiveJob) -> Outcome | None:
-        """How the attempt ended; ``None`` if there was none."""
+        """Claim the job, run it, and return how that ended; ``None`` if it did not run."""
         task_id = job.status.task_id
         try:
             claim = await asyncio.wrap_future(self._store.claim(task_id, time.time()))
         except TaskStoreError as error:
-            # It cannot be begun without a note that it was: it might run twice.
+            # Without a stored claim it must not begin: it might run twice.
             _logger.error("job %s waits: %s", task_id, error)
             job.status = replace(job.status, eta=time.time() + STORE_RETRY_SECONDS)
             return None
         except Exception as error:
-            return Outcome.failed(error)  # its row makes no sense any more
+            return Outcome.failed(error)  # its row is damaged
         if claim is None:
-            return None  # cancelled in this very moment
+            return None  # it was cancelled before it could be claimed
         job.set(claim.status)
         self._events.publish("state", job.status, job.couriers)
         if self._is_asked(job):
@@ -180,14 +185,14 @@ class Runner:
             if self._is_asked(job):
                 return Outcome.cancelled()  # while its call was read
             return await job.attempt.run()
-        except ExecutorError as error:  # the pool or the call itself is not there
+        except ExecutorError as error:  # there is no such pool, or the call cannot be read
             if job.attempt is None:
                 await self._set_aside(task_id, "call", str(error))
             return Outcome.failed(error)
 
     @staticmethod
     def _is_asked(job: LiveJob) -> bool:
-        return job.asked  # which changes during every await
+        return job.asked  # not inlined: to a type checker it would not change during an await
 
     async def _set_aside(self, task_id: str, kind: str, reason: str) -> None:
         _logger.error("job %s: %s", task_id, reason)
@@ -204,9 +209,9 @@ class Runner:
                 await self._put_back(job, None, status.failure, attempted=outcome.begun)
             elif not outcome.goes_on:
                 await self.end(job, TaskState.LOST, outcome.failure, "failure", outcome.content)
-            # What goes on in a thread is still running: the next server finds it so.
+            # A job that goes on in a thread stays "running" in the store.
             return
-        if outcome.state is None:  # the pool took nothing on
+        if outcome.state is None:  # the pool has refused it
             await self._put_back(
                 job, time.time() + outcome.retry_after, outcome.failure, attempted=False
             )
@@ -252,7 +257,7 @@ class Runner:
         kind: str,
         content: bytes | None,
     ) -> None:
-        """Give ``job`` its final state, and keep trying while the store refuses it."""
+        """Give ``job`` its final state, and try again while the store refuses it."""
         before = job.status.stored_bytes
         status = replace(
             job.status,
@@ -275,18 +280,18 @@ class Runner:
                     state, content = TaskState.FAILED, None
                     status = replace(status, state=state, failure=failure, stored_bytes=0)
                     continue
-                # It has ended, and whoever waits is told; the store learns it when it can.
+                # Those who wait are told already; the store gets the end as soon as it takes it.
                 content, status = None, replace(status, stored_bytes=0)
-                self._tell_the_end(job, status)
+                self._publish_end(job, status)
                 if self._stopping:
                     return
                 await asyncio.sleep(STORE_RETRY_SECONDS)
         if done:
             self._on_end(status, before)
-        self._tell_the_end(job, status)
+        self._publish_end(job, status)
         self.jobs.pop(status.task_id, None)
 
-    def _tell_the_end(self, job: LiveJob, status: TaskStatus) -> None:
+    def _publish_end(self, job: LiveJob, status: TaskStatus) -> None:
         if not job.status.state.final:
             job.set(status)
             self._events.publish("state", status, job.couriers)
@@ -294,14 +299,14 @@ class Runner:
     # -- cancelling and stopping ------------------------------------------------------------------
 
     async def cancel(self, job: LiveJob, grace: float) -> None:
-        """Cancel ``job``: one that waits never begins, one that runs is asked, then killed."""
+        """Cancel ``job``: if it waits it never begins, if it runs it is asked, then killed."""
         job.asked = True
         now = time.time()
         status = await asyncio.wrap_future(self._store.cancel_queued(job.status.task_id, now))
         if status is not None:
             self._on_end(status, job.status.stored_bytes)
             self.jobs.pop(status.task_id, None)
-            self._tell_the_end(job, status)
+            self._publish_end(job, status)
             return
         if job.status.state.final:
             return
@@ -314,7 +319,7 @@ class Runner:
     async def stop(self, timeout: float) -> bool:
         """Begin nothing more, give running jobs ``timeout`` seconds, then end them.
 
-        ``False`` when a job goes on in a thread, which nobody can end.
+        ``False`` when a job goes on in a thread, which cannot be ended.
         """
         self._stopping = True
         if self._alarm is not None:
@@ -325,11 +330,11 @@ class Runner:
             if job.attempt is not None:
                 job.attempt.interrupt()
         if self._runs:
-            await asyncio.wait(self._runs, timeout=max(timeout, LAST_WORDS_SECONDS))
+            await asyncio.wait(self._runs, timeout=max(timeout, SETTLE_SECONDS))
         goes_on = any(job.goes_on for job in self.jobs.values())
         for run in list(self._runs):
             run.cancel()
         await asyncio.gather(*self._runs, return_exceptions=True)
         for job in self.jobs.values():
-            job.forsake()
+            job.abandon()
         return not goes_on

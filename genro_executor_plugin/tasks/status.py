@@ -1,23 +1,64 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a long job can be, and what is told of it."""
+"""What is known of a long job: its id, its state, its progress, why it failed."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Generator
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Progress", "TaskFailure", "TaskState", "TaskStatus"]
+__all__ = ["Progress", "TaskFailure", "TaskId", "TaskState", "TaskStatus"]
+
+
+class TaskId(str):
+    """What ``submit`` returns: the id of the job, a string that can be awaited.
+
+    Awaiting it waits until the job is stored, so that it survives the end of the server, and
+    returns the id. There is nothing to wait for when the job was submitted from a thread or with
+    ``durable=False``.
+    """
+
+    __slots__ = ("_accepted",)
+
+    _accepted: Future[Any] | asyncio.Future[Any] | None
+
+    def __new__(
+        cls,
+        task_id: str,
+        accepted: Future[Any] | asyncio.Future[Any] | None,
+        *,
+        durable: bool = True,
+    ) -> TaskId:
+        made = super().__new__(cls, task_id)
+        made._accepted = accepted if durable else None
+        return made
+
+    def __await__(self) -> Generator[Any, None, str]:
+        return self._until_accepted().__await__()
+
+    async def _until_accepted(self) -> str:
+        accepted = self._accepted
+        if isinstance(accepted, Future):
+            await asyncio.wrap_future(accepted)
+        elif accepted is not None:
+            await asyncio.shield(accepted)
+        return str(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (str(self),)
 
 
 class TaskState(StrEnum):
     """The state of a long job. A job reaches exactly one of the final ones."""
 
     QUEUED = "queued"
-    """Accepted, and not begun: it waits for its time, for a retry or for its pool."""
+    """Accepted and not begun: it waits for its ``eta``, for a retry or for its pool."""
     RUNNING = "running"
     """Handed to its pool."""
     SUCCEEDED = "succeeded"
@@ -34,13 +75,13 @@ class TaskState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job says it is.
+    """The progress that a job has reported.
 
     Attributes:
-        fraction: from 0.0 to 1.0, ``None`` if the job cannot tell.
-        message: what it does just now.
-        data: what else it told, as JSON has it.
-        at: when, in seconds since the epoch.
+        fraction: from 0.0 to 1.0, ``None`` if the job does not know it.
+        message: what it is doing.
+        data: what else it has reported, as JSON values.
+        at: when it was reported, in seconds since the epoch.
     """
 
     fraction: float | None
@@ -56,7 +97,7 @@ class TaskFailure:
     Attributes:
         type_name: the qualified name of the exception's class.
         message: its text.
-        traceback: its traceback, the remote one included.
+        traceback: its traceback, with the one from the worker.
     """
 
     type_name: str
@@ -73,25 +114,25 @@ class TaskStatus:
         state: its state.
         title: the function or the route.
         pool: the pool it runs in.
-        submitter: the identity of who submitted it, empty for the application itself.
+        submitter: the identity of its submitter, empty for the application itself.
         session: the session it was submitted from, empty for none.
-        open_to_id: it was submitted over HTTP by somebody without identity and session: who
-            knows the id may ask for it.
-        priority: higher ones run first.
+        open_to_id: whether it was submitted over HTTP without identity and session, so that
+            everybody who knows its id may ask for it.
+        priority: jobs with a higher one run first.
         submitted_at: when it was accepted.
-        eta: not begun before, ``None`` for at once.
+        eta: it does not begin before this, ``None`` for at once.
         started_at: when the last attempt began, ``None`` before the first.
         ended_at: when it reached its final state, ``None`` before.
         attempts: how often it was begun.
         retries: how often a failed attempt is repeated.
         backoff: seconds before the first repetition; twice as many before each further one.
-        repeatable: it runs again when its server ended while it was running.
-        timeout: seconds an attempt may take, ``None`` for as the pool says.
-        keep: seconds its final state is kept.
-        cancel_requested: somebody asked it to end.
-        progress: the last word it gave, ``None`` for none.
+        repeatable: whether it runs again when its server ended while it was running.
+        timeout: seconds an attempt may take, ``None`` for the timeout of its route or pool.
+        keep: seconds for which it is kept after its end.
+        cancel_requested: whether it was asked to end.
+        progress: the latest progress it has reported, ``None`` for none.
         failure: why it failed, was lost, or why its last attempt failed; ``None`` otherwise.
-        stored_bytes: what its arguments and its result take in the store.
+        stored_bytes: how many bytes its arguments or its result take in the store.
     """
 
     task_id: str
@@ -118,7 +159,7 @@ class TaskStatus:
     stored_bytes: int = field(default=0, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """The status as JSON has it; without the session, which is a secret."""
+        """The status as JSON values, without the session, which is a secret."""
         values = asdict(self)
         del values["session"], values["open_to_id"]
         values["state"] = self.state.value

@@ -1,31 +1,48 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Calls of long jobs as bytes that still mean something when the server has been restarted.
+"""What is submitted becomes a job with a stored call, and a stored call is called again.
 
-Functions and classes are named, never copied: a copy would run yesterday's code. Applications
-and sections are named, too, by their code and path: the server that runs the job has its own.
+A stored call has to mean the same after a restart. Functions and classes are named, never copied:
+a copy would run the code of the day it was submitted. Applications and sections are named, too,
+by their code and path: the server that runs the job has its own.
 """
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import hashlib
 import io
+import secrets
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
 from ..errors import SerializationError
+from ..executors import BaseExecutor, Call
+from ..options.call import CallOptions
 from ..portable.pickling import StoredPickler, why
 from ..portable.references import describe, reference_to
 from ..portable.state.source import is_routing
 from ..portable.stored import finding, loads, served_instance
+from ..routing.caller import Caller, calling
+from .attempt import Attempt
+from .live_job import LiveJob
+from .options import TaskOptions, TaskSettings
+from .status import Progress, TaskState, TaskStatus
+from .targets import Target, Targets
 
-__all__ = ["Parcel", "pack", "unpack"]
+__all__ = ["SMALL_BYTES", "JobFactory", "NewJob", "StoredCall", "pack", "unpack"]
+
+SMALL_BYTES = 64 * 1024
+"""Stored bytes that are not more than this are read on the event loop, others on a thread."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class StoredCall:
     """A call to be made later.
 
     Attributes:
@@ -42,7 +59,7 @@ class Parcel:
 
 
 class _NotNamedError(Exception):
-    """Says what cannot be named."""
+    """Says which function or class has no name under which it is found after a restart."""
 
 
 class _Pickler(StoredPickler):
@@ -65,11 +82,11 @@ class _Pickler(StoredPickler):
         return super().reducer_override(obj)
 
 
-def pack(parcel: Parcel, title: str, address: Callable[[Any], str]) -> bytes:
-    """``parcel`` as bytes.
+def pack(stored: StoredCall, title: str, address: Callable[[Any], str]) -> bytes:
+    """``stored`` as bytes.
 
     Args:
-        parcel: the call.
+        stored: the call.
         title: its name, for messages.
         address: gives the address of an application or a section.
 
@@ -77,9 +94,9 @@ def pack(parcel: Parcel, title: str, address: Callable[[Any], str]) -> bytes:
         SerializationError: naming what cannot be stored, the reason and the cure.
     """
     try:
-        return _dumps((parcel.route, parcel.func, parcel.args, parcel.kwargs), address)
+        return _dumps((stored.route, stored.func, stored.args, stored.kwargs), address)
     except Exception as error:
-        for name, value in _pieces(parcel):
+        for name, value in _pieces(stored):
             reason = _reason(value, address)
             if reason is not None:
                 raise SerializationError(
@@ -96,11 +113,11 @@ def _dumps(value: Any, address: Callable[[Any], str]) -> bytes:
     return buffer.getvalue()
 
 
-def _pieces(parcel: Parcel) -> Iterator[tuple[str, Any]]:
-    yield "the function", parcel.func
-    for number, value in enumerate(parcel.args, 1):
+def _pieces(stored: StoredCall) -> Iterator[tuple[str, Any]]:
+    yield "the function", stored.func
+    for number, value in enumerate(stored.args, 1):
         yield f"argument #{number}", value
-    for name, value in parcel.kwargs.items():
+    for name, value in stored.kwargs.items():
         yield f"argument {name!r}", value
 
 
@@ -116,8 +133,8 @@ def _words(error: BaseException) -> str:
     return str(error) if isinstance(error, _NotNamedError) else why(error)
 
 
-def unpack(content: bytes, find: Callable[[str], Any]) -> Parcel:
-    """The parcel in ``content``.
+def unpack(content: bytes, find: Callable[[str], Any]) -> StoredCall:
+    """The call in ``content``.
 
     Args:
         content: what ``pack`` made.
@@ -129,9 +146,121 @@ def unpack(content: bytes, find: Callable[[str], Any]) -> Parcel:
     try:
         with finding(find):
             route, func, args, kwargs = loads(content)
-        return Parcel(route, func, args, kwargs)
+        return StoredCall(route, func, args, kwargs)
     except Exception as error:
         raise SerializationError(
             f"the stored call cannot be read: {why(error)}. Its modules must import in this "
             "server, and have what the job was submitted with"
         ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job before it is accepted.
+
+    Attributes:
+        status: what is known of it.
+        couriers: the channels of the hub that are told of it, besides its own.
+        content: its call as bytes.
+    """
+
+    status: TaskStatus
+    couriers: tuple[str, ...]
+    content: bytes
+
+
+class JobFactory:
+    """Makes jobs of what is submitted to ``server``, and attempts of stored calls."""
+
+    def __init__(self, server: Any, settings: TaskSettings) -> None:
+        self.targets = Targets(server)
+        self._server = server
+        self._settings = settings
+
+    def new_job(
+        self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], options: TaskOptions
+    ) -> NewJob:
+        """A job that calls ``target`` with these arguments; its call is stored bytes already.
+
+        Raises:
+            TypeError: a handler does not take them.
+            SerializationError: something cannot be stored.
+            ExecutorConfigError: there is no such pool, or it cannot keep an option.
+        """
+        if target.signature is not None:
+            target.signature.bind(*args, **kwargs)
+        pool = options.pool or target.pool or self._settings.pool
+        self._call_options(self._server.executors.get(pool), target, options.timeout)
+        func = None if target.route else target.func
+        stored = StoredCall(target.route, func, args, kwargs)
+        content = pack(stored, target.title, self.targets.address)
+        caller = calling.get()
+        couriers = (caller.courier,) if caller is not None and caller.courier else ()
+        return NewJob(self._described(target, pool, options, len(content)), couriers, content)
+
+    def _described(self, target: Target, pool: str, options: TaskOptions, size: int) -> TaskStatus:
+        caller = calling.get()
+        given = options.submitter
+        by_caller = caller is not None and given is None
+        who = caller if by_caller and caller is not None else Caller(identity=given or "")
+        return TaskStatus(
+            task_id=_new_id(who, options.key),
+            state=TaskState.QUEUED,
+            title=target.title,
+            pool=pool,
+            submitter=who.identity,
+            session=who.session,
+            open_to_id=by_caller and who.anonymous,
+            priority=options.priority,
+            submitted_at=time.time(),
+            eta=options.begins_at,
+            retries=options.retries,
+            backoff=options.backoff,
+            repeatable=options.repeatable,
+            timeout=options.timeout,
+            keep=self._settings.keep if options.keep is None else options.keep,
+            stored_bytes=size,
+        )
+
+    async def attempt(
+        self,
+        job: LiveJob,
+        executor: BaseExecutor,
+        content: bytes,
+        on_progress: Callable[[Progress], None],
+    ) -> Attempt:
+        """The run of ``job`` that its stored call describes.
+
+        Raises:
+            SerializationError: the call cannot be read here.
+            ExecutorConfigError: its route is not served, or its pool cannot keep an option.
+        """
+        find = self.targets.instance_at
+        if len(content) <= SMALL_BYTES:
+            stored = unpack(content, find)
+        else:
+            stored = await asyncio.to_thread(unpack, content, find)
+        if stored.route:
+            target = self.targets.at(stored.route)
+        else:
+            assert stored.func is not None
+            target = Target(stored.func, job.status.title)
+        options = self._call_options(executor, target, job.status.timeout)
+        call = Call(target.func, stored.args, stored.kwargs, options, target.cleanup)
+        return Attempt(executor, call, int(self._settings.max_result_bytes), on_progress)
+
+    @staticmethod
+    def _call_options(executor: BaseExecutor, target: Target, timeout: float | None) -> CallOptions:
+        asked = dict(target.options)
+        if timeout is not None:
+            asked["timeout"] = timeout
+        return executor.check_call(f"long job {target.title}", asked, target.route or None)
+
+
+def _new_id(who: Caller, key: str | None) -> str:
+    """An id that nobody can guess; with ``key``, the same id for the same submitter and key."""
+    if key is None:
+        return secrets.token_urlsafe(16)
+    owner = (who.identity, "") if who.identity else ("", who.session)
+    digest = hashlib.sha256("\0".join((*owner, key)).encode()).digest()
+    return base64.urlsafe_b64encode(digest[:18]).decode()

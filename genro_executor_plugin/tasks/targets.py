@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a job runs: a function, or a handler by its application and path.
+"""What a job calls: a function, or a handler that is named by its application and path.
 
-A handler is looked up again when its job runs, in the server that runs it: its application is
-the one that is served then, its pool and its options are those its route has then.
+A handler is looked up again when its job runs, in the server that runs it: the application is
+the one that is served then, and the options are those that its route has then.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ __all__ = ["Target", "Targets"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something to run.
+    """What a job calls.
 
     Attributes:
         func: the function, bound to its application if it is a handler.
-        title: its name, for people.
+        title: its name, to be shown.
         route: application code and path of a handler, empty for a function.
-        pool: the pool its route names, ``None`` for none.
-        options: what its route says about calls.
-        cleanup: the application whose ``route_cleanup`` follows the run.
-        signature: what it takes, ``None`` for a function.
-        metadata: what its route says of its answers.
+        pool: the pool that its route names, ``None`` for none.
+        options: the call options that its route sets.
+        cleanup: the application whose ``route_cleanup`` is called after the run.
+        signature: the parameters of a handler, ``None`` for a function.
+        metadata: the metadata of its route, which says how results are answered.
     """
 
     func: Callable[..., Any]
@@ -56,7 +56,7 @@ class Target:
 
 
 class Targets:
-    """Finds what is to be run among the applications of ``server``."""
+    """Finds what jobs call, among the applications of ``server``."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
@@ -65,12 +65,12 @@ class Targets:
         """The target that ``job`` names: a function, a handler, or a route's path.
 
         Args:
-            job: a path that begins with ``/`` is one on the server (``"/reports/yearly"``),
-                another one is inside of ``application``.
-            application: whose job it is.
+            job: the function, the handler or the path. A path that begins with ``/`` is one on
+                the server (``"/reports/yearly"``), any other is inside ``application``.
+            application: the application that submits the job.
 
         Raises:
-            ExecutorConfigError: there is no such route, or it is nothing that can be called.
+            ExecutorConfigError: there is no such route, or ``job`` cannot be called.
         """
         if isinstance(job, str):
             return self._by_path(job, application)
@@ -88,7 +88,7 @@ class Targets:
         """The handler at ``route``: application code, a slash, its path.
 
         Raises:
-            ExecutorConfigError: it is not served.
+            ExecutorConfigError: this server has no such route.
         """
         code, _, path = route.partition("/")
         application = self._server.applications.get(code)
@@ -152,10 +152,10 @@ class Targets:
     # -- applications among the arguments ---------------------------------------------------------
 
     def address(self, instance: Any) -> str:
-        """Where ``instance``, an application or a section, is.
+        """The address of ``instance``, an application or a section: code and path.
 
         Raises:
-            SerializationError: it is not served here.
+            SerializationError: this server does not serve it.
         """
         application = application_of(instance)
         code = getattr(application, "code", None)

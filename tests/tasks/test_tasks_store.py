@@ -33,8 +33,8 @@ from genro_executor_plugin import (
     TaskStatus,
     TaskStoreError,
 )
+from genro_executor_plugin.tasks.store import TaskStore
 from genro_executor_plugin.tasks.store.database import Database
-from genro_executor_plugin.tasks.store.store import TaskStore
 
 LASTING = TESTS / "apps" / "lasting.py"
 

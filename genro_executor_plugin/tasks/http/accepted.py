@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A request answered before its work is done: 202, where to ask, and a job that goes on."""
+"""202 Accepted: the answer to a request whose work goes on as a long job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ MOUNT = "_tasks"
 class JsonAnswer(StreamingResponse):
     """A JSON document with a status and headers of its own.
 
-    What calls a handler without HTTP and shows its result as text (MCP does) shows the document.
+    Converted to text it is the document, for callers without HTTP that show a result as text, as
+    MCP does.
     """
 
     __slots__ = ("document",)
@@ -53,7 +54,7 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 
 def urls_of(task_id: str) -> dict[str, str]:
-    """Where to ask about the job, below the server's root."""
+    """The URLs of the job, below the server's root."""
     return {
         f"{what}_url": f"/{MOUNT}/{what}/{task_id}"
         for what in ("status", "result", "events", "cancel", "forget")
@@ -61,7 +62,7 @@ def urls_of(task_id: str) -> dict[str, str]:
 
 
 def accepted(task_id: str, state: TaskState = TaskState.QUEUED) -> JsonAnswer:
-    """202 with the job's id and ``Location``."""
+    """The answer 202 with the job's id, state and URLs, and a ``Location`` header."""
     urls = urls_of(task_id)
     document = {"task_id": task_id, "state": state.value, **urls}
     return JsonAnswer(document, 202, location=urls["status_url"])
@@ -70,7 +71,7 @@ def accepted(task_id: str, state: TaskState = TaskState.QUEUED) -> JsonAnswer:
 async def answer_later(
     instance: Any, handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> JsonAnswer:
-    """Submit a call of ``handler`` of ``instance`` as a long job; the answer to its request.
+    """Submit a call of ``handler`` of ``instance`` as a long job, and return the answer.
 
     Raises:
         ExecutorConfigError: the server has no long jobs.

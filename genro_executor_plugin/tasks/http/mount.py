@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Long jobs as a part of a server: where they are asked about, when they begin and end.
+"""The URLs below which a server answers for its long jobs.
 
-A server that has them (``ExecutorServer``), or is given them (a stock ``AsgiServer`` by the
+A server that has long jobs (``ExecutorServer``), or is given them (a stock ``AsgiServer`` by the
 console), asks ``TaskMount`` first about every request.
 """
 
@@ -22,7 +22,7 @@ __all__ = ["TaskMount"]
 
 
 class TaskMount:
-    """Answers below ``/_tasks`` for ``server``, once it has long jobs."""
+    """Finds the application that answers below ``/_tasks`` of ``server``, once it has jobs."""
 
     def __init__(self, server: Any, long_tasks: LongTasks) -> None:
         self._server = server
@@ -30,9 +30,9 @@ class TaskMount:
         self._application: TaskApplication | None = None
 
     def find(self, scope: Scope) -> tuple[TaskApplication, Scope] | None:
-        """What answers ``scope``, and the scope for it; ``None`` if that is somebody else's.
+        """The application that answers ``scope``, and the scope for it; ``None`` for others.
 
-        An application of the server's own that has the mount keeps it.
+        An application of the server that is mounted there takes precedence.
         """
         if scope["type"] != "http":
             return None

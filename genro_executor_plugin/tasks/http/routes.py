@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Long jobs over HTTP: status, result, progress, cancel, each for its submitter.
+"""Long jobs over HTTP: status, result, events, cancel and forget, each for its submitter.
 
-``TaskSection`` is a section that any application can mount; ``TaskApplication`` is what
-``ExecutorServer`` answers with by itself below ``/_tasks``.
+``TaskSection`` is a section that any application can mount. ``TaskApplication`` answers below
+``/_tasks`` of an ``ExecutorServer``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MAX_LISTED = 1000
 
 
 class _TaskRoutes:
-    """The routes. An id that is not the caller's is answered like one that does not exist."""
+    """The routes. For an id of somebody else's job they answer as if there were no such job."""
 
     @property
     def _long_tasks(self) -> LongTasks:
@@ -48,10 +48,10 @@ class _TaskRoutes:
         return found
 
     async def _job(self, task_id: str, request: Any) -> tuple[TaskStatus, Caller]:
-        """The job, if it is the caller's to see.
+        """The job and the caller, if the caller may see the job.
 
         Raises:
-            TaskNotFoundError: there is none of that id, or it is somebody else's.
+            TaskNotFoundError: there is no job of that id, or it is somebody else's.
         """
         status = await self._long_tasks.status(task_id)
         caller = caller_of(request.scope)
@@ -60,7 +60,7 @@ class _TaskRoutes:
         return status, caller
 
     def _shown(self, status: TaskStatus, caller: Caller) -> dict[str, Any]:
-        """``status`` for the caller: tracebacks and texts of pools are for administrators."""
+        """``status`` for the caller; only administrators see tracebacks and texts of pools."""
         shown = status.as_dict()
         failure = status.failure
         if failure is not None and not caller.is_admin(self._long_tasks.settings.admin_tags):
@@ -98,9 +98,9 @@ class _TaskRoutes:
 
     @route()
     async def result(self, task_id: str = "", wait: float = 0.0, _request=None) -> Any:  # type: ignore[no-untyped-def]
-        """What a job returned, as its route would have answered; 202 while there is nothing.
+        """What a job returned, as its route would have answered; 202 while it has not ended.
 
-        ``wait``: seconds to wait for it, at most 60.
+        ``wait``: seconds to wait for its end, at most 60.
         """
         await self._job(task_id, _request)
         try:
@@ -156,7 +156,7 @@ class _TaskRoutes:
 
 
 def _nothing() -> None:
-    """A stream has unsubscribed by itself."""
+    """Do nothing at the end of the response: the stream unsubscribes by itself."""
 
 
 def _only_post(request: Any) -> None:
@@ -173,7 +173,7 @@ class TaskApplication(_TaskRoutes, RoutedApplication):
 
 
 def _may_see(caller: Caller, status: TaskStatus, admin_tags: Iterable[str]) -> bool:
-    """Whether ``status`` is of a job of ``caller``, or ``caller`` is an administrator."""
+    """Whether the job is that of ``caller``, or ``caller`` is an administrator."""
     if caller.is_admin(admin_tags) or status.open_to_id:
         return True
     if status.submitter:

@@ -1,2 +1,334 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
+
+"""The facts about long jobs that must survive the server, in one SQLite file.
+
+Each method of ``TaskStore`` is one step, which is taken as a whole or not at all. A step names the
+state that it starts from, so that it is taken once, however many try; its result says whether this
+caller has taken it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import TaskStoreError
+from ..status import (
+    TaskFailure,
+    TaskState,
+    TaskStatus,
+    failure_text,
+    progress_text,
+)
+from . import schema
+from .database import Database
+from .ownership import Ownership
+from .recovery import Recovered, recover, replace_if_damaged
+
+__all__ = ["Claim", "Recovered", "TaskStore"]
+
+_logger = logging.getLogger("genro_executor_plugin")
+
+PURGE_AT_ONCE = 500
+"""How many expired jobs are removed in one step: the others wait that long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that this server runs now.
+
+    Attributes:
+        status: what is known of it.
+        call: its stored call, ``None`` if that cannot be read.
+        damage: why its call cannot be read.
+    """
+
+    status: TaskStatus
+    call: bytes | None
+    damage: str = ""
+
+
+class TaskStore:
+    """The store in ``folder``, which one process at a time has open."""
+
+    def __init__(
+        self, folder: Path, *, synchronous: str = "FULL", max_bytes: int | None = None
+    ) -> None:
+        self.folder = folder
+        self._max_bytes = max_bytes
+        self._ownership = Ownership(folder)
+        self._database = Database(folder / "jobs.sqlite", self._prepare, synchronous=synchronous)
+
+    @classmethod
+    def exists(cls, folder: Path) -> bool:
+        """Whether there is a store in ``folder``."""
+        return (folder / "jobs.sqlite").exists()
+
+    # -- opening and closing ----------------------------------------------------------------------
+
+    def open(self) -> Future[Recovered]:
+        """Open the store and read what is in it.
+
+        Raises:
+            TaskStoreError: at once if another server has the store; in the future if it cannot
+                be read.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._ownership.take()
+        except OSError as error:
+            raise TaskStoreError(
+                f"the store of long jobs {self.folder} cannot be made: {error}"
+            ) from error
+        try:
+            damage = replace_if_damaged(self.folder / "jobs.sqlite")
+            os.close(os.open(self.folder / "jobs.sqlite", os.O_CREAT | os.O_RDWR, 0o600))
+        except (OSError, sqlite3.Error) as error:
+            self._ownership.release()
+            raise TaskStoreError(
+                f"the store of long jobs {self.folder} cannot be opened: {error}. Look at its "
+                "files' owner and mode, and at who else has them open"
+            ) from error
+        except BaseException:
+            self._ownership.release()
+            raise
+        for text in damage:
+            _logger.error("%s", text)
+        self._found_damage = damage
+        return self._database.open()
+
+    def close(self, *, release: bool = True) -> None:
+        """Commit what is queued and release the store. Blocks until that is done.
+
+        Without ``release`` no other server can open the store before this process has ended.
+        """
+        self._database.close()
+        if release:
+            self._ownership.release()
+
+    def _prepare(self, connection: sqlite3.Connection) -> Recovered:
+        schema.create(connection)
+        if self._max_bytes is not None:
+            (page,) = connection.execute("PRAGMA page_size").fetchone()
+            connection.execute(f"PRAGMA max_page_count = {max(self._max_bytes // page, 1)}")
+        return recover(connection, self._found_damage)
+
+    # -- steps ------------------------------------------------------------------------------------
+
+    def add(
+        self, status: TaskStatus, call: bytes, now: float
+    ) -> Future[tuple[TaskStatus | None, TaskStatus | None]]:
+        """Accept a job, unless there is one of its id.
+
+        The result is the job that has its id already, if there is one, and a job that had its id,
+        has expired and was removed, if there was one.
+        """
+
+        def step(connection: sqlite3.Connection) -> tuple[TaskStatus | None, TaskStatus | None]:
+            expired = None
+            while not connection.execute(schema.INSERT, schema.row_of(status)).rowcount:
+                existing = schema.read_job(connection, status.task_id)
+                assert existing is not None
+                if existing.ended_at is None or existing.ended_at + existing.keep > now:
+                    return existing, expired
+                expired = existing
+                schema.remove_job(connection, status.task_id)
+            schema.write_payload(connection, status.task_id, "call", call)
+            return None, expired
+
+        return self._database.run(step)
+
+    def claim(self, task_id: str, now: float) -> Future[Claim | None]:
+        """queued -> running; ``None`` when it is not queued any more."""
+
+        def step(connection: sqlite3.Connection) -> Claim | None:
+            taken = connection.execute(
+                "UPDATE tasks SET state = 'running', started_at = ?, eta = NULL, "
+                "attempts = attempts + 1 WHERE task_id = ? AND state = 'queued'",
+                (now, task_id),
+            )
+            if not taken.rowcount:
+                return None
+            status = schema.read_job(connection, task_id)
+            assert status is not None
+            try:
+                call = schema.read_payload(connection, task_id, "call")
+            except (TaskStoreError, sqlite3.DatabaseError) as error:
+                return Claim(status, None, str(error))
+            damage = "" if call is not None else f"the call of job {task_id} is not in the store"
+            return Claim(status, call, damage)
+
+        return self._database.run(step)
+
+    def put_back(
+        self, task_id: str, eta: float | None, failure: TaskFailure | None, *, attempted: bool
+    ) -> Future[TaskStatus | None]:
+        """running -> queued, to be run again; ``None`` when it is not running."""
+
+        def step(connection: sqlite3.Connection) -> TaskStatus | None:
+            done = connection.execute(
+                "UPDATE tasks SET state = 'queued', eta = ?, failure = ?, progress = NULL, "
+                "attempts = attempts - ? WHERE task_id = ? AND state = 'running'",
+                (eta, failure_text(failure), int(not attempted), task_id),
+            )
+            return schema.read_job(connection, task_id) if done.rowcount else None
+
+        return self._database.run(step)
+
+    def end(self, status: TaskStatus, kind: str, content: bytes | None) -> Future[bool]:
+        """queued or running -> the final state of ``status``, with its result or its exception.
+
+        ``False`` if the job has a final state already, which then stays.
+        """
+
+        def step(connection: sqlite3.Connection) -> bool:
+            done = connection.execute(
+                "UPDATE tasks SET state = ?, ended_at = ?, failure = ?, progress = ?, "
+                "cancel_requested = ?, stored_bytes = ? "
+                "WHERE task_id = ? AND state IN ('queued', 'running')",
+                (
+                    status.state.value,
+                    status.ended_at,
+                    failure_text(status.failure),
+                    progress_text(status.progress),
+                    status.cancel_requested,
+                    status.stored_bytes,
+                    status.task_id,
+                ),
+            )
+            if not done.rowcount:
+                return False
+            connection.execute(
+                "DELETE FROM payloads WHERE task_id = ? AND kind = 'call'", (status.task_id,)
+            )
+            if content is not None:
+                schema.write_payload(connection, status.task_id, kind, content)
+            return True
+
+        return self._database.run(step)
+
+    def cancel_queued(self, task_id: str, now: float) -> Future[TaskStatus | None]:
+        """queued -> cancelled; ``None`` when it is not queued any more."""
+
+        def step(connection: sqlite3.Connection) -> TaskStatus | None:
+            row = connection.execute(
+                "SELECT 1 FROM tasks WHERE task_id = ? AND state = 'queued'", (task_id,)
+            ).fetchone()
+            if row is None:
+                return None
+            schema.end_job(connection, task_id, TaskState.CANCELLED, now, None)
+            return schema.read_job(connection, task_id)
+
+        return self._database.run(step)
+
+    def ask_to_end(self, task_id: str) -> Future[None]:
+        """Store that a running job was asked to end."""
+
+        def step(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE tasks SET cancel_requested = 1 WHERE task_id = ? AND state = 'running'",
+                (task_id,),
+            )
+
+        return self._database.run(step)
+
+    def note_progress(self, status: TaskStatus) -> Future[None]:
+        """Store the latest progress of a running job."""
+
+        def step(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE tasks SET progress = ? WHERE task_id = ? AND state = 'running'",
+                (progress_text(status.progress), status.task_id),
+            )
+
+        return self._database.run(step)
+
+    def remove(self, task_id: str) -> Future[TaskStatus | None]:
+        """Remove a job in a final state and return it; ``None`` if there is none."""
+
+        def step(connection: sqlite3.Connection) -> TaskStatus | None:
+            status = schema.read_job(connection, task_id)
+            if status is None or not status.state.final:
+                return None
+            schema.remove_job(connection, task_id)
+            return status
+
+        return self._database.run(step)
+
+    def purge(self, now: float) -> Future[tuple[list[TaskStatus], float | None]]:
+        """Remove jobs whose ``keep`` has passed; return them, and when the next one is due."""
+
+        def step(connection: sqlite3.Connection) -> tuple[list[TaskStatus], float | None]:
+            found = connection.execute(
+                f"{schema.SELECT} WHERE ended_at IS NOT NULL AND ended_at + keep <= ? "
+                f"ORDER BY ended_at + keep LIMIT {PURGE_AT_ONCE}",
+                (now,),
+            ).fetchall()
+            gone = list(map(schema.status_of, found))
+            for status in gone:
+                schema.remove_job(connection, status.task_id)
+            (following,) = connection.execute(
+                "SELECT min(ended_at + keep) FROM tasks WHERE ended_at IS NOT NULL"
+            ).fetchone()
+            return gone, following
+
+        return self._database.run(step)
+
+    def set_aside(self, task_id: str, kind: str, reason: str) -> Future[None]:
+        """Move a damaged payload to a table from which nothing is ever deleted."""
+
+        def step(connection: sqlite3.Connection) -> None:
+            schema.set_payload_aside(connection, task_id, kind, reason)
+
+        return self._database.run(step)
+
+    # -- questions --------------------------------------------------------------------------------
+
+    def status(self, task_id: str) -> Future[TaskStatus | None]:
+        """The job of that id, ``None`` if there is none."""
+        return self._database.run(lambda connection: schema.read_job(connection, task_id))
+
+    def outcome(self, task_id: str) -> Future[tuple[TaskStatus, bytes | None] | None]:
+        """The job, and its result or its exception as bytes."""
+
+        def step(connection: sqlite3.Connection) -> tuple[TaskStatus, bytes | None] | None:
+            status = schema.read_job(connection, task_id)
+            if status is None:
+                return None
+            kind = "result" if status.state is TaskState.SUCCEEDED else "failure"
+            return status, schema.read_payload(connection, task_id, kind)
+
+        return self._database.run(step)
+
+    def list(
+        self, state: str | None, submitter: str | None, session: str | None, limit: int
+    ) -> Future[list[TaskStatus]]:
+        """The jobs that match, the newest first, at most ``limit`` of them."""
+        wanted = {"state": state, "submitter": submitter, "session": session}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in given)
+        query = f"{schema.SELECT} {'WHERE ' + where if where else ''} ORDER BY seq DESC LIMIT ?"
+
+        def step(connection: sqlite3.Connection) -> list[TaskStatus]:
+            found = connection.execute(query, (*given.values(), limit)).fetchall()
+            return [schema.status_of(row) for row in found]
+
+        return self._database.run(step)
+
+    def counts(self) -> Future[dict[str, int]]:
+        """The number of jobs in each state, and of ``damaged`` pieces that were set aside."""
+
+        def step(connection: sqlite3.Connection) -> dict[str, int]:
+            counted = dict.fromkeys((state.value for state in TaskState), 0)
+            counted.update(
+                connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall()
+            )
+            (counted["damaged"],) = connection.execute("SELECT count(*) FROM damaged").fetchone()
+            return counted
+
+        return self._database.run(step)

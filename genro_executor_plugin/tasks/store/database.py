@@ -3,11 +3,10 @@
 
 """One SQLite file, and the one thread that talks to it.
 
-Operations are put in a queue and wait in it while a commit is under way; what has gathered by
-then shares the next commit, and so one fsync. An operation is done when its commit is: its
-future tells. A batch that fails is rolled back and its operations are repeated one by one, so
-that a bad one takes only itself down. Operations are functions of the connection and nothing
-else, because they may run twice.
+Operations wait in a queue while a commit is under way. Those that have gathered by then share the
+next commit, and so one fsync. The future of an operation is done when its commit is. A batch that
+fails is rolled back, and its operations are repeated one by one, so that only the bad one fails.
+Operations must depend on nothing but the connection, because they may run twice.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Database:
         self._thread = threading.Thread(target=self._serve, name="genro-long-jobs", daemon=True)
 
     def open(self) -> Future[Any]:
-        """Start the thread and open the file; what ``prepare`` returned is the result."""
+        """Start the thread and open the file; the result is what ``prepare`` returned."""
         opened: Future[Any] = Future()
         self._queue.put((self._prepare, opened))
         self._thread.start()
@@ -56,7 +55,7 @@ class Database:
         """Run ``operation`` with the next batch; the future is settled after the commit.
 
         Raises:
-            TaskStoreError: in the future: the disk is full, the file is damaged, or closed.
+            TaskStoreError: in the future: the disk is full, or the file is damaged or closed.
         """
         future: Future[T] = Future()
         with self._lock:
@@ -67,7 +66,7 @@ class Database:
         return future
 
     def close(self) -> None:
-        """Do what is queued, close the file and end the thread. Blocks until that is done."""
+        """Run what is queued, close the file and end the thread. Blocks until that is done."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -105,7 +104,7 @@ class Database:
         return connection
 
     def _next_batch(self) -> list[tuple[Operation, Future[Any]]]:
-        """What has gathered; empty at the end."""
+        """The operations that have gathered; empty after ``close``."""
         batch = []
         item = self._queue.get()
         while item is not None:
@@ -117,7 +116,7 @@ class Database:
             except queue.Empty:
                 return batch
         if batch:
-            self._queue.put(None)  # the end comes after what was there before it
+            self._queue.put(None)  # the next call returns an empty batch
         return batch
 
     def _run_batch(
@@ -138,12 +137,12 @@ class Database:
     def _in_words(self, error: Exception) -> BaseException:
         if not isinstance(error, sqlite3.Error):
             return error
-        told = TaskStoreError(
+        refusal = TaskStoreError(
             f"the store of long jobs {self._path} refused: {error}. Nothing of this was stored; "
             "look at the disk it is on"
         )
-        told.__cause__ = error
-        return told
+        refusal.__cause__ = error
+        return refusal
 
 
 def _committed(connection: sqlite3.Connection, operations: list[Operation]) -> list[Any]:
@@ -161,7 +160,7 @@ def _committed(connection: sqlite3.Connection, operations: list[Operation]) -> l
 
 def _settle(future: Future[Any], result: Any = None, error: BaseException | None = None) -> None:
     if not future.set_running_or_notify_cancel():
-        return  # nobody waits any more; what was done is done
+        return  # whoever waited has cancelled the future; the operation is done all the same
     if error is None:
         future.set_result(result)
     else:

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One store has one server: a lock that dies with the process that holds it.
+"""One store has one server: a lock that the kernel releases when its holder ends.
 
-The kernel lets go of an ``flock`` when its holder ends, however it ended. What the file says
-is for people, and for the successor: who held the store, and whether it was left in order.
+The kernel releases an ``flock`` however its holder has ended. What the file says is for people and
+for the next server: who held the store, and whether it was released in order.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from ...errors import TaskStoreError
 __all__ = ["Ownership"]
 
 ORPHAN_PATIENCE_SECONDS = 5.0
-"""How long workers of a dead server may take to be gone before they are killed."""
+"""How long workers of a server that was killed may take to end before they are killed."""
+
 _LOOK_EVERY_SECONDS = 0.01
 
 
@@ -40,10 +41,10 @@ class Ownership:
         self.predecessor: dict[str, Any] = {}
 
     def take(self) -> None:
-        """Take the store; wait for what a killed predecessor has left running.
+        """Take the store, after the workers of a server that was killed have ended.
 
         Raises:
-            TaskStoreError: a server that lives has it.
+            TaskStoreError: a running server has it.
         """
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -65,7 +66,7 @@ class Ownership:
         self._descriptor = descriptor
         self.predecessor = _read(descriptor)
         if self.predecessor.get("pid") and self.predecessor.get("host") == socket.gethostname():
-            _outlive(int(self.predecessor["pid"]))
+            _await_workers_of(int(self.predecessor["pid"]))
         process = psutil.Process()
         self._write(
             pid=process.pid,
@@ -81,9 +82,9 @@ class Ownership:
         os.ftruncate(self._descriptor, len(text))
 
     def release(self) -> None:
-        """Let go of the store, in order. Doing it again changes nothing."""
+        """Release the store in order. Doing it again changes nothing."""
         if self._descriptor is not None:
-            with contextlib.suppress(OSError):  # a full disk; then it merely looks killed
+            with contextlib.suppress(OSError):  # a full disk: it then looks as if it was killed
                 self._write()
             os.close(self._descriptor)
             self._descriptor = None
@@ -93,18 +94,18 @@ def _read(descriptor: int) -> dict[str, Any]:
     try:
         facts = json.loads(os.pread(descriptor, 4096, 0) or b"{}")
     except ValueError:
-        return {}  # it was killed in the middle of writing
+        return {}  # its holder was killed while it wrote
     return facts if isinstance(facts, dict) else {}
 
 
-def _outlive(server: int) -> None:
+def _await_workers_of(server: int) -> None:
     """Wait until no worker of the killed ``server`` runs any more, so that no job runs twice.
 
-    They die with it, by the kernel's hand; this is for those that take their time, and for a
-    template that was about to start one.
+    The kernel kills them together with their server. This waits for those that have not ended yet,
+    and for a worker that the server's template process was about to start.
     """
     deadline = time.monotonic() + ORPHAN_PATIENCE_SECONDS
-    # Asked again until there is none: one that is starting is not in the list yet.
+    # Repeated until there is none: a worker that is starting is not in the list yet.
     while left := _workers_of(server):
         if time.monotonic() > deadline:
             for process in left:
@@ -120,7 +121,7 @@ def _workers_of(server: int) -> list[psutil.Process]:
         process
         for process in psutil.process_iter(["cmdline", "create_time"])
         if _is_worker_of(server, process)
-        # The number may have been given again, and these may be workers of its new holder.
+        # The pid may belong to another server now, and these may be workers of that one.
         and (process.info["create_time"] or 0.0) < now_alive
         and _runs(process)
     ]

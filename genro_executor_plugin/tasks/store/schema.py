@@ -1,12 +1,16 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The tables of the store, and a job as a row of them."""
+"""The tables of the store, a job as a row of them, and single steps on rows.
+
+The steps run within a transaction that their caller has begun.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import zlib
 from dataclasses import fields
 from typing import Any
@@ -100,7 +104,7 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def row_of(status: TaskStatus) -> tuple[Any, ...]:
-    """``status`` as the values of a row."""
+    """The values of a row for ``status``."""
     values = {name: getattr(status, name) for name in COLUMNS}
     values["state"] = status.state.value
     values["progress"] = progress_text(status.progress)
@@ -134,10 +138,10 @@ def write_payload(connection: sqlite3.Connection, task_id: str, kind: str, conte
 
 
 def read_payload(connection: sqlite3.Connection, task_id: str, kind: str) -> bytes | None:
-    """What was stored, ``None`` if nothing was.
+    """The content that was stored, ``None`` if there is none.
 
     Raises:
-        TaskStoreError: it is not what was written.
+        TaskStoreError: it is not what was written; its checksum differs.
     """
     found = connection.execute(
         "SELECT checksum, content FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind)
@@ -151,3 +155,50 @@ def read_payload(connection: sqlite3.Connection, task_id: str, kind: str) -> byt
             task_id=task_id,
         )
     return content
+
+
+# -- steps on the rows of one job -----------------------------------------------------------------
+
+
+def read_job(connection: sqlite3.Connection, task_id: str) -> TaskStatus | None:
+    """The job of that id, ``None`` for none."""
+    row = connection.execute(f"{SELECT} WHERE task_id = ?", (task_id,)).fetchone()
+    return None if row is None else status_of(row)
+
+
+def requeue_job(connection: sqlite3.Connection, task_id: str) -> None:
+    """running -> queued."""
+    connection.execute(
+        "UPDATE tasks SET state = 'queued', progress = NULL WHERE task_id = ?", (task_id,)
+    )
+
+
+def end_job(
+    connection: sqlite3.Connection,
+    task_id: str,
+    state: TaskState,
+    now: float,
+    failure: TaskFailure | None,
+) -> None:
+    """Any state -> the final ``state``, without a result or an exception."""
+    connection.execute(
+        "UPDATE tasks SET state = ?, ended_at = ?, failure = ?, stored_bytes = 0 WHERE task_id = ?",
+        (state.value, now, failure_text(failure), task_id),
+    )
+    connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = 'call'", (task_id,))
+
+
+def remove_job(connection: sqlite3.Connection, task_id: str) -> None:
+    """Forget a job with its payloads."""
+    connection.execute("DELETE FROM payloads WHERE task_id = ?", (task_id,))
+    connection.execute("DELETE FROM tasks WHERE task_id = ?", (task_id,))
+
+
+def set_payload_aside(connection: sqlite3.Connection, task_id: str, kind: str, reason: str) -> None:
+    """Move a payload to the table ``damaged``, from which nothing is ever deleted."""
+    connection.execute(
+        "INSERT INTO damaged SELECT ?, task_id, kind, ?, content FROM payloads "
+        "WHERE task_id = ? AND kind = ?",
+        (time.time(), reason, task_id, kind),
+    )
+    connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind))
