@@ -31,6 +31,7 @@ class Call:
         handle: what its pool knows it by.
         context: the caller's context variables, where a pool has kept them.
         streams: whether chunks are taken from it, if what it returns is a stream.
+        traced: whether the caller's trace goes along.
         waited: seconds until its run began, once that is known.
         ran: seconds that its run took, once that is known.
         begun: when it has ended, whether a run of it was ever begun.
@@ -44,6 +45,7 @@ class Call:
     handle: Any = None
     context: Context | None = None
     streams: bool = False
+    traced: bool = False
     waited: float | None = None
     ran: float | None = None
     begun: bool = False

@@ -72,11 +72,18 @@ class Admission:
         if (call.options.on_overload or self.options.on_overload) == "fail":
             raise self._overload(f"has {self.admitted} calls, its max_pending", "full")
 
-    def set_deadline(self, call: Call) -> None:
-        """Note on ``call`` until when its run must have begun."""
+    def admit(self, call: Call) -> bool:
+        """Take a place for ``call`` if there is one; ``False`` if it has to ``wait`` for it.
+
+        It also notes on ``call`` until when its run must have begun.
+        """
         limit = call.options.queue_timeout or self.options.queue_timeout
         if limit is not None:
             call.deadline = asyncio.get_running_loop().time() + limit
+        if not self.is_free:
+            return False
+        self.admitted += 1
+        return True
 
     async def wait(self, call: Call) -> None:
         """Wait until there is a place for ``call``, and take it.

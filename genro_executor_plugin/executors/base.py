@@ -236,6 +236,7 @@ class BaseExecutor(SteeredPool):
 
     async def _traced(self, call: Call) -> Any:
         """Run ``call`` in a span of its own."""
+        call.traced = True
         function = describe(call.func)
         attributes = {"executor.pool": self._name, "executor.mode": self.mode}
         attributes["executor.function"] = function
@@ -257,10 +258,7 @@ class BaseExecutor(SteeredPool):
                 admission.refuse(call)
             # Before it is admitted: what cannot travel must not cost anyone a place.
             packed = engine.pack(call)
-            admission.set_deadline(call)
-            if admission.is_free:
-                admission.admitted += 1
-            else:
+            if not admission.admit(call):
                 await self._wait_for_a_place(call, packed)
             try:
                 result = await engine.run(call, packed)

@@ -16,7 +16,7 @@
       v                        v             |
     Worker.send  ------- CALL frame -----------> child: the main loop reads frames
       (pool.py, worker.py,  with definitions |     |
-       call_frames.py)      it does not have |     v
+       link.py)             it does not have |     v
                                              |   CallReader: bytes become a call
                                              |     |
                                              |     v

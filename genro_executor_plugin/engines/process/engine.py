@@ -29,7 +29,6 @@ from typing import Any
 
 from ...errors import SerializationError, WorkerCrashedError
 from ...metrics.tracing import current_trace
-from ...metrics.tracing import is_loaded as tracing_is_loaded
 from ...metrics.worker_state import WorkerState
 from ...options.capabilities import Capability
 from ...options.checks import granted_cpus
@@ -98,8 +97,8 @@ class ProcessEngine(Engine):
 
     def pack(self, call: Call) -> PackedCall:
         kwargs = call.kwargs
-        if call.streams or self.options.context or tracing_is_loaded():
-            trace = current_trace()
+        if call.streams or self.options.context or call.traced:
+            trace = current_trace() if call.traced else {}
             extras = pack_extras(self.pool.name, self.options.context, trace, call.streams)
             if extras is not None:
                 kwargs = {**kwargs, EXTRAS: extras}

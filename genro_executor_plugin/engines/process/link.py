@@ -3,7 +3,9 @@
 
 """What connects the server to one worker process: the socket, and the descriptors beside it.
 
-It moves bytes and frames, without looking into them; ``worker`` gives them their meaning.
+It makes the frames of calls, behind the definitions that this worker does not have yet (the
+worker's side of that is ``worker/reading.py``), and moves frames both ways without looking into
+them; ``worker`` gives them their meaning.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from collections.abc import Callable
 
 from .claims import Claims
 from .handover import Handover
-from .wire import Frame, FrameCutter
+from .job import Job
+from .wire import DEFINE, HEADER, LARGE, Frame, FrameCutter, frame
 
 __all__ = ["Link"]
 
@@ -34,6 +37,7 @@ class Link:
     __slots__ = (
         "_cutter",
         "_descriptors",
+        "_known",
         "_loop",
         "_outgoing",
         "_send",
@@ -77,6 +81,7 @@ class Link:
         self._send = self._socket.send
         self._cutter = FrameCutter(self._socket)
         self._outgoing: deque[memoryview] = deque()
+        self._known: dict[int, int] = {}
         self.open = True
 
     def watch(self, readable: Callable[[], None]) -> None:
@@ -86,6 +91,37 @@ class Link:
     def read(self) -> list[Frame]:
         """The frames that have arrived; errors as those of ``FrameCutter.read``."""
         return self._cutter.read()
+
+    def encode(self, kind: int, number: int, job: Job) -> bytes:
+        """Call ``number`` as bytes to be written; a large call's segment is given away at once.
+
+        Raises:
+            BlockingIOError: the process has too many large arguments to take over as it is.
+            OSError: the process is gone.
+        """
+        call = job.packed
+        payload = call.payload
+        if call.segment is not None:
+            if self.open:
+                self.handover.give(call.segment)
+            kind += LARGE
+        soft_timeout = int(job.soft_timeout * 1000) if job.soft_timeout else 0
+        data = HEADER.pack(len(payload), number, soft_timeout, kind) + payload
+        known = self._known
+        for definition in call.definitions:
+            if known.get(definition.key) != definition.version:
+                return self._missing_definitions(job) + data
+        return data
+
+    def _missing_definitions(self, job: Job) -> bytes:
+        """The definitions of ``job`` that the worker does not have; it has them from now on."""
+        frames = []
+        for definition in job.packed.definitions:
+            if self._known.get(definition.key) != definition.version:
+                self._known[definition.key] = definition.version
+                kind = DEFINE + definition.kind
+                frames.append(frame(kind, definition.key, definition.payload, definition.owner))
+        return b"".join(frames)
 
     def write(self, data: bytes) -> bool:
         """Send ``data``, now or when the socket takes it; ``False`` if the process is gone."""

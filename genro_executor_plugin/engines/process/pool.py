@@ -233,7 +233,7 @@ class WorkerPool:
             supervisor.retire(worker)
         elif self._recycling.watched and self._recycling.goes_now(worker):
             pass
-        elif worker.ahead or worker.sync_running >= self._threads:
+        elif worker.ahead or len(worker.running) - worker.coroutines >= self._threads:
             if self._queue:
                 self._ahead.fill_soon()
         else:
@@ -303,10 +303,10 @@ class WorkerPool:
         free = self._supervisor.free
         while free:
             worker = free[-1] if not job.packed.is_async else min(free, key=_load)
-            if not worker.usable or not worker.send(job):
+            if not worker.send(job):
                 free.remove(worker)  # it is gone; its exit report is on the way
                 continue
-            if worker.sync_running >= self._threads:
+            if len(worker.running) - worker.coroutines >= self._threads:
                 free.remove(worker)
             if job.timeout is not None:
                 self._timeouts.watch(job.timeout)

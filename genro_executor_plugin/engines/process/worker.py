@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 from ...errors import ExecutorOverloadError
 from ...portable.exceptions import unpack_failure
-from .call_frames import CallFrames
 from .copying import LargeValueCopier
 from .exit_report import ExitReport
 from .job import Job
@@ -102,7 +101,6 @@ class Worker:
         self.fault = ""
         self.killed = False
         self._link = Link(self._launch)
-        self._encode = CallFrames(self._link).encode
         self._link.watch(self._readable)
         self._link.write(frame(BOOT, 0, boot))
 
@@ -123,10 +121,12 @@ class Worker:
         return self.ready and not self.leaving and self._link.open
 
     def send(self, job: Job) -> bool:
-        """Run ``job`` now; ``False`` if the process turns out to be gone already."""
+        """Run ``job`` now; ``False`` if it takes no calls, or turns out to be gone already."""
+        if not self.usable:
+            return False
         number = self.calls = self.calls + 1
         try:
-            data = self._encode(CALL, number, job)
+            data = self._link.encode(CALL, number, job)
         except BlockingIOError:
             job.fail(self._overload_error(job))
             return True
@@ -147,7 +147,7 @@ class Worker:
         for job in jobs:
             self.calls += 1
             try:
-                frames.append(self._encode(CALL_AHEAD, self.calls, job))
+                frames.append(self._link.encode(CALL_AHEAD, self.calls, job))
             except BlockingIOError:
                 job.fail(self._overload_error(job))
                 continue
