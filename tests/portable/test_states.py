@@ -107,7 +107,7 @@ def test_state_that_a_thread_changes_is_read_in_one_piece() -> None:
     assert all("another thread changes it" in refusal for refusal in refusals)
     packer.pack(app.load, (), {})
     source = packer._replicas.source_of(app)
-    assert not source._stuck  # a change is no reason to leave the attribute behind
+    assert not source._unpicklable  # a change is no reason to leave the attribute behind
 
 
 async def test_nested_sections_and_lazy_branches_have_their_state() -> None:
