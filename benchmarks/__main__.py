@@ -21,6 +21,7 @@ from benchmarks.environment import describe_environment
 from benchmarks.figures import Table
 from benchmarks.http import run_http
 from benchmarks.long_jobs import run_long_jobs
+from benchmarks.options import positive_count, positive_seconds
 from benchmarks.report import as_json, as_markdown, shown_goals, shown_table
 from benchmarks.settings import Settings
 
@@ -71,26 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("part", nargs="?", choices=[*_PARTS, "all"], default="all")
     parser.add_argument("--quick", action="store_true", help="one short round, under a minute")
-    parser.add_argument("--rounds", type=_count, help="how often each variant is measured")
-    parser.add_argument("--seconds", type=_seconds, help="how long one measurement lasts")
+    parser.add_argument("--rounds", type=positive_count, help="how often each variant is measured")
+    parser.add_argument("--seconds", type=positive_seconds, help="how long one measurement lasts")
     parser.add_argument("--only", default="", metavar="TEXT", help="experiments named like this")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
     return parser
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text}")
-    return count
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text}")
-    return seconds
 
 
 def _without_files(arguments: list[str]) -> Iterator[str]:

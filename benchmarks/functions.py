@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-__all__ = ["answer", "awaited", "burn", "grow", "rest", "tell", "wait_for_end", "wait_while"]
+__all__ = [
+    "answer",
+    "awaited",
+    "burn",
+    "grow",
+    "package_file",
+    "rest",
+    "tell",
+    "wait_for_end",
+    "wait_while",
+]
 
 
 def answer() -> int:
@@ -54,6 +64,13 @@ def grow(data: bytes) -> NDArray[numpy.uint8]:
     import numpy
 
     return numpy.full(len(data), data[0], dtype=numpy.uint8)
+
+
+def package_file() -> str:
+    """Where the package was imported from in the process that runs this."""
+    import genro_executor_plugin
+
+    return str(genro_executor_plugin.__file__)
 
 
 async def awaited(func: Callable[..., Any], *args: Any) -> Any:

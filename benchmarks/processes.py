@@ -28,15 +28,16 @@ _KILL_SECONDS = 5.0
 class ModuleProcess:
     """``python -m module arguments``, and everything it starts, until the ``with`` block ends.
 
-    It has a session of its own: Ctrl-C is for the run, which then ends its processes. Its
-    standard input stays open for as long as the run lives.
+    It runs in the folder ``root``, whose package and benchmarks it imports. It has a session of
+    its own: Ctrl-C is for the run, which then ends its processes. Its standard input stays open
+    for as long as the run lives.
     """
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str, root: Path = ROOT) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by ``end``
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
-            cwd=ROOT,
+            cwd=root,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .console import ExecutorConsole
+    from .console.application import ExecutorConsole
     from .errors import (
         ClientDisconnectedError,
         ExecutorClosedError,
@@ -39,8 +39,11 @@ if TYPE_CHECKING:
         ProcessExecutor,
         ThreadExecutor,
     )
+    from .executors.kinds import register_factory
     from .executors.registry import ExecutorRegistry
     from .offload.plugin import ExecutorPlugin
+    from .options.capabilities import Capability
+    from .options.kinds import EngineOption
     from .portable.files import SentFile
     from .serving.application import ExecutorApplication
     from .serving.configuration import ExecutorConfigBuilder
@@ -54,7 +57,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BaseExecutor",
+    "Capability",
     "ClientDisconnectedError",
+    "Engine",
+    "EngineOption",
     "ExecutorApplication",
     "ExecutorClosedError",
     "ExecutorConfigBuilder",
@@ -68,6 +74,7 @@ __all__ = [
     "ExecutorServer",
     "ExecutorTimeoutError",
     "InlineExecutor",
+    "Load",
     "LocalExecutor",
     "ProcessExecutor",
     "Progress",
@@ -89,9 +96,13 @@ __all__ = [
     "WorkerCrashedError",
     "cancelled",
     "progress",
+    "register_factory",
 ]
 
 _HOMES = {
+    "Capability": "options.capabilities",
+    "Engine": "engines.base",
+    "EngineOption": "options.kinds",
     "ExecutorApplication": "serving.application",
     "ExecutorConfigBuilder": "serving.configuration",
     "ExecutorConsole": "console.application",
@@ -99,6 +110,7 @@ _HOMES = {
     "ExecutorPlugin": "offload.plugin",
     "ExecutorRegistry": "executors.registry",
     "ExecutorServer": "serving.server",
+    "Load": "engines.base",
     "Progress": "tasks.status",
     "SentFile": "portable.files",
     "TaskFailure": "tasks.status",
@@ -106,6 +118,7 @@ _HOMES = {
     "TaskStatus": "tasks.status",
     "cancelled": "tasks.progress",
     "progress": "tasks.progress",
+    "register_factory": "executors.kinds",
 }
 """Where a name is defined, if it is neither an error nor a kind of pool."""
 

@@ -23,17 +23,16 @@
         ├── TaskLimitError            429: the submitter has too many long jobs in the store
         └── TaskStoreError            500: the store of long jobs cannot be used
 
-Where genro-asgi is loaded, an instance is a genro-asgi ``HTTPException`` too, so that its
-``ErrorMiddleware`` answers it. This module never imports genro-asgi by itself: a worker for
-plain functions must start small. Instances pickle, because they cross processes.
+Where a host is loaded, an instance is an ``HTTPException`` of the host too, so that the host
+answers it; nothing here imports a host. Instances pickle, because they cross processes.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
-from functools import cache
 from typing import Any, Self
+
+from .hosts.loaded import answerable
 
 __all__ = [
     "ClientDisconnectedError",
@@ -55,18 +54,6 @@ __all__ = [
     "UnknownExecutorError",
     "WorkerCrashedError",
 ]
-
-
-@cache
-def _answerable(cls: Any, http_exception: type) -> type[ExecutorError]:
-    """``cls`` under its own name, as an ``HTTPException`` too."""
-    body = {
-        "__module__": cls.__module__,
-        "__qualname__": cls.__qualname__,
-        "__doc__": cls.__doc__,
-        "_plain": cls,
-    }
-    return type(cls.__name__, (cls, http_exception), body)
 
 
 # Stored failures name it: it stays here under this name, with these parameters.
@@ -92,13 +79,7 @@ class ExecutorError(Exception):
     _plain: type[ExecutorError] | None = None
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
-        http_exception = getattr(sys.modules.get("genro_asgi.exceptions"), "HTTPException", None)
-        if http_exception is None or issubclass(cls, http_exception):
-            return super().__new__(cls)
-        plain: Any = cls
-        answerable: Any = _answerable(plain, http_exception)
-        error: Self = super().__new__(answerable)
-        return error
+        return super().__new__(answerable(cls))
 
     def __init__(self, message: str, *, pool: str | None = None, route: str | None = None) -> None:
         # Not super().__init__: HTTPException and OSError read their own meaning into arguments.

@@ -3,8 +3,8 @@
 
 """The pytest plugin: fixtures for servers with pools, and for running without processes.
 
-pytest loads it by itself (entry point ``pytest11``). Nothing but pytest is imported then; what a
-fixture needs is imported when it is used.
+pytest loads this module by itself (entry point ``pytest11``), and that imports nothing but pytest.
+A fixture imports what it needs when a test uses it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def executor_bypass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pools that are made in this test run their calls in the test's own process.
+    """Run the calls of every pool that is made in this test in the test's own process.
 
     Breakpoints, patches and coverage work; arguments and results are still serialized, so that
     what a process would refuse is refused here, too.
@@ -71,7 +71,7 @@ def executor_bypass(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def executor_server() -> Iterator[Callable[..., ServerUnderTest]]:
-    """Starts servers with pools: ``executor_server(Reports, executors={"pdf": {}})``.
+    """Start a server with pools: ``executor_server(Reports, executors={"pdf": {}})``.
 
     Arguments are those of ``ExecutorServer``, the applications first; ``config=`` works, too, and
     a server that was built already is taken as it is. Each serves on a loopback port of its own,

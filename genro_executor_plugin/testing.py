@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""For tests of applications: a real server with pools, and the question where a route ran.
+"""For tests of applications: a real server with pools, and an assertion on where routes ran.
 
 The server serves on a thread with an event loop of its own, so that a test may be a plain
 function or a coroutine, and no asyncio plugin is needed.
@@ -12,15 +12,14 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import quote, urlencode
 
+import httpx
 import uvicorn
 
 from .executors import BaseExecutor
@@ -38,6 +37,8 @@ STOP_TIMEOUT_SECONDS = 60.0
 
 REQUEST_TIMEOUT_SECONDS = 60.0
 
+
+_JSON = "application/json"
 
 _ENDS = [outcome for outcome in OUTCOMES if outcome != "rejected"]
 """The outcomes of calls that a pool has taken."""
@@ -63,12 +64,12 @@ class Answer:
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """What the body says as JSON."""
+        """The body, read as JSON."""
         return json.loads(self.body)
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn, saying when it is up or has given up."""
+    """uvicorn that sets an event when it serves or has given up."""
 
     def __init__(self, config: uvicorn.Config, up: threading.Event) -> None:
         super().__init__(config)
@@ -89,7 +90,7 @@ class ServerUnderTest:
     """
 
     def __init__(self, server: Any, port: int = 0) -> None:
-        """A server that will serve on ``port`` of the loopback interface, any free one for 0."""
+        """Prepare ``server`` for ``port`` of the loopback interface; 0 means any free port."""
         self.server = server
         self.url = ""
         self._refusal = ""
@@ -166,23 +167,19 @@ class ServerUnderTest:
         timeout: float = REQUEST_TIMEOUT_SECONDS,
     ) -> Answer:
         """The answer to a request, whatever its status; ``timeout`` is in seconds."""
-        url = self.url + urllib.parse.quote(path)
+        url = self.url + quote(path)
         if query:
-            url += f"?{urllib.parse.urlencode(query, doseq=True)}"
-        request = urllib.request.Request(url, method=method, headers=dict(headers or {}))
-        request.add_header("accept", "application/json")
-        if body is not None:
-            request.data = json.dumps(body).encode()
-            request.add_header("content-type", "application/json")
-        # No proxy of the environment: the server is here.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            answer = opener.open(request, timeout=timeout)
-        except urllib.error.HTTPError as error:
-            answer = error
-        with answer:
-            names = {name.lower(): value for name, value in answer.headers.items()}
-            return Answer(answer.status, names, answer.read())
+            url += f"?{urlencode(query, doseq=True)}"
+        # The server is in this process: no proxy is asked, and there is no TLS to verify.
+        with httpx.Client(trust_env=False, verify=False, follow_redirects=True) as client:
+            response = client.request(
+                method,
+                url,
+                json=body,
+                headers={"accept-encoding": "identity", **(headers or {}), "accept": _JSON},
+                timeout=timeout,
+            )
+        return Answer(response.status_code, dict(response.headers.multi_items()), response.content)
 
     # -- inside the server --------------------------------------------------------------------
 
@@ -197,7 +194,7 @@ class ServerUnderTest:
         return asyncio.run_coroutine_threadsafe(func(*args, **kwargs), self._loop).result()
 
     def ran_in(self, pool: str | None, route: str) -> AbstractContextManager[None]:
-        """As the function ``ran_in``, for this server."""
+        """Assert that calls of ``route`` in the block run in ``pool`` of this server."""
         return ran_in(self.server, pool, route)
 
     # -- the thread ---------------------------------------------------------------------------
@@ -206,12 +203,12 @@ class ServerUnderTest:
         try:
             self._uvicorn.run()
         except SystemExit:
-            pass  # uvicorn's way to say that the server refused to start
+            pass  # uvicorn raises it when the server refuses to start; ``start`` reports that
         finally:
             self._up.set()
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
-        """The server, watched while it starts."""
+        """Serve, and note the event loop and why a start was refused."""
         if scope["type"] != "lifespan":
             await self.server(scope, receive, send)
             return
@@ -250,7 +247,7 @@ def ran_in(server: Any, pool: str | None, route: str) -> Iterator[None]:
 
 
 def _ended(server: Any, path: str) -> Counter[str]:
-    """How many calls of the route ``path`` have run to some end, in each pool."""
+    """For each pool, how many calls of the route ``path`` have ended in it, however they ended."""
     found: Counter[str] = Counter()
     for name, executor in server.executors.executors.items():
         if metrics := executor.counters.routes.get(path):
@@ -259,7 +256,7 @@ def _ended(server: Any, path: str) -> Counter[str]:
 
 
 def _pool_of(server: Any, wanted: str) -> str | None:
-    """The pool that the route ``wanted`` runs in by the configuration as it is now."""
+    """The name of the pool that the route ``wanted`` is configured to run in now."""
     known = []
     for application in server.applications.values():
         router = getattr(application, "route", None)

@@ -4,37 +4,23 @@
 """Servers for tests: real ones, on a loopback port of their own.
 
 ``serving`` serves in the test's own process, so that a test may look at the server while it
-talks to it over HTTP. ``ServerProcess`` is a server in a process of its own, for what must be
-seen from outside: signals, exit codes, what is left. ``built`` has no port at all.
+talks to it over HTTP. ``built`` has no port at all. A server in a process of its own, for what
+must be seen from outside (signals, exit codes, what is left), is a program: see ``programs``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
-import psutil
 import uvicorn
+from programs import REQUEST_TIMEOUT_SECONDS
 
 from genro_executor_plugin import ExecutorServer
-
-TESTS = Path(__file__).parent
-
-REQUEST_TIMEOUT_SECONDS = 30.0
-EXIT_TIMEOUT_SECONDS = 20.0
-
-_RUNNING = re.compile(r"Uvicorn running on (?P<url>http://\S+)")
 
 
 class Site:
@@ -57,7 +43,10 @@ class Site:
         return answer.json()
 
     async def quick_json(self, path: str) -> Any:
-        """As ``json``, on a connection of its own: hundreds at once are no trouble."""
+        """As ``json``, on a connection of its own.
+
+        With httpx, hundreds of requests at once take longer than the calls that a test is about.
+        """
         url = self.client.base_url
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(f"GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n".encode())
@@ -163,103 +152,3 @@ async def boot_message(server: Any) -> dict[str, Any]:
     incoming.put_nowait({"type": "lifespan.shutdown"})
     await server({"type": "lifespan"}, incoming.get, outgoing.put)
     return outgoing.get_nowait()
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    # Nobody may be there to reap an orphan: a zombie is gone.
-    with suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
-class ServerProcess:
-    """A program that ends in a server, started with this interpreter."""
-
-    def __init__(self, program: Path, *arguments: str, cwd: Path, **environment: str) -> None:
-        path = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._process = subprocess.Popen(
-            [sys.executable, str(program), *arguments],
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self._known: set[psutil.Process] = set()
-        self.log = ""
-        self.url = ""
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def until_it_serves(self) -> None:
-        """Wait for the address; an ``AssertionError`` with the log if it ends before."""
-        self.url = self.until_it_says(_RUNNING)["url"]
-
-    def until_it_says(self, pattern: str | re.Pattern[str]) -> re.Match[str]:
-        """Wait until ``pattern`` is in the log; an ``AssertionError`` if it ends before."""
-        assert self._process.stdout is not None
-        while (said := re.search(pattern, self.log)) is None:
-            line = self._process.stdout.readline()
-            assert line, f"the program ended before it said {pattern}:\n{self.log}"
-            self.log += line
-        return said
-
-    def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=self.url,
-            timeout=REQUEST_TIMEOUT_SECONDS,
-            headers={"accept": "application/json"},
-            trust_env=False,
-            verify=False,
-        )
-
-    def descendants(self) -> set[psutil.Process]:
-        """Every process below the server that is there now; remembered for ``left``."""
-        found = set(psutil.Process(self.pid).children(recursive=True))
-        self._known |= found
-        return found
-
-    def left(self, seconds: float = 5.0) -> set[psutil.Process]:
-        """What is still there, after ``seconds`` at most, of what ``descendants`` ever saw."""
-        deadline = time.monotonic() + seconds
-        while (alive := set(filter(_is_alive, self._known))) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        return alive
-
-    def signal(self, number: int) -> None:
-        self._process.send_signal(number)
-
-    def signal_all(self, number: int) -> None:
-        """Signal the server with all that is below it, as a terminal does at Ctrl-C."""
-        os.killpg(self.pid, number)
-
-    def wait(self) -> int:
-        """The exit code; what the program wrote is in ``log`` then."""
-        output, _ = self._process.communicate(timeout=EXIT_TIMEOUT_SECONDS)
-        self.log += output
-        return self._process.returncode
-
-    def end(self) -> None:
-        """Kill whatever is left of it."""
-        for process in self._known:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.communicate()
-
-
-@contextmanager
-def started(
-    program: Path, *arguments: str, cwd: Path, **environment: str
-) -> Iterator[ServerProcess]:
-    """The running program; whatever is left of it is killed at the end."""
-    process = ServerProcess(program, *arguments, cwd=cwd, **environment)
-    try:
-        yield process
-    finally:
-        process.end()

@@ -130,7 +130,7 @@ class Caller:
             await pool.submit(wf.exit_with, 3)
 
     async def _cancelled(self, pool: ProcessExecutor, number: int) -> None:
-        """Wherever it is by then: in the line, in its worker, or done."""
+        """Wherever it is by then: in the queue, in its worker, or done."""
         call = asyncio.create_task(pool.submit(wf.echo_after, number, 0.002))
         await asyncio.sleep(self._dice.random() * 0.01)
         call.cancel()

@@ -23,7 +23,8 @@ from typing import Any
 import httpx
 
 sys.path.insert(0, str(Path(__file__).parent))
-from servers import TESTS, ServerProcess, until, until_answered
+from programs import TESTS, RunningProgram
+from servers import until, until_answered
 
 SUBMITTERS = 8
 FINAL = {"succeeded", "failed", "cancelled", "lost"}
@@ -37,7 +38,7 @@ class Soak:
         self._jobs = jobs
         self._kills = kills
         self._dice = random.Random(seed)
-        self._server: ServerProcess
+        self._server: RunningProgram
         self._url = ""
         self._up = asyncio.Event()
         self.accepted: dict[str, str] = {}
@@ -74,7 +75,7 @@ class Soak:
         await client.aclose()
 
     async def _start(self) -> None:
-        self._server = ServerProcess(
+        self._server = RunningProgram(
             TESTS / "apps" / "lasting.py",
             str(self._folder / "store"),
             str(self._folder),

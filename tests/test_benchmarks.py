@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
 """The benchmarks' scripts work: every part runs, says whether goals are reached, and ends clean.
 
 Nothing here looks at how fast anything is.
@@ -6,15 +9,16 @@ Nothing here looks at how fast anything is.
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from programs import RunningProgram, started
+
+from genro_executor_plugin import __version__
 
 pytest.importorskip("numpy")
 
@@ -22,27 +26,29 @@ ROOT = Path(__file__).parents[1]
 RUN_TIMEOUT_SECONDS = 50.0
 EXIT_TIMEOUT_SECONDS = 30.0
 
+MOST_FILES = {"HTTP call": 25, "submit": 16}
+"""How many files of the package a warm call may cross on the server's side."""
 
-def started(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+MOST_CHANGES_OF_FILE = {"HTTP call": 43, "submit": 25}
+"""How often a function of one file may call a function of another one on that way."""
+
+
+def ended(module: str, *arguments: str) -> RunningProgram:
+    """``python -m module arguments``, run to its end; its errors are kept apart."""
+    with started("-m", module, *arguments, cwd=ROOT, errors_apart=True) as program:
+        program.wait(RUN_TIMEOUT_SECONDS)
+    return program
 
 
 def run(tmp_path: Path, *arguments: str) -> tuple[str, str, list[dict[str, Any]]]:
     """What a short run prints, what it writes as Markdown, and its tables."""
     report, page = tmp_path / "report.json", tmp_path / "page.md"
     files = [f"--json={report}", f"--markdown={page}"]
-    with started(*arguments, "--quick", "--seconds", "0.05", *files) as process:
-        output, _ = process.communicate(timeout=RUN_TIMEOUT_SECONDS)
-    assert process.returncode == 0, output
+    done = ended("benchmarks", *arguments, "--quick", "--seconds", "0.05", *files)
+    assert done.exit_code == 0, done.log + done.errors
     content = json.loads(report.read_text(encoding="utf-8"))
     assert content["environment"]["python"] in page.read_text(encoding="utf-8")
-    return output, page.read_text(encoding="utf-8"), content["tables"]
+    return done.log, page.read_text(encoding="utf-8"), content["tables"]
 
 
 def judged(table: dict[str, Any]) -> list[bool]:
@@ -100,19 +106,58 @@ def test_what_state_costs_is_measured(tmp_path: Path) -> None:
 
 def test_what_it_costs_to_be_watched_is_measured() -> None:
     """Calls are made alone and under the eyes of a scraper; the exit code tells the verdict."""
-    arguments = ["-m", "benchmarks.watched", "--rounds", "1", "--seconds", "0.2", "--json"]
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=RUN_TIMEOUT_SECONDS,
-    )
-    content = json.loads(done.stdout)
+    done = ended("benchmarks.watched", "--rounds", "1", "--seconds", "0.2", "--json")
+    content = json.loads(done.log)
     assert [found["callers"] for found in content["results"]] == [1, 64]
     assert all(found["watched_per_second"] > 0 for found in content["results"])
     dear = any(found["more_cpu_percent"] > 3 for found in content["results"])
-    assert done.returncode == int(dear), done.stderr
+    assert done.exit_code == int(dear), done.errors
+
+
+def test_a_warm_call_crosses_few_files() -> None:
+    """The way of a call stays short enough to be read; the output names every file on it."""
+    done = ended("benchmarks.hops", "--json")
+    assert done.exit_code == 0, done.errors
+    traces = json.loads(done.log)
+    assert traces.keys() == MOST_FILES.keys()
+    for name, trace in traces.items():
+        assert "engines/process/worker.py" in trace["files"], (name, trace)
+        assert len(trace["files"]) <= MOST_FILES[name], (name, trace["files"])
+        assert len(trace["changes"]) <= MOST_CHANGES_OF_FILE[name], (name, trace["changes"])
+
+
+def test_two_versions_are_measured_in_turns(tmp_path: Path) -> None:
+    """A wheel and this checkout: each measurement imports the version that it is about."""
+    wheel, report = tmp_path / "old-0.0.1-py3-none-any.whl", tmp_path / "report.json"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for file in (ROOT / "genro_executor_plugin").rglob("*.py"):
+            text = file.read_text(encoding="utf-8")
+            if file.parent.name == "genro_executor_plugin":
+                text = text.replace('__version__ = "', '__version__ = "0.0.1-before-')
+            archive.writestr(str(file.relative_to(ROOT)), text)
+    options = ["--rounds", "2", "--seconds", "0.05", "--only", "callers, calls/s, asyncio"]
+    done = ended("benchmarks.versus", str(wheel), *options, f"--json={report}")
+    assert done.exit_code == 0, done.log + done.errors
+    content = json.loads(report.read_text(encoding="utf-8"))
+    assert content["old"].startswith(f"0.0.1-before-{__version__} from {wheel}")
+    assert content["new"].startswith(f"{__version__} from {ROOT}")
+    assert [figure["figure"] for figure in content["figures"]] == [
+        "no-op, 64 callers, calls/s",
+        "1 ms of work, 64 callers, calls/s",
+    ]
+    for figure in content["figures"]:
+        assert [len(samples) for samples in figure["samples"].values()] == [2, 2]
+        assert figure["ratio"] == pytest.approx(figure["new"] / figure["old"])
+    assert done.log.count("new/old") == 2
+
+
+def test_a_version_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """A folder without the package is refused before anything is measured."""
+    done = ended("benchmarks.versus", str(tmp_path))
+    assert done.exit_code == 2
+    assert done.log == ""
+    assert done.errors.count("\n") == 1
+    assert str(tmp_path) in done.errors
 
 
 def test_long_jobs_are_measured(tmp_path: Path) -> None:
@@ -124,16 +169,15 @@ def test_long_jobs_are_measured(tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_no_process_behind() -> None:
     """An interrupted run ends the servers that it started, with their workers."""
-    with started("http", "--only", "no-op-asyncio", "--rounds", "100") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("python:")
-        family: list[psutil.Process] = []
+    arguments = ("http", "--only", "no-op-asyncio", "--rounds", "100")
+    with started("-m", "benchmarks", *arguments, cwd=ROOT) as program:
+        assert program.line().startswith("python:")
+        family: set[psutil.Process] = set()
         while not any("template" in " ".join(child.cmdline()) for child in family):
-            assert process.poll() is None
-            family = psutil.Process(process.pid).children(recursive=True)
+            assert program.exit_code is None
+            family = program.descendants()
 
-        os.kill(process.pid, signal.SIGINT)
+        program.signal(signal.SIGINT)
 
-        output, _ = process.communicate(timeout=EXIT_TIMEOUT_SECONDS)
-        assert process.returncode == 130, output
-        assert psutil.wait_procs(family, timeout=1)[1] == []
+        assert program.wait(EXIT_TIMEOUT_SECONDS) == 130, program.log
+        assert not program.left(1)

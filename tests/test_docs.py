@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
 """Every ``python`` block of README.md and docs/*.md runs as a program of its own.
 
 A block is written to a file and started with this interpreter in an empty folder; it must exit
@@ -12,18 +15,14 @@ with 0. Two HTML comments, on the lines directly before a block, say more about 
 There is no way to leave a block out.
 """
 
-import os
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
+from programs import started
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,7 +35,6 @@ FENCE = re.compile(r"(?P<indent>\s*)(?P<ticks>`{3,}|~{3,})\s*(?P<info>[^`]*?)\s*
 PYTHON = re.compile(r"\bpy", re.IGNORECASE)
 MARKER = re.compile(r"\s*<!--\s*(?P<kind>continues|serves)\b:?\s*(?P<rest>.*?)\s*-->\s*$")
 REQUEST = re.compile(r"(?P<method>[A-Z]+) (?P<path>/\S*) -> (?P<status>\d{3})$")
-RUNNING = re.compile(r"Uvicorn running on (?P<url>http://\S+)")
 
 
 @dataclass
@@ -95,25 +93,6 @@ def programs_of(page: str, text: str) -> list[Program]:
     return programs
 
 
-@contextmanager
-def started(program: Path) -> Iterator[subprocess.Popen[str]]:
-    """The running program; whatever is left of it and of its workers is killed at the end."""
-    with subprocess.Popen(
-        [sys.executable, program.name],
-        cwd=program.parent,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
 @pytest.mark.parametrize(
     "program",
     [
@@ -126,26 +105,20 @@ def started(program: Path) -> Iterator[subprocess.Popen[str]]:
 )
 def test_a_block_runs(program: Program, tmp_path: Path) -> None:
     """What the page shows works when it is copied into a file and started."""
-    with started(program.write_to(tmp_path)) as process:
-        assert process.stdout is not None
+    with started(program.write_to(tmp_path).name, cwd=tmp_path, finds_tests=False) as process:
         if not program.requests:
-            output, _ = process.communicate(timeout=PROGRAM_TIMEOUT_SECONDS)
-            assert process.returncode == 0, output
+            assert process.wait(PROGRAM_TIMEOUT_SECONDS) == 0, process.log
             return
 
-        log = ""
-        while (running := RUNNING.search(log)) is None:
-            line = process.stdout.readline()
-            assert line, f"the program ended before it served:\n{log}"
-            log += line
+        process.until_it_serves()
         for request in program.requests:
             answer = httpx.request(
-                request["method"], running["url"] + request["path"], timeout=REQUEST_TIMEOUT_SECONDS
+                request["method"], process.url + request["path"], timeout=REQUEST_TIMEOUT_SECONDS
             )
             assert answer.status_code == int(request["status"]), answer.text
 
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=EXIT_TIMEOUT_SECONDS)
-        assert "Application shutdown complete" in output, log + output
+        process.signal(signal.SIGINT)
+        code = process.wait(EXIT_TIMEOUT_SECONDS)
+        assert "Application shutdown complete" in process.log, process.log
         # uvicorn raises the signal again after its shutdown: the program ends as by Ctrl-C.
-        assert process.returncode in (0, -signal.SIGINT), log + output
+        assert code in (0, -signal.SIGINT), process.log

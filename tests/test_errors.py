@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 import pytest
-from waiting import run_program
+from programs import run_program
 
 from genro_executor_plugin import errors
 from genro_executor_plugin.errors import (

@@ -5,20 +5,15 @@
 
 from __future__ import annotations
 
-import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
-import psutil
 import pytest
+from programs import started
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-EXIT_TIMEOUT_SECONDS = 20.0
 
 
 def makes_reports(client: httpx.Client, server_pid: int) -> None:
@@ -57,41 +52,22 @@ CALLS: dict[str, Callable[[httpx.Client, int], None]] = {
 }
 
 
-def started(name: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(EXAMPLES / f"{name}.py"), "0"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
 def test_an_example_runs(name: str) -> None:
     """It serves on the port it is given, does what it shows, and leaves nothing behind."""
-    family: list[Any] = []
-    log = ""
-    with started(name) as example:
-        try:
-            assert example.stdout is not None
-            while (serving := re.search(r"running on (http://\S+)", log)) is None:
-                line = example.stdout.readline()
-                assert line, f"it ended before it served:\n{log}"
-                log += line
-            with httpx.Client(base_url=serving[1], timeout=20) as client:
-                CALLS[name](client, example.pid)
-            family = psutil.Process(example.pid).children(recursive=True)
-            example.send_signal(signal.SIGINT)
-            rest, _ = example.communicate(timeout=EXIT_TIMEOUT_SECONDS)
-        finally:
-            example.kill()
-    # uvicorn raises the signal again after its shutdown: the program ends as by Ctrl-C.
-    assert example.returncode in (0, -signal.SIGINT), log + rest
-    until_shutdown, complete, _ = (log + rest).partition("Application shutdown complete")
-    assert complete, until_shutdown
-    assert "Traceback" not in until_shutdown
-    assert not psutil.wait_procs(family, timeout=5)[1]
+    with started(EXAMPLES / f"{name}.py", "0", finds_tests=False) as example:
+        example.until_it_serves()
+        with httpx.Client(base_url=example.url, timeout=20) as client:
+            CALLS[name](client, example.pid)
+        example.descendants()
+        example.signal(signal.SIGINT)
+        code = example.wait()
+        # uvicorn raises the signal again after its shutdown: the program ends as by Ctrl-C.
+        assert code in (0, -signal.SIGINT), example.log
+        until_shutdown, complete, _ = example.log.partition("Application shutdown complete")
+        assert complete, until_shutdown
+        assert "Traceback" not in until_shutdown
+        assert not example.left()
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from waiting import run_program
+from programs import run_program
 
 import genro_executor_plugin
 
 PACKAGE = Path(genro_executor_plugin.__file__).parent
 
 LAYERS = (
-    "errors",
     "hosts",
+    "errors",
     "options",
     "metrics",
     "portable",
@@ -40,7 +42,17 @@ LAYERS = (
 LEVEL = {name: level for level, name in enumerate(LAYERS)}
 
 PLUMBING = LEVEL["executors"]
-"""Up to here nobody knows genro-routes or a host."""
+"""Up to here nobody imports genro-routes or a host."""
+
+HOST_NAMES = re.compile(r"genro_?asgi|kajenn", re.IGNORECASE)
+"""How a host is named in code: its package, and names made of it. In texts, which are for people,
+genro-asgi has a hyphen."""
+
+LIBRARIES_OF_HOSTS = ("genro_asgi", "kajenn", "genro_builders", "genro_bag")
+"""What only ``hosts`` imports."""
+
+WITHOUT_A_HOST = ("genro_executor_plugin.hosts.loaded.",)
+"""The part of ``hosts`` that the plumbing may use: it imports no host."""
 
 MOST_ROOT_MODULES = 6
 """How many modules may lie at the package's root, ``__init__`` among them."""
@@ -77,6 +89,11 @@ def test_a_module_imports_nothing_that_stands_above_it(path: Path) -> None:
     assert own in LEVEL, f"{path.name} has no layer yet: give it one in LAYERS"
     for line, name in imports_of(path):
         top, _, rest = name.partition(".")
+        if top in LIBRARIES_OF_HOSTS:
+            assert own == "hosts", f"{path}:{line} imports {name}; take it from hosts"
+        elif name.startswith("genro_executor_plugin.hosts.") and own != "hosts":
+            above = LEVEL[own] > PLUMBING or name.startswith(WITHOUT_A_HOST)
+            assert above, f"{path}:{line} imports {name}, which imports a host"
         if top == "genro_executor_plugin":
             target = rest.split(".")[0]
             if target in LEVEL:
@@ -84,8 +101,71 @@ def test_a_module_imports_nothing_that_stands_above_it(path: Path) -> None:
             else:
                 above = LEVEL[own] >= LEVEL["tools"]
                 assert above, f"{path}:{line} imports the package itself"
-        elif top in ("genro_routes", "genro_asgi"):
+        elif top == "genro_routes":
             assert LEVEL[own] > PLUMBING, f"{path}:{line} imports {name}"
+
+
+def names_of_hosts(path: Path) -> list[str]:
+    """Where the code of ``path`` names a host: identifiers and texts, docstrings excepted."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, documented)]
+    docs = {
+        id(statement.value)
+        for body in bodies
+        for statement in body
+        if isinstance(statement, ast.Expr)
+    }
+    found = []
+    for node in ast.walk(tree):
+        written = [value for _, value in ast.iter_fields(node) if isinstance(value, str)]
+        if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
+            written.append(node.value.decode("latin-1"))
+        if id(node) not in docs:
+            line = getattr(node, "lineno", "?")
+            found += [f"{path}:{line}: {text!r}" for text in written if HOST_NAMES.search(text)]
+    return found
+
+
+def test_only_hosts_names_a_host() -> None:
+    paths = [*MODULES, PACKAGE / "__init__.py"]
+    found = [name for path in paths if layer_of(path) != "hosts" for name in names_of_hosts(path)]
+    assert not found, "\n".join(found)
+
+
+def test_a_name_of_a_host_is_seen_wherever_it_is_written(tmp_path: Path) -> None:
+    written = tmp_path / "written.py"
+    written.write_text(
+        '"""genro_asgi in a docstring, and genro-asgi."""\n'
+        "import genro_asgi.sse\n"
+        "from kajenn.sse import SseStream as Stream\n"
+        "module = sys.modules.get('genro_asgi.streaming')\n"
+        "home = os.environ[f'{prefix}GENRO_ASGI_HOME']\n"
+        "text = 'genro-asgi is a product'\n"
+        "genro_asgi.exceptions.HTTPException\n"
+    )
+    lines = [found.split(":")[1] for found in names_of_hosts(written)]
+    assert sorted(lines) == ["2", "3", "4", "5", "7"]
+
+
+def test_the_surface_of_the_host_is_what_it_says_it_is() -> None:
+    tree = ast.parse((PACKAGE / "hosts" / "names.py").read_text(encoding="utf-8"))
+    declared = {
+        node.module: {alias.name for alias in node.names}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+    }
+    from genro_executor_plugin.hosts import names
+
+    assert set().union(*declared.values()) == set(names.__all__)
+    assert len(names.__all__) == sum(map(len, declared.values()))
+    for module, its_names in declared.items():
+        home = import_module(f"genro_executor_plugin.hosts.{module}")
+        assert set(home.__all__) >= its_names
+        for name in its_names:
+            assert getattr(names, name) is getattr(home, name)
+    with pytest.raises(AttributeError, match="no attribute 'NoSuchName'"):
+        names.NoSuchName  # noqa: B018
 
 
 def test_the_root_holds_a_few_modules_and_no_file_is_long() -> None:
@@ -132,6 +212,8 @@ def test_modules_of_one_layer_do_not_import_each_other_in_a_circle() -> None:
     [
         "",
         ".errors",
+        ".hosts.names",
+        ".hosts.loaded",
         ".portable.packing",
         ".engines.process.child",
         ".engines.process.template",
@@ -151,7 +233,7 @@ def test_the_plumbing_loads_neither_genro_routes_nor_genro_asgi(module: str) -> 
     tops = {name.partition(".")[0] for name in loaded}
     assert not tops & {"genro_routes", "genro_asgi", "genro_toolbox", "pydantic", "uvicorn"}
     if module in (".engines.process.child", ".engines.process.template"):
-        assert not tops & {"psutil", "asyncio", "multiprocessing", "concurrent.futures"}
+        assert not tops & {"psutil", "asyncio", "multiprocessing", "concurrent"}
 
 
 PUBLIC = {
@@ -232,7 +314,8 @@ def test_names_are_imported_when_they_are_used() -> None:
     ).splitlines()
     assert shown == [
         "['genro_executor_plugin']",
-        "['genro_executor_plugin', 'genro_executor_plugin.errors']",
+        "['genro_executor_plugin', 'genro_executor_plugin.errors', "
+        "'genro_executor_plugin.hosts', 'genro_executor_plugin.hosts.loaded']",
         "True",
     ]
 

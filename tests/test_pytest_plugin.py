@@ -9,7 +9,7 @@ import json
 from importlib.metadata import entry_points
 
 import pytest
-from waiting import run_program
+from programs import run_program
 
 APPLICATION = """
 import os

@@ -3,11 +3,11 @@
 
 """The command ``genro-executor``.
 
-Each subcommand is one module here, which adds its arguments and says what runs them. What runs
-is imported then: ``--help`` of the command loads nothing.
+Each subcommand is one module here: ``add`` adds its arguments, with the function that runs it.
+That function imports what it needs when it is called, so ``--help`` loads none of it.
 
-Exit codes: 0 done; 1 done, and something did not hold; 2 it could not be done, and one line says
-why; 130 interrupted.
+Exit codes: 0 for success; 1 when the command ran and something did not hold; 2 when it could not
+run, and one line says why; 130 when it was interrupted.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(parser.prog, "interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has seen enough; the interpreter must not try to flush it.
+        # The reader of the output has left; the interpreter must not try to flush what remains.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DOES_NOT_HOLD
     return code

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""``python -m genro_executor_plugin.cli``."""
+"""``python -m genro_executor_plugin.cli`` is the command ``genro-executor``."""
 
 import sys
 

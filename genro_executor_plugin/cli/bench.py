@@ -84,7 +84,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     import asyncio
     import logging
 
-    from ..tools.bench.measure import machine, measure, overhead
+    from ..tools.bench.measure import OVERHEAD_KINDS, machine, measure, overhead
     from ..tools.bench.suggest import suggest, warnings
     from ..tools.bench.targets import TargetError, arguments_of, subject_of
 
@@ -98,16 +98,14 @@ def _bench(arguments: argparse.Namespace) -> int:
         raise CommandError(str(error)) from error
 
     async def everything() -> tuple[list[Overhead], list[Measured]]:
-        costs = [
-            await overhead(kind, arguments.seconds, _progress) for kind in ("process", "thread")
-        ]
+        costs = [await overhead(kind, arguments.seconds, _progress) for kind in OVERHEAD_KINDS]
         found = [
             await measure(subject, arguments.workers, arguments.seconds, _progress)
             for subject in subjects
         ]
         return costs, found
 
-    # A pool that cannot start a worker logs that; here it is told in one line, below.
+    # A pool that cannot start a worker logs a record; the command says it in one line, below.
     logging.getLogger("genro_executor_plugin").addHandler(logging.NullHandler())
     try:
         costs, found = asyncio.run(everything())
@@ -152,7 +150,7 @@ def _lines(
     doubts: Sequence[str],
     paint: Painter,
 ) -> Iterator[str]:
-    """The figures for a person."""
+    """The figures as lines of text for a person."""
     yield f"{machine.cpus} CPUs granted, Python {machine.python}"
     for doubt in doubts:
         yield paint(doubt, "yellow")

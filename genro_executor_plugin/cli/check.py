@@ -74,7 +74,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _lines(report: Report, paint: Painter) -> Iterator[str]:
-    """The report for a person."""
+    """The report as lines of text for a person."""
     yield from _heading(
         "Pools", table(("pool", "mode", "options"), map(_pool, report.pools)), paint
     )

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""``genro-executor demo``."""
+"""``genro-executor demo``: a server, reports made in its pool, and checks of what must hold."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def add(commands: Any) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from ..tools.demo.process import DemoError
     from ..tools.demo.run import run
+    from ..tools.demo.server import DemoError
 
     if find_spec("fpdf") is None:
         raise CommandError(

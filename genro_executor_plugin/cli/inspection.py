@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A configuration looked at without serving it: its pools, its routes, and every mistake.
+"""Reports on a configuration without serving it: its pools, its routes, and every mistake.
 
 The server is built, which runs the recipe and the applications' constructors; no worker is
 started and no port is opened.
@@ -33,7 +33,7 @@ __all__ = ["PoolReport", "Report", "RouteReport", "inspect_source"]
 
 @dataclass(frozen=True, slots=True)
 class PoolReport:
-    """A pool as it would be.
+    """A pool as it would be made.
 
     Attributes:
         name: its name.
@@ -71,7 +71,7 @@ class RouteReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that was found."""
+    """Everything that was found in a configuration."""
 
     source: str
     pools: tuple[PoolReport, ...]
@@ -79,17 +79,17 @@ class Report:
     mistakes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as plain values; what is none is shown as Python writes it."""
+        """The report as plain values; any other value is shown as ``repr`` writes it."""
         document: dict[str, Any] = _plain(asdict(self))
         return document
 
 
 def inspect_source(launcher: ExecutorLauncher) -> Report:
-    """What ``launcher`` would serve.
+    """A report on the server that ``launcher`` would serve.
 
     Raises:
-        CliError: the source is none, or the home of its site is not there.
-        UnbuiltError: a recipe or an application raised something else than a mistake of pools.
+        CliError: the source cannot be served, or the home folder of its site does not exist.
+        UnbuiltError: a recipe or an application raised an error that is not about pools.
     """
     described = launcher.described
     written: list[WrittenPool] = []
@@ -102,13 +102,13 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
         except Exception as error:
             raise UnbuiltError(str(error)) from error
         mistakes = mistakes_in(written)
-        # With what is right of them: routes are judged, too, by the pools as they are meant.
-        described["executors"] = {pool.code: _right_of(pool) for pool in written}
+        # Without the wrong options: routes are checked, too, against the pools as they are meant.
+        described["executors"] = {pool.code: _without_mistakes(pool) for pool in written}
     try:
         server = launcher.building(described)
     except UnbuiltError as error:
         if isinstance(error.__cause__, ExecutorConfigError):
-            # An application has pools of its own, and will not be built with wrong ones.
+            # An application declares pools of its own, and is not built when they are wrong.
             return Report(launcher.source, (), (), (*mistakes, *error.__cause__.mistakes))
         raise
     try:
@@ -126,8 +126,8 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
         server.pool.shutdown()
 
 
-def _right_of(pool: WrittenPool) -> dict[str, Any]:
-    """The declaration of ``pool`` without what is wrong in it."""
+def _without_mistakes(pool: WrittenPool) -> dict[str, Any]:
+    """The declaration of ``pool`` without its wrong options."""
     options = dict(pool.options)
     try:
         kind = EVERYWHERE.find(pool.executor_type, pool.code).kind

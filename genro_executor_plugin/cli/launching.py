@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Starting a server with pools from a name, a file or a target, as ``genro-asgi serve`` does.
+"""Builds a server with pools from a name, a file or a target, as ``genro-asgi serve`` does.
 
 genro-asgi's launcher resolves the source, files cards of named sites and keeps their pids; here
 it makes an ``ExecutorServer``, also in the process that its reload supervisor starts anew.
@@ -18,10 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from genro_asgi.__main__ import Cli, CliError, ServerLauncher, TargetResolver
-from genro_asgi.lifespan import QUITTING
-from genro_asgi.reloading import LAUNCHER_ENV
 
+from ..hosts.names import (
+    LAUNCHER_ENV,
+    Cli,
+    CliError,
+    ServerLauncher,
+    TargetResolver,
+    described_source,
+    save_at_the_end,
+    serve_parser,
+)
 from ..portable.modules import stop_main_import
 from ..serving.server import ExecutorServer
 
@@ -50,13 +57,9 @@ class ExecutorLauncher(ServerLauncher):
         """The server's arguments, with the ``config`` or the ``application`` it is made of.
 
         Raises:
-            CliError: the source is none, or the home of its site is not there.
+            CliError: the source cannot be served, or the home folder of its site does not exist.
         """
-        self.check_home()
-        if not (self.is_quickstart or self.is_template or self.is_config_path):
-            super().build_server()  # which says what a source can be
-        described: dict[str, Any] = self.launcher_payload
-        return described
+        return described_source(self)
 
     def build_server(self) -> ExecutorServer:
         """The server that the source describes.
@@ -68,7 +71,11 @@ class ExecutorLauncher(ServerLauncher):
         return self.building(self.described)
 
     def building(self, described: Mapping[str, Any]) -> ExecutorServer:
-        """The server that ``described`` says; ``UnbuiltError`` when that raises."""
+        """The server with the arguments ``described``.
+
+        Raises:
+            UnbuiltError: a recipe or an application is wrong.
+        """
         try:
             return _server(described)
         except CliError:
@@ -94,12 +101,10 @@ class ExecutorCli(Cli):
 
     def serve_parser(self) -> argparse.ArgumentParser:
         """The parser of ``serve``'s own arguments."""
-        (commands,) = self.parser()._subparsers._group_actions  # type: ignore[union-attr]
-        parser: argparse.ArgumentParser = commands.choices["serve"]  # type: ignore[index]
-        return parser
+        return serve_parser(self)
 
     def launcher(self, options: argparse.Namespace) -> ExecutorLauncher:
-        """What builds and serves the server that ``options`` of ``serve`` describe.
+        """The launcher that builds and serves the server described by ``options`` of ``serve``.
 
         Raises:
             CliError: the source is the name of a site that is not configured, or whose card
@@ -119,10 +124,10 @@ class ExecutorCli(Cli):
 
 
 def factory() -> ExecutorServer:
-    """The server that the reload supervisor was started for, built again."""
+    """Build the server again that the reload supervisor was started for."""
     stop_main_import()
     server = _server(json.loads(os.environ[LAUNCHER_ENV]))
-    server.shutdown_mode = QUITTING  # as in genro-asgi: what it froze is adopted by the next one
+    save_at_the_end(server)
     return server
 
 
@@ -137,7 +142,7 @@ def _server(described: Mapping[str, Any]) -> ExecutorServer:
 
 
 def find_siblings(config: Any) -> None:
-    """Let a recipe import what lies next to it, if ``config`` is the file of one."""
+    """Let a recipe import the modules next to it, if ``config`` is a recipe's file."""
     if isinstance(config, str) and config.endswith(".py"):
         folder = str(Path(config).parent)
         if folder not in sys.path:

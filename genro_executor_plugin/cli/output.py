@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What commands write: errors of one line, tables, JSON; colours on a terminal only."""
+"""How commands write: one-line errors, tables and JSON, with colours on a terminal only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Painter = Callable[[str, str], str]
 
 
 class CommandError(Exception):
-    """What was asked for cannot be done. Each line of the message says one reason."""
+    """The command cannot be run. Each line of the message says one reason."""
 
 
 def complain(prog: str, message: str) -> None:
@@ -46,9 +46,10 @@ def complain(prog: str, message: str) -> None:
 
 
 def painter(stream: TextIO) -> Painter:
-    """What colours text for ``stream``: nothing, unless it is a terminal that may have colours.
+    """A function that colours text for ``stream``, if that is a terminal that may have colours.
 
-    The colours are ``red``, ``green``, ``yellow``, ``bold``, ``dim``; an empty one is none.
+    The colours are ``red``, ``green``, ``yellow``, ``bold`` and ``dim``; an empty name leaves the
+    text as it is.
     """
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return lambda text, colour: text
@@ -65,7 +66,7 @@ def print_json(document: Any) -> None:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table whose columns are as wide as what is in them."""
+    """The lines of a table whose columns are as wide as their widest cell."""
     cells = [tuple(head), *map(tuple, rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Command lines: parsers whose errors are one line, and converters that say what is allowed."""
+"""Parsers with errors of one line, and converters whose errors say what is allowed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class BorrowedParser(Parser):
-    """A parser with the arguments of another one, which is made when a command line is parsed."""
+    """A parser that takes its arguments from another one, made when a command line is parsed."""
 
     def __init__(
         self, *, borrow: Callable[[], argparse.ArgumentParser] | None = None, **options: Any

@@ -21,7 +21,7 @@ _OURSELVES = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.s
 
 
 def reasons(error: BaseException) -> list[str]:
-    """What ``error`` says: every mistake of a configuration, or what was raised, and where."""
+    """Every mistake that ``error`` lists, or else what was raised and on which line."""
     if isinstance(error, ExecutorConfigError):
         return list(error.mistakes)
     if isinstance(error, SyntaxError) and error.filename:

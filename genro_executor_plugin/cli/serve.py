@@ -45,7 +45,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         if arguments.debug is not False:
             traceback.print_exception(error.__cause__)
         raise CommandError("\n".join(_all_mistakes(arguments, error.__cause__ or error))) from error
-    except OSError as error:  # a card, or the file of a pid, that cannot be written
+    except OSError as error:  # the site's card or its pid file cannot be written
         raise CommandError(str(error)) from error
     except SystemExit as ended:
         # uvicorn ends the process when a server does not start; its log says why.
@@ -53,7 +53,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _all_mistakes(arguments: argparse.Namespace, cause: BaseException) -> list[str]:
-    """What is wrong with the pools, and with the routes, too, if it is pools that are wrong."""
+    """The mistakes of the pools and, if pools are what is wrong, those of the routes, too."""
     from ..errors import ExecutorConfigError
     from .inspection import inspect_source
     from .launching import ExecutorCli, UnbuiltError
@@ -62,5 +62,5 @@ def _all_mistakes(arguments: argparse.Namespace, cause: BaseException) -> list[s
         try:
             return list(inspect_source(ExecutorCli().launcher(arguments)).mistakes)
         except UnbuiltError:
-            pass  # more is wrong than pools and routes; that shows once the pools are right
+            pass  # something else is wrong, too; it is reported once the pools are right
     return reasons(cause)

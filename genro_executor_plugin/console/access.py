@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Who may ask the console for what: methods, sites, identities, sizes.
+"""Who may ask the console for what: identities, sites and sizes of requests.
 
-Nothing here knows what the console shows. Whether an identity's tags suffice is decided by
-genro-routes' auth plugin, as for any route; this module says with which tags a request comes.
+Nothing here knows what the console shows. genro-routes' auth plugin decides whether tags suffice,
+as it does for any route; this module says which tags a request has.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from genro_asgi.auth import AuthMixin
-from genro_asgi.exceptions import HTTPException, HTTPForbidden, HTTPUnsupportedMediaType
-from genro_asgi.server import BaseServer
-
 from ..errors import ExecutorConfigError
+from ..hosts.names import (
+    HTTPException,
+    HTTPForbidden,
+    HTTPUnsupportedMediaType,
+    asker_of,
+    has_authentication,
+)
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Message, Scope
+    from ..hosts.names import Message, Scope
 
 __all__ = ["RULE", "Access", "check_change", "limited", "who_asks"]
 
@@ -30,10 +33,10 @@ RULE = "SERVER_ADMIN"
 """The ``auth_rule`` of everything in the console that is not open."""
 
 BODY_LIMIT_BYTES = 64 * 1024
-"""The largest body that is read; a change is a few names and numbers."""
+"""The largest body that is read. A change is a few names and numbers."""
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
-"""Headers of a proxy: a client behind one is no loopback client, wherever the proxy runs."""
+"""Headers that a proxy adds. A client behind one is not on this machine, even if the proxy is."""
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "metrics": ("open", "closed"),
@@ -44,15 +47,15 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the console was told about who may use it.
+    """Who may use the console, as it was configured.
 
     Attributes:
-        tag: the tag an identity needs.
-        metrics: ``"open"`` to everybody, or ``"closed"``: it needs the tag.
+        tag: the authorization tag that an identity needs.
+        metrics: ``"open"``: everybody may read the metrics; ``"closed"``: they need the tag.
         health: the same for ``health``.
-        without_authentication: who is answered by a server that has no authentication:
-            ``"loopback"`` clients, those and everybody for ``"metrics"`` and health, or
-            ``"everyone"``.
+        without_authentication: who is answered by a server that has no authentication.
+            ``"loopback"``: clients on the same machine; ``"metrics"``: those, and everybody who
+            asks for metrics or health; ``"everyone"``.
     """
 
     tag: str = RULE
@@ -75,16 +78,16 @@ class Access:
             )
 
     def tags_of(self, scope: Scope, server: Any, *, open_route: bool) -> list[str]:
-        """The tags the request comes with, in the words of ``RULE``.
+        """Return the tags of the request, with ``RULE`` in the place of the configured tag.
 
         Raises:
             HTTPForbidden: the server has no authentication, and this client is not let in.
         """
-        avatar = scope.get("auth")
-        if avatar is not None:
+        asker = asker_of(scope)
+        if asker.identity is not None:
             # Somebody without the tag is somebody all the same: that is a 403 and no 401.
-            return [RULE] if self.tag in avatar.tags else ["-"]
-        if _has_authentication(server, scope):
+            return [RULE] if self.tag in asker.tags else ["-"]
+        if has_authentication(server, scope):
             return []
         if self.without_authentication != "everyone" and not _is_loopback(scope):
             if open_route and self.without_authentication == "metrics":
@@ -99,32 +102,17 @@ class Access:
 
 def who_asks(scope: Scope) -> str:
     """The name of the client for the record of changes."""
-    avatar, client = scope.get("auth"), scope.get("client")
+    identity, client = asker_of(scope).identity, scope.get("client")
     address = client[0] if client else "an unknown address"
-    return f"{avatar.identity} from {address}" if avatar is not None else f"a client at {address}"
-
-
-def _has_authentication(server: Any, scope: Scope) -> bool:
-    """Whether there is a way to be somebody for ``server``."""
-    decides = type(server).authenticate
-    if decides not in (BaseServer.authenticate, AuthMixin.authenticate):
-        return True
-    if "auth" not in scope or decides is BaseServer.authenticate:
-        return False
-    stores = (server.user_store, server.api_key_store)
-    core = server.auth_core
-    # Without these attributes it is another AuthCore than the one known here: closed is safe.
-    entries = (getattr(core, name, True) for name in ("_basic", "_bearer", "_jwt"))
-    login = getattr(server.applications.get("_server"), "oidc_providers", None)
-    return any(store is not None for store in stores) or any(entries) or bool(login)
+    return f"{identity} from {address}" if identity is not None else f"a client at {address}"
 
 
 def _is_loopback(scope: Scope) -> bool:
     client, headers = scope.get("client"), _headers(scope)
     if client is None or any(name in headers for name in _FORWARDED):
         return False
-    # A page of another site can have its own name resolve to this machine: then the browser is
-    # a loopback client, and the name it was given is what tells.
+    # DNS rebinding: a page of another site can have its own name resolve to this machine. Then
+    # the browser is a loopback client, and only the host name in the request tells the difference.
     host = urlsplit(f"//{headers.get('host', '')}")
     try:
         named = host.hostname == "localhost" or _loopback_address(host.hostname)
@@ -143,11 +131,11 @@ def _loopback_address(text: str | None) -> bool:
 
 
 def check_change(scope: Scope, server: Any) -> None:
-    """Refuse a change that a page of another site may have caused.
+    """Refuse a change that a page of another site may have caused (cross-site request forgery).
 
     Raises:
         HTTPForbidden: the browser says that the request comes from elsewhere.
-        HTTPUnsupportedMediaType: the body is not JSON; forms can be sent from any site.
+        HTTPUnsupportedMediaType: the body is not JSON, and forms can be sent from any site.
     """
     headers = _headers(scope)
     site = headers.get("sec-fetch-site")
@@ -175,7 +163,7 @@ def _same_origin(origin: str, host: str, server: Any) -> bool:
 def limited(
     scope: Scope, receive: Callable[[], Awaitable[Message]]
 ) -> Callable[[], Awaitable[Message]]:
-    """``receive`` that ends with a 413 when the body is larger than ``BODY_LIMIT_BYTES``."""
+    """Return ``receive`` so that it raises a 413 for a body above ``BODY_LIMIT_BYTES``."""
     length = _headers(scope).get("content-length", "0")
     if length.isdecimal() and int(length[:20]) > BODY_LIMIT_BYTES:
         raise _too_large()

@@ -3,9 +3,9 @@
 
 """``ExecutorConsole``, the application at ``/_executors/``: page, metrics, health, changes.
 
-Mounted on an ``ExecutorServer`` it shows that server's pools. Mounted on a stock ``AsgiServer``
-it brings the pools along. It runs no handler of another application, and it answers with nothing
-that a call was given.
+Mounted on an ``ExecutorServer`` it shows that server's pools. Mounted on a stock server, which
+is an ``AsgiServer`` that genro-asgi has built without pools, it brings the pools along. It runs
+no handler of another application, and no answer contains what a call was given.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from genro_asgi import RoutedApplication
-from genro_asgi.application import ApplicationGrammar, BaseApplication
-from genro_asgi.exceptions import HTTPBadRequest, HTTPException, HTTPNotFound, HTTPUnauthorized
-from genro_asgi.lifespan import FatalBootError
-from genro_asgi.plugins.openapi import router_openapi
 from genro_routes import route
 
 from ..errors import ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
+from ..hosts.names import (
+    ApplicationGrammar,
+    AttachedApplication,
+    HTTPBadRequest,
+    HTTPException,
+    HTTPNotFound,
+    HTTPUnauthorized,
+    asker_of,
+    router_openapi,
+)
 from ..serving.grammar import PoolGrammar, mistakes_in, written_pools
-from ..serving.mounted import bring_pools, end_pools, start_pools
+from ..serving.mounted import bring_pools
 from ..tasks.http.routes import TaskSection
 from ..tasks.options import TaskSettings
 from .access import (
@@ -35,15 +40,15 @@ from .access import (
 from .changes import Changes
 from .history import History
 from .jobs import (
+    JOB_CHANGES,
     is_about_jobs,
-    job_changes,
     narrowed_query,
     shown_jobs,
 )
 from .snapshot import snapshot_of
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Message, Receive, Scope, Send
+    from ..hosts.names import Message, Receive, Scope, Send
 
 __all__ = ["ConsoleGrammar", "ExecutorConsole"]
 
@@ -54,12 +59,12 @@ _RESOURCES = {
     "plots.js": "text/javascript",
     "view.js": "text/javascript",
 }
-"""The files of the page and what they are; no other file is ever served."""
+"""The files of the page and their media types. No other file is ever served."""
 
 _OPEN_ROUTES = ("metrics", "health")
 
 _WITH_A_NAME = ("static", "change")
-"""What has one more step in its path; nothing else has any."""
+"""Routes whose path has one more segment. The path of any other route is its name alone."""
 
 _HEADERS = (
     (b"cache-control", b"no-store"),
@@ -73,24 +78,26 @@ _HEADERS = (
 )
 
 _KEPT_HEADERS = (b"accept", b"content-type", b"content-length", b"host")
-"""The request headers that routes get to see; the others are nothing to the console."""
+"""The request headers that routes are given. The console needs no others."""
 
 
 class ConsoleGrammar(PoolGrammar, ApplicationGrammar):
-    """What a recipe can write below the console: ``pool(code=..., ...)``."""
+    """What a recipe may write below the console: ``pool(code=..., ...)``."""
 
 
-class ExecutorConsole(RoutedApplication):
+class ExecutorConsole(AttachedApplication):
     """The console of a server's pools.
 
-    Constructor keywords peeled here, which are attributes of ``application(...)`` in a recipe:
+    It takes these constructor keywords, which are attributes of ``application(...)`` in a recipe:
 
     - ``executors``: pools, as for ``ExecutorServer``; a recipe writes ``pool(...)`` below.
-    - ``long_tasks``: settings of long jobs, as for ``ExecutorServer``, for a stock server.
-    - ``tag``: the authorization tag that everything but open routes needs, ``"SERVER_ADMIN"``.
-    - ``metrics``, ``health``: ``"open"`` (the default) or ``"closed"``: they need the tag, too.
-    - ``without_authentication``: who is answered by a server that has none: ``"loopback"``
-      (the default), ``"metrics"`` (metrics and health for everybody) or ``"everyone"``.
+    - ``long_tasks``: settings of long jobs, as for ``ExecutorServer``; used on a stock server.
+    - ``tag``: the authorization tag that every route but an open one needs; by default
+      ``"SERVER_ADMIN"``.
+    - ``metrics``, ``health``: ``"open"`` (the default), or ``"closed"``: they need the tag, too.
+    - ``without_authentication``: who is answered by a server that has no authentication:
+      ``"loopback"`` (clients on the same machine, the default), ``"metrics"`` (everybody may
+      also read metrics and health) or ``"everyone"``.
     """
 
     code = "_executors"
@@ -104,7 +111,6 @@ class ExecutorConsole(RoutedApplication):
         self._access = Access(**{name: kwargs.pop(name) for name in names if name in kwargs})
         self._registry = ExecutorRegistry(executors)
         self._given = executors
-        self._owns_registry = True
         super().__init__(**kwargs)
         self._changes = Changes(self)
         self._history = History(self._registry)
@@ -115,18 +121,15 @@ class ExecutorConsole(RoutedApplication):
             if getattr(self._access, name) == "closed":
                 self.routing.configure(f"auth/{name}", rule=RULE)
 
-    @BaseApplication.server.setter  # type: ignore[attr-defined, untyped-decorator]
-    def server(self, server: Any) -> None:
-        """Belong to ``server``: take over its pools, or give it those of this console.
+    def attached(self, server: Any) -> None:
+        """Take over the pools of ``server``, or give it those of this console.
 
         Raises:
             ExecutorConfigError: the recipe's pools have mistakes; the message has all of them.
         """
-        BaseApplication.server.fset(self, server)  # type: ignore[attr-defined]
         existing = getattr(server, "executors", None)
         if isinstance(existing, ExecutorRegistry):
             existing.declare_all(self._given)
-            self._owns_registry = False
             self._registry = existing
             self._history = History(existing)
         else:
@@ -146,39 +149,31 @@ class ExecutorConsole(RoutedApplication):
     # -- life ---------------------------------------------------------------------------------
 
     async def on_startup(self) -> None:  # type: ignore[override]
-        """Check the routes and start the pools, if this console brought them; begin to sample."""
-        if self._owns_registry:
-            try:
-                await start_pools(self.server)
-            except ExecutorError as error:
-                await end_pools(self.server)
-                raise FatalBootError(str(error)) from error
+        """Begin to take samples of the pools."""
         self._history.start()
 
     async def on_shutdown(self) -> None:  # type: ignore[override]
-        """Sample no more, and end the pools if this console brought them."""
+        """Stop taking samples, and stop waiting for changes that are still under way."""
         self._history.stop()
         await self._changes.stop()
-        if self._owns_registry:
-            await end_pools(self.server)
 
     # -- what is answered ---------------------------------------------------------------------
 
     @route(media_type="text/html", auth_rule=RULE)
     async def index(self) -> str:
-        """The page."""
+        """Return the page."""
         return _resource("index.html")
 
     @route(auth_rule=RULE)
     async def static(self, name: str) -> Any:
-        """A file of the page."""
+        """Return a file of the page."""
         if name not in _RESOURCES:
             raise HTTPNotFound("There is no such file")
         return self.result_wrapper(_resource(name), media_type=_RESOURCES[name])
 
     @route(auth_rule=RULE)
     async def snapshot(self) -> dict[str, Any]:
-        """The state of every pool, route and long job, the last errors and the last changes."""
+        """Return the state of pools, routes and long jobs, the last errors and last changes."""
         return {
             "long_jobs": await shown_jobs(self.server.long_tasks),
             **snapshot_of(self.server, self._history),
@@ -187,7 +182,7 @@ class ExecutorConsole(RoutedApplication):
 
     @route(media_type="text/plain")
     async def metrics(self, _request=None) -> Any:  # type: ignore[no-untyped-def]
-        """The numbers for Prometheus, as text or as OpenMetrics."""
+        """Return the metrics for Prometheus, as text or as OpenMetrics."""
         if self._exposition is None:
             try:
                 from .prometheus import Exposition
@@ -202,7 +197,7 @@ class ExecutorConsole(RoutedApplication):
 
     @route()
     async def health(self) -> dict[str, Any]:
-        """200 while every pool can serve, 503 with the reasons otherwise."""
+        """Answer 200 while every pool can serve, and 503 with the reasons otherwise."""
         unhealthy = self._registry.unhealthy
         if unhealthy:
             reasons = "; ".join(f"pool {name}: {why}" for name, why in unhealthy.items())
@@ -211,7 +206,7 @@ class ExecutorConsole(RoutedApplication):
 
     @route(auth_rule=RULE)
     async def openapi(self) -> dict[str, Any]:
-        """The OpenAPI 3.1 document of this application."""
+        """Return the OpenAPI 3.1 document of this application."""
         return {
             "openapi": "3.1.0",
             "info": {"title": "genro-executor-plugin console", "version": "1"},
@@ -223,7 +218,7 @@ class ExecutorConsole(RoutedApplication):
 
     @property
     def app_snapshot(self) -> dict[str, Any]:
-        """This console in the server's monitor: the metrics of every pool."""
+        """What genro-asgi's monitor shows of this console: the metrics of every pool."""
         pools = {
             name: {**executor.metrics, "unhealthy": executor.unhealthy}
             for name, executor in sorted(self._registry.executors.items())
@@ -232,23 +227,26 @@ class ExecutorConsole(RoutedApplication):
 
     @property
     def app_panel(self) -> dict[str, Any]:
-        """The panel that shows it there."""
+        """The panel of genro-asgi's monitor that shows ``app_snapshot``."""
         return {"panel": "executors"}
 
     @property
     def panel_source(self) -> str:
-        """That panel, an ES module."""
+        """The source of the panel, an ES module."""
         return _resource("panel.js")
 
     # -- the wire -----------------------------------------------------------------------------
 
     def auth_filters(self, scope: Scope) -> dict[str, str]:
-        """The tags the auth plugin decides by; they were found in ``__call__``."""
+        """Return the tags that the auth plugin decides by; ``__call__`` has found them."""
         tags: list[str] = scope["genro_executor_tags"]
         return {"auth_tags": ",".join(tags)} if tags else {}
 
     def spread_over_params(self, node: Any, data: dict[str, Any]) -> dict[str, Any]:
-        """The fields of a JSON document as arguments; unknown ones are refused, not dropped."""
+        """Return the fields of a JSON document as arguments, and refuse unknown ones.
+
+        genro-asgi would drop them, and a misspelt option would silently change nothing.
+        """
         known = {field["name"] for field in node.params.get("fields") or ()}
         for name in data:
             if name not in known or name.startswith("_"):
@@ -256,19 +254,19 @@ class ExecutorConsole(RoutedApplication):
         return data
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that is small, well-formed and allowed; say why to the others."""
+        """Answer a request that is small, well-formed and allowed; refuse others with a reason."""
         path = scope["path"].strip("/")
         try:
             first, *more = path.split("/")
             is_task = is_about_jobs([first, *more])
-            is_change = first == "change" or (is_task and bool(more) and more[0] in job_changes)
+            is_change = first == "change" or (is_task and bool(more) and more[0] in JOB_CHANGES)
             _check_method(scope["method"], is_change)
-            # genro-routes takes what is left of a path for arguments, injected ones included.
+            # genro-routes takes what is left of a path for arguments, also for injected ones.
             if not is_task and len(more) != (1 if first in _WITH_A_NAME else 0):
                 raise HTTPNotFound("There is nothing here")
             if is_task and not self.server.long_tasks.in_use:
                 raise HTTPNotFound("There is nothing here")
-            # A job is its submitter's, whoever that is: its section decides, job by job.
+            # Submitters may see their own jobs without the tag: the section decides by job.
             tags = (
                 []
                 if is_task
@@ -291,10 +289,10 @@ class ExecutorConsole(RoutedApplication):
             raise self._speakable(error, scope) from error
 
     def _speakable(self, error: HTTPException, scope: Scope) -> HTTPException:
-        """``error`` with the console's headers, and with a text that can be sent."""
+        """Return ``error`` with the console's headers, and with a text that can be sent."""
         detail = (error.detail or str(error)).encode("utf-8", "replace").decode()
         headers = [*error.headers, *_HEADERS]
-        if isinstance(error, HTTPUnauthorized) and scope.get("auth") is None:
+        if isinstance(error, HTTPUnauthorized) and asker_of(scope).identity is None:
             detail = "The console needs an identity with the right tag"
             # A browser asks for a name and a password, and this page then works with them.
             headers.append((b"www-authenticate", b'Basic realm="executors", charset="UTF-8"'))

@@ -3,8 +3,8 @@
 
 """What can be changed while the server runs: routes, pools, workers, long jobs.
 
-Each change is a POST of a JSON document, is checked before anything happens, and is recorded
-with who asked for it. A change that fails changes nothing.
+Each change is a POST of a JSON document. It is checked before anything happens, and it is recorded
+together with who asked for it. A change that fails changes nothing.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Literal
 
-from genro_asgi.exceptions import HTTPBadRequest, HTTPNotFound
 from genro_routes import RoutingClass, route
 
 from ..errors import ExecutorError, TaskNotFoundError
 from ..executors import BaseExecutor
+from ..hosts.names import HTTPBadRequest, HTTPNotFound
 from ..offload.configure import ApplicationRouter
 from .access import RULE, who_asks
 
 __all__ = ["Changes"]
 
 _KEPT = 100
-"""How many changes the page shows; the log has all of them."""
+"""How many changes the page shows. The log has all of them."""
 
 _PATIENCE_SECONDS = 1.0
-"""How long an answer waits for a change that takes as long as calls take."""
+"""How long an answer waits for a drain or a restart, which take as long as running calls do."""
 
 Unchanged = Literal["unchanged"]
 
@@ -48,11 +48,11 @@ class Changes(RoutingClass):
 
     @property
     def latest_first(self) -> list[dict[str, Any]]:
-        """The last changes: when, who, what."""
+        """The last changes: when each was made, by whom, and what it was."""
         return list(reversed(self._made))
 
     async def stop(self) -> None:
-        """Wait for no drain and no restart any more."""
+        """Stop waiting for drains and restarts that are under way."""
         tasks = [task for found in self._under_way.values() for task in found]
         for task in tasks:
             task.cancel()
@@ -72,9 +72,10 @@ class Changes(RoutingClass):
         idle: float | Unchanged | None = "unchanged",
         _request=None,
     ) -> dict[str, Any]:
-        """Set options of a route (its path from the application on), from the next call on.
+        """Set options of a route, which hold from its next call on.
 
-        ``null`` is "as the pool says"; what is left out stays as it is.
+        ``route`` is its path, from the application's code on. An option that is ``null`` is the
+        pool's from then on; an option that is not given stays as it is.
         """
         given = {
             "disabled": disabled,
@@ -104,22 +105,22 @@ class Changes(RoutingClass):
 
     @route(auth_rule=RULE, openapi_method="post")
     async def resize(self, pool: str, max_workers: int, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
-        """Have at most ``max_workers`` workers in a pool. Nothing that runs is ended."""
+        """Have at most ``max_workers`` workers in a pool. Calls that run go on."""
         executor = self._pool(pool)
         return await self._do(
             _request,
             f"pool {pool}: max_workers={max_workers} (was {executor.pool_options.max_workers})",
-            partial(_control(executor, "resize"), max_workers),
+            partial(executor.resize, max_workers),
         )
 
     @route(auth_rule=RULE, openapi_method="post")
     async def pause(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
-        """Begin no more calls in a pool; those that come wait."""
+        """Begin no more calls in a pool. New calls wait."""
         return await self._do(_request, f"pool {pool}: paused", self._pool(pool).pause)
 
     @route(auth_rule=RULE, openapi_method="post")
     async def resume(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
-        """Go on in a pool that was paused or drained."""
+        """Begin and admit calls again in a pool that was paused or drained."""
         executor = self._pool(pool)
         for task in self._under_way.get((pool, "drain"), ()):
             task.cancel()
@@ -127,7 +128,7 @@ class Changes(RoutingClass):
 
     @route(auth_rule=RULE, openapi_method="post")
     async def drain(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
-        """Refuse new calls in a pool and finish those it has; answers before they are done."""
+        """Refuse new calls in a pool and finish those it has. It may answer before that is done."""
         drain = self._pool(pool).drain
         return await self._do(
             _request, f"pool {pool}: draining", lambda: self._begin(pool, "drain", drain)
@@ -135,8 +136,8 @@ class Changes(RoutingClass):
 
     @route(auth_rule=RULE, openapi_method="post")
     async def restart(self, pool: str, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
-        """Replace every worker of a pool, each between two calls; answers before all are."""
-        restart = _control(self._pool(pool), "restart")
+        """Replace every worker of a pool between two calls. It may answer before that is done."""
+        restart = self._pool(pool).restart
         return await self._do(
             _request, f"pool {pool}: restarting", lambda: self._begin(pool, "restart", restart)
         )
@@ -145,7 +146,7 @@ class Changes(RoutingClass):
     async def kill(  # type: ignore[no-untyped-def]
         self, pool: str, pid: int, confirm: bool = False, _request=None
     ) -> dict[str, Any]:
-        """Kill one worker; the call it runs fails. ``confirm`` must be true."""
+        """Kill one worker. The call that it runs fails, so ``confirm`` must be true."""
         executor = self._pool(pool)
         if pid not in {worker.pid for worker in executor.worker_states()}:
             raise HTTPNotFound(f"Pool {pool!r} has no worker with pid {pid}")
@@ -156,12 +157,12 @@ class Changes(RoutingClass):
         return await self._do(
             _request,
             f"pool {pool}: worker {pid} killed",
-            partial(_control(executor, "kill_worker"), pid),
+            partial(executor.kill_worker, pid),
         )
 
     @route(auth_rule=RULE, openapi_method="post")
     async def cancel(self, job: str, confirm: bool = False, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
-        """Cancel a long job: it is asked to end, and then killed. ``confirm`` must be true."""
+        """Cancel a long job: it is asked to end, then killed. ``confirm`` must be true."""
         long_tasks = self._console.server.long_tasks
         try:
             status = await long_tasks.status(job)
@@ -178,7 +179,7 @@ class Changes(RoutingClass):
     async def _begin(
         self, pool: str, control: str, change: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
-        """Begin a change that takes as long as calls take; what is wrong at once is raised."""
+        """Begin a drain or a restart. What fails within ``_PATIENCE_SECONDS`` is raised here."""
         task = asyncio.create_task(change())
         tasks = self._under_way.setdefault((pool, control), set())
         tasks.add(task)
@@ -200,7 +201,7 @@ class Changes(RoutingClass):
     async def _do(
         self, request: Any, what: str, change: Callable[[], Any | Awaitable[Any]]
     ) -> dict[str, Any]:
-        """Make the change, and record it."""
+        """Make the change, record it, and answer with what was done."""
         who = who_asks(request.scope)
         try:
             result = change()
@@ -212,21 +213,6 @@ class Changes(RoutingClass):
         self._made.append({"at": round(time.time(), 3), "who": who, "what": what})
         _logger.warning("console: %s: %s", who, what)
         return {"done": what}
-
-
-def _control(executor: BaseExecutor, name: str) -> Callable[..., Any]:
-    """A control that only some kinds of pools have.
-
-    Raises:
-        HTTPBadRequest: this kind does not.
-    """
-    control: Callable[..., Any] | None = getattr(executor, name, None)
-    if control is None:
-        what = "kill" if name == "kill_worker" else name
-        raise HTTPBadRequest(
-            f"Pool {executor.name!r} is a {executor.kind} pool: there is nothing to {what} in it"
-        )
-    return control
 
 
 def _log_failure(what: str, task: asyncio.Task[None]) -> None:

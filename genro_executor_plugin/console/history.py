@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The last minutes of every pool, sampled while the server runs.
+"""The last minutes of every pool, as samples that are taken while the server runs.
 
-One sample is the difference between the counters then and before: rates, and quantiles of what
-happened in between. The samples are few and bounded; nothing is sampled per call.
+A sample is the difference between two readings of a pool's counters: how many calls ended per
+second in between, and the quantiles of their durations. A bounded number of samples is kept, and a
+call costs nothing more because of them.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ SAMPLE_SECONDS = 2.0
 """How often a sample is taken."""
 
 _KEPT = 150
-"""How many samples are kept: five minutes."""
+"""How many samples of a pool are kept: those of five minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """The counters of a pool at one moment."""
+    """The counters of a pool as they were at the time ``at``."""
 
     at: float
     completed: int
@@ -51,18 +52,18 @@ class History:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Take a sample now and then every ``SAMPLE_SECONDS``."""
+        """Take a sample now, and another one every ``SAMPLE_SECONDS``."""
         self.sample()
         self._timer = asyncio.get_running_loop().call_later(SAMPLE_SECONDS, self.start)
 
     def stop(self) -> None:
-        """Take no more samples."""
+        """Stop taking samples."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def sample(self) -> None:
-        """Take one sample of every pool that was used."""
+        """Take one sample of every pool that has been used."""
         for name, executor in self._registry.executors.items():
             reading = _read(executor)
             before = self._readings.get(name)
@@ -72,7 +73,7 @@ class History:
                 samples.append(_sample(executor.metrics, before, reading))
 
     def of(self, name: str) -> list[dict[str, Any]]:
-        """The samples of pool ``name``, the oldest first."""
+        """Return the samples of pool ``name``, the oldest first."""
         return list(self._samples.get(name, ()))
 
 

@@ -13,40 +13,41 @@ from ..errors import ExecutorError
 from ..tasks.service import LongTasks
 from ..tasks.status import TaskState, TaskStatus
 
-__all__ = ["is_about_jobs", "job_changes", "narrowed_query", "shown_jobs"]
+__all__ = ["JOB_CHANGES", "is_about_jobs", "narrowed_query", "shown_jobs"]
 
 SHOWN = 20
-"""How many running jobs are shown at most, and how many of the newest ones besides."""
+"""How many running jobs are shown at most, and how many of the newest jobs in addition."""
 
 _ASKED = ("status", "result", "events")
 
-job_changes = ("cancel", "forget")
-"""What changes a job, and so has to be a POST from the console's own site."""
+JOB_CHANGES = ("cancel", "forget")
+"""Requests that change a job. They have to be a POST from the console's own site."""
 
 _PARAMETERS = ("state", "limit", "wait")
-"""What a query may name: genro-routes takes anything else for an argument, injected ones too."""
+"""What a query may name. genro-routes would take anything else for an argument, also injected."""
 
 
 def is_about_jobs(steps: list[str]) -> bool:
-    """Whether a path of these steps is one of the section ``tasks``."""
+    """Return whether a path of these segments is one of the section ``tasks``."""
     first, *more = steps
     if first != "tasks":
         return False
-    return not more or (len(more) == 2 and more[0] in (*_ASKED, *job_changes))
+    return not more or (len(more) == 2 and more[0] in (*_ASKED, *JOB_CHANGES))
 
 
 def narrowed_query(query: bytes) -> bytes:
-    """What of a query the section gets to see."""
+    """Return the part of ``query`` that the section ``tasks`` is given."""
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     given = {name: value for name, value in pairs if name in _PARAMETERS}
     return urlencode(given).encode()
 
 
 async def shown_jobs(long_tasks: LongTasks) -> dict[str, Any] | None:
-    """How many jobs are in which state, those that run, and the newest; ``None`` before the first.
+    """Return the number of jobs in each state, the running jobs and the newest ones.
 
-    Nothing of what a job was given, or has returned. ``trouble`` says why there is nothing else,
-    when the store cannot be read: the pools are shown all the same.
+    It is ``None`` for a server that has never had a job. It says nothing of what a job was given
+    or has returned. When the store cannot be read, ``trouble`` says why and there are no jobs, so
+    that the pools can be shown all the same.
     """
     if not long_tasks.in_use:
         return None

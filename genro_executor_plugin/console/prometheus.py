@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The numbers of the pools in the words of Prometheus, read when they are asked for.
+"""The metrics of the pools in the format of Prometheus, read from the counters at each scrape.
 
-Nothing of ``prometheus_client`` is on the way of a call: a collector turns the plain counters
-into metrics at the moment of a scrape, in a registry of its own for each server.
+A call never touches ``prometheus_client``. A collector turns the pools' plain counters into
+metrics at the moment of a scrape. Each server has a collector registry of its own.
 """
 
 from __future__ import annotations
@@ -40,13 +40,16 @@ class Exposition:
         self._collectors.register(_PoolCollector(registry))
 
     def scrape(self, accept: str) -> tuple[bytes, str]:
-        """The metrics in the format that ``accept`` asks for, and its content type."""
+        """Return the metrics in the format that ``accept`` asks for, and its content type."""
         encode, content_type = choose_encoder(_known_format(accept))
         return encode(self._collectors), content_type
 
 
 def _known_format(accept: str) -> str:
-    """What ``accept`` comes down to; a client's own versions never reach the encoder."""
+    """Return one of the two formats for ``accept``.
+
+    The encoder would also follow versions and escaping schemes that a client asks for.
+    """
     media = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
     if "application/openmetrics-text" in media:
         return "application/openmetrics-text; version=1.0.0"

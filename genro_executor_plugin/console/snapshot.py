@@ -3,7 +3,7 @@
 
 """The state of pools and routes as plain values, for JSON: what the page shows, and no more.
 
-Names, numbers and errors; never what a call or an initializer was given.
+It has names, numbers and errors, and never what a call or an initializer was given.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..metrics.counters import (
     quantile,
 )
 from ..options.call import CALL_OPTIONS
+from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..portable.references import describe
 from ..routing.tree import RouteLeaf, leaves, unbuilt_leaves
@@ -31,12 +32,18 @@ from .history import SAMPLE_SECONDS, History
 __all__ = ["snapshot_of"]
 
 
-_CONTROLS = ("pause", "drain", "resize", "restart", "kill_worker")
-"""What can be done to a pool; not every kind has all of it."""
+_CONTROLS: Mapping[str, Capability | None] = {
+    "pause": Capability.PAUSES,
+    "drain": None,
+    "resize": Capability.RESIZES,
+    "restart": Capability.PROCESSES,
+    "kill_worker": Capability.PROCESSES,
+}
+"""What can be done to a pool, and which capability it needs for that; ``None`` for none."""
 
 
 def snapshot_of(server: Any, history: History) -> dict[str, Any]:
-    """Everything about the pools of ``server`` at this moment."""
+    """Return the state of the pools and routes of ``server`` at this moment."""
     registry: ExecutorRegistry = server.executors
     pools = registry.executors
     unhealthy = registry.unhealthy
@@ -59,7 +66,11 @@ def _pool(executor: BaseExecutor, history: History) -> dict[str, Any]:
         "unhealthy": executor.unhealthy,
         "paused": executor.paused,
         "draining": executor.draining,
-        "controls": [control for control in _CONTROLS if hasattr(executor, control)],
+        "controls": [
+            control
+            for control, needed in _CONTROLS.items()
+            if needed is None or needed in executor.capabilities
+        ],
         "utilization": round(metrics["busy"] / max(1, metrics["max_workers"]), 4),
         "rejections": dict(counters.rejections),
         "restarts_by_reason": executor.restarts,
@@ -89,7 +100,7 @@ def _options(options: PoolOptions) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON has it; what JSON has no word for by its name."""
+    """Return ``value`` as JSON can have it: a callable by its name, anything else as text."""
     if value is None or isinstance(value, str | int | float):
         return value
     return describe(value) if callable(value) else str(value)
@@ -113,7 +124,7 @@ def _routes(server: Any, pools: Mapping[str, BaseExecutor]) -> Iterator[dict[str
 
 
 def _configured(leaf: RouteLeaf) -> tuple[dict[str, Any], bool]:
-    """The plugin's options of a route, and whether the plugin is switched on for it."""
+    """Return the plugin's options of a route, and whether the plugin is switched on for it."""
     plugin = leaf.router._plugins_by_name.get("executor")
     if plugin is None:
         return {}, True
@@ -145,7 +156,7 @@ def _effective(option: str, own: Mapping[str, Any], executor: BaseExecutor | Non
 
 
 def _counted(path: str, pools: Mapping[str, BaseExecutor]) -> dict[str, Any]:
-    """What was counted of a route, in whatever pools it ran."""
+    """Return what was counted of a route, summed over the pools that it ran in."""
     found: list[RouteMetrics] = [
         executor.counters.routes[path]
         for executor in pools.values()

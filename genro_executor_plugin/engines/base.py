@@ -33,7 +33,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
 from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
-from ..options.kinds import Kind, Option
+from ..options.kinds import EngineOption, Kind
 from ..options.pool import PoolOptions
 from .call import Call, Message
 
@@ -97,7 +97,7 @@ class Engine(ABC):
     name: ClassVar[str] = ""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
     default_workers: ClassVar[int] = 1
-    own_options: ClassVar[Mapping[str, Option]] = {}
+    own_options: ClassVar[Mapping[str, EngineOption]] = {}
 
     def __init__(self, pool: Pool, options: PoolOptions) -> None:
         self.pool = pool
@@ -227,9 +227,9 @@ def kind_of(engine: type[Engine], name: str | None = None) -> Kind:
         )
     own: Mapping[Any, Any] = engine.own_options
     for option, what in own.items():
-        if not isinstance(option, str) or not isinstance(what, Option):
+        if not isinstance(option, str) or not isinstance(what, EngineOption):
             raise ExecutorConfigError(
-                f"{where}: own_options has {option!r}: {what!r}; give a name and an Option"
+                f"{where}: own_options has {option!r}: {what!r}; give a name and an EngineOption"
             )
         if option in PoolOptions.__dataclass_fields__:
             raise ExecutorConfigError(f"{where}: {option!r} is an option of every pool already")

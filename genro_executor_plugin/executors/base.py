@@ -33,6 +33,7 @@ from ..metrics import tracing
 from ..options.call import CALL_OPTIONS, CallOptions
 from ..options.capabilities import Capability
 from ..options.checks import check_option
+from ..options.kinds import Kind
 from ..options.pool import PoolOptions
 from ..portable.modules import inside_worker
 from ..portable.references import describe
@@ -65,6 +66,7 @@ class BaseExecutor(SteeredPool):
         options: PoolOptions | None = None,
         *,
         engine: type[Engine] | None = None,
+        kind: Kind | None = None,
         **given: Any,
     ) -> None:
         """Make a pool; ``ExecutorRegistry`` does it for a server.
@@ -73,12 +75,13 @@ class BaseExecutor(SteeredPool):
             name: the pool's name, for messages and metrics.
             options: its options, complete and checked.
             engine: what its calls run with; ``ProcessExecutor`` and its kin have one.
+            kind: what the options were checked against, if the engine has been registered.
             given: its options, where ``options`` is not given.
 
         Raises:
             ExecutorConfigError: an option is wrong, or the engine breaks its contract.
         """
-        super().__init__(name, options, engine=engine, **given)
+        super().__init__(name, options, engine=engine, kind=kind, **given)
         # In a worker (its module declares a pool, say): pools do not nest.
         self._nested = inside_worker()
 

@@ -122,7 +122,7 @@ class Kinds(Mapping[str, KnownKind]):
             )
         if inspect.isclass(factory) and issubclass(factory, Engine):
             kind = kind_of(factory, executor_type)
-            make = functools.partial(BaseExecutor, engine=factory)
+            make = functools.partial(BaseExecutor, engine=factory, kind=kind)
             self._added[executor_type] = KnownKind(executor_type, kind, make)
         else:
             self._added[executor_type] = KnownKind(executor_type, None, factory)
@@ -147,5 +147,17 @@ EVERYWHERE = Kinds(BUILT_IN)
 """The kinds of every registry of this process. A kind is a type, and types belong to the process;
 genro-routes keeps its plugins in the same way (``Router.register_plugin``)."""
 
-register_factory = EVERYWHERE.add
-"""Add a kind of pool for every server and registry of this process, also for those to come."""
+
+def register_factory(executor_type: str, factory: Factory) -> None:
+    """Add a kind of pool for every server and registry of this process, also for those to come.
+
+    Args:
+        executor_type: the name of the new kind.
+        factory: an engine (a subclass of ``Engine``), whose options are checked when a pool is
+            declared; or a callable, which is given ``(name, **options)`` and returns a pool.
+
+    Raises:
+        ExecutorConfigError: the name is taken, what is given cannot be called, or the engine
+            breaks its contract; the message says what is missing.
+    """
+    EVERYWHERE.add(executor_type, factory)

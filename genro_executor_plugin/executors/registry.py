@@ -147,8 +147,8 @@ class ExecutorRegistry:
             if wanted.options is None or known.options is None:
                 different = wanted.given != known.given
             else:
-                in_force, asked = known.options, wanted.options
-                different = any(getattr(in_force, o) != getattr(asked, o) for o in options)
+                in_force, asked = known.options.as_dict(), wanted.options.as_dict()
+                different = any(in_force[option] != asked[option] for option in options)
             if not different:
                 return
         raise ExecutorConfigError(

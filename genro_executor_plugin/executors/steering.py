@@ -20,6 +20,7 @@ from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadE
 from ..metrics.counters import PoolMetrics, percentiles_ms
 from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
+from ..options.kinds import Kind
 from ..options.pool import PoolOptions
 from .admission import Admission
 
@@ -40,6 +41,7 @@ class SteeredPool:
         options: PoolOptions | None = None,
         *,
         engine: type[Engine] | None = None,
+        kind: Kind | None = None,
         **given: Any,
     ) -> None:
         engine = engine or self.engine_type
@@ -50,7 +52,7 @@ class SteeredPool:
                 pool=name,
             )
         self._name = name
-        self._declared = kind_of(engine)
+        self._declared = kind or kind_of(engine)
         self._options = options or PoolOptions.declare(name, self._declared, given)
         self._metrics = PoolMetrics()
         self._admission = Admission(name, self._options, self._metrics)

@@ -3,9 +3,9 @@
 
 """What a pool counts and measures, in the server: nothing here depends on what a call does.
 
-Counting is on the way of every call, and costs a few additions: plain numbers, a bisection into
-fixed buckets, no locks (all of it happens on the event loop's thread). Whoever shows the numbers
-reads them when asked; nobody is told when they change.
+Every call is counted, which costs a few additions: plain numbers, a bisection into fixed buckets,
+no locks (all of it happens on the event loop's thread). Displays read the numbers when they need
+them; there is no notification when they change.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BUCKETS = (
 """The upper bounds of the histograms' buckets, in seconds; one more bucket is above them."""
 
 OUTCOMES = ("completed", "failed", "rejected", "timed_out", "crashed", "cancelled")
-"""How a call may end, once and for all."""
+"""How a call may end; each call ends in exactly one of these ways."""
 
 _KEPT = 1024
 """How many of the last durations percentiles are computed from."""
@@ -50,11 +50,12 @@ class Histogram:
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
+        """Count a duration."""
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.total += seconds
 
     def add_all(self, other: Histogram) -> None:
-        """Take in what ``other`` has."""
+        """Add the durations that ``other`` has counted."""
         self.counts = [own + more for own, more in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
 
@@ -65,7 +66,7 @@ class Histogram:
 
     @property
     def mean(self) -> float:
-        """Seconds on average; 0.0 before there is any."""
+        """The average in seconds; 0.0 when there is no duration."""
         return self.total / self.count if self.total else 0.0
 
 
@@ -152,7 +153,7 @@ class PoolMetrics:
 
     def ran(self, path: str, waited: float, ran: float) -> None:
         """Count how long a call of the route ``path`` waited and ran."""
-        # Spelled out, and not by way of Histogram.add: this is on the way of every call.
+        # Spelled out instead of a call of Histogram.add: every call of the pool gets here.
         wait, run = self.wait, (self.routes.get(path) or self.route(path)).run
         wait.counts[bisect_left(BUCKETS, waited)] += 1
         wait.total += waited

@@ -24,7 +24,8 @@ _MESSAGE_CHARACTERS = 2_000
 _TRACEBACK_CHARACTERS = 16_000
 
 _FORMAT_EVERY_SECONDS = 0.1
-"""A pool that fails all the time spends no more of the event loop on local tracebacks."""
+"""How often, at most, a local traceback is formatted: a pool that fails all the time must not
+keep the event loop busy with that."""
 
 
 _NUMBERS = re.compile(r"\d+")
@@ -40,7 +41,7 @@ class Incident:
         function: what was called.
         type_name: the exception's class.
         message: its text, shortened; numbers in it are those of the last occurrence.
-        traceback: where it was raised, in the worker if it was there; may be empty.
+        traceback: where it was raised, in the worker if it came from there; may be empty.
         count: how often it happened since it is remembered.
         first_at: when it happened first, in seconds since the epoch.
         last_at: when it happened last.
@@ -71,14 +72,14 @@ class Incidents:
 
     @property
     def latest_first(self) -> list[Incident]:
-        """What is remembered, the latest one first."""
+        """The errors that are remembered, the latest one first."""
         return list(reversed(self._known.values()))
 
     def add(self, outcome: str, route: str, function: str, error: BaseException) -> None:
         """Remember ``error``; one that is known already is counted."""
         message = _shortened(_text_of(error), _MESSAGE_CHARACTERS)
         type_name = getattr(error, "type_name", "") or _name_of(type(error))
-        # A pid or a count in the text does not make it another error.
+        # Errors whose texts differ only in numbers, a pid or a count, are the same error.
         key = (outcome, route, function, type_name, _NUMBERS.sub("#", message))
         now = time.time()
         incident = self._known.pop(key, None)

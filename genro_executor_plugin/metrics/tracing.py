@@ -3,8 +3,9 @@
 
 """OpenTelemetry, where it is loaded: a span for every call, and its trace in the worker.
 
-Nothing here imports it first: a server without it pays nothing. The span tells how long the
-call waited and how long it ran; spans that the function starts in a worker are its children.
+Nothing here imports it unless it is loaded already, so that a server without it pays nothing. The
+span tells how long the call waited and how long it ran; spans that the function starts in a
+worker are its children.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def current_trace() -> Mapping[str, str]:
 
 @contextmanager
 def attached(trace: Mapping[str, str]) -> Iterator[None]:
-    """Have ``trace`` be the current one in this block."""
+    """Make ``trace`` the current one in this block."""
     if not trace:
         yield
         return

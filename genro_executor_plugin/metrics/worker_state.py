@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of one worker, for those who look at a pool."""
+
+"""What is known of one worker: plain values for displays, the console and metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ __all__ = ["WorkerState"]
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """One worker, now.
+    """One worker at one moment.
 
     Attributes:
         pid: its process id, ``None`` while it starts.
@@ -20,7 +21,7 @@ class WorkerState:
         function: the function of that call.
         running_seconds: how long that call has run, 0.0 for none.
         running: how many calls run in it.
-        memory_bytes: its resident memory, ``None`` when that cannot be told.
+        memory_bytes: its resident memory, ``None`` when it cannot be read.
         calls: how many calls it was given.
     """
 

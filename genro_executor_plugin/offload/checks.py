@@ -13,9 +13,10 @@ from typing import Any
 from ..errors import ExecutorConfigError, UnknownExecutorError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
+from ..hosts.loaded import HOST_PACKAGES
 from ..options.call import CALL_OPTIONS
 from ..options.source_line import place_of
-from ..portable.culprit import obstacle
+from ..portable.culprit import find_unpicklable
 from ..portable.pickling import dumps, why
 from ..portable.references import describe, reference_to
 from ..portable.state.declared import state_of_class
@@ -136,7 +137,7 @@ def _stays_here(func: Callable[..., Any], owner: type) -> Iterator[str]:
         yield str(error)
     plain = getattr(func, "__func__", func)
     if reference_to(plain, owner) is None:
-        trouble = obstacle(plain, dumps)
+        trouble = find_unpicklable(plain, dumps)
         if trouble is not None:
             path, reason = trouble
             yield (
@@ -153,7 +154,7 @@ def _named(route: str, func: Callable[..., Any]) -> str:
 
 def modules_of(server: Any) -> list[str]:
     """The modules that a worker needs for the routes of ``server``, to be imported once."""
-    modules = dict.fromkeys(("genro_routes", "genro_asgi"))
+    modules = dict.fromkeys(("genro_routes", *HOST_PACKAGES))
     for application in server.applications.values():
         router = getattr(application, "route", None)
         if router is None:

@@ -15,14 +15,14 @@ from typing import Any
 
 from .capabilities import Capability
 
-__all__ = ["Kind", "Option"]
+__all__ = ["EngineOption", "Kind"]
 
 REQUIRED: Any = object()
 """The default of an option that has to be given."""
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class EngineOption:
     """An option that one kind of pool has beside those of every pool.
 
     Attributes:
@@ -54,7 +54,7 @@ class Kind:
     name: str
     capabilities: frozenset[Capability]
     default_workers: Callable[[], int]
-    own_options: Mapping[str, Option] = field(default_factory=dict)
+    own_options: Mapping[str, EngineOption] = field(default_factory=dict)
 
     def why_not(self, option: str) -> str | None:
         """Return why this kind cannot keep ``option``, ``None`` if it can."""

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where in a value the thing sits that cannot travel: ``.connection`` of ``self.db``, say."""
+"""Finds where in a value the part is that cannot be pickled: ``.connection`` of ``self.db``, say.
+
+Used for messages, after pickling was refused: it pickles the parts of the value one by one.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,20 @@ from collections.abc import Callable, Iterator
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
-__all__ = ["obstacle"]
+__all__ = ["find_unpicklable"]
 
 _DEEPEST = 100
-"""Below this many steps a path says nothing to anybody."""
+"""A path with more steps than this helps nobody; the search ends there."""
 
 Attempt = Callable[[Any], object]
-"""Pickles a value; what it raises is the reason why that value cannot travel."""
+"""Pickles a value; what it raises is the reason why the value cannot be pickled."""
 
 
-def obstacle(value: Any, attempt: Attempt) -> tuple[str, BaseException] | None:
-    """The path inside ``value`` to what cannot travel, and the reason; ``None`` if all can.
+def find_unpicklable(value: Any, attempt: Attempt) -> tuple[str, BaseException] | None:
+    """The path inside ``value`` to what cannot be pickled, and the reason; ``None`` if all can.
 
     The path is what a person would write behind the value's name: ``.connection``,
-    ``['orders'][3].lock``, or nothing when it is the value itself.
+    ``['orders'][3].lock``, or an empty text when it is the value itself.
     """
     error = _failure(value, attempt)
     if error is None:
@@ -35,7 +38,7 @@ def obstacle(value: Any, attempt: Attempt) -> tuple[str, BaseException] | None:
 def _search(
     value: Any, error: BaseException, attempt: Attempt, above: set[int]
 ) -> tuple[str, BaseException] | None:
-    """The place below ``value``, which fails; ``None`` if it only leads back to what is above."""
+    """The place inside ``value``, which fails; ``None`` if it only leads back to a value above."""
     if _too_deep(error) or len(above) > _DEEPEST:
         return "", error
     above.add(id(value))
@@ -67,7 +70,7 @@ def _too_deep(error: BaseException) -> bool:
 def _failing(
     parts: list[tuple[str, Any]], attempt: Attempt
 ) -> Iterator[tuple[str, Any, BaseException]]:
-    """Those of ``parts`` that fail, each found by halving: there may be a million of them."""
+    """Those of ``parts`` that fail, found by halving: there may be a million parts."""
     start = 0
     while start < len(parts) and _failure([p for _, p in parts[start:]], attempt) is not None:
         first, last = start, len(parts)
@@ -85,7 +88,7 @@ def _failing(
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """What ``value`` holds, each with the step that leads there."""
+    """The parts of ``value``, each with the step of the path that leads to it."""
     if isinstance(value, dict):
         for key, item in list(value.items()):
             yield f"[{_shown(key)}]", item
@@ -109,7 +112,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _captured(func: FunctionType) -> Iterator[tuple[str, Any]]:
-    """What a function that travels by value takes along."""
+    """The variables and globals that are pickled with a function that travels by value."""
     for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=False):
         yield f", its variable {name}", _content(cell)
     for name in func.__code__.co_names:
@@ -121,7 +124,7 @@ def _content(cell: CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:
-        return None  # it has none yet
+        return None  # the variable has no value yet
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
@@ -137,7 +140,7 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(key: Any) -> str:
-    """``key`` as a path shows it; its own ``repr`` is asked only where it is sure to be short."""
+    """``key`` as a path shows it; only of plain types, whose ``repr`` is safe, the value itself."""
     if isinstance(key, str | bytes | int | float | bool | type(None)):
         return reprlib.repr(key)
     return f"a {type(key).__name__}"

@@ -1,18 +1,22 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a worker keeps between calls: functions and the state of replicas."""
+"""What a worker keeps between calls: functions, the state of replicas, process settings.
+
+Written by ``packing`` in the server, read by ``worker/reading.py``; both agree here on what the
+bytes mean.
+"""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
 
-__all__ = ["CALL_HEAD", "FUNCTION", "STATE", "SURROUNDINGS", "Definition"]
+__all__ = ["CALL_HEAD", "FUNCTION", "PROCESS_SETTINGS", "STATE", "Definition"]
 
 CALL_HEAD = struct.Struct("<III")
-"""Behind a packed call: the keys of its function, of ``self`` and of the application to clean up;
-0 for none."""
+"""Stands behind a packed call: the keys of its function, of ``self`` and of the application whose
+``route_cleanup()`` runs; 0 for none."""
 
 FUNCTION = 1
 """The payload is a pickled ``Reference`` to a function."""
@@ -20,8 +24,8 @@ FUNCTION = 1
 STATE = 2
 """The payload is a part of a replica's state."""
 
-SURROUNDINGS = 3
-"""The payload is a pickled ``Surroundings``."""
+PROCESS_SETTINGS = 3
+"""The payload is a pickled ``ProcessSettings``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,10 @@ class Definition:
     """Something a worker keeps, sent to it when it does not have this version yet.
 
     Attributes:
-        key: what it is, for as long as the pool lives.
-        version: which state of it; a worker needs the last one only.
+        key: identifies it, for as long as the pool lives.
+        version: counts its changes; a worker needs the last version only.
         owner: the function or replica it is part of; its own key for a function.
-        kind: ``FUNCTION``, ``STATE`` or ``SURROUNDINGS``.
+        kind: ``FUNCTION``, ``STATE`` or ``PROCESS_SETTINGS``.
         payload: the pickled thing.
     """
 

@@ -3,9 +3,10 @@
 
 """How an exception travels from a worker to the caller.
 
-It arrives as itself: type, arguments, attributes, notes, ``__cause__`` and the remote frames
+It arrives with its type, arguments, attributes, notes, ``__cause__`` and the remote frames
 (tblib), and with the remote traceback as text at the root of its causes. The round trip is
-tried in the worker; an exception that does not survive it travels as a ``RemoteError``.
+tried in the worker; an exception that does not survive it travels as a ``RemoteError``. Nothing
+here depends on what kind of worker raised the exception.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def _reduce(obj: Any) -> Any:
     if not isinstance(obj, BaseException):
         return NotImplemented
     if isinstance(type(obj).__init__, FunctionType):
-        return pickle_exception(obj)  # without calling that __init__, whatever it takes
+        return pickle_exception(obj)  # it is rebuilt without a call of that __init__
     reduced: Any = obj.__reduce__()
     func, args, *state = reduced
     chain = obj.__cause__, obj.__traceback__, obj.__context__, obj.__suppress_context__
@@ -46,7 +47,7 @@ def _dumps(error: BaseException, text: str, pickler: type[CarefulPickler]) -> by
 
 
 def pack_failure(error: BaseException) -> bytes:
-    """``error`` as bytes that ``unpack_failure`` is sure to read."""
+    """``error``, or a substitute if it cannot travel, as bytes for ``unpack_failure``."""
     return _pack(error, CarefulPickler)
 
 
@@ -67,19 +68,19 @@ def _pack(error: BaseException, pickler: type[CarefulPickler]) -> bytes:
 def pack_as_itself(error: BaseException) -> bytes | None:
     """``error`` with its frames and causes as bytes, ``None`` if it does not survive that.
 
-    ``pickle.loads(...)[0]`` is the error again. It is left as it is.
+    ``pickle.loads(...)[0]`` is the error again. ``error`` itself is not changed.
     """
     return _dumps_itself(error, "", CarefulPickler)
 
 
 def _bare(error: BaseException) -> BaseException:
-    """``error`` without its frames and causes: those of a deep recursion do not pickle."""
+    """Take the frames and causes off ``error``: those of a deep recursion do not pickle."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
     return error
 
 
 def _dumps_itself(error: BaseException, text: str, pickler: type[CarefulPickler]) -> bytes | None:
-    """``error`` as bytes, ``None`` if it does not survive the way there."""
+    """``error`` as bytes, ``None`` if it does not survive pickling and unpickling."""
     try:
         packed = _dumps(error, text, pickler)
         survivor = pickle.loads(packed)[0]
@@ -91,7 +92,10 @@ def _dumps_itself(error: BaseException, text: str, pickler: type[CarefulPickler]
 
 
 def _may_leave_as_itself(error: BaseException) -> bool:
-    """Not what would end the server, cancel its caller, or break a coroutine when raised there."""
+    """Whether ``error`` may be raised in the server.
+
+    Some may not: they would end the server, cancel its caller, or break a coroutine.
+    """
     return isinstance(error, Exception) and not isinstance(error, StopIteration)
 
 

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What goes along with a call beside its arguments: context variables, a trace, how it answers.
+"""The extras of a call beside its arguments: context variables, a trace, whether it may stream.
 
-``pack_extras`` makes bytes of it in the server; ``worker/extras.py`` puts it around the function
-in the worker. Nothing of it stays behind in the worker, and nothing comes back.
+``pack_extras`` makes bytes of them in the server; ``worker/extras.py`` puts them around the
+function in the worker. They are gone there after the call, and nothing of them comes back.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Any
 
 from ..errors import SerializationError
 from ..options.context_variables import ContextReference
-from .culprit import obstacle
+from .culprit import find_unpicklable
 from .pickling import dumps, why
 
 __all__ = ["EXTRAS", "Extras", "pack_extras"]
 
 EXTRAS = "genro-executor.carried"
-"""The keyword argument of a packed call that holds it; no Python name can be the same."""
+"""The keyword argument of a packed call that holds them; no Python name can be the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What goes along with one call.
+    """The extras of one call.
 
     Attributes:
         variables: context variables by name, and the values that the caller had.
@@ -42,7 +42,7 @@ class Extras:
 def pack_extras(
     pool: str, variables: tuple[ContextReference, ...], trace: Mapping[str, str], streams: bool
 ) -> bytes | None:
-    """What goes along with a call that is made now, ``None`` for nothing.
+    """The extras of a call that is made now, as bytes; ``None`` if there are none.
 
     Raises:
         SerializationError: the value of a context variable cannot travel.
@@ -53,16 +53,16 @@ def pack_extras(
         try:
             values.append((reference, variable.get()))
         except LookupError:
-            continue  # it is not set here, and will not be set there
+            continue  # a variable that is not set here is not set there either
     if not values and not trace and not streams:
         return None
     try:
         return dumps(Extras(tuple(values), dict(trace), streams))
     except BaseException as error:
         for reference, value in values:
-            trouble = obstacle(value, dumps)
-            if trouble is not None:
-                path, reason = trouble
+            culprit = find_unpicklable(value, dumps)
+            if culprit is not None:
+                path, reason = culprit
                 raise SerializationError(
                     f"the context variable {reference} of pool {pool!r} holds a value that cannot "
                     f"travel to a worker: value{path}: {why(reason)}. Take it out of context=, or "

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Files as answers: sent block by block, and never in memory as a whole."""
+"""Files as answers: sent block by block, and never in memory as a whole.
+
+``SentFile`` is public; who sends the file is decided in ``routing/``.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ class SentFile:
 
 
 def is_open_file(value: Any) -> bool:
-    """Whether ``value`` is an open file, a temporary one among them; a buffer in memory is none."""
-    file = getattr(value, "file", value)  # what tempfile wraps
+    """Whether ``value`` is an open file; temporary files are, buffers in memory are not."""
+    file = getattr(value, "file", value)  # tempfile wraps the real file
     return isinstance(file, io.IOBase) and not isinstance(file, io.BytesIO | io.StringIO)
 
 
@@ -43,6 +46,6 @@ def blocks_of(file: Any) -> Iterator[bytes | str]:
     """The whole of an open file, which is closed at the end."""
     with file:
         if file.seekable():
-            file.seek(0)  # what has just written it stands at its end
+            file.seek(0)  # a handler that has just written it left it at its end
         while block := file.read(BLOCK_BYTES):
             yield block

@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""The functions of a pool that run once in each worker: its initializer and its finalizer."""
+
+"""The functions of a pool that run once in each worker: its initializer and its finalizer.
+
+The server packs them when the pool is made, so that what cannot travel is refused then.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from .references import describe
 __all__ = ["PackedHooks", "pack_hooks", "run_hook"]
 
 PackedHooks = tuple[bytes | None, bytes | None]
-"""The initializer with its arguments and the finalizer with none, ``None`` for what is not."""
+"""The initializer and the finalizer, pickled with their arguments; ``None`` where there is none."""
 
 
 def pack_hooks(pool: str, options: PoolOptions) -> PackedHooks:
@@ -51,6 +55,6 @@ def run_hook(hook: Callable[..., Any], arguments: tuple[Any, ...] = ()) -> None:
     """Call a hook; a coroutine function runs on an event loop of its own."""
     outcome = hook(*arguments)
     if inspect.iscoroutine(outcome):
-        import asyncio  # costs a worker 5 MB; most never run a coroutine
+        import asyncio  # it costs a worker 5 MB, and most workers never run a coroutine
 
         asyncio.run(outcome)

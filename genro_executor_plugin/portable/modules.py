@@ -5,8 +5,8 @@
 
 Most modules import in a worker as they did here, once ``sys.path`` is the same. Two kinds do
 not: ``__main__``, and files that were loaded by path (``genro-asgi serve application=./hello.py:H``
-registers one as ``genro_asgi_target_hello``). ``ModuleSources`` is what a worker is told of them;
-``install`` is what the worker makes of it. Nothing is imported before somebody asks for it.
+registers one as ``genro_asgi_target_hello``). ``ModuleSources`` tells a worker of them; with
+``install`` the worker makes them importable. No module is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ __all__ = [
 ]
 
 MAIN_ALIAS = "__mp_main__"
-"""The name a worker runs the main module under, as ``multiprocessing`` calls it."""
+"""The name under which a worker runs the main module, the same as in ``multiprocessing``."""
 
 
 class MainModuleStop(BaseException):
-    """Ends the import of the main module in a worker: what follows is for the server alone."""
+    """Ends the import of the main module in a worker: the rest of it is for the server alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleSources:
-    """What a worker has to know to find the modules of this program.
+    """What a worker needs to know to find the modules of this program.
 
     Attributes:
         path: ``sys.path`` as it is here.
@@ -75,13 +75,13 @@ class ModuleSources:
 
     @property
     def has_main(self) -> bool:
-        """Whether a worker can have the main module, too."""
+        """Whether a worker can import the main module, too."""
         return self.main_name is not None or self.main_file is not None
 
 
 @cache
 def main_source() -> tuple[str | None, str | None]:
-    """The name and the file a worker can run the main module from; two ``None`` if neither."""
+    """The name and the file to run the main module from in a worker; ``None`` for none."""
     main = sys.modules["__main__"]
     name = getattr(getattr(main, "__spec__", None), "name", None)
     if name is not None:
@@ -94,7 +94,7 @@ def main_source() -> tuple[str | None, str | None]:
 
 
 def _path() -> list[str]:
-    """``sys.path`` without what is no text, which the import system passes over, too."""
+    """The texts in ``sys.path``; the import system ignores other entries, too."""
     entries: list[Any] = sys.path
     return [entry for entry in entries if isinstance(entry, str)]
 
@@ -132,7 +132,7 @@ class _FileFinder:
 
 
 class _MainModule(ModuleType):
-    """The main module in a worker: runs on the first look into it, under ``MAIN_ALIAS``."""
+    """The main module in a worker: it runs when an attribute of it is first read."""
 
     def __init__(self, sources: ModuleSources) -> None:
         super().__init__(MAIN_ALIAS)
@@ -151,7 +151,7 @@ class _MainModule(ModuleType):
         return getattr(self, name)
 
     def load(self) -> None:
-        """Run the main module now, if it was not run before and there is one to run."""
+        """Run the main module now, if there is one and it has not run yet."""
         sources = self.__dict__.get("_sources")
         if sources is not None and sources.has_main:
             self._run(sources)
@@ -176,23 +176,24 @@ class _MainModule(ModuleType):
         try:
             exec(loader.get_code(spec.name), self.__dict__)
         except BaseException as error:
-            # What stands before the call that starts the server is all a worker needs.
+            # A worker needs only what stands before the call that starts the server.
             if not _is_stop(error):
-                self.__dict__["_sources"] = sources  # the next look tells the same story
+                # The next attribute that is read raises the same error.
+                self.__dict__["_sources"] = sources
                 raise
         finally:
             del self.__dict__["_running"]
 
 
 def _is_stop(error: BaseException) -> bool:
-    """Whether ``error`` is a ``MainModuleStop``, alone or out of a task group."""
+    """Whether ``error`` is a ``MainModuleStop``, or a group of nothing else."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(MainModuleStop)[1] is None
     return isinstance(error, MainModuleStop)
 
 
 def expose_main() -> None:
-    """Have what a worker names ``__mp_main__`` found here, as ``multiprocessing`` does."""
+    """Make the main module importable as ``__mp_main__`` here, too, as ``multiprocessing`` does."""
     if not inside_worker():
         sys.modules.setdefault(MAIN_ALIAS, sys.modules["__main__"])
 
@@ -212,10 +213,10 @@ def inside_worker() -> bool:
 
 
 def stop_main_import() -> None:
-    """End the import of the main module, if this is a worker that is importing it just now.
+    """End the import of the main module, if this is a worker that is importing it now.
 
-    Called by what only a server does: serving, and calling a pool. A main module without an
-    ``if __name__ == "__main__":`` around that is then as good as one with it.
+    Called where only a server gets to: when it serves, and when it calls a pool. So a main module
+    needs no ``if __name__ == "__main__":`` around that.
     """
     if "_running" in getattr(sys.modules.get(MAIN_ALIAS), "__dict__", ()):
         raise MainModuleStop

@@ -4,9 +4,9 @@
 """The call made portable: which function, which ``self``, which arguments.
 
 ``CallPacker`` turns a function and its arguments into a ``PackedCall``: bytes, and the
-definitions (functions, states of replicas) a worker must have before it reads them
-(``call_reader.py``). A call is packed before it takes a place in any line: an argument that
-cannot travel costs nobody a worker.
+definitions (functions, states of replicas) that a worker must have before it reads them with
+``worker/reading.py``. A call is packed before it waits for a worker: an argument that cannot
+travel is refused at once, and takes no place in a queue. Nothing here knows who runs the call.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from ..errors import SerializationError
-from .culprit import obstacle
+from .culprit import find_unpicklable
 from .definitions import CALL_HEAD, FUNCTION, Definition
 from .pickling import dumps, why
-from .process_settings import SurroundingsSource
+from .process_settings import ProcessSettingsSource
 from .references import describe, reference_to
 from .shared_memory.segments import (
     LARGE_BYTES,
@@ -39,15 +39,15 @@ __all__ = ["CallPacker", "PackedCall"]
 
 
 class PackedCall:
-    """A call as bytes.
+    """A call as bytes, and what is known of it without reading them.
 
     Attributes:
         payload: what a worker's ``CallReader`` reads.
-        definitions: what the worker must have before, in this order.
+        definitions: what the worker must have before it reads the call, in this order.
         title: the function's name, for messages and displays.
         is_async: whether the function makes a coroutine.
-        key: the same for every call of a function that travels by reference, 0 for others.
-        segment: where its arguments lie if they are large, ``None`` for those in ``payload``.
+        key: identifies the function in this pool if it travels by reference, 0 if it does not.
+        segment: where the arguments lie if they are large, ``None`` if they are in ``payload``.
     """
 
     __slots__ = ("definitions", "is_async", "key", "payload", "segment", "title")
@@ -72,7 +72,7 @@ class PackedCall:
         """The arguments as a worker would get them.
 
         Raises:
-            ReplicaHereError: an application is among them; its replica is for a worker only.
+            ReplicaHereError: an application is among them, and its replica exists in workers only.
             Exception: whatever their unpickling raises.
         """
         args, kwargs, *_ = pickle.loads(self.payload)
@@ -82,21 +82,21 @@ class PackedCall:
 class _Function:
     """What a packer knows of a function: the same for all of its calls."""
 
-    __slots__ = ("_own", "definitions", "is_async", "key", "large", "surroundings", "title")
+    __slots__ = ("_own", "definitions", "is_async", "key", "large", "settings", "title")
 
     def __init__(self, title: str, is_async: bool, definition: Definition | None = None) -> None:
         self.title = title
         self.is_async = is_async
         self._own = () if definition is None else (definition,)
         self.definitions: tuple[Definition, ...] = ()
-        self.surroundings: Definition | None = None
+        self.settings: Definition | None = None
         self.key = 0 if definition is None else definition.key
         self.large = False
 
-    def surround(self, surroundings: Definition) -> None:
-        """Have ``definitions`` begin with ``surroundings``."""
-        self.surroundings = surroundings
-        self.definitions = (surroundings, *self._own)
+    def begin_with(self, settings: Definition) -> None:
+        """Have ``definitions`` begin with the process settings."""
+        self.settings = settings
+        self.definitions = (settings, *self._own)
 
 
 class CallPacker:
@@ -109,8 +109,8 @@ class CallPacker:
         self._keys = itertools.count(1)
         self._replicas = ReplicaCatalog(self._keys)
         self._segments = segments
-        self._surroundings = SurroundingsSource(next(self._keys))
-        # Strongly: what a reference leads to stays in its module anyway.
+        self._settings = ProcessSettingsSource(next(self._keys))
+        # No weak references: a function that a reference leads to stays in its module anyway.
         self._by_reference: dict[FunctionType, _Function] = {}
         self._by_value: weakref.WeakKeyDictionary[FunctionType, _Function] = (
             weakref.WeakKeyDictionary()
@@ -134,19 +134,19 @@ class CallPacker:
         Raises:
             SerializationError: naming what cannot travel, the reason and the cure.
         """
-        target: Any = func
+        unbound: Any = func
         states: list[Definition] = []
         seen: set[int] = set()
         owner_key = cleanup_key = 0
         if type(func) is MethodType and is_routing(func.__self__):
-            target, owner_key = func.__func__, self._define(func.__self__, states, seen)
+            unbound, owner_key = func.__func__, self._define(func.__self__, states, seen)
         if cleanup is not None:
             cleanup_key = self._define(cleanup, states, seen)
-        function = self._by_reference.get(target) if type(target) is FunctionType else None
+        function = self._by_reference.get(unbound) if type(unbound) is FunctionType else None
         if function is None:
-            function = self._function(target, func)
+            function = self._function(unbound, func)
         key = function.key
-        call = (args, kwargs) if key else (args, kwargs, target)
+        call = (args, kwargs) if key else (args, kwargs, unbound)
         segment, body = None, None
         if self._segments is not None and (
             function.large
@@ -166,9 +166,9 @@ class CallPacker:
                 segment = self._segments.hold(Split.of(body))
                 if segment is not None:
                     body = segment.layout
-        surroundings = self._surroundings.definition()
-        if function.surroundings is not surroundings:
-            function.surround(surroundings)
+        settings = self._settings.definition()
+        if function.settings is not settings:
+            function.begin_with(settings)
         definitions = function.definitions
         if states:
             definitions = (definitions[0], *states, *definitions[1:])
@@ -188,7 +188,7 @@ class CallPacker:
         try:
             parts = split(call, self._replicas_for(met))
         except Exception:
-            return None  # packing them in one piece will tell what is wrong
+            return None  # packing them in one piece raises the error
         function.large = parts.size >= LARGE_BYTES
         segment = self._segments.hold(parts) if function.large else None
         if segment is not None:
@@ -197,7 +197,7 @@ class CallPacker:
         return segment
 
     def _replicas_for(self, met: list[Any]) -> Callable[[Any], Any]:
-        """What puts replicas in the place of applications, and these into ``met``."""
+        """A hook for the pickler: it replaces applications by replicas and adds them to ``met``."""
 
         def special(obj: Any) -> Any:
             if not is_routing(obj):
@@ -212,21 +212,21 @@ class CallPacker:
         definitions.extend(source.definitions(seen))
         return source.key
 
-    def _function(self, target: Any, func: Any) -> _Function:
-        if type(target) is not FunctionType:
-            return _Function(describe(target), inspect.iscoroutinefunction(target))
-        known = self._by_value.get(target)
+    def _function(self, unbound: Any, func: Any) -> _Function:
+        if type(unbound) is not FunctionType:
+            return _Function(describe(unbound), inspect.iscoroutinefunction(unbound))
+        known = self._by_value.get(unbound)
         if known is not None:
             return known
-        title, is_async = describe(target), inspect.iscoroutinefunction(target)
+        title, is_async = describe(unbound), inspect.iscoroutinefunction(unbound)
         owner = type(func.__self__) if type(func) is MethodType else None
-        reference = reference_to(target, owner)
+        reference = reference_to(unbound, owner)
         if reference is None:
-            known = self._by_value[target] = _Function(title, is_async)
+            known = self._by_value[unbound] = _Function(title, is_async)
             return known
         key = next(self._keys)
         definition = Definition(key, 1, key, FUNCTION, pickle.dumps(reference, 5))
-        known = self._by_reference[target] = _Function(title, is_async, definition)
+        known = self._by_reference[unbound] = _Function(title, is_async, definition)
         return known
 
     def _pack_carefully(
@@ -247,17 +247,19 @@ class CallPacker:
     ) -> SerializationError:
         args, kwargs, *function = call
         for name, value in _named(func, args, kwargs):
-            trouble = obstacle(value, lambda part: dumps(part, special))
-            if trouble is not None:
-                path, reason = trouble
+            culprit = find_unpicklable(value, lambda part: dumps(part, special))
+            if culprit is not None:
+                path, reason = culprit
                 place = f" ({name}{path})" if path else ""
                 return SerializationError(
                     f"argument {name!r}{place} of {describe(func)} cannot travel to a worker: "
                     f"{why(reason)}. Pass plain data instead, and open in the worker what only "
                     "lives there"
                 )
-        trouble = obstacle(function[0], lambda part: dumps(part, special)) if function else None
-        path, reason = trouble or ("", error)
+        culprit = (
+            find_unpicklable(function[0], lambda part: dumps(part, special)) if function else None
+        )
+        path, reason = culprit or ("", error)
         return SerializationError(
             f"the function {describe(func)}{path} cannot travel to a worker: {why(reason)}. "
             "Define it at the top level of a module"

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Values as bytes and back: pickle first, a careful pickler where plain pickle gives up.
+"""Values as bytes and back: with pickle first, with a careful pickler where pickle gives up.
 
-Plain pickle is several times faster and right for nearly every value. What it refuses goes
-through ``CarefulPickler``: functions and classes by reference wherever one exists (behind
-decorators, under another name), by value (cloudpickle) where none does. ``StoredPickler`` writes
-what is kept on disk.
+Plain pickle is several times faster and right for nearly every value. ``CarefulPickler`` takes
+what it refuses: it pickles functions and classes by reference wherever there is one (behind
+decorators, under another name), and by value (cloudpickle) where there is none.
+``StoredPickler`` writes what is kept on disk.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ loads = pickle.loads
 
 
 class CarefulPickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles what plain pickle refuses; ``special`` has the first word on every object."""
+    """Pickles what plain pickle refuses; ``special`` is asked first about every object."""
 
     def __init__(
         self, file: Any, special: Callable[[Any], Any] | None = None, **kwargs: Any
@@ -46,13 +46,13 @@ class CarefulPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, memoryview):
             return memory_view, (pickle.PickleBuffer(obj), obj.format, obj.shape)
         if isinstance(obj, io.TextIOWrapper) and obj not in (sys.stdout, sys.stderr):
-            # cloudpickle would read all of it and put a buffer in its place, without a word.
+            # cloudpickle would silently read all of it and put a buffer in its place.
             raise TypeError("cannot pickle an open file")
         if isinstance(obj, FunctionType | type):
             reference = reference_to(obj)
             if reference is not None:
                 if reference.is_plain(obj):
-                    return NotImplemented  # pickle's own way, which is by reference
+                    return NotImplemented  # pickle itself does it by reference
                 return resolve, (reference.module, reference.path, reference.depth)
         return super().reducer_override(obj)
 
@@ -92,12 +92,12 @@ def dumps(value: Any, special: Callable[[Any], Any] | None = None) -> bytes:
     Raises:
         Exception: whatever the value's own pickling raises; ``why`` puts it into words.
     """
-    # A plain reference into a __main__ that no worker can have would only fail over there.
+    # Pickle would refer to a __main__ that no worker has, and fail only in the worker.
     if special is None and any(main_source()):
         try:
             return pickle.dumps(value, 5)
         except Exception:
-            return _dumps_carefully(value, None)  # it can more, or tells what is wrong
+            return _dumps_carefully(value, None)  # it succeeds, or raises a clearer error
     return _dumps_carefully(value, special)
 
 

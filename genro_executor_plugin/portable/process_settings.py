@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a function finds set in its process: log levels, warning filters, locale, time zone.
+"""Process settings: log levels, warning filters, locale and time zone, in workers as in the server.
 
-``Surroundings.here()`` is how the server has them; ``apply`` makes a worker have the same.
+``ProcessSettings.here()`` reads those of the server; ``apply`` sets the same in a worker. They
+travel as a definition, which is sent again when they have changed.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .definitions import SURROUNDINGS, Definition
+from .definitions import PROCESS_SETTINGS, Definition
 
-__all__ = ["Surroundings", "SurroundingsSource", "all_loggers"]
+__all__ = ["ProcessSettings", "ProcessSettingsSource", "all_loggers"]
 
 _OFF = 1_000_000
 """The level of a logger that the server has disabled."""
@@ -37,11 +38,11 @@ _Filter = tuple[str, str | None, tuple[str, str], str | None, int]
 """Action, pattern of the message, category by name, pattern of the module, line."""
 
 _FRESH_SECONDS = 1.0
-"""How soon a change reaches a worker: to look for one costs more than a short call."""
+"""How soon a change reaches a worker: looking for changes costs more than a short call."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ProcessSettings:
     """Settings of a process.
 
     Attributes:
@@ -61,8 +62,8 @@ class Surroundings:
     timezone: str | None
 
     @classmethod
-    def here(cls) -> Surroundings:
-        """Those of this process, now."""
+    def here(cls) -> ProcessSettings:
+        """The settings of this process, now."""
         return cls(
             levels=_levels(),
             disabled=logging.root.manager.disable,
@@ -73,7 +74,7 @@ class Surroundings:
         )
 
     def apply(self) -> None:
-        """Give them to this process. What it cannot have (a locale, say) is left as it is."""
+        """Set them in this process. What cannot be set here (a locale, say) stays as it is."""
         self.apply_levels()
         warnings.resetwarnings()
         for entry in self.filters:
@@ -91,7 +92,7 @@ class Surroundings:
             time.tzset()
 
     def apply_levels(self) -> None:
-        """Give every logger here the level it has there."""
+        """Give every logger here the level that it has in the server."""
         logging.disable(self.disabled)
         for logger in all_loggers():
             level = self.levels.get(logger.name, logging.NOTSET)
@@ -102,7 +103,7 @@ class Surroundings:
 
 
 def all_loggers() -> list[logging.Logger]:
-    """Every logger there is here, the root logger first."""
+    """Every logger of this process, the root logger first."""
     known = list(logging.root.manager.loggerDict.values())
     return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
 
@@ -133,28 +134,30 @@ def _add_filter(
     owner, name = category
     found = getattr(sys.modules.get(owner), name, None)
     if found is None:
-        return  # of a module that is not loaded here: nobody can warn with it yet
+        return  # its module is not loaded here, so no warning of it can occur yet
     if message is None and module is None:
         warnings.simplefilter(action, found, line, append=True)
     else:
         warnings.filterwarnings(action, message or "", found, module or "", line, append=True)
 
 
-class SurroundingsSource:
-    """The surroundings of this process as a definition that changes when they do."""
+class ProcessSettingsSource:
+    """The settings of this process as a definition that changes when they do."""
 
     def __init__(self, key: int) -> None:
         self._key = key
         self._looked_at = -math.inf
-        self._definition = Definition(key, 0, key, SURROUNDINGS, b"")
+        self._definition = Definition(key, 0, key, PROCESS_SETTINGS, b"")
 
     def definition(self) -> Definition:
-        """The surroundings as they were at most ``_FRESH_SECONDS`` ago."""
+        """The settings as they were at most ``_FRESH_SECONDS`` ago."""
         now = time.monotonic()
         if now - self._looked_at > _FRESH_SECONDS:
             self._looked_at = now
-            payload = pickle.dumps(Surroundings.here(), 5)
+            payload = pickle.dumps(ProcessSettings.here(), 5)
             if payload != self._definition.payload:
                 version = self._definition.version + 1
-                self._definition = Definition(self._key, version, self._key, SURROUNDINGS, payload)
+                self._definition = Definition(
+                    self._key, version, self._key, PROCESS_SETTINGS, payload
+                )
         return self._definition

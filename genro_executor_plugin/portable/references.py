@@ -5,7 +5,7 @@
 
 A reference is a module, a dotted path in it, and how many decorators to look through: the
 name ``report`` of a module may hold a wrapper (``functools.wraps``), and the function that
-was meant stands below it.
+is meant is the one that it wraps.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Reference:
     Attributes:
         module: the module's name.
         path: the dotted path inside the module.
-        depth: how many ``__wrapped__`` steps lead from what stands there to what is meant.
+        depth: how many ``__wrapped__`` steps lead from the object there to the one that is meant.
     """
 
     module: str
@@ -117,7 +117,7 @@ def _steps(found: Any, target: Any) -> int | None:
 
 
 def describe(func: Any) -> str:
-    """``func`` as a person would name it: module and qualified name."""
+    """A name for ``func`` in messages: its module and its qualified name."""
     inner = getattr(func, "func", func) if not isinstance(func, FunctionType) else func
     name = getattr(inner, "__qualname__", None)
     if name is None:

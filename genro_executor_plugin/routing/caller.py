@@ -11,10 +11,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ADMIN_TAGS", "Caller", "caller_of", "calling"]
+from ..hosts.loaded import ADMIN_TAGS
+from ..hosts.names import asker_of
 
-ADMIN_TAGS = frozenset({"SERVER_ADMIN", "SUPERADMIN"})
-"""The authorization tags of genro-asgi's own administrators."""
+__all__ = ["Caller", "caller_of", "calling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,18 @@ calling: ContextVar[Caller | None] = ContextVar("genro_executor_calling", defaul
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:
-    """Who the ASGI ``scope`` comes from, as genro-asgi's middlewares have found out."""
-    avatar, session = scope.get("auth"), scope.get("session")
+    """Who the ASGI ``scope`` comes from, as the host has found out."""
+    asker = asker_of(scope)
     headers = {
         name: value
         for name, value in scope.get("headers", ())
         if name in (b"idempotency-key", b"mcp-session-id")
     }
-    session_id = str(session.id) if session is not None else ""
+    session_id = asker.session_id
     return Caller(
-        identity=str(avatar.identity) if avatar is not None else "",
+        identity=asker.identity or "",
         session=hashlib.sha256(session_id.encode()).hexdigest() if session_id else "",
-        tags=frozenset(avatar.tags) if avatar is not None else frozenset(),
+        tags=asker.tags,
         key=headers.get(b"idempotency-key", b"").decode("latin-1"),
         courier=headers.get(b"mcp-session-id", b"").decode("latin-1") or session_id,
     )

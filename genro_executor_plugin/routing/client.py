@@ -45,10 +45,26 @@ class Client:
         closed: whether its request has been served.
     """
 
-    __slots__ = ("_body_read", "_calls", "_receive", "_token", "_watcher", "closed", "gone")
+    __slots__ = (
+        "_body_read",
+        "_calls",
+        "_receive",
+        "_token",
+        "_told",
+        "_watcher",
+        "closed",
+        "gone",
+    )
 
-    def __init__(self, receive: Callable[[], Awaitable[Message]]) -> None:
+    def __init__(self, receive: Callable[[], Awaitable[Message]], *, told: bool = True) -> None:
+        """A client whose request is received by ``receive``.
+
+        Args:
+            receive: as the server has given it to the application.
+            told: whether ``receive`` tells of a client that has gone; some hosts do not.
+        """
         self._receive = receive
+        self._told = told
         self._body_read = False
         self._watcher: asyncio.Task[Message] | None = None
         self._calls: set[asyncio.Timeout] = set()
@@ -109,7 +125,9 @@ class Client:
             watching.cancel()
 
     def _watch(self) -> None:
-        if self._watcher is None and self._body_read and not self.gone and not self.closed:
+        if not self._told or not self._body_read or self.gone or self.closed:
+            return
+        if self._watcher is None:
             self._watcher = asyncio.ensure_future(self._receive())
             self._watcher.add_done_callback(self._heard)
 

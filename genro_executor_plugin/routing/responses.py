@@ -18,10 +18,8 @@ from contextlib import aclosing
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
-from genro_asgi.sse import SseStream
-from genro_asgi.streaming import StreamingResponse
-
 from ..executors.streams import CallStream
+from ..hosts.names import SseStream, StreamingResponse
 from ..portable.files import SentFile, blocks_of, is_open_file
 from ..worker.streaming import Head
 from .file_responses import file_response

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from genro_asgi.streaming import StreamingResponse
+from ..hosts.names import StreamingResponse, tells_of_disconnects
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Receive, Scope, Send
+    from ..hosts.names import Receive, Scope, Send
 
 __all__ = ["LeavingResponse"]
 
@@ -28,7 +28,7 @@ class LeavingResponse(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(super().__call__(scope, receive, send))
-        leaving = asyncio.ensure_future(_until_gone(receive))
+        leaving = asyncio.ensure_future(_until_gone(scope, receive))
         try:
             async with aclosing(self.body_iterator):  # type: ignore[type-var]
                 try:
@@ -44,9 +44,9 @@ class LeavingResponse(StreamingResponse):
             self.at_end()
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _until_gone(scope: Scope, receive: Receive) -> None:
     """Return when the client has gone, and never where nobody will tell."""
-    if (await receive())["type"] != "http.disconnect":
+    if not tells_of_disconnects(scope) or (await receive())["type"] != "http.disconnect":
         # The body was read before: this ``receive`` repeats it, as that of a message on a
         # websocket does, and asking again and again would stop the event loop.
         await asyncio.get_running_loop().create_future()

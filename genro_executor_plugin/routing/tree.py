@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..hosts.loaded import is_default_cleanup
+
 __all__ = [
     "RouteLeaf",
     "application_of",
@@ -59,7 +61,7 @@ def cleanup_of(instance: Any, handler: Callable[..., Any]) -> Any:
     """The application whose ``route_cleanup`` follows a call of ``handler``, ``None`` for none."""
     application = application_of(instance)
     cleanup = getattr(type(application), "route_cleanup", None)
-    if cleanup is None or cleanup.__module__ == "genro_asgi.routed_application":
+    if cleanup is None or is_default_cleanup(cleanup):
         return None
     return None if inspect.iscoroutinefunction(handler) else application
 

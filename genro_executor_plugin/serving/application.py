@@ -9,10 +9,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-from genro_asgi import RoutedApplication
-
 from ..errors import ExecutorConfigError
 from ..executors.registry import ExecutorRegistry
+from ..hosts.names import RoutedApplication
 from ..offload.configure import ApplicationRouter
 from ..offload.entry import registry_of
 from ..portable.modules import inside_worker
@@ -25,7 +24,7 @@ P = ParamSpec("P")
 
 
 class ApplicationExecutors:
-    """The pools of the server, as an application's own code uses them."""
+    """Runs functions in the server's pools, for an application's own code."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
@@ -48,7 +47,7 @@ class ApplicationExecutors:
 
     async def _run(self, pool: str, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         result: Any
-        if inside_worker():  # it is offloaded already, and pools do not nest
+        if inside_worker():  # this code is offloaded already, and pools do not nest
             result = func(*args, **kwargs)
             if inspect.isawaitable(result):
                 result = await result
@@ -70,12 +69,12 @@ class ApplicationExecutors:
 class ExecutorApplication(RoutedApplication):
     """``RoutedApplication`` with ``app.router.configure(...)``, ``app.executor`` and ``app.tasks``.
 
-    A plain ``RoutedApplication`` is offloaded just the same; this class only adds the names.
+    The routes of a plain ``RoutedApplication`` are offloaded as well; this class adds the names.
     """
 
     @property
     def router(self) -> ApplicationRouter:
-        """The application's routes, to be configured while it serves."""
+        """The application's routes, which can be configured while it serves."""
         return ApplicationRouter(self)
 
     @property

@@ -11,9 +11,9 @@ A ``config.py`` recipe derives from ``ExecutorConfigBuilder`` and writes its poo
             pools = cfg.executors()
             pools.pool(code="pdf", max_workers=2, timeout=30.0)
 
-``ExecutorServer(config=...)`` reads it. The layers are genro-asgi's own: the package's defaults,
-the machine's (``default_config``), the site's; a pool that several of them write is put together
-option by option.
+``ExecutorServer(config=...)`` reads it. The layers are genro-asgi's: the package's defaults, the
+machine's defaults (``default_config``), the site's recipe. A pool that several layers write is put
+together option by option.
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genro_asgi.config import (
-    CONFIGURATION_TEMPLATES,
+from ..errors import ExecutorConfigError
+from ..hosts.builders import BuilderBase, element, sub_tags
+from ..hosts.names import (
     AsgiConfigBuilder,
     AsgiServerGrammar,
     ConfigurationHandler,
-    DefaultConfig,
+    read_configuration,
 )
-from genro_builders.builder import BuilderBase, element
-
-from ..errors import ExecutorConfigError
 from .grammar import (
     PoolGrammar,
     WrittenPool,
@@ -48,10 +46,10 @@ __all__ = [
 ]
 
 ConfigSource = str | Path | type | BuilderBase | ConfigurationHandler
-"""What a server reads its configuration from: a template's name, a file, a recipe, a handler."""
+"""What a server can be configured from: a template's name, a file, a recipe or a handler."""
 
-# Taken from genro-asgi, whatever version is there: a copy would lack its next section.
-_STOCK_SECTIONS: str = AsgiServerGrammar.configuration._decorator["sub_tags"]
+# Taken from the host, whatever version is there: a copy would lack its next section.
+_STOCK_SECTIONS = sub_tags(AsgiServerGrammar.configuration)
 
 
 class ExecutorServerGrammar(PoolGrammar, AsgiServerGrammar):
@@ -67,40 +65,34 @@ class ExecutorServerGrammar(PoolGrammar, AsgiServerGrammar):
 
 
 class ExecutorConfigBuilder(ExecutorServerGrammar, AsgiConfigBuilder):
-    """The configuration dialect of ``ExecutorServer``; recipes derive from it.
+    """The configuration dialect of ``ExecutorServer``, which recipes derive from.
 
-    Hooks of genro-asgi's ready-made recipes are there with them as a second base:
+    A recipe that wants the hooks of one of genro-asgi's own recipes has that as a second base:
     ``class ServerConfiguration(ExecutorConfigBuilder, BaseConfiguration)``.
     """
 
 
 def handler_of(config: ConfigSource) -> ConfigurationHandler:
-    """The read door over ``config`` and the layers below it, as ``AsgiServer`` builds its own.
+    """Return the handler that reads ``config`` and the layers below it.
 
-    It is built here because pools have to be known before the server exists.
+    It is the one that ``AsgiServer`` would build. It is built here because pools have to be known
+    before the server exists.
     """
-    if isinstance(config, ConfigurationHandler):
-        return config
-    defaults = DefaultConfig()
-    if isinstance(config, str) and config in CONFIGURATION_TEMPLATES:
-        config = CONFIGURATION_TEMPLATES[config]
-    elif isinstance(config, str | Path):
-        config = defaults.recipe_class(config)
-    return ConfigurationHandler(config, parents=defaults.parents_for(config))
+    return read_configuration(config)
 
 
 def configured_pools(handler: ConfigurationHandler) -> list[WrittenPool]:
-    """The pools in the section ``executors``, right or wrong; none without the section."""
+    """Return the pools in the section ``executors``, also wrong ones; none without the section."""
     section = handler.node("executors")
     return written_pools(section.value or ()) if section is not None else []
 
 
 def declarations(handler: ConfigurationHandler) -> dict[str, dict[str, Any]]:
-    """The pools of the section ``executors`` as the server's ``executors=`` takes them.
+    """Return the pools of the section ``executors`` as the server's ``executors=`` takes them.
 
     Raises:
-        ExecutorConfigError: a pool is wrong. It tells every mistake in every pool, each with
-            file, line, pool, option and what is allowed.
+        ExecutorConfigError: a pool is wrong. The message lists every mistake in every pool, each
+            with its file and line, the pool, the option and what is allowed.
     """
     pools = configured_pools(handler)
     if mistakes := mistakes_in(pools):

@@ -3,25 +3,27 @@
 
 """The word ``pool`` of a configuration recipe, and how it is read.
 
-A recipe writes ``node.pool(code="pdf", max_workers=2)`` below whatever mounts this grammar. What
-it writes is not judged at that line but when the pools are read, so that every mistake in every
-pool is reported at once, with the file and the line it stands in.
+A recipe writes ``node.pool(code="pdf", max_workers=2)`` below an element whose grammar has
+``PoolGrammar``. A pool is not checked at that line but when the pools are read, so that every
+mistake in every pool is reported at once, with its file and line.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any, get_args, get_type_hints
-
-from genro_bag import BagResolver
-from genro_builders.builder import element
+from typing import Any
 
 from ..errors import ExecutorConfigError
 from ..executors.kinds import EVERYWHERE, Kinds
+from ..hosts.builders import (
+    BagResolver,
+    FiledElements,
+    argument_types,
+    element,
+    recipe_frame,
+)
 from ..options.pool import PoolOptions
 from ..options.source_line import place
 
@@ -30,19 +32,21 @@ __all__ = ["PoolGrammar", "WrittenPool", "mistakes_in", "written_pools"]
 Initializer = Callable[..., Any]
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
-"""What can be a label in a configuration tree, whose paths have dots."""
+"""What a node of a configuration tree can be called. A dot separates the steps of a path there."""
 
 
 _PLACE = "_at_"
-"""What precedes an option's name in the attribute that says where the option was written."""
+"""Precedes an option's name in the attribute that says where the option was written."""
 
 
-class PoolGrammar:
-    """The grammar of pools: mix it into the grammar of what has pools below it.
+class PoolGrammar(FiledElements):
+    """The grammar of pools, to be mixed into the grammar of an element that has pools below it.
 
     Every attribute but ``code`` may be a resolver (environment, file, ...). A text that a resolver
-    brings is read as the option's type: ``"4"`` is 4 for ``max_workers``.
+    returns is read as the option's type: ``"4"`` is 4 for ``max_workers``.
     """
+
+    filed = ("pool",)
 
     @element(sub_tags="")
     def pool(
@@ -81,51 +85,34 @@ class PoolGrammar:
     ) -> None:
         """One pool: its name (``code``), its kind (``executor_type``) and its options.
 
-        ``None`` is "not given". The signature is open for the options of kinds that were
-        registered from outside; the kinds of this package refuse what they do not know.
+        An option that is ``None`` was not given. The signature accepts any option, because kinds
+        that were registered from outside have their own; every kind refuses what it does not know.
         """
 
-    def set_child(
-        self,
-        build_where: Any,
-        node_tag: str,
-        node_value: Any = None,
-        node_label: str | None = None,
-        node_position: str | int | None = None,
-        **attr: Any,
-    ) -> Any:
-        """File a pool under its ``code``: layered recipes meet there, option by option."""
-        if node_tag == "pool":
-            code = attr.get("code")
-            if _is_name(code) and build_where.node(code) is None:
-                node_label = code
-            # One attribute per option: layers are folded attribute by attribute, and each option
-            # goes on saying where it was written.
-            here = _recipe_line()
-            attr.update({f"{_PLACE}{option}": here for option in {"code", *attr}})
-        return super().set_child(  # type: ignore[misc]
-            build_where, node_tag, node_value, node_label, node_position, **attr
-        )
+    def file_element(self, where: Any, attributes: dict[str, Any]) -> str | None:
+        """Store a pool under its ``code``, where layered recipes are merged option by option.
 
-    def _validate_call_args(
-        self, info: Any, node_value: Any, attr: dict[str, Any], node_tag: str = ""
-    ) -> None:
-        """Leave what is wrong with a pool to ``written_pools``, which tells all of it."""
-        if node_tag != "pool":
-            super()._validate_call_args(info, node_value, attr, node_tag)  # type: ignore[misc]
+        What is wrong with it is left to ``mistakes_in``, which reports all mistakes at once.
+        """
+        # Layers are merged attribute by attribute. With one attribute for the place of each
+        # option, every option keeps its own.
+        here = _recipe_line()
+        attributes.update({f"{_PLACE}{option}": here for option in {"code", *attributes}})
+        code = attributes.get("code")
+        return str(code) if _is_name(code) and where.node(code) is None else None
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenPool:
-    """A pool as the recipe has it, resolvers resolved.
+    """A pool as a recipe has it, with the values of its resolvers.
 
     Attributes:
         code: its name.
         executor_type: its kind, as it was written.
         options: the options that were given.
-        where: the file and the line, ``"config.py:12"``.
-        places: the same for each option: layers may have it from several files.
-        mistakes: what could not be read, in words.
+        where: the file and the line, such as ``"config.py:12"``.
+        places: the same for each option, because layers are several files.
+        mistakes: what could not be read, one sentence each.
     """
 
     code: str
@@ -137,12 +124,12 @@ class WrittenPool:
 
 
 def written_pools(nodes: Iterable[Any]) -> list[WrittenPool]:
-    """The pools among ``nodes``, the children of the configuration node that has them."""
+    """Return the pools among ``nodes``, the children of a configuration node."""
     return [_written(node) for node in nodes if node.node_tag == "pool"]
 
 
 def mistakes_in(pools: Iterable[WrittenPool], kinds: Kinds = EVERYWHERE) -> list[str]:
-    """Everything that is wrong with ``pools``, each with file, pool, option and what is allowed.
+    """Return every mistake in ``pools``, each with its place, pool, option and what is allowed.
 
     Args:
         pools: as ``written_pools`` returned them.
@@ -195,7 +182,7 @@ def _written(node: Any) -> WrittenPool:
         try:
             value = _resolved(option, value)
         except Exception as error:
-            # A resolver runs its author's code; whatever it raises is a mistake like the others.
+            # A resolver is somebody's own code, and whatever it raises is a mistake in the recipe.
             where = places.get(option, here)
             mistakes.append(f"{where}: pool {code!r}: {option} cannot be read: {error}")
             continue
@@ -217,7 +204,11 @@ _NO = ("0", "false", "no", "off", "")
 
 
 def _from_text(option: str, text: str) -> Any:
-    """``text`` as the type of ``option``; as it is, to be refused with a reason, if it is none."""
+    """Return ``text`` as a value of the type of ``option``.
+
+    A text that cannot be read as that type is returned as it is; the check of the options then
+    refuses it with a reason.
+    """
     types = _types_of(option)
     if bool in types and text.lower() in (*_YES, *_NO):
         return text.lower() in _YES
@@ -236,8 +227,7 @@ def _from_text(option: str, text: str) -> Any:
 
 
 def _types_of(option: str) -> set[Any]:
-    hint = get_type_hints(PoolGrammar.pool._func).get(option)
-    return {getattr(choice, "__origin__", choice) for choice in get_args(hint)}
+    return argument_types(PoolGrammar.pool, option)
 
 
 def _is_name(code: object) -> bool:
@@ -245,10 +235,8 @@ def _is_name(code: object) -> bool:
 
 
 def _recipe_line() -> str:
-    """The line of the recipe that is being run: the first one outside of genro-builders."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_globals.get("__name__", "").startswith(("genro_builders.", __name__)):
-            return place(frame.f_code.co_filename, frame.f_lineno)
-        frame = frame.f_back
-    return "the configuration"
+    """Return the line of the recipe that runs: the first frame outside of genro-builders."""
+    frame = recipe_frame(__name__)
+    if frame is None:
+        return "the configuration"
+    return place(frame.f_code.co_filename, frame.f_lineno)

@@ -1,99 +1,67 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the console does to a server that genro-asgi built by itself.
+"""Pools for a stock server: one that genro-asgi has built itself, and that did not ask for them.
 
-``ExecutorServer`` has pools by inheritance. A stock ``AsgiServer`` (``genro-asgi serve
-config.py``) is given them by the console that is mounted on it: the registry, the plugin on every
-routed application, the checks at boot, stable texts for clients, the second signal's hurry, and
-long jobs.
+``genro-asgi serve config.py`` builds an ``AsgiServer``, whatever the recipe would like. The
+console that is mounted on it calls ``bring_pools``, which puts the steps of ``Lifecycle`` around
+the server's own methods, each on the instance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..executors.registry import ExecutorRegistry
-from ..offload.checks import check_routes, modules_of
-from ..offload.plugin import ExecutorPlugin
+from ..hosts.names import FatalBootError, put_around
 from ..tasks.host_tasks import in_pools
-from ..tasks.http.mount import TaskMount
 from ..tasks.options import TaskSettings
-from ..tasks.service import LongTasks
-from .second_signal import SecondSignal
-from .server import answering
+from .lifecycle import Lifecycle, is_being_cancelled
 
-if TYPE_CHECKING:
-    from genro_asgi.types import ASGIApp, Scope
-
-__all__ = ["bring_pools", "end_pools", "start_pools"]
+__all__ = ["bring_pools"]
 
 
 def bring_pools(server: Any, registry: ExecutorRegistry, settings: TaskSettings) -> None:
-    """Give ``server`` the ``registry`` and long jobs, and arm its routers with the plugin."""
-    arm: Callable[[Any], None] | None = getattr(server, "arm_router", None)
-    demux: Callable[[Scope], tuple[ASGIApp, Scope]] = server.demux
-
-    def arm_router(router: Any) -> None:
-        if arm is not None:
-            arm(router)
-        if ExecutorPlugin.plugin_code not in {plugin.name for plugin in router.iter_plugins()}:
-            router.plug(ExecutorPlugin.plugin_code)
-
-    def demux_answering(scope: Scope) -> tuple[ASGIApp, Scope]:
-        return answering(*(mount.find(scope) or demux(scope)))
-
-    leave: Callable[[], None] = server.start_leaving
-    end: Callable[[], Awaitable[None]] = server.lifespan.shutdown
-    second_signal = SecondSignal(registry)
-
-    def start_leaving() -> None:
-        second_signal.leaving(server)
-        leave()
-
-    async def shutdown() -> None:
-        second_signal.lifespan_ends()
-        await end()
-
-    server.start_leaving = start_leaving
-    server.lifespan.shutdown = shutdown
-    server.executors = registry
-    server.long_tasks = LongTasks(server, settings)
-    mount = TaskMount(server, server.long_tasks)
-    server.arm_router = arm_router
-    server.demux = demux_answering
+    """Give ``server`` the pools of ``registry`` and long jobs, for as long as it serves."""
+    lifecycle = _Mounted(server, registry, settings)
+    server.executors = lifecycle.registry
+    server.long_tasks = lifecycle.long_tasks
+    put_around(server, lifecycle)
 
 
-async def start_pools(server: Any) -> None:
-    """Check the routes of ``server``, start the pools that are to be warm, go on with long jobs.
+class _Mounted(Lifecycle):
+    """The life of the pools of a stock server, as steps around the server's own methods."""
 
-    Raises:
-        ExecutorError: a route or a pool is wrong, a worker cannot be started, or the store of
-            long jobs is somebody else's.
-    """
-    for application in server.applications.values():
-        _ = getattr(application, "route", None)  # the first look at it arms it
-    registry: ExecutorRegistry = server.executors
-    registry.preload(modules_of(server))
-    check_routes(server)
-    await registry.warm()
-    if getattr(server, "tasks_enabled", False):
-        await _follow_tasks(server)
-    await server.long_tasks.start()
-    server.long_tasks.begin()
+    def __init__(self, server: Any, registry: ExecutorRegistry, settings: TaskSettings) -> None:
+        super().__init__(server, registry, settings)
+        self._settings = settings
 
+    async def startup(self, own: Callable[[], Awaitable[None]]) -> None:
+        """Start pools and jobs, then the applications."""
+        try:
+            await self.start()
+            if getattr(self._server, "tasks_enabled", False):
+                await self._follow_tasks()
+            await own()
+            self.begin()
+        except BaseException as error:
+            await self.end()
+            if isinstance(error, FatalBootError) or is_being_cancelled():
+                raise
+            # After any other exception uvicorn takes the server for one without a lifespan.
+            raise FatalBootError(self.refusal(error)) from error
 
-async def _follow_tasks(server: Any) -> None:
-    """Have genro-asgi's own tasks, which have started by now, run where they can be ended."""
-    manager = server.tasks
-    await manager.scheduler.stop()
-    in_pools(manager, server.long_tasks.settings).scheduler.start()
+    async def shutdown(self, own: Callable[[], Awaitable[None]]) -> None:
+        """End the applications, then jobs and pools."""
+        self.lifespan_ends()
+        try:
+            await own()
+        finally:
+            await self.end()
 
-
-async def end_pools(server: Any) -> None:
-    """End the long jobs of ``server``, then its pools."""
-    try:
-        await server.long_tasks.stop()
-    finally:
-        await server.executors.shutdown_all()
+    async def _follow_tasks(self) -> None:
+        """Have the host's own tasks, which have started by now, run where they can be ended."""
+        manager = self._server.tasks
+        await manager.scheduler.stop()
+        in_pools(manager, self._settings).scheduler.start()

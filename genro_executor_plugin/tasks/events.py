@@ -14,8 +14,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from genro_asgi.tasks.hub import EventHub
-
+from ..hosts.names import EventHub
 from .status import TaskStatus
 
 __all__ = ["Events"]

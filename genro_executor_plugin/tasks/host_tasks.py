@@ -15,9 +15,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from genro_asgi.tasks import LocalTaskExecutor, TaskManager, TaskScheduler
-
 from ..errors import TaskCancelledError, TaskNotFoundError
+from ..hosts.names import LocalTaskExecutor, TaskManager, TaskScheduler, publish_of_task
 from .followed_call import FollowedCall
 from .options import TaskSettings
 from .status import Progress
@@ -66,7 +65,8 @@ class PooledTaskExecutor(LocalTaskExecutor):
             )
             descriptor = await self.server.run_sync(lambda: self.spool.get(task_id))
             if descriptor is not None:
-                self._publish(descriptor, {"type": "settled", "outcome": outcome, "error": reason})
+                event = {"type": "settled", "outcome": outcome, "error": reason}
+                publish_of_task(self, descriptor, event)
         finally:
             marker.cancel()
             await asyncio.gather(marker, return_exceptions=True)

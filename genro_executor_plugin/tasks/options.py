@@ -16,7 +16,7 @@ from pydantic import ByteSize, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ..errors import ExecutorConfigError
-from ..routing.caller import ADMIN_TAGS
+from ..hosts.loaded import ADMIN_TAGS
 
 __all__ = ["TaskOptions", "TaskSettings"]
 

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Coroutines in a worker: an event loop on a thread of its own, many calls at a time."""
+"""Coroutines in a worker: an event loop on a thread of its own, many calls at a time.
+
+Imported with the first coroutine: this is where a worker gets asyncio.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ Done = Callable[[asyncio.Task[Any]], None]
 
 
 class CoroutineThread:
-    """Runs coroutines; started with the first one."""
+    """An event loop on a thread of its own, and the coroutines that run on it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -33,7 +36,7 @@ class CoroutineThread:
             try:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
-                continue  # a task that ends with one has it as its outcome; the others go on
+                continue  # it is the outcome of the task that raised it; the others go on
             return
 
     def start(self, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done) -> None:
@@ -57,7 +60,7 @@ class CoroutineThread:
         task.add_done_callback(finished)
 
     def close(self) -> None:
-        """End the loop and its thread; nothing runs on it any more."""
+        """End the loop and its thread; no coroutine may be running on it."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
@@ -65,15 +68,16 @@ class CoroutineThread:
 
 
 class _SoftlyLimited:
-    """A coroutine in which ``SoftTimeoutError`` is raised where it waits, when its time is up."""
+    """A coroutine in which ``SoftTimeoutError`` is raised, where it awaits, when its time is up."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine = coroutine
         self._error: SoftTimeoutError | None = None
 
     def run_out(self, task: asyncio.Task[Any], seconds: float) -> None:
+        """Raise ``SoftTimeoutError`` in the coroutine, which ``task`` runs."""
         self._error = SoftTimeoutError.after(seconds)
-        task.cancel()  # wakes it where it waits; __await__ makes the error of it
+        task.cancel()  # wakes it where it awaits; __await__ raises the error instead
 
     def __await__(self) -> Generator[Any, Any, Any]:
         step: Callable[[], Any] = lambda: self._coroutine.send(None)  # noqa: E731

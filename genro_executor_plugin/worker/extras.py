@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A function with the extras of its call around it: context variables, a trace, chunks."""
+"""Extras in a worker: context variables, a trace and streaming, put around a call's function.
+
+The counterpart of ``portable/extras.py``, which packs them in the server.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ __all__ = ["with_extras"]
 
 
 def with_extras(func: Callable[..., Any], packed: bytes) -> Callable[..., Any]:
-    """Return ``func`` as it runs with the extras that ``pack_extras`` packed.
+    """Return ``func`` with the extras around it that ``pack_extras`` packed.
 
     Raises:
-        SerializationError: a context variable, or its value, cannot be had in this worker.
+        SerializationError: a context variable, or its value, cannot be rebuilt in this worker.
     """
     try:
         extras: Extras = pickle.loads(packed)
@@ -57,7 +60,7 @@ def with_extras(func: Callable[..., Any], packed: bytes) -> Callable[..., Any]:
 
     def in_own_context(*args: Any, **kwargs: Any) -> Any:
         result = copy_context().run(with_context, *args, **kwargs)
-        # It runs elsewhere, in a context that knows nothing of this one.
+        # The coroutine runs later, in another context: the variables are set there again.
         return awaited(result) if inspect.iscoroutine(result) else result
 
     return in_own_context

@@ -3,11 +3,12 @@
 
 """Log records and warnings of a worker, on their way to the handlers of the server.
 
-A worker has the server's levels, so that nothing is made that nobody would take. What is made
-goes to the server with the messages of its call, in order and before the call's result, and is
-handled there as if it had been logged there: with the filters and handlers of the logger it was
-logged with, in the context of the caller, and with ``executor_pool``, ``executor_pid`` and
-``executor_route`` on the record.
+A worker has the server's log levels, so that it makes no records that the server would drop. A
+record goes to the server with the messages of its call, in order and before the call's result,
+and is handled there as if it had been logged there: with the filters and handlers of its logger,
+in the context of the caller, and with the attributes ``executor_pool``, ``executor_pid`` and
+``executor_route``. ``WorkerLogs`` is the worker's side; ``arrived_record`` and ``show_warning``
+run in the server.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from collections.abc import Collection
 from typing import Any
 
 from ..portable.exceptions import pack_as_itself
-from ..portable.process_settings import Surroundings, all_loggers
-from .running import Post, current
+from ..portable.process_settings import ProcessSettings, all_loggers
+from .running import MessageChannel, current
 
 __all__ = ["LOG", "WARNING", "WorkerLogs", "arrived_record", "show_warning"]
 
@@ -38,39 +39,40 @@ _PLAIN = frozenset({str, int, float, bool, type(None), bytes})
 class WorkerLogs(logging.Handler):
     """Sends what is logged in this worker to the server."""
 
-    def __init__(self, post: Post, surroundings: Surroundings) -> None:
+    def __init__(self, messages: MessageChannel, settings: ProcessSettings) -> None:
         super().__init__()
-        self._post = post
-        self._surroundings = surroundings
+        self._messages = messages
+        self._settings = settings
         self._modules = 0
         self._kept: list[logging.Handler] = []
         self._plain_showwarning = warnings.showwarning
 
     def install(self) -> None:
-        """Take the place of every handler that modules have set up until now.
+        """Replace every handler that modules have set up until now.
 
-        The server has imported these modules, too: its handlers do what theirs would.
+        The server has imported these modules, too, and has the same handlers: a record that is
+        handled in both would be logged twice.
         """
-        self._surroundings.apply()
-        if not self._surroundings.captures_warnings:
+        self._settings.apply()
+        if not self._settings.captures_warnings:
             warnings.showwarning = self._showwarning
         self._replace(())
         self._modules = len(sys.modules)
 
-    def settle(self, surroundings: Surroundings) -> None:
-        """Go by other settings of the server from now on."""
-        self._surroundings = surroundings
-        surroundings.apply()
+    def settle(self, settings: ProcessSettings) -> None:
+        """Use ``settings``, to which those of the server have changed, from now on."""
+        self._settings = settings
+        settings.apply()
 
     def imported(self) -> None:
-        """Undo what modules have set up that were imported since the last look."""
+        """Replace the handlers of modules that were imported since the last call of this."""
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             self._replace(self._kept)
-            self._surroundings.apply_levels()
+            self._settings.apply_levels()
 
     def keep(self) -> None:
-        """Leave the handlers that are there now: ``on_worker_startup`` has set them up."""
+        """Keep the handlers that there are now, which ``on_worker_startup`` has set up."""
         self._kept = [handler for logger in all_loggers() for handler in logger.handlers]
 
     def _replace(self, kept: Collection[logging.Handler]) -> None:
@@ -82,7 +84,7 @@ class WorkerLogs(logging.Handler):
             logger.handlers[:] = staying
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send ``record``."""
+        """Send ``record`` to the server."""
         try:
             self._send(LOG, (record.name, record.levelno, packed_record(record)))
         except OSError:
@@ -95,7 +97,7 @@ class WorkerLogs(logging.Handler):
         if call is not None:
             call.send(channel, value)
         else:
-            self._post.send(0, channel, value)
+            self._messages.send(0, channel, value)
 
     def _showwarning(
         self,
@@ -117,7 +119,7 @@ class WorkerLogs(logging.Handler):
 
 
 def packed_record(record: logging.LogRecord) -> bytes:
-    """``record`` as bytes; what of it cannot travel is there as text."""
+    """``record`` as bytes; what in it cannot travel becomes text."""
     state = dict(record.__dict__)
     packed = None
     if record.exc_info and record.exc_info[1] is not None:

@@ -1,6 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""Packed calls in a worker: what ``CallPacker`` has packed becomes a function and its arguments."""
+"""Reads packed calls in a worker: bytes become a function and its arguments.
+
+The counterpart of ``portable/packing.py``, whichever engine brought the bytes. It also keeps what
+was defined for the calls: functions, replicas and process settings. It runs nothing of a call
+but ``on_worker_startup`` of new replicas.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import SerializationError
-from ..portable.definitions import CALL_HEAD, FUNCTION, SURROUNDINGS
+from ..portable.definitions import CALL_HEAD, FUNCTION, PROCESS_SETTINGS
 from ..portable.extras import EXTRAS
 from ..portable.pickling import why
 from ..portable.references import Reference, describe
@@ -20,15 +25,15 @@ from .extras import with_extras
 from .logs import WorkerLogs
 from .replicas import ReplicaStore
 
-__all__ = ["CallReader", "ReadCall", "Target"]
+__all__ = ["CallReader", "ReadCall", "WorkerFunction"]
 
 
-class Target:
-    """A function in a worker, and what is known of it.
+class WorkerFunction:
+    """A function in a worker, and what is remembered of it.
 
     Attributes:
         func: what to call.
-        is_async: whether calling it makes a coroutine.
+        is_async: whether it is a coroutine function.
         large: whether its last result was a large one.
     """
 
@@ -42,21 +47,21 @@ class Target:
     def __str__(self) -> str:
         return describe(self.func)
 
-    def with_extras(self, extras: bytes) -> Target:
-        """This function with what goes along with one call of it.
+    def with_extras(self, extras: bytes) -> WorkerFunction:
+        """This function with the extras of one call around it.
 
         Raises:
-            SerializationError: something of that cannot be had in this worker.
+            SerializationError: an extra cannot be rebuilt in this worker.
         """
-        return _TargetWithExtras(self, with_extras(self.func, extras))
+        return _FunctionWithExtras(self, with_extras(self.func, extras))
 
 
-class _TargetWithExtras(Target):
-    """What is known of it is known of the function below."""
+class _FunctionWithExtras(WorkerFunction):
+    """A function with extras; what is remembered of it is remembered of the function below."""
 
     __slots__ = ("_below",)
 
-    def __init__(self, below: Target, func: Callable[..., Any]) -> None:
+    def __init__(self, below: WorkerFunction, func: Callable[..., Any]) -> None:
         self._below = below
         super().__init__(func)
 
@@ -72,8 +77,9 @@ class _TargetWithExtras(Target):
         return str(self._below)
 
 
-ReadCall = tuple[Target, tuple[Any, ...], dict[str, Any], Callable[[], Any] | None]
-"""A call ready to run: the function, its arguments (``self`` among them), and what cleans up."""
+ReadCall = tuple[WorkerFunction, tuple[Any, ...], dict[str, Any], Callable[[], Any] | None]
+"""A call ready to run: the function, its arguments (``self`` among them), and what to call after
+it, which is ``route_cleanup`` of an application or ``None``."""
 
 
 class CallReader:
@@ -83,16 +89,16 @@ class CallReader:
         self.replicas = ReplicaStore()
         self.replicas.activate()
         self.logs: WorkerLogs | None = None
-        self._functions: dict[int, Target] = {}
+        self._functions: dict[int, WorkerFunction] = {}
         self._broken: dict[int, dict[int, SerializationError]] = {}
 
     def define(self, key: int, owner: int, kind: int, payload: bytes | memoryview) -> None:
-        """Take in a definition. What is wrong with it is told by every call that needs it."""
+        """Take in a definition; one that cannot be read makes every call fail that needs it."""
         self._broken.get(owner, {}).pop(key, None)
         try:
             if kind == FUNCTION:
-                self._functions[key] = Target(_resolve(pickle.loads(payload)))
-            elif kind == SURROUNDINGS:
+                self._functions[key] = WorkerFunction(_resolve(pickle.loads(payload)))
+            elif kind == PROCESS_SETTINGS:
                 if self.logs is not None:
                     self.logs.settle(pickle.loads(payload))
             else:
@@ -115,7 +121,7 @@ class CallReader:
         """The call in ``payload``; its arguments are in the ``segment``, if there is one.
 
         Raises:
-            SerializationError: the function, ``self`` or an argument cannot be had here.
+            SerializationError: the function, ``self`` or an argument cannot be rebuilt here.
             Exception: what ``on_worker_startup`` of a new replica raises.
         """
         function_key, owner_key, cleanup_key = CALL_HEAD.unpack_from(
@@ -128,7 +134,7 @@ class CallReader:
                         os.close(segment)
                     raise broken
         try:
-            # What stands behind a pickle's end is not looked at.
+            # Pickle ignores the call's head, which stands behind the end of the pickle.
             call = pickle.loads(payload) if segment < 0 else self._from(segment, payload)
         except BaseException as error:
             title = self._functions[function_key] if function_key else "a function"
@@ -138,12 +144,12 @@ class CallReader:
             ) from error
         if function_key:
             args, kwargs = call
-            target = self._functions[function_key]
+            function = self._functions[function_key]
         else:
-            args, kwargs, function = call
-            target = Target(function)
+            args, kwargs, by_value = call
+            function = WorkerFunction(by_value)
         if EXTRAS in kwargs:
-            target = target.with_extras(kwargs.pop(EXTRAS))
+            function = function.with_extras(kwargs.pop(EXTRAS))
         if self.logs is not None:
             self.logs.imported()
             if self.replicas.has_new:
@@ -152,8 +158,8 @@ class CallReader:
         if owner_key:
             args = (self.replicas.ready(owner_key), *args)
         if not cleanup_key:
-            return target, args, kwargs, None
-        return target, args, kwargs, self.replicas.ready(cleanup_key).route_cleanup
+            return function, args, kwargs, None
+        return function, args, kwargs, self.replicas.ready(cleanup_key).route_cleanup
 
     @staticmethod
     def _from(segment: int, payload: bytes | memoryview) -> Any:

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What can be rebuilt of a pickle in which something cannot.
+"""Rebuilds what can be rebuilt of a pickle of which a part cannot.
 
-Only used when a pickle was refused already: the standard library's unpickler in Python goes
-over it once more and puts an ``Unbuilt`` where it fails, so that the rest is there, and the
-place is known.
+Used when unpickling has failed already: the standard library's unpickler in Python reads the
+pickle once more and puts an ``Unbuilt`` where it fails, so that the rest is there and the place
+of the failure is known.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-from ..portable.culprit import obstacle
+from ..portable.culprit import find_unpicklable
 from ..portable.pickling import dumps
 
 __all__ = ["rebuild", "unbuilt_in"]
@@ -24,7 +24,7 @@ _Unpickler: Any = pickle._Unpickler
 
 
 class _UnbuiltError(Exception):
-    """Raised where an ``Unbuilt`` is met."""
+    """Raised when an ``Unbuilt`` is pickled, so that its place can be found."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
@@ -32,7 +32,7 @@ class _UnbuiltError(Exception):
 
 
 class Unbuilt:
-    """Stands where something could not be rebuilt; ``error`` says why."""
+    """Stands in the place of an object that could not be rebuilt; ``error`` says why."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -47,7 +47,7 @@ class Unbuilt:
 
 
 class _TolerantUnpickler(_Unpickler):  # type: ignore[misc]
-    """An unpickler that goes on where something cannot be rebuilt."""
+    """An unpickler that goes on when an object cannot be rebuilt."""
 
     def _put(self, build: Callable[[], Any], *made_of: Any) -> None:
         for part in made_of:
@@ -92,10 +92,10 @@ class _TolerantUnpickler(_Unpickler):  # type: ignore[misc]
 
 
 def rebuild(pickled: bytes | memoryview) -> Any:
-    """What is in ``pickled``, with an ``Unbuilt`` in the place of what cannot be rebuilt.
+    """The value in ``pickled``, with an ``Unbuilt`` for each part that cannot be rebuilt.
 
     Raises:
-        Exception: it is no pickle, or an ``Unbuilt`` cannot stand where one would have to.
+        Exception: it is not a pickle, or an ``Unbuilt`` cannot take the place of a part.
     """
     return _TolerantUnpickler(io.BytesIO(pickled)).load()
 
@@ -104,8 +104,8 @@ def unbuilt_in(value: Any, as_is: Callable[[Any], bool]) -> tuple[str, BaseExcep
     """The path inside ``value`` to an ``Unbuilt``, and why; ``None`` if there is none.
 
     Args:
-        value: what ``rebuild`` gave, or a part of it.
-        as_is: whether an object in it has nothing inside that was rebuilt just now.
+        value: what ``rebuild`` returned, or a part of it.
+        as_is: whether an object in it was not rebuilt from this pickle, and is not searched.
     """
 
     def special(obj: Any) -> Any:
@@ -117,9 +117,9 @@ def unbuilt_in(value: Any, as_is: Callable[[Any], bool]) -> tuple[str, BaseExcep
         except _UnbuiltError:
             raise
         except BaseException:
-            return  # it came out of a pickle; that it does not go into one is no matter here
+            return  # that it cannot be pickled again does not matter: it was unpickled
 
-    found = obstacle(value, attempt)
+    found = find_unpicklable(value, attempt)
     if found is None:
         return None
     path, met = found

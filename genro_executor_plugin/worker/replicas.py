@@ -1,7 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The replicas of applications and sections in a worker."""
+"""The replicas of applications and sections in a worker: the ``self`` of its handlers.
+
+It reads what ``portable/state/source.py`` has written in the server, and calls the hooks
+``on_worker_startup`` and ``on_worker_shutdown``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..hosts.loaded import SERVER_ATTRIBUTE
 from ..portable.pickling import why
 from ..portable.references import describe
 from ..portable.state.declared import WHOLE
@@ -29,7 +34,7 @@ class ReplicaStore:
         self._started: list[Any] = []
 
     def activate(self) -> None:
-        """Make this the store that references in what is unpickled here lead to."""
+        """Make this the store to which references in pickles lead in this process."""
         use_replicas(self)
 
     def load(self, payload: bytes | memoryview) -> None:
@@ -38,7 +43,7 @@ class ReplicaStore:
         An attribute that cannot be rebuilt here becomes a placeholder that says where and why.
 
         Raises:
-            Exception: nothing of it can be rebuilt.
+            Exception: no part of it can be rebuilt.
         """
         stamps, body = unpacked_state(payload)
         try:
@@ -72,7 +77,7 @@ class ReplicaStore:
         if replica is None:
             replica = self._replicas[key] = cls.__new__(cls)
             for name, text in LEFT_BEHIND.items():
-                if name == "_server" and not hasattr(cls, "server"):
+                if name == SERVER_ATTRIBUTE and not hasattr(cls, "server"):
                     continue
                 explanation = f"{describe(cls)}: {text}"
                 object.__setattr__(replica, name, Placeholder(explanation))
@@ -80,7 +85,7 @@ class ReplicaStore:
         return replica
 
     def _update(self, state: State, stamps: Mapping[str, int]) -> None:
-        """Set what is new in ``state``; what a handler has set on the replica stays."""
+        """Set the attributes whose stamps have changed; what handlers have set on others stays."""
         replica = self.shell(state.key, state.cls)
         if state.by_method:
             replica.__setstate__(state.values.get(WHOLE, state.values))

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The call that runs here, wherever that is: a worker, a thread of a pool, the server itself.
+"""The running call and its messages, wherever it runs: in a worker, on a thread, in the server.
 
 Code in a call reaches the server's side of it without knowing where it runs: it sends small
 values (progress, log records, chunks of a stream) and reads what it was told (credits, that it
-should end). Both are in order, and what is sent before the call ends arrives before its result.
+should end). A message has a name, its ``channel``. Messages keep their order both ways, and what
+is sent before the call ends arrives before its result.
 """
 
 from __future__ import annotations
@@ -17,35 +18,41 @@ from contextvars import ContextVar, Token
 from time import monotonic
 from typing import Any, Protocol
 
-__all__ = ["Post", "RunningCall", "current", "enter", "leave"]
+__all__ = ["MessageChannel", "RunningCall", "current", "enter", "leave"]
 
 
 _SLICE_SECONDS = 0.05
-"""How often a thread that does not read by itself looks whether it can."""
+"""How often a waiting thread looks whether it has become the one that reads."""
 
 
-class Post(Protocol):
-    """How the messages of one place (a worker process, a thread pool) come and go."""
+class MessageChannel(Protocol):
+    """Carries the messages of the calls of one worker process, or of one thread pool."""
 
     def send(self, number: int, channel: str, value: Any) -> None:
-        """Send ``value`` to the server's side of call ``number``. Any thread may."""
+        """Send ``value`` to the server's side of call ``number``, from any thread."""
 
     def read(self, timeout: float | None) -> bool:
-        """Read what has arrived, waiting for it for ``timeout`` seconds (``None``: without end);
-        ``False`` if another thread is the one that reads, and may deliver meanwhile."""
+        """Read and deliver what has arrived, waiting for it.
+
+        Args:
+            timeout: how many seconds to wait at most, ``None`` for no limit.
+
+        Returns:
+            ``False`` if another thread is the one that reads; it may deliver meanwhile.
+        """
 
 
 class RunningCall:
-    """One call while it runs. ``current()`` finds it; what outlives its call sends to nobody."""
+    """One call while it runs, which ``current()`` returns. After its end it sends nothing."""
 
-    # Of the class until they are needed: nearly no call is ever told anything.
+    # Class attributes until they are needed: nearly no call is ever told anything.
     _told: deque[tuple[str, Any]] | None = None
     _listener: Callable[[str], None] | None = None
     _arrived: threading.Condition | None = None
 
-    def __init__(self, number: int, post: Post) -> None:
+    def __init__(self, number: int, messages: MessageChannel) -> None:
         self.number = number
-        self._post = post
+        self._messages = messages
 
     def send(self, channel: str, value: Any) -> None:
         """Send ``value`` to the server's side of this call.
@@ -53,33 +60,33 @@ class RunningCall:
         Raises:
             Exception: what pickling ``value`` raises, where it crosses to another process.
         """
-        self._post.send(self.number, channel, value)
+        self._messages.send(self.number, channel, value)
 
     def received(self, channel: str) -> list[Any]:
         """What this call was told through ``channel`` since it last asked, oldest first."""
-        self._post.read(0.0)
+        self._messages.read(0.0)
         return self._take(channel)
 
     def was_told(self, channel: str) -> bool:
-        """Whether something has come through ``channel``; it stays there, to be received."""
+        """Whether something has come through ``channel``; it can still be received."""
         if not self._has(channel):
-            self._post.read(0.0)
+            self._messages.read(0.0)
         return self._has(channel)
 
     def wait(self, channel: str, timeout: float | None = None) -> list[Any]:
-        """As ``received``, after waiting until there is something; empty after ``timeout`` s.
+        """As ``received``, after waiting until there is something; empty after ``timeout`` seconds.
 
-        It blocks its thread. A coroutine uses ``listen``.
+        It blocks its thread; a coroutine uses ``listen`` instead.
         """
         deadline = None if timeout is None else monotonic() + timeout
         while not (values := self.received(channel)):
             left = None if deadline is None else deadline - monotonic()
             if left is not None and left <= 0:
                 return []
-            if not self._post.read(left):
+            if not self._messages.read(left):
                 arrived = self._condition()
                 with arrived:
-                    # In slices: the thread that reads may be busy with the call itself.
+                    # In slices: the thread that reads may be busy with a call, and not read.
                     arrived.wait_for(
                         lambda: self._has(channel),
                         _SLICE_SECONDS if left is None else min(left, _SLICE_SECONDS),
@@ -87,11 +94,11 @@ class RunningCall:
         return values
 
     def listen(self, listener: Callable[[str], None] | None) -> None:
-        """Have ``listener(channel)`` called, on the thread that reads, when something arrives."""
+        """Call ``listener(channel)``, on the thread that reads, when something arrives."""
         self._listener = listener
 
     def deliver(self, channel: str, value: Any) -> None:
-        """Take in what the server told this call; called by whoever reads it."""
+        """Take in what the server told this call; the thread that reads calls it."""
         arrived = self._condition()
         with arrived:
             if self._told is None:
@@ -125,7 +132,7 @@ _current: ContextVar[RunningCall | None] = ContextVar("genro_executor_running_ca
 
 
 def current() -> RunningCall | None:
-    """The call that runs here; ``None`` outside of one.
+    """The call that this code runs in; ``None`` outside of one.
 
     It is a context variable: threads that a call starts by itself see it only if they are given
     the call's context.

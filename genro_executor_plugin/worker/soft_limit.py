@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The soft limit of a call that runs on a worker's main thread."""
+"""The soft limit of a call that runs on a worker's main thread.
+
+It uses SIGALRM and the real interval timer of the process, which a handler must not use itself.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,15 @@ __all__ = ["soft_limit"]
 
 
 _RETRY_SECONDS = 0.001
+"""How soon it is tried again when the error could not be raised."""
 
 
 @contextmanager
 def soft_limit(seconds: float, must_not: Callable[[], bool]) -> Iterator[None]:
-    """Raise ``SoftTimeoutError`` in the block after ``seconds``; a little later if it ``must_not``.
+    """Raise ``SoftTimeoutError`` in the block after ``seconds``; later while ``must_not()``.
 
-    It comes by SIGALRM, once, between two instructions of Python: native code that does not
-    return to the interpreter is not interrupted (the hard ``timeout`` ends that).
+    It is raised once, by the handler of SIGALRM, between two instructions of Python: native code
+    that does not return to the interpreter is not interrupted (the hard ``timeout`` ends that).
     """
 
     def run_out(_signal: int, _frame: FrameType | None) -> None:

@@ -1,29 +1,29 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A run that answers in chunks: the side of the function, wherever it runs.
+"""Streams on the side of the function, wherever it runs: its results are sent chunk by chunk.
 
 Chunks go to the server as messages of the call, at most ``AHEAD_CHUNKS`` or ``AHEAD_BYTES`` ahead
-of the one who takes them: for each chunk that is taken the run is told its size. ``None`` tells
-it that nobody takes any more; the generator is closed then, where it stands.
+of the reader: for each chunk that is read the run is told its size. ``None`` tells it that there
+is no reader any more; the generator is closed then, where it stands.
 """
 
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from ..hosts.loaded import stream_of
 from ..portable.files import blocks_of, is_open_file
 from .running import RunningCall, current
 
 __all__ = ["STREAM", "Chunk", "Head", "is_stream", "streamed"]
 
 STREAM = "genro-executor.stream"
-"""The channel of chunks, and of the answers to them."""
+"""The channel of chunks, and of what the run is told of them."""
 
 AHEAD_CHUNKS = 16
 AHEAD_BYTES = 4 * 1024 * 1024
@@ -46,39 +46,28 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One chunk, and what it counts for in bytes."""
+    """One chunk, and its size in bytes; 0 for values that are neither bytes nor text."""
 
     value: Any
     size: int
 
 
-def _response_of(result: Any) -> Any:
-    """The ``StreamingResponse`` that ``result`` is or makes, ``None`` if it is something else."""
-    sse = sys.modules.get("genro_asgi.sse")
-    if sse is not None and isinstance(result, sse.SseStream):
-        result = result.response()
-    streaming = sys.modules.get("genro_asgi.streaming")
-    if streaming is not None and isinstance(result, streaming.StreamingResponse):
-        return result
-    return None
-
-
 def is_stream(result: Any) -> bool:
-    """Whether ``result`` is something that is taken chunk by chunk."""
+    """Whether ``result`` is sent chunk by chunk."""
     return (
         inspect.isgenerator(result)
         or is_open_file(result)
         or inspect.isasyncgen(result)
-        or _response_of(result) is not None
+        or stream_of(result) is not None
     )
 
 
 def streamed(func: Callable[..., Any], through: Through | None = None) -> Callable[..., Any]:
-    """``func`` with a result that is a stream sent chunk by chunk; any other is as it was.
+    """``func``, with a result that is a stream sent chunk by chunk; other results are returned.
 
     Args:
         func: a function, a coroutine function, or one that makes a generator of either sort.
-        through: what every chunk goes through before it is sent.
+        through: called with every chunk before it is sent; its result is sent.
     """
     if inspect.iscoroutinefunction(func):
 
@@ -102,12 +91,11 @@ def _sent(result: Any, through: Through | None) -> Any:
         return result
     if is_open_file(result):
         result = blocks_of(result)
-    response = _response_of(result)
+    response = stream_of(result)
     if response is None:
         source, head = result, None
     else:
-        headers = tuple((str(name), str(value)) for name, value in response._headers)
-        source, head = response.body_iterator, Head(response.status_code, headers)
+        source, head = response.source, Head(response.status, response.headers)
     if hasattr(source, "__aiter__"):
         return _send_async(source.__aiter__(), head, through)
     _send(iter(source), head, through)
@@ -115,7 +103,7 @@ def _sent(result: Any, through: Through | None) -> Any:
 
 
 class _Sender:
-    """Sends chunks, and keeps count of those that were not taken yet."""
+    """Sends chunks, and counts those that were not read yet."""
 
     def __init__(
         self, call: RunningCall | None, head: Head | None, through: Through | None
@@ -178,9 +166,9 @@ def _send(source: Iterator[Any], head: Head | None, through: Through | None) -> 
 async def _send_async(
     source: AsyncIterator[Any], head: Head | None, through: Through | None
 ) -> None:
-    import asyncio  # only who streams from coroutines pays for it
+    import asyncio  # a worker that streams from no coroutine does without it
 
-    # Only now: a coroutine runs as a call of its own, not as the one that has made it.
+    # Here, and not where the coroutine is made: it runs in a context of its own.
     sender = _Sender(current(), head, through)
     loop = asyncio.get_running_loop()
     told = asyncio.Event()

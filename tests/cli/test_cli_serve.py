@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from servers import ServerProcess, started
+from programs import RunningProgram, started
 
 from genro_executor_plugin.cli import main
 
@@ -67,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, **more: str) -> Iterator[ServerProcess]:
+def serving(folder: Path, *arguments: str, **more: str) -> Iterator[RunningProgram]:
     """``genro-executor serve`` with ``arguments``, started in ``folder``; it serves."""
     home = str(folder.parent / "genro-home")
     with started(COMMAND, "serve", *arguments, cwd=folder, GENRO_ASGI_HOME=home, **more) as process:
@@ -75,13 +75,13 @@ def serving(folder: Path, *arguments: str, **more: str) -> Iterator[ServerProces
         yield process
 
 
-def get(process: ServerProcess, path: str) -> dict[str, object]:
+def get(process: RunningProgram, path: str) -> dict[str, object]:
     answer = httpx.get(process.url + path, timeout=30, trust_env=False)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
 
-def end(process: ServerProcess) -> None:
+def end(process: RunningProgram) -> None:
     """Ctrl-C ends the server and everything below it."""
     process.descendants()
     process.signal(signal.SIGINT)

@@ -285,9 +285,10 @@ def http(status: str, body: bytes, *headers: str) -> bytes:
         ),
         (http("500 Oh", b'{"detail": "all\\nis lost"}'), "answered 500: all is lost"),
         (http("503 Busy", b"\xff\xfe"), "answered 503: Busy"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "cannot be reached: SSH-2.0"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "cannot be reached: it gave no answer in HTTP"),
         (b"", "cannot be reached"),
-        (http("200 OK", b"")[:20], "did not answer with JSON"),
+        (http("200 OK", b"")[:20], "cannot be reached: it gave no answer in HTTP"),
+        (http("200 OK", b""), "did not answer with JSON"),
     ],
 )
 def test_a_server_that_is_something_else(

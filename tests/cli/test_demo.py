@@ -12,15 +12,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO
 
 import httpx
-import psutil
+from programs import RunningProgram, started
 
-COMMAND = (sys.executable, "-m", "genro_executor_plugin.cli", "demo")
 EXIT_TIMEOUT_SECONDS = 40.0
 
 CHECKS = [
@@ -66,132 +63,91 @@ class FPDF:
 '''
 
 
-@contextmanager
-def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """The running demo; it is killed when the test fails before its end."""
-    with subprocess.Popen(
-        [*COMMAND, *options],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as demo:
-        try:
-            yield demo
-        finally:
-            demo.kill()
-
-
-def read_until(stream: IO[str] | None, pattern: str) -> str:
-    """What comes from ``stream``, up to the line in which ``pattern`` is found."""
-    assert stream is not None
-    read = ""
-    for line in stream:
-        read += line
-        if re.search(pattern, line):
-            return read
-    raise AssertionError(f"it ended without {pattern!r}:\n{read}")
-
-
-def the_rest(stream: IO[str] | None) -> str:
-    """What comes from ``stream`` until the demo has ended."""
-    assert stream is not None
-    return stream.read()
-
-
-def processes_of(demo: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The demo's server, and whatever belongs to it."""
-    return psutil.Process(demo.pid).children(recursive=True)
+def demo_of(folder: Path, *options: str) -> AbstractContextManager[RunningProgram]:
+    """The running demo, started in ``folder``."""
+    command = ("-m", "genro_executor_plugin.cli", "demo", *options)
+    return started(*command, cwd=folder, errors_apart=True, finds_tests=False)
 
 
 def test_everything_holds_and_the_server_stays_until_ctrl_c(tmp_path: Path) -> None:
     """All checks hold, the URLs that are shown work, and Ctrl-C ends all of it with 0."""
-    with started(tmp_path, "--serve", "--reports", "4") as demo:
-        shown = read_until(demo.stdout, r"Serving on http://127\.0\.0\.1:\d+, until Ctrl-C")
-        serving = re.search(r"Serving on (http://\S+),", shown)
-        assert serving is not None
-        family = processes_of(demo)
+    with demo_of(tmp_path, "--serve", "--reports", "4") as demo:
+        url = demo.until_it_says(r"Serving on (http://127\.0\.0\.1:\d+), until Ctrl-C")[1]
+        family = demo.descendants()
         assert len(family) >= 3
-        report = httpx.get(f"{serving[1]}/report?title=Mine", timeout=30)
+        report = httpx.get(f"{url}/report?title=Mine", timeout=30)
         assert report.headers["content-type"] == "application/pdf"
         assert report.content.startswith(b"%PDF-")
-        pools = httpx.get(f"{serving[1]}/monitor/pools").json()
+        pools = httpx.get(f"{url}/monitor/pools").json()
         assert f"pid {pools['server_pid']}".encode() not in report.content
         assert pools["server_pid"] in [process.pid for process in family]
         assert pools["pools"]["pdf"]["workers"] == 2
+        assert len(pools["pools"]["pdf"]["pids"]) == 2
 
-        demo.send_signal(signal.SIGINT)
-        rest, progress = the_rest(demo.stdout), the_rest(demo.stderr)
+        demo.signal(signal.SIGINT)
+        code = demo.wait(EXIT_TIMEOUT_SECONDS)
+        assert not demo.left(0)
 
-    assert demo.returncode == 0, shown + rest + progress
+    assert code == 0, demo.log + demo.errors
     for command in ("/report?title=", "/ping", "/configure?disabled=true", "/endless"):
-        assert re.search(rf"curl .*{re.escape(serving[1] + command)}", rest)
-    lines = [line for line in (shown + rest).splitlines() if line.startswith("   ok ")]
+        assert re.search(rf"curl .*{re.escape(url + command)}", demo.log)
+    lines = [line for line in demo.log.splitlines() if line.startswith("   ok ")]
     assert [re.split(r"\s{2,}", line.strip())[1] for line in lines] == CHECKS
-    assert f"{len(CHECKS)} checks in " in rest
-    assert "all of it holds" in rest
-    assert "FAILED" not in shown + rest
-    assert "\x1b" not in shown + rest + progress  # no terminal, no colours
-    assert "... reports made offloaded\n" in progress
-    assert not any(process.is_running() for process in family)
+    assert f"{len(CHECKS)} checks in " in demo.log
+    assert "all of it holds" in demo.log
+    assert "FAILED" not in demo.log
+    assert "\x1b" not in demo.log + demo.errors  # no terminal, no colours
+    assert "... reports made offloaded\n" in demo.errors
 
 
 def test_what_does_not_hold_is_said_and_the_exit_code_is_1(tmp_path: Path) -> None:
     """With a library that makes no PDFs the demo fails, and says where."""
     (tmp_path / "fpdf.py").write_text(NOT_A_PDF_LIBRARY)
-    with started(tmp_path, "--json", "--reports", "4") as demo:
-        shown, progress = demo.communicate(timeout=EXIT_TIMEOUT_SECONDS)
+    with demo_of(tmp_path, "--json", "--reports", "4") as demo:
+        assert demo.wait(EXIT_TIMEOUT_SECONDS) == 1, demo.errors
 
-    assert demo.returncode == 1, progress
-    document = json.loads(shown)
+    document = json.loads(demo.log)
     assert document["ok"] is False
     checks = {check["what"]: check for scene in document["scenes"] for check in scene["checks"]}
     assert list(checks) == CHECKS
     assert checks["every report is a real PDF"]["ok"] is False
     assert checks["every report is a real PDF"]["measured"] == "0 of 8"
     assert checks["the caller is told"]["ok"] is True
-    assert "the last lines of the server's log:" in progress
+    assert "the last lines of the server's log:" in demo.errors
 
 
 def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
     """Ctrl-C while reports are made: one line, 130, and nothing is left."""
-    with started(tmp_path) as demo:
-        read_until(demo.stderr, "reports made offloaded")
-        family = processes_of(demo)
-        demo.send_signal(signal.SIGINT)
-        progress = the_rest(demo.stderr)
-
-    assert demo.returncode == 130
-    assert progress.splitlines()[-1] == "genro-executor: interrupted"
-    assert "Traceback" not in progress
-    assert len(family) >= 3
-    assert not any(process.is_running() for process in family)
+    with demo_of(tmp_path) as demo:
+        demo.until_it_complains("reports made offloaded")
+        assert len(demo.descendants()) >= 3
+        demo.signal(signal.SIGINT)
+        assert demo.wait(EXIT_TIMEOUT_SECONDS) == 130
+        assert demo.errors.splitlines()[-1] == "genro-executor: interrupted"
+        assert "Traceback" not in demo.errors
+        assert not demo.left(0)
 
 
 def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
     """The server ends by itself when the demo can no longer end it."""
-    with started(tmp_path) as demo:
-        read_until(demo.stdout, "server: pid")
-        family = processes_of(demo)
-        demo.kill()
-        demo.wait()
-        _, alive = psutil.wait_procs(family, timeout=EXIT_TIMEOUT_SECONDS)
-    assert family
-    assert not alive
+    with demo_of(tmp_path) as demo:
+        demo.until_it_says("server: pid")
+        assert demo.descendants()
+        demo.signal(signal.SIGKILL)
+        demo.wait_for_itself()
+        assert not demo.left(EXIT_TIMEOUT_SECONDS)
 
 
 def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     """What keeps the server from starting is said, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with started(tmp_path, "--port", str(port)) as demo:
-            shown, said = demo.communicate(timeout=EXIT_TIMEOUT_SECONDS)
-    assert demo.returncode == 2
-    assert shown == ""
-    assert said.splitlines()[-1].startswith("genro-executor: the server did not start: ")
-    assert "address already in use" in said
-    assert "Traceback" not in said
+        with demo_of(tmp_path, "--port", str(port)) as demo:
+            assert demo.wait(EXIT_TIMEOUT_SECONDS) == 2
+    assert demo.log == ""
+    assert demo.errors.splitlines()[-1].startswith("genro-executor: the server did not start: ")
+    assert "address already in use" in demo.errors
+    assert "Traceback" not in demo.errors
 
 
 def test_without_fpdf2_one_line_says_what_to_install() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,7 +25,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from servers import Site, built, serving
 from worker_functions import initialize_badly
 
-from genro_executor_plugin import ExecutorConfigError, ExecutorConsole, ExecutorServer
+from genro_executor_plugin import (
+    ExecutorApplication,
+    ExecutorConfigError,
+    ExecutorConsole,
+    ExecutorServer,
+)
+from genro_executor_plugin.engines.thread import ThreadEngine
 
 POOLS: dict[str, Any] = {
     "pdf": {"max_workers": 1, "initializer": print, "initargs": ("an initializer's secret",)},
@@ -264,6 +271,8 @@ async def test_pools_are_resized_paused_resumed_drained_and_restarted(site: Site
     await waiting
 
     await change(site, "restart", pool="pdf")
+    while pid in [worker["pid"] for worker in (await pool_of(site))["worker_states"]]:
+        pass  # it is answered before the workers are replaced, if that takes its time
     assert (await site.json("/works/report"))["pid"] != pid
 
     await change(site, "drain", pool="pdf")
@@ -273,6 +282,35 @@ async def test_pools_are_resized_paused_resumed_drained_and_restarted(site: Site
     assert refused.headers["retry-after"]
     await change(site, "resume", pool="pdf")
     await site.json("/works/report")
+
+
+class Plain(ThreadEngine):
+    """A kind of pool that runs calls and can do nothing else."""
+
+    name = "plain"
+    capabilities = frozenset()
+
+
+async def test_a_pool_has_the_controls_that_its_capabilities_allow() -> None:
+    server = ExecutorServer(applications=[ExecutorConsole, Works], executors=POOLS, tasks=False)
+    server.executors.register_factory("plain", Plain)
+    server.executor("plain", name="plain")
+    async with serving(server=server) as site:
+        for pool, controls in (
+            ("pdf", ["pause", "drain", "resize", "restart", "kill_worker"]),
+            ("db", ["pause", "drain", "resize"]),
+            ("plain", ["drain"]),
+        ):
+            assert (await pool_of(site, pool))["controls"] == controls
+        for control, more in (("pause", {}), ("resize", {"max_workers": 2}), ("restart", {})):
+            answer = await site.post(f"/_executors/change/{control}", {"pool": "plain", **more})
+            assert answer.status_code == 400
+            assert f"is a plain pool: there is nothing to {control} in it" in answer.text
+        assert (await pool_of(site, "plain"))["paused"] is False
+        assert (await site.json("/_executors/snapshot"))["changes"] == []
+        await change(site, "drain", pool="plain")
+        await change(site, "resume", pool="plain")
+        assert (await pool_of(site, "plain"))["draining"] is False
 
 
 async def test_a_worker_is_killed_when_it_was_confirmed(site: Site, gate: Any) -> None:
@@ -488,6 +526,26 @@ async def test_a_stock_server_gets_its_pools_from_the_console() -> None:
         assert answer.json() == {"error": "Internal Server Error"}
         assert site.server.executors.healthy
     assert all(executor.closed for executor in server.executors.executors.values())
+
+
+async def test_applications_of_a_stock_server_use_the_pools_at_their_start_and_end() -> None:
+    """Also an application that is written before the console."""
+
+    class Uses(ExecutorApplication):
+        mount = "uses"
+        said: list[Any] = []
+
+        async def on_startup(self) -> None:
+            self.said.append(await self.executor.run_process(os.getpid))
+
+        async def on_shutdown(self) -> None:
+            self.said.append(await self.executor.run_process(divmod, 42, 5))
+
+    pools = {"executors": {"cpu": {"max_workers": 1}}}
+    server = AsgiServer(applications=[Uses, (ExecutorConsole, pools)], tasks=False)
+    async with serving(server=server) as site:
+        assert site.server.executors.get("cpu").pids == Uses.said
+    assert Uses.said[1:] == [(8, 2)]
 
 
 async def test_an_executor_servers_console_adds_its_pools_to_the_servers() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from servers import ServerProcess
+from programs import RunningProgram
 from waiting import block_until, is_dead, until
 
 CONFIG = """
@@ -68,11 +68,11 @@ LISTENS = re.compile(r"Uvicorn running on (?P<url>http://\S+)")
 @contextmanager
 def served(
     folder: Path, pools: str, *arguments: str, default: object = False, **environment: str
-) -> Iterator[ServerProcess]:
+) -> Iterator[RunningProgram]:
     (folder / "shop.py").write_text(SHOP)
     (folder / "config.py").write_text(CONFIG.format(pools=pools, default=default))
     command = Path(sys.executable).with_name("genro-asgi")
-    process = ServerProcess(
+    process = RunningProgram(
         command, "serve", "config.py", *arguments, cwd=folder,
         GENRO_ASGI_HOME=str(folder / "asgi-home"), PYTHONUNBUFFERED="1", **environment,
     )  # fmt: skip
@@ -82,7 +82,7 @@ def served(
         process.end()
 
 
-def get(process: ServerProcess, path: str) -> Any:
+def get(process: RunningProgram, path: str) -> Any:
     answer = httpx.get(f"{process.url}{path}", trust_env=False, timeout=20)
     assert answer.status_code == 200, answer.text
     return answer.json()

@@ -4,8 +4,8 @@
 """Every way to fail, at every place, in every kind of pool: what it costs, and whom.
 
 ``crash_table.TABLE`` says what each combination ends with. Around the guilty call the pool is
-full: neighbours run in every other place of it and others wait in line. Only those that were in
-a process that died go with it.
+full: neighbours run in every other place of it and others wait in the queue. Only those that were
+in a process that died go with it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from genro_executor_plugin import (
 )
 
 QUEUED = 3
-"""How many calls wait in line while the guilty one strikes."""
+"""How many calls wait in the queue while the guilty one strikes."""
 
 HANG_SECONDS = 0.2
 """The limit of a call that hangs. It counts from the run's start, before its neighbours came."""
@@ -202,7 +202,7 @@ async def play_a_call(setting: Setting, pool: Any, place: str, way: str, expecte
     guilty = asyncio.create_task(limited.submit(func, *arguments))
     pid = await setting.gate.entered() if waits_at_the_gate else None
     if setting.is_async and place not in ("import", "unpickling of arguments"):
-        # Its main thread is free, and would take what is to wait in line.
+        # Its main thread is free, and would take what is to wait in the queue.
         around.append(await setting.hold(pool))
     behind = 0 if setting.is_async and len(around) == 2 else QUEUED
     queued = [asyncio.create_task(pool.submit(wf.echo, number)) for number in range(behind)]
@@ -265,12 +265,12 @@ async def play_the_initializer(setting: Setting, way: str, expected: Fails) -> N
 
     where, neighbour = await setting.hold(pool)
     setting.order(way)
-    in_line = [asyncio.create_task(pool.submit(wf.echo, number)) for number in range(QUEUED)]
+    queued = [asyncio.create_task(pool.submit(wf.echo, number)) for number in range(QUEUED)]
     assert await setting.strike() != where
     if way != "hang":
         await until(lambda: pool.start_error is not None)
     setting.neighbours.release()
-    assert await settled(neighbour, *in_line) == ["held", *range(QUEUED)]
+    assert await settled(neighbour, *queued) == ["held", *range(QUEUED)]
     setting.orders.unlink()
     assert pool.metrics[expected.counted] >= 1
     assert pool.metrics["failed"] == 0
@@ -321,9 +321,9 @@ async def play_the_hook(setting: Setting, pool: Any, way: str) -> None:
         setting.neighbours.release()  # it would share its worker with the call that is to end it
         await settled(neighbour)
     pid = await pool.submit(hooked_call(setting, way))
-    in_line = [asyncio.create_task(pool.submit(wf.echo, number)) for number in range(QUEUED)]
+    queued = [asyncio.create_task(pool.submit(wf.echo, number)) for number in range(QUEUED)]
     assert await setting.strike() == pid
-    assert await settled(*in_line) == [*range(QUEUED)]
+    assert await settled(*queued) == [*range(QUEUED)]
     setting.neighbours.release()
     assert await settled(neighbour) == ["held"]
     await until(lambda: is_dead(pid))

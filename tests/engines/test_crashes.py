@@ -102,7 +102,7 @@ async def test_an_argument_that_ends_its_worker_fails_its_call(pool: ProcessExec
 
 
 async def test_every_worker_at_once(make: Any, gate: Any) -> None:
-    """When all of them die, their calls fail, those in line run, and the pool is whole again."""
+    """When all of them die, their calls fail, queued ones run, and the pool is whole again."""
     pool = make(max_workers=3)
     victims = [asyncio.create_task(pool.submit(wf.hold, gate.path)) for _ in range(3)]
     pids = [await gate.entered() for _ in range(3)]

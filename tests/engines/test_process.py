@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 import worker_functions as wf
-from waiting import is_dead, run_program, started_program, until
+from programs import run_program, started
+from waiting import is_dead, until
 
 from genro_executor_plugin import (
     ExecutorConfigError,
@@ -137,6 +138,19 @@ async def test_a_path_that_is_no_text_does_not_matter(
     monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
     pool = make(max_workers=1)
     assert await pool.submit(wf.answer) == 42
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+async def test_a_worker_for_plain_functions_loads_neither_asyncio_nor_a_host(
+    make: Any, start_method: str
+) -> None:
+    pool = make(max_workers=1, start_method=start_method)
+    loaded = await pool.submit(eval, "sorted(__import__('sys').modules)")
+    tops = {name.partition(".")[0] for name in loaded}
+    assert "genro_executor_plugin" in tops
+    assert not tops & {"asyncio", "genro_asgi", "genro_routes", "multiprocessing"}
+    assert await pool.submit(wf.echo_async, 42) == 42
+    assert "asyncio" in await pool.submit(eval, "sorted(__import__('sys').modules)")
 
 
 async def test_modules_are_imported_ahead(make: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -341,7 +355,7 @@ async def test_a_timeout_ends_its_own_call_only(make: Any, gate: Any) -> None:
 
 
 async def test_a_timeout_counts_the_run_alone(make: Any, gate: Any) -> None:
-    """Neither the wait in line nor the start of a worker is part of it."""
+    """Neither the wait in the queue nor the start of a worker is part of it."""
     pool = make(max_workers=1, timeout=0.4)
     held = asyncio.create_task(pool.options(timeout=30).submit(wf.hold, gate.path))
     await gate.entered()
@@ -544,12 +558,11 @@ async def test_a_server_killed_by_force_leaves_no_process(
     """Not even a worker in an endless loop, which reads nothing from its socket."""
     script = tmp_path / "holding.py"
     script.write_text(HOLDING)
-    with started_program(script, "kill", start_method) as program:
-        assert program.stdout is not None
-        pids = [int(pid) for pid in (await asyncio.to_thread(program.stdout.readline)).split()]
+    with started(script, "kill", start_method) as program:
+        pids = [int(pid) for pid in (await asyncio.to_thread(program.line)).split()]
         assert len(pids) == 3
-        program.kill()
-        program.wait()
+        program.signal(signal.SIGKILL)
+        program.wait_for_itself()
         await until(lambda: all(map(is_dead, pids)))
 
 
@@ -559,14 +572,13 @@ async def test_an_interrupt_from_the_terminal_is_for_the_server_alone(
 ) -> None:
     script = tmp_path / "holding.py"
     script.write_text(HOLDING)
-    with started_program(script, "interrupt", start_method) as program:
-        assert program.stdout is not None
-        before = (await asyncio.to_thread(program.stdout.readline)).split()
-        os.killpg(program.pid, signal.SIGINT)
-        after = (await asyncio.to_thread(program.stdout.readline)).split()
+    with started(script, "interrupt", start_method, errors_apart=True) as program:
+        before = (await asyncio.to_thread(program.line)).split()
+        program.signal_all(signal.SIGINT)
+        after = (await asyncio.to_thread(program.line)).split()
         assert sorted(before) == sorted(after)
-        out, err = await asyncio.to_thread(program.communicate, timeout=20)
-        assert (out, err) == ("ended\n", "")
+        assert await asyncio.to_thread(program.wait) == 0
+        assert (program.log.splitlines()[2:], program.errors) == (["ended"], "")
         assert all(is_dead(int(pid)) for pid in before)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from genro_executor_plugin import ProcessExecutor, SoftTimeoutError
-from genro_executor_plugin.engines.process.wire import BlockingChannel, FrameCutter
+from genro_executor_plugin.engines.process.wire import FrameCutter, FrameSocket
 
 
 class Interrupted(socket.socket):
@@ -34,7 +34,7 @@ def test_what_a_finalizer_sends_comes_behind_the_frame_that_it_interrupts() -> N
     here, there = socket.socketpair()
     interrupted = Interrupted(fileno=here.detach())
     with interrupted, there:
-        channel = BlockingChannel(interrupted)
+        channel = FrameSocket(interrupted)
         interrupted.between = lambda: channel.send(2, payload=b"in between")
         channel.send(1, payload=b"whole")
         channel.send(3)

@@ -9,7 +9,8 @@ import pytest
 from apps import mistaken
 from genro_asgi import RoutedApplication
 from genro_routes import route
-from servers import boot_message, serving, started
+from programs import started
+from servers import boot_message, serving
 
 from genro_executor_plugin import ExecutorConfigError, ExecutorServer
 

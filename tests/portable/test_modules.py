@@ -14,8 +14,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from servers import TESTS, started
-from waiting import run_program
+from programs import TESTS, run_program, started
 
 PACKAGE = {
     "site_of_a_test/__init__.py": "",

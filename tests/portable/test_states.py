@@ -30,7 +30,7 @@ from apps.stateful import (
 from servers import boot_message, built
 
 from genro_executor_plugin import ExecutorServer, ProcessExecutor, SerializationError
-from genro_executor_plugin.portable.culprit import obstacle
+from genro_executor_plugin.portable.culprit import find_unpicklable
 from genro_executor_plugin.portable.packing import CallPacker
 from genro_executor_plugin.portable.pickling import dumps
 
@@ -241,7 +241,7 @@ def test_the_way_back_is_not_the_way() -> None:
     """A part that refers to the whole fails as well, and is not what is wrong."""
     whole: dict[str, Any] = {"part": {}, "lock": threading.Lock()}
     whole["part"]["whole"] = whole
-    found = obstacle(whole, dumps)
+    found = find_unpicklable(whole, dumps)
     assert found is not None
     assert found[0] == "['lock']"
 
@@ -297,7 +297,7 @@ def test_one_in_a_million_is_found_without_trying_them_one_by_one() -> None:
 
     many: list[Any] = [0] * 1_000_000
     many[765_432] = threading.Lock()
-    found = obstacle(many, attempt)
+    found = find_unpicklable(many, attempt)
     assert found is not None
     assert found[0] == "[765432]"
     assert attempts < 50

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 import worker_functions as wf
-from waiting import run_program
+from programs import run_program
 
 from genro_executor_plugin import ProcessExecutor, RemoteError, SerializationError
-from genro_executor_plugin.portable.definitions import FUNCTION, SURROUNDINGS
+from genro_executor_plugin.portable.definitions import FUNCTION, PROCESS_SETTINGS
 from genro_executor_plugin.portable.exceptions import pack_failure, unpack_failure
 from genro_executor_plugin.portable.modules import ModuleSources
 from genro_executor_plugin.portable.packing import CallPacker
@@ -161,7 +161,7 @@ def test_a_function_is_defined_once() -> None:
     packer = CallPacker()
     one, other = packer.pack(wf.add, (1,), {}), packer.pack(wf.add, (2,), {})
     assert one.definitions == other.definitions
-    assert [definition.kind for definition in one.definitions] == [SURROUNDINGS, FUNCTION]
+    assert [definition.kind for definition in one.definitions] == [PROCESS_SETTINGS, FUNCTION]
     assert packer.pack(wf.answer, (), {}).definitions != one.definitions
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from servers import TESTS, ServerProcess, started, until
+from programs import TESTS, RunningProgram, started
+from servers import until
 
 PROGRAM = TESTS / "apps" / "ending.py"
 LONG_SECONDS = 60.0
@@ -25,14 +26,14 @@ BOUND_SECONDS = 12.0
 @asynccontextmanager
 async def ending(
     tmp_path: Path, seconds: float, **environment: str
-) -> AsyncIterator[tuple[ServerProcess, httpx.AsyncClient]]:
+) -> AsyncIterator[tuple[RunningProgram, httpx.AsyncClient]]:
     with started(PROGRAM, str(seconds), cwd=tmp_path, **environment) as process:
         await asyncio.to_thread(process.until_it_serves)
         async with process.client() as client:
             yield process, client
 
 
-async def end_of(process: ServerProcess, number: int) -> None:
+async def end_of(process: RunningProgram, number: int) -> None:
     """The server has ended by itself after signal ``number``, and took everything along."""
     code = await asyncio.to_thread(process.wait)
     # uvicorn raises the signal again after its own, ordered shutdown

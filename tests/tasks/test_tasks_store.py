@@ -21,7 +21,8 @@ import pytest
 import task_functions as tf
 from conftest import Gate
 from genro_routes import route
-from servers import TESTS, boot_message, built, started, until
+from programs import TESTS, started
+from servers import boot_message, built, until
 
 from genro_executor_plugin import (
     ExecutorApplication,
@@ -168,7 +169,7 @@ async def test_a_killed_servers_workers_are_gone_before_its_store_is_taken(
         for process in first.descendants():
             process.suspend()
         first.signal(signal.SIGKILL)
-        await asyncio.to_thread(first._process.wait)  # its output is held by what is left
+        await asyncio.to_thread(first.wait_for_itself)  # its output is held by what is left
         assert first.left(0.2)
         async with desk(tmp_path) as app:
             # Killed, and doing nothing any more; the system may need a moment to take them away.

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 import structlog
 from apps.talking import Talking, logger, private
-from servers import TESTS, built, until
+from programs import TESTS
+from servers import built, until
 
 from genro_executor_plugin import ProcessExecutor, WorkerCrashedError
 

@@ -24,7 +24,8 @@ from apps.replicated import (
     Unweakable,
     Watched,
 )
-from servers import built, serving, started
+from programs import started
+from servers import built, serving
 
 from genro_executor_plugin import (
     ExecutorError,

@@ -140,6 +140,7 @@ export function updatePool(node, pool, now, act, askKill) {
   const stopped = pool.paused || pool.draining;
   say(parts.pause, stopped ? "Resume" : "Pause");
   parts.pause.setAttribute("aria-label", `${stopped ? "Resume" : "Pause"} pool ${pool.name}`);
+  parts.pause.hidden = !stopped && !pool.controls.includes("pause");
   parts.drain.disabled = pool.draining;
   parts.restart.hidden = !pool.controls.includes("restart");
   parts.resize.form.hidden = !pool.controls.includes("resize");

@@ -1,9 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""Calls sent ahead: the next very short ones go to a worker before it is free.
 
-A round trip costs more than such a call. What was sent ahead and not started is had back when
-it would have to wait: behind a call that turns out long, or while another worker is free.
+"""Calls sent ahead: the next very short calls go to a worker before it is free.
+
+A round trip costs more than such a call takes. A call that was sent ahead and has not started is
+taken back when it would have to wait: behind a call that turns out to be long, or while another
+worker is free. Called by the pool, on its event loop.
 """
 
 from __future__ import annotations
@@ -12,35 +14,77 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
-from .estimates import (
-    LATE_SECONDS,
-    MAX_AHEAD,
-    SHORT_SECONDS,
-    Estimates,
-)
 from .job import Job
-from .supervisor import Crew
-from .waiting import Line
+from .supervisor import Supervisor
+from .waiting import WaitingQueue
 from .worker import Worker
 
 __all__ = ["Ahead"]
 
+_SHORT_SECONDS = 0.002
+"""Only calls expected to run at most this long are sent ahead: nobody waits long behind them."""
+
+_LATE_SECONDS = 0.02
+"""Nothing is sent ahead to a worker whose call has run this long by the server's clock, which
+also counts how late a busy event loop reads the answer."""
+
+_AHEAD_SECONDS = 0.004
+"""How much work, at most, is sent ahead to one worker."""
+
+_MAX_AHEAD = 8
+"""How many calls, at most, are sent ahead to one worker."""
+
 _LEAST_TIMEOUT_SECONDS = 0.1
-"""A call with a shorter limit is not sent ahead: it counts from when the call really starts."""
+"""A call with a shorter timeout is not sent ahead: its limit counts from when it really starts,
+and the server learns of that only later."""
+
+_WEIGHT = 0.2
+"""How much the last run counts in the moving mean of a function's run time."""
+
+_BEST_CASE_SECONDS = 0.00005
+"""A run is never expected to be shorter than this."""
+
+
+class Estimates:
+    """A moving mean of the run time of each function."""
+
+    __slots__ = ("_means",)
+
+    def __init__(self) -> None:
+        self._means: dict[int, float] = {}
+
+    def add(self, key: int, seconds: float) -> None:
+        """Take into account that a call of function ``key`` ran for ``seconds``."""
+        if key:
+            mean = self._means.get(key, seconds)
+            self._means[key] = mean + _WEIGHT * (seconds - mean)
+
+    def depth(self, key: int) -> int:
+        """How many calls of function ``key`` may be sent ahead to a worker; often 0."""
+        mean = self._means.get(key) if key else None
+        if mean is None or mean > _SHORT_SECONDS:
+            return 0
+        return min(_MAX_AHEAD, int(_AHEAD_SECONDS / max(mean, _BEST_CASE_SECONDS)))
 
 
 class Ahead:
-    """Decides what is sent ahead in one pool, and what is taken back."""
+    """Decides what is sent ahead in one pool, and what is taken back.
+
+    Attributes:
+        estimates: how long the functions of this pool run.
+        enabled: whether calls may be sent ahead.
+        any_sent: whether a worker may have calls that were sent ahead and have not started.
+    """
 
     def __init__(
         self,
-        crew: Crew,
-        line: Line,
+        supervisor: Supervisor,
+        queue: WaitingQueue,
         loop: asyncio.AbstractEventLoop,
         watch: Callable[[float], None],
     ) -> None:
-        self._crew = crew
-        self._line = line
+        self._supervisor = supervisor
+        self._queue = queue
         self._loop = loop
         self._watch = watch
         self._filling: asyncio.Handle | None = None
@@ -54,57 +98,63 @@ class Ahead:
             self._filling = self._loop.call_soon(self._fill)
 
     def stop(self) -> None:
+        """Send nothing ahead that was not sent yet."""
         if self._filling is not None:
             self._filling.cancel()
 
     def _fill(self) -> None:
         self._filling = None
         now = perf_counter()
-        for worker in self._crew.workers:
-            if not self._line or not self.enabled:
+        for worker in self._supervisor.workers:
+            if not self._queue or not self.enabled:
                 return
             head = next(iter(worker.running.values()), None)
-            if head is None or not worker.usable or worker.outgoing:
+            if head is None or not worker.usable or worker.to_be_replaced:
                 continue
-            if worker.coroutines or now - (head.started_at or now) > LATE_SECONDS:
+            if worker.coroutines or now - (head.started_at or now) > _LATE_SECONDS:
                 continue
-            depth = min(self.estimates.depth(head.call.key), MAX_AHEAD)
-            # Half of it at once: several in one write are cheaper than one now.
+            depth = min(self.estimates.depth(head.packed.key), _MAX_AHEAD)
+            # Wait until half of the places are free: several calls in one write cost less.
             if len(worker.ahead) <= depth // 2 and (jobs := self._short_jobs(depth, worker)):
                 self.any_sent = True
                 worker.send_ahead(jobs)
 
     def _short_jobs(self, depth: int, worker: Worker) -> list[Job]:
+        """Take the next jobs out of the queue, as far as they are short and ``worker`` has room."""
         jobs: list[Job] = []
-        while (job := self._line.first()) is not None:
-            room = min(depth, self.estimates.depth(job.call.key)) - len(worker.ahead) - len(jobs)
-            if room <= 0 or job.call.is_async:
+        while (job := self._queue.first()) is not None:
+            room = min(depth, self.estimates.depth(job.packed.key)) - len(worker.ahead) - len(jobs)
+            if room <= 0 or job.packed.is_async:
                 break
             if job.timeout is not None:
                 if job.timeout < _LEAST_TIMEOUT_SECONDS:
                     break
                 self._watch(job.timeout)
             jobs.append(job)
-            self._line.take()
+            self._queue.take()
         return jobs
 
     def take_back(self, *, only_stuck: bool) -> Job | None:
-        """A call that was sent ahead and would wait; with ``only_stuck``, behind a long one."""
+        """A call that was sent ahead and would have to wait; ``None`` if there is none.
+
+        Args:
+            only_stuck: take back only what waits behind a call that turned out to be long.
+        """
         if not self.any_sent:
             return None
         now = perf_counter()
         left = False
-        for worker in self._crew.workers:
+        for worker in self._supervisor.workers:
             if not worker.ahead:
                 continue
             left = True
             head = next(iter(worker.running.values()), None)
-            ran = now - (head.started_at or now) if head is not None else SHORT_SECONDS + 1
-            if only_stuck and ran <= SHORT_SECONDS:
+            ran = now - (head.started_at or now) if head is not None else _SHORT_SECONDS + 1
+            if only_stuck and ran <= _SHORT_SECONDS:
                 continue
             job = worker.take_back()
             if not worker.running and not worker.leaving:
-                self._crew.set_free(worker)  # it has nothing left that would free it
+                self._supervisor.set_free(worker)  # no answer will come that would free it
             if job is not None and not job.future.done():
                 return job
         self.any_sent = left

@@ -1,7 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Workers that cannot start: the reason, and how long to wait before the next try."""
+"""Backoff after failed starts: why no worker can start, and when the next one is tried.
+
+Called by the supervisor of a pool when a worker ended before it was ready, or could not be
+started at all. It starts nothing itself.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,11 @@ from collections.abc import Callable, Iterable
 
 from ...errors import WorkerCrashedError
 from ...portable.pickling import why
-from .exit_report import exit_words
+from .exit_report import ExitReport
 from .job import Job
-from .launcher import ExitReport
 from .worker import Worker
 
-__all__ = ["Startups"]
+__all__ = ["StartBackoff"]
 
 FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 10.0
@@ -25,8 +28,12 @@ LAST_BACKOFF_SECONDS = 10.0
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class Startups:
-    """Remembers failed starts of one pool until one succeeds."""
+class StartBackoff:
+    """Remembers the failed starts of one pool until a start succeeds.
+
+    Attributes:
+        error: why workers cannot be started now, ``None`` when the last start succeeded.
+    """
 
     def __init__(
         self, pool: str, loop: asyncio.AbstractEventLoop, try_again: Callable[[], None]
@@ -37,31 +44,32 @@ class Startups:
         self._failures = 0
         self._not_before = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._told: tuple[str, BaseException | None] | None = None
+        self._last_reason: tuple[str, BaseException | None] | None = None
         self.error: WorkerCrashedError | None = None
 
     def succeeded(self) -> None:
+        """Forget the failed starts: a worker is up."""
         self._failures = 0
         self._not_before = 0.0
-        self._told = None
+        self._last_reason = None
         self.error = None
 
     def failed(self, worker: Worker, report: ExitReport) -> None:
-        """``worker`` ended before it was ready."""
+        """Take in that ``worker`` ended before it was ready."""
         if worker.boot_error is not None:
             self.impossible(why(worker.boot_error), worker.boot_error)
-        elif report.exit_code is None and not report.reason and self._told is not None:
-            self.impossible(*self._told)  # nobody could tell: what was told before says more
+        elif report.exit_code is None and not report.reason and self._last_reason is not None:
+            self.impossible(*self._last_reason)  # the report knows nothing; the reason before does
         else:
-            self.impossible(exit_words(report), None, report.exit_code)
+            self.impossible(report.in_words(), None, report.exit_code)
 
     def impossible(
         self, reason: str, cause: BaseException | None, exit_code: int | None = None
     ) -> None:
-        """No worker came up, for ``reason``."""
+        """Take in that no worker came up, for ``reason``."""
         delay = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LAST_BACKOFF_SECONDS)
         self._failures += 1
-        self._told = reason, cause
+        self._last_reason = reason, cause
         self._not_before = self._loop.time() + delay
         self.error = WorkerCrashedError(
             f"pool {self._pool!r} cannot start a worker: {reason}. It tries again when it is "
@@ -73,7 +81,7 @@ class Startups:
         _logger.error("%s", self.error, exc_info=cause)
 
     def must_wait(self) -> bool:
-        """Whether it is too early to start a worker; ``try_again`` is called when it is not."""
+        """Whether it is too early to start a worker; ``try_again`` is called when it is time."""
         if self._loop.time() >= self._not_before:
             return False
         if self._timer is None:
@@ -81,18 +89,19 @@ class Startups:
         return True
 
     def refuse(self, jobs: Iterable[Job]) -> None:
-        """Fail ``jobs``, which nobody will run, with the reason."""
+        """Fail ``jobs``, which no worker can run, with the reason."""
         for job in jobs:
             job.fail(self.fresh_error())
 
     def fresh_error(self) -> WorkerCrashedError:
-        """The reason as an error of its own: raising it changes no other caller's."""
+        """The reason as a new exception, so that callers do not share one and its traceback."""
         assert self.error is not None
         error = WorkerCrashedError(str(self.error), pool=self._pool, exit_code=self.error.exit_code)
         error.__cause__ = self.error.__cause__
         return error
 
     def stop(self) -> None:
+        """Call ``try_again`` no more."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -1,7 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a worker is told before its first call."""
+"""What a worker is told before its first call.
+
+Made and pickled by the supervisor in the server, read by ``child`` in the worker: it holds plain
+data only, and imports nothing that a small worker would not have.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from setproctitle import setproctitle
 
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
-from ...portable.process_settings import Surroundings
+from ...portable.process_settings import ProcessSettings
 
 __all__ = ["WorkerBoot"]
 
@@ -26,12 +30,12 @@ class WorkerBoot:
         pool: the name of the pool it works for.
         server: the process id of the server it works for.
         sources: where the modules of the program come from.
-        hooks: packed calls of the pool's initializer and finalizer, each on its own so that a
-            broken one is told from a broken worker.
+        hooks: packed calls of the pool's initializer and finalizer; each is pickled on its own,
+            so that a hook that cannot be read does not look like a broken worker.
         threads: how many sync calls it runs at a time.
         nice: added to its niceness.
         cpu_affinity: the processors it may use, ``None`` for those it has.
-        surroundings: what is set in the server: log levels, locale and the like.
+        settings: what is set in the server's process: log levels, locale and the like.
     """
 
     pool: str
@@ -41,9 +45,9 @@ class WorkerBoot:
     threads: int = 1
     nice: int = 0
     cpu_affinity: tuple[int, ...] | None = None
-    surroundings: Surroundings | None = None
+    settings: ProcessSettings | None = None
 
-    def settle_process(self) -> None:
+    def prepare_process(self) -> None:
         """Give this process, a worker, its name, its priority and its processors."""
         if self.nice:
             os.nice(self.nice)

@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A worker process: reads calls from its socket, runs them, answers.
+"""A worker process: it reads calls from its socket, runs them, and sends back what they return.
 
 Sync functions run one at a time on the main thread, or on ``threads_per_worker`` threads;
 coroutines run on an event loop of their own, many at a time. A worker ends when its socket
 closes, when it is told to stop, or when it is killed; it never ends because of what a call
-raises. Its module imports neither genro-routes nor genro-asgi.
+raises. This module, and all that it imports at its head, imports neither genro-routes nor a
+host nor asyncio: a worker for plain functions starts fast and stays small.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
 from ...worker.logs import WorkerLogs
-from ...worker.reading import CallReader, ReadCall, Target
+from ...worker.reading import CallReader, ReadCall, WorkerFunction
 from ...worker.running import enter, leave
 from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
 from .claims import WorkerClaims
 from .handover import WorkerHandover
-from .messages import WorkerPost
+from .messages import WorkerMessageChannel
 from .wire import (
     BOOT_FAILED,
     CALL,
@@ -53,7 +54,7 @@ from .wire import (
     RESULT,
     STOP,
     TELL,
-    BlockingChannel,
+    FrameSocket,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 __all__ = ["run_worker"]
 
 _LONGEST = 2**32 - 1
-"""A longer run does not fit into a frame's header, in microseconds."""
+"""The longest run, in microseconds, that a frame's header can hold."""
 
 
 def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) -> None:
@@ -72,11 +73,12 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
     _die_with_the_server(lifeline)
     handover = WorkerHandover(handover_fd)
     try:
-        faulthandler.enable(handover.give_faults())  # the server reads it when this one has died
+        faulthandler.enable(handover.give_faults())  # the server reads it after a crash
     except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
         faulthandler.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # what a killed worker printed is seen, too
+        # What a worker that is killed has printed is not lost.
+        sys.stdout.reconfigure(line_buffering=True)
     with socket.socket(fileno=socket_fd) as sock:
         _Worker(sock, WorkerClaims(claims_fd), handover).run()
     handover.close()
@@ -85,7 +87,7 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
 def _die_with_the_server(lifeline: int) -> None:
     """Have the kernel kill this process when the other end of ``lifeline`` is closed.
 
-    A worker that is stuck in a call reads nothing: it would not notice by itself.
+    A worker that is stuck in a call does not read its socket: it would not notice by itself.
     """
     import fcntl
 
@@ -97,15 +99,17 @@ def _die_with_the_server(lifeline: int) -> None:
     os.set_blocking(lifeline, False)
     with contextlib.suppress(BlockingIOError):
         if os.read(lifeline, 1) == b"":
-            os._exit(1)  # it was closed before anybody watched it
+            os._exit(1)  # it was closed before the signal was set up
 
 
 class _Worker:
+    """The main loop of a worker process, and what the process keeps between calls."""
+
     def __init__(self, sock: socket.socket, claims: WorkerClaims, handover: WorkerHandover) -> None:
-        self._channel = BlockingChannel(sock)
+        self._channel = FrameSocket(sock)
         self._claims = claims
         self._handover = handover
-        self._post = WorkerPost(self._channel)
+        self._messages = WorkerMessageChannel(self._channel)
         self._reader = CallReader()
         self._coroutines: CoroutineThread | None = None
         self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
@@ -120,25 +124,25 @@ class _Worker:
         boot = next(frames, None)
         if boot is None or not self._boot(pickle.loads(boot[3])):
             return
-        for kind, number, owner, payload in frames:
+        for kind, number, detail, payload in frames:
             if kind == CALL or (kind == CALL_AHEAD and self._claims.claim(number)):
-                self._start(number, payload, owner)
+                self._start(number, payload, detail)
             elif kind == STOP:
                 break
             elif kind == TELL:
-                self._post.tell((kind, number, owner, payload))
+                self._messages.tell((kind, number, detail, payload))
             elif kind > LARGE:
-                self._start_large(kind - LARGE, number, payload, owner)
+                self._start_large(kind - LARGE, number, payload, detail)
             elif kind > DEFINE:
-                self._reader.define(number, owner, kind - DEFINE, payload)
+                self._reader.define(number, detail, kind - DEFINE, payload)
         self._shut_down()
 
     def _boot(self, boot: WorkerBoot) -> bool:
         try:
             install(boot.sources)
-            boot.settle_process()
-            if boot.surroundings is not None:
-                self._reader.logs = WorkerLogs(self._post, boot.surroundings)
+            boot.prepare_process()
+            if boot.settings is not None:
+                self._reader.logs = WorkerLogs(self._messages, boot.settings)
                 self._reader.logs.install()
             initializer, finalizer = boot.hooks
             if finalizer is not None:
@@ -156,7 +160,7 @@ class _Worker:
             ]
             for thread in self._threads:
                 thread.start()
-        gc.freeze()  # what was loaded to start with is not worth looking at again
+        gc.freeze()  # the collector need not look at what was loaded for good
         self._channel.send(READY, os.getpid())
         return True
 
@@ -180,8 +184,8 @@ class _Worker:
         """Start a call. ``soft_timeout`` is in milliseconds, 0 for none."""
         try:
             call = self._reader.read(payload, segment)
-            target = call[0]
-            if target.is_async or self._calls is not None:
+            function = call[0]
+            if function.is_async or self._calls is not None:
                 self._start_beside(number, call, soft_timeout / 1000)
                 return
             began = perf_counter_ns()
@@ -191,27 +195,29 @@ class _Worker:
             else:
                 result = self._run(number, call)
             microseconds = (perf_counter_ns() - began) // 1000 + 1
-            if type(result) is CoroutineType:  # of a function that does not say so
-                self._start_coroutine(number, target, result, soft_timeout / 1000)
+            if type(result) is CoroutineType:  # the function is not declared as async
+                self._start_coroutine(number, function, result, soft_timeout / 1000)
                 return
         except BaseException as error:
             self._channel.send(FAILURE, number, pack_failure(error))
         else:
-            self._answer(number, target, result, min(microseconds, _LONGEST))
+            self._answer(number, function, result, min(microseconds, _LONGEST))
 
     def _start_beside(self, number: int, call: ReadCall, soft_timeout: float) -> None:
         """Start a call that does not run on this thread."""
-        target, args, kwargs, _ = call
-        if target.is_async:
-            self._start_coroutine(number, target, target.func(*args, **kwargs), soft_timeout)
+        function, args, kwargs, _ = call
+        if function.is_async:
+            self._start_coroutine(number, function, function.func(*args, **kwargs), soft_timeout)
         else:
             assert self._calls is not None
             self._calls.put((number, call))
 
-    def _answer(self, number: int, target: Target, result: Any, microseconds: int = 0) -> None:
+    def _answer(
+        self, number: int, function: WorkerFunction, result: Any, microseconds: int = 0
+    ) -> None:
         try:
-            if target.large or looks_large(result):
-                segment = hold_result(result, target, self._handover.hold)
+            if function.large or looks_large(result):
+                segment = hold_result(result, function, self._handover.hold)
                 if segment is not None:
                     self._channel.send_behind(
                         functools.partial(self._handover.give, segment),
@@ -221,11 +227,11 @@ class _Worker:
                         microseconds,
                     )
                     return
-            answer = pack_result(result, target)
+            answer = pack_result(result, function)
         except BaseException as error:
             self._channel.send(FAILURE, number, pack_failure(error))
         else:
-            target.large = len(answer) >= LARGE_BYTES
+            function.large = len(answer) >= LARGE_BYTES
             self._channel.send(RESULT, number, answer, microseconds)
 
     def _serve_thread(self, calls: queue.SimpleQueue[tuple[int, ReadCall] | None]) -> None:
@@ -244,21 +250,21 @@ class _Worker:
             del item, call
 
     def _run(self, number: int, call: ReadCall) -> Any:
-        target, args, kwargs, cleanup = call
-        token = enter(self._post.begin(number))
+        function, args, kwargs, cleanup = call
+        token = enter(self._messages.begin(number))
         try:
             if cleanup is None:
-                return target.func(*args, **kwargs)
+                return function.func(*args, **kwargs)
             try:
-                return target.func(*args, **kwargs)
+                return function.func(*args, **kwargs)
             finally:
                 cleanup()
         finally:
             leave(token)
-            self._post.end(number)
+            self._messages.end(number)
 
     def _start_coroutine(
-        self, number: int, target: Target, coroutine: Any, soft_timeout: float
+        self, number: int, function: WorkerFunction, coroutine: Any, soft_timeout: float
     ) -> None:
         if self._coroutines is None:
             from ...worker.coroutines import CoroutineThread
@@ -266,15 +272,15 @@ class _Worker:
             self._coroutines = CoroutineThread()
 
         def done(task: asyncio.Task[Any]) -> None:
-            self._post.end(number)
+            self._messages.end(number)
             try:
                 result = task.result()
             except BaseException as error:
                 self._channel.send(FAILURE, number, pack_failure(error))
             else:
-                self._answer(number, target, result)
+                self._answer(number, function, result)
 
-        token = enter(self._post.begin(number))
+        token = enter(self._messages.begin(number))
         try:
             self._coroutines.start(coroutine, soft_timeout, done)
         finally:

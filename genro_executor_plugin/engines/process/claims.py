@@ -4,9 +4,9 @@
 """Which of the calls that were sent ahead may a worker still start?
 
 A call that is sent to a busy worker has a token in a pipe that both sides read. The worker takes
-the token before it starts the call; the server takes it to have the call back. A read takes a
-token from everybody else, so exactly one of the two gets it, whatever the moment. What is left
-in the pipe when a worker dies are the calls that it never started.
+the token before it starts the call; the server takes it to have the call back. A token can be
+read only once, so exactly one side gets it, however close the two reads are. The tokens that are
+left in the pipe when a worker dies are those of the calls that it never started.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Claims:
 
     @property
     def worker_fd(self) -> int:
-        """The end for the worker."""
+        """The descriptor that the worker is given."""
         return self._read
 
     def give(self, numbers: list[int]) -> None:
@@ -40,10 +40,11 @@ class Claims:
         os.write(self._write, b"".join(map(_TOKEN.pack, numbers)))
 
     def take_back(self) -> int | None:
-        """The number of the oldest call not started yet, which now never will be."""
+        """The number of the oldest call that has not started; it will not start any more."""
         return _take(self._read)
 
     def close(self) -> None:
+        """Close both ends that the server has."""
         os.close(self._read)
         os.close(self._write)
 
@@ -64,7 +65,7 @@ class WorkerClaims:
         if self._held == number:
             self._held = None
             return True
-        return False  # the server has it back; what is held, if anything, is for a later one
+        return False  # the server took it back; a token that is held belongs to a later call
 
 
 def _take(fd: int) -> int | None:

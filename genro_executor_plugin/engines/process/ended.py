@@ -1,106 +1,117 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of calls when their worker does not answer them: crashed, killed, over, closed."""
+
+"""Ended workers: what becomes of the calls of a worker that ended before it answered them.
+
+A worker ends because it crashed, because a call in it ran over its timeout or was cancelled, or
+because the pool is closed. Each of its calls fails, is repeated, or goes back into the waiting
+queue because it had not begun. Starting another worker is the supervisor's work.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 
-from ...errors import WorkerCrashedError
-from . import endings
-from .exit_report import exit_words
+from ...errors import ExecutorClosedError, ExecutorTimeoutError, WorkerCrashedError
+from .exit_report import ExitReport
 from .job import Job
-from .launcher import ExitReport
-from .supervisor import STOP_GRACE_SECONDS, Crew, CrewOwner
-from .waiting import Line
+from .supervisor import STOP_GRACE_SECONDS, Supervisor, SupervisorOwner
+from .waiting import WaitingQueue
 from .worker import Worker
 
-__all__ = ["Fates"]
+__all__ = ["EndedWorkers", "closed_error"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class Fates:
-    """Settles, for one pool, the calls of workers that end: each fails, is repeated, or goes back
-    in line, because it had not begun.
-    """
+class EndedWorkers:
+    """Ends the workers of one pool where their calls require it, and settles those calls."""
 
-    def __init__(self, owner: CrewOwner, pool: str, crew: Crew, line: Line) -> None:
+    def __init__(
+        self, owner: SupervisorOwner, pool: str, supervisor: Supervisor, queue: WaitingQueue
+    ) -> None:
         self._owner = owner
         self._pool = pool
-        self._crew = crew
-        self._line = line
+        self._supervisor = supervisor
+        self._queue = queue
 
     def timed_out(self, worker: Worker, job: Job) -> None:
-        """``job`` has run longer than it may: it fails, and its worker is killed."""
-        if self._is_over(worker, job):
+        """Fail ``job``, which has run longer than it may, and kill its worker."""
+        if self._has_ended(worker, job):
             return
-        job.fail(endings.timed_out(self._pool, job, worker))
+        job.fail(_timed_out_error(self._pool, job, worker))
         self.end_worker(worker, job, "timeout", "another call in it ran over its timeout")
 
     def cancelled(self, worker: Worker, job: Job) -> None:
-        """Nobody waits for ``job`` any more, which ``worker`` runs: it is killed."""
-        if not self._is_over(worker, job):
+        """Kill ``worker``, which runs ``job``: the caller does not wait for it any more."""
+        if not self._has_ended(worker, job):
             self.end_worker(worker, job, "cancel", "another call in it was cancelled")
 
-    def _is_over(self, worker: Worker, job: Job) -> bool:
+    def _has_ended(self, worker: Worker, job: Job) -> bool:
         """Whether ``job`` has ended by now, and its answer was only not read yet.
 
         The worker might have begun the next call then, which must not be killed in its place.
-        What was sent ahead is taken back first: so it begins none after this look either.
+        Calls that were sent ahead are taken back first, so that none begins after this look.
         """
-        self._line.put_back(self._crew.taken_back(worker))
+        self._queue.put_back(self._supervisor.take_back_all(worker))
         worker.catch_up()
         if job in worker.running.values():
             return False
-        self._owner.freed(worker)  # it may have lost all that would have freed it
+        self._owner.freed(worker)  # it may have no call left whose answer would free it
         return True
 
-    def end_worker(self, worker: Worker, guilty: Job | None, counted: str, reason: str) -> None:
-        """Kill ``worker`` because of ``guilty``; the other calls in it are told or repeated."""
-        self._crew.count_restart(counted)
-        others = [job for job in self._take(worker) if job is not guilty]
-        self._crew.not_free(worker)
+    def end_worker(self, worker: Worker, culprit: Job | None, counted: str, reason: str) -> None:
+        """Kill ``worker`` because of ``culprit``; its other calls fail or are repeated.
+
+        Args:
+            worker: the worker to kill.
+            culprit: the call that is the reason, settled by the caller; ``None`` for no call.
+            counted: the reason as the pool's restarts count it.
+            reason: the reason as the errors of the other calls tell it.
+        """
+        self._supervisor.count_restart(counted)
+        others = [job for job in self._take(worker) if job is not culprit]
+        self._supervisor.not_free(worker)
         worker.kill()
         for job in others:
-            self._fail(job, lambda job: endings.killed(self._pool, job, worker, reason))
+            self._fail(job, lambda job: _killed_error(self._pool, job, worker, reason))
         self.requeue(worker)
 
     def crashed(self, worker: Worker, report: ExitReport) -> None:
-        """``worker`` has ended by itself."""
+        """Fail or repeat the calls of ``worker``, which has ended by itself."""
         jobs = self._take(worker)
         if not jobs:
-            words = f"{exit_words(report, worker.memory)}\n{worker.fault}".rstrip()
+            words = f"{report.in_words(worker.memory)}\n{worker.fault}".rstrip()
             _logger.warning("pool %r: idle worker %s ended: %s", self._pool, worker.pid, words)
         for job in jobs:
-            self._fail(job, lambda job: endings.crashed(self._pool, job, worker, report))
+            self._fail(job, lambda job: _crashed_error(self._pool, job, worker, report))
 
     def close(self) -> None:
-        """End every call that is still there, and every worker."""
-        for job in self._line.drain():
-            job.fail(endings.closed(self._pool, job, "before its run began"))
-        for worker in list(self._crew.workers):
+        """Fail every call of the pool, and end every worker of it."""
+        for job in self._queue.drain():
+            job.fail(closed_error(self._pool, job, "before its run began"))
+        for worker in list(self._supervisor.workers):
             if worker.running:
                 for job in self._take(worker):
                     when = "while it ran; its worker was killed"
-                    job.fail(endings.closed(self._pool, job, when))
+                    job.fail(closed_error(self._pool, job, when))
                 worker.kill()
             elif worker.ready:
                 worker.stop(STOP_GRACE_SECONDS)
             else:
                 worker.kill()
-        for job in self._line.drain():  # what had been sent ahead to them
-            job.fail(endings.closed(self._pool, job, "before its run began"))
+        for job in self._queue.drain():  # calls that had been sent ahead and were taken back
+            job.fail(closed_error(self._pool, job, "before its run began"))
 
     def requeue(self, worker: Worker) -> None:
-        """Put the calls that were sent ahead to ``worker`` and never started back in line."""
+        """Put the calls that ``worker`` never started back at the head of the queue."""
         jobs, worker.not_started = worker.not_started, []
-        self._line.put_back(jobs)
+        self._queue.put_back(jobs)
 
     def _take(self, worker: Worker) -> list[Job]:
-        """The calls that ``worker`` has begun; those that it has not go back in line."""
-        worker.not_started += self._crew.taken_back(worker)
+        """Take the calls that ``worker`` has begun from it; the others go back into the queue."""
+        worker.not_started += self._supervisor.take_back_all(worker)
         self.requeue(worker)
         jobs = [*worker.running.values(), *(job for _, job in worker.ahead)]
         worker.running.clear()
@@ -109,12 +120,55 @@ class Fates:
         return jobs
 
     def _fail(self, job: Job, error: Callable[[Job], WorkerCrashedError]) -> None:
-        """End ``job``, whose worker has died, or have it repeated if it may be."""
+        """Fail ``job``, whose worker has died, or have it repeated if it may be."""
         if job.future.done():
             return
         if job.retries > 0 and not self._owner.closing:
             job.retries -= 1
             job.started_at = None
-            self._line.put_back([job])
+            self._queue.put_back([job])
         else:
             job.fail(error(job))
+
+
+def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> WorkerCrashedError:
+    """The error of ``job`` when ``worker`` died while it ran it."""
+    error = WorkerCrashedError(
+        f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: "
+        f"{report.in_words(worker.memory)}",
+        pool=pool,
+        exit_code=report.exit_code,
+        pid=worker.pid,
+        peak_memory=report.peak_memory or None,
+        last_memory=worker.memory,
+    )
+    if worker.fault:
+        error.add_note(f"What the worker's faulthandler wrote:\n{worker.fault}")
+    return error
+
+
+def _killed_error(pool: str, job: Job, worker: Worker, reason: str) -> WorkerCrashedError:
+    """The error of ``job`` when ``worker`` was killed for a reason that is not the job's own."""
+    return WorkerCrashedError(
+        f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: it "
+        f"was killed because {reason}",
+        pool=pool,
+        pid=worker.pid,
+    )
+
+
+def _timed_out_error(pool: str, job: Job, worker: Worker) -> ExecutorTimeoutError:
+    """The error of ``job`` when it ran over its timeout."""
+    return ExecutorTimeoutError(
+        f"{job.packed.title} ran longer than {job.timeout:g} s in pool {pool!r}; its worker (pid "
+        f"{worker.pid}) was killed",
+        pool=pool,
+        timeout=job.timeout,
+    )
+
+
+def closed_error(pool: str, job: Job, when: str) -> ExecutorClosedError:
+    """The error of ``job`` when the pool is shut down before the job is done."""
+    return ExecutorClosedError(
+        f"pool {pool!r} was shut down; {job.packed.title} was ended {when}", pool=pool
+    )

@@ -169,16 +169,16 @@ class ProcessEngine(Engine):
             await asyncio.shield(writing)
         except OSError as error:
             raise SerializationError(
-                f"the large arguments of {job.call.title} cannot be held in memory: {why(error)}"
+                f"the large arguments of {job.packed.title} cannot be held in memory: {why(error)}"
             ) from error
         except asyncio.CancelledError:
             # The thread still writes: the descriptor must stay its own until it is done.
-            held, job.call.segment = segment, None
+            held, job.packed.segment = segment, None
             writing.add_done_callback(lambda _: held.close())
             raise
 
     def _let_go(self, segment: Segment, job: Job, pool: WorkerPool) -> None:
-        if job.call.segment is None:
+        if job.packed.segment is None:
             return
         # A worker that has answered has read them; of another one nobody knows.
         if job.answered and not self._ended:
@@ -217,7 +217,7 @@ class ProcessEngine(Engine):
         return pool
 
     def _arrived(self, job: Job | None, pid: int | None, channel: str, value: Any) -> None:
-        self.pool.message(job.context if job is not None else None, pid, channel, value)
+        self.pool.message(job.owner if job is not None else None, pid, channel, value)
 
     def commit(self, call: Call) -> None:
         if isinstance(call.handle, Job):

@@ -1,50 +1,65 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""How a worker ended, in words, with a hint where one can be given."""
+"""How a worker ended: exit code or signal, put into words, with a hint where one can be given.
+
+Made by the launcher, told to callers by ``ended`` and ``backoff``. It touches no process.
+"""
 
 from __future__ import annotations
 
 import signal
+from dataclasses import dataclass
 
-from .launcher import ExitReport
-
-__all__ = ["exit_words"]
+__all__ = ["ExitReport"]
 
 _HINTS = {
     signal.SIGKILL: "the system ends processes this way when memory runs out, and so does kill -9",
     signal.SIGSEGV: "native code touched memory that it must not touch",
-    signal.SIGABRT: "native code gave up",
+    signal.SIGABRT: "native code aborted the process",
     signal.SIGBUS: "native code touched memory that is not there; is /dev/shm full?",
-    signal.SIGTERM: "somebody asked it to end",
+    signal.SIGTERM: "another process asked it to end",
 }
 
 
-def exit_words(report: ExitReport, memory: int | None = None) -> str:
-    """``exit code 3``, or ``signal SIGKILL (...)``, with the worker's memory.
+@dataclass(frozen=True, slots=True)
+class ExitReport:
+    """How a worker ended.
 
-    Args:
-        report: how it ended.
-        memory: what it held when it was last looked at, in bytes.
+    Attributes:
+        exit_code: its exit code, negative for a signal; ``None`` when it is not known.
+        peak_memory: the most memory it ever held, in bytes; 0 when it is not known.
+        reason: why it could not be started at all, empty for one that was.
     """
-    if report.reason:
-        return f"the system refused to start it: {report.reason}"
-    code = report.exit_code
-    if code is None:
-        return "nobody could tell how (the process that would know it is gone, too)"
-    if code >= 0:
-        words = f"exit code {code}"
-        if code == 0:
-            words += " (it ended by itself; did the call use os._exit?)"
-    else:
-        try:
-            name = signal.Signals(-code).name
-            hint = _HINTS.get(signal.Signals(-code))
-        except ValueError:
-            name, hint = str(-code), None
-        words = f"signal {name}" + (f" ({hint})" if hint else "")
-    if report.peak_memory:
-        words += f"; its peak memory was {report.peak_memory / 2**20:.0f} MB"
-        if memory:
-            words += f", {memory / 2**20:.0f} MB when it was last looked at"
-    return words
+
+    exit_code: int | None
+    peak_memory: int = 0
+    reason: str = ""
+
+    def in_words(self, memory: int | None = None) -> str:
+        """``exit code 3``, or ``signal SIGKILL (...)``, with the worker's memory.
+
+        Args:
+            memory: how much it held when it was last looked at, in bytes.
+        """
+        if self.reason:
+            return f"the system refused to start it: {self.reason}"
+        code = self.exit_code
+        if code is None:
+            return "how is not known (the process that could tell is gone, too)"
+        if code >= 0:
+            words = f"exit code {code}"
+            if code == 0:
+                words += " (it ended by itself; did the call use os._exit?)"
+        else:
+            try:
+                name = signal.Signals(-code).name
+                hint = _HINTS.get(signal.Signals(-code))
+            except ValueError:
+                name, hint = str(-code), None
+            words = f"signal {name}" + (f" ({hint})" if hint else "")
+        if self.peak_memory:
+            words += f"; its peak memory was {self.peak_memory / 2**20:.0f} MB"
+            if memory:
+                words += f", {memory / 2**20:.0f} MB when it was last looked at"
+        return words

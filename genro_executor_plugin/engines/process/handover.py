@@ -1,10 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""How the descriptors of segments (``segments.py``) get from one process to the other.
 
-They travel on a socket of their own, each ahead of the frame that speaks of it, so that reading
-ordinary frames costs nothing more. The server says when it has read a result: the worker uses
-that segment again. A worker that has answered has read its arguments: the server needs no word.
+"""How the descriptors of segments (shared memory) get from one process to the other.
+
+They travel on a socket of their own, each sent before the frame that refers to it, so that
+reading ordinary frames costs nothing more. The server tells the worker when it has read a result:
+the worker can use that segment again. The worker tells nothing of the kind: when it has answered
+a call, it has read the arguments.
 """
 
 from __future__ import annotations
@@ -25,12 +27,16 @@ __all__ = ["Handover", "WorkerHandover"]
 _MESSAGE = struct.Struct("<BI")
 _GIVEN, _READ, _FAULTS = 1, 2, 3
 _SLICE_MILLISECONDS = 50
-_LAST_WORDS_BYTES = 64 * 1024
+"""How often a thread that waits for a descriptor looks whether another thread has read it."""
+
+_FAULT_BYTES = 64 * 1024
+"""How much, at most, is read of what a worker's faulthandler wrote."""
+
 _DESCRIPTOR = struct.Struct("i")
 
 
 def _receive(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, list[int]]:
-    """``socket.recv_fds``, which takes ``flags`` and passes over them."""
+    """As ``socket.recv_fds``, which accepts ``flags`` and does not use them."""
     data, ancillary, _, _ = sock.recvmsg(size, socket.CMSG_SPACE(_DESCRIPTOR.size), flags)
     descriptors = []
     for level, kind, content in ancillary:
@@ -50,7 +56,7 @@ class Handover:
         self._faults = -1
 
     def close(self) -> None:
-        """Let go of what the worker's faulthandler may have written."""
+        """Close the file that the worker's faulthandler may have written to."""
         if self._faults >= 0:
             os.close(self._faults)
             self._faults = -1
@@ -59,8 +65,8 @@ class Handover:
         """Give the worker ``segment``.
 
         Raises:
-            BlockingIOError: it has not taken over those that it was given before.
-            OSError: it is gone.
+            BlockingIOError: it has not taken over the segments that it was given before.
+            OSError: the worker is gone.
         """
         socket.send_fds(self._socket, [_MESSAGE.pack(_GIVEN, 0)], [segment.fd])
 
@@ -68,7 +74,7 @@ class Handover:
         """The descriptor of the oldest segment that the worker gave, and its number there.
 
         Raises:
-            OSError: there is none; this process may have too many open files.
+            OSError: there is no descriptor; this process may have too many open files.
         """
         message, descriptors = _receive(self._socket, _MESSAGE.size)
         if not descriptors:
@@ -79,15 +85,15 @@ class Handover:
             return self.take()
         return descriptors[0], number
 
-    def last_words(self) -> str:
-        """What the faulthandler of the worker, which has ended, has written."""
+    def fault_report(self) -> str:
+        """What the faulthandler of the worker, which has ended, wrote; empty for nothing."""
         with contextlib.suppress(OSError):
             while True:
                 descriptor, _ = self.take()
                 os.close(descriptor)
         if self._faults < 0:
             return ""
-        return os.pread(self._faults, _LAST_WORDS_BYTES, 0).decode("utf-8", "replace").strip()
+        return os.pread(self._faults, _FAULT_BYTES, 0).decode("utf-8", "replace").strip()
 
     def has_read(self, number: int) -> None:
         """Tell the worker that its segment ``number`` is not needed any more."""
@@ -95,11 +101,11 @@ class Handover:
             try:
                 self._socket.send(_MESSAGE.pack(_READ, number))
             except OSError:
-                return  # it has ended, or keeps one segment more than it would have to
+                return  # it has ended, or it keeps this segment without using it again
 
 
 class WorkerHandover:
-    """The worker's end: it waits for what was announced, and keeps its segments."""
+    """The worker's end: it waits for descriptors that frames refer to, and keeps its segments."""
 
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
@@ -113,16 +119,17 @@ class WorkerHandover:
         self._lock = threading.Lock()  # calls on threads and coroutines answer, too
 
     def give_faults(self) -> int:
-        """A file in memory for the faulthandler, which the server has, too.
+        """Make a file in memory for the faulthandler, and give the server its descriptor.
 
-        It takes whatever is written: a socket would hold up a process that is about to die.
+        A file never blocks its writer, as a socket would that nobody reads: the process that
+        writes is about to die.
         """
         fd = os.memfd_create("genro-executor-faults", os.MFD_CLOEXEC)
         socket.send_fds(self._socket, [_MESSAGE.pack(_FAULTS, 0)], [fd])
         return fd
 
     def close(self) -> None:
-        """The worker is at its end."""
+        """Close the socket and the segments, at the end of the worker."""
         self._segments.close()
         self._socket.close()
 
@@ -165,13 +172,13 @@ class WorkerHandover:
         return self._taken.popleft()
 
     def drop(self) -> None:
-        """The call that the next segment belongs to is not run here."""
+        """Close the next segment: the call that it belongs to is not run here."""
         descriptor = self._next()
         if descriptor >= 0:
             os.close(descriptor)
 
     def _look(self) -> None:
-        """Read what the server has sent, in its order whichever thread reads."""
+        """Read what the server has sent; the order holds, whichever thread reads."""
         with self._lock, contextlib.suppress(BlockingIOError):
             while True:
                 message, descriptors = _receive(self._socket, _MESSAGE.size, socket.MSG_DONTWAIT)

@@ -1,14 +1,20 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One call on its way through a pool."""
+"""One call on its way through a pool: what to run, under which limits, and who waits for it.
+
+A job knows neither the pool nor a worker; they carry it, and settle it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+from ...errors import SerializationError
 from ...portable.packing import PackedCall
+from ...portable.pickling import why
 
 __all__ = ["Job"]
 
@@ -17,16 +23,17 @@ class Job:
     """A packed call, the future its caller waits on, and the limits it runs under.
 
     Attributes:
-        call: what to run.
-        context: whose call it is, for whoever gave the job; nothing here looks at it.
+        packed: what to run.
+        owner: an object of whoever submitted the job, handed back with its messages; the engine
+            does not look at it.
         future: settled exactly once, with the result or with the error.
         timeout: seconds the run may take, ``None`` for no limit.
         soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
         retries: how many crashes the call may still survive.
         abandon: a cancelled caller leaves the run going instead of having its worker killed.
-        answered: whether a worker has sent what became of it.
+        answered: whether a worker has sent its outcome.
         begun: whether a run of it was ever begun, also one that crashed and is repeated.
-        raised: whether the function itself raised what the future is given.
+        raised: whether the error in the future was raised by the function itself.
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
         microseconds: how long the call ran by the worker's clock, 0 if that was not measured.
         route: the route it came from, for displays.
@@ -36,10 +43,10 @@ class Job:
         "abandon",
         "answered",
         "begun",
-        "call",
-        "context",
         "future",
         "microseconds",
+        "owner",
+        "packed",
         "raised",
         "retries",
         "route",
@@ -50,23 +57,23 @@ class Job:
 
     def __init__(
         self,
-        call: PackedCall,
+        packed: PackedCall,
         future: asyncio.Future[Any],
         timeout: float | None = None,
         soft_timeout: float | None = None,
         retries: int = 0,
         abandon: bool = False,
         route: str | None = None,
-        context: Any = None,
+        owner: Any = None,
     ) -> None:
-        self.call = call
+        self.packed = packed
         self.future = future
         self.timeout = timeout
         self.soft_timeout = soft_timeout
         self.retries = retries
         self.abandon = abandon
         self.route = route
-        self.context = context
+        self.owner = owner
         self.answered = False
         self.begun = False
         self.microseconds = 0
@@ -74,5 +81,23 @@ class Job:
         self.started_at: float | None = None
 
     def fail(self, error: BaseException) -> None:
+        """Give the caller ``error``, if the job is not settled yet."""
         if not self.future.done():
             self.future.set_exception(error)
+
+    def settle(self, rebuild: Callable[..., Any], *args: Any) -> None:
+        """Give the caller what ``rebuild(*args)`` returns, or an error that says why it failed."""
+        try:
+            result = rebuild(*args)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a class may raise anything when it is unpickled
+            refusal = SerializationError(
+                f"the result of {self.packed.title} cannot be rebuilt in the server: {why(error)}. "
+                "Return plain data"
+            )
+            refusal.__cause__ = error
+            self.fail(refusal)
+        else:
+            if not self.future.done():
+                self.future.set_result(result)

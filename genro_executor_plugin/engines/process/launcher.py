@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The server's hold on a pool's template process: start a worker, kill one, learn of its end.
+"""Starts and kills worker processes through a pool's template process, and learns of their ends.
 
 Everything is a message on one socket that the event loop watches: nothing here blocks, no
-thread waits for a child, and no pid is signalled that might already belong to somebody else.
+thread waits for a child, and no pid is signalled that might already belong to another process.
+It knows processes by a key, and nothing of calls.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from ...portable.modules import ModuleSources, expose_main
+from .exit_report import ExitReport
 from .template import (
     EVENT,
     EXITED,
@@ -32,34 +34,19 @@ from .template import (
     STARTED,
 )
 
-__all__ = ["SERVER_VARIABLE", "ExitReport", "Launcher"]
+__all__ = ["SERVER_VARIABLE", "Launcher"]
 
 SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
-"""In a worker's environment: the pid of its server, for those who look at it from outside."""
+"""In a worker's environment: the pid of its server, for tools that look at it from outside."""
 
 _CLOSE_SECONDS = 2.0
-"""How long the template, which has nothing left to do, may take to end before it is killed."""
+"""How long the template may take to end, when it has been told to, before it is killed."""
 
 _TEMPLATE_CODE = (
     "import sys; sys.path[:] = sys.argv[3:]; "
     "from genro_executor_plugin.engines.process.template import main; "
     "main(int(sys.argv[1]), sys.argv[2])"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ExitReport:
-    """How a worker ended.
-
-    Attributes:
-        exit_code: its exit code, negative for a signal; ``None`` when nobody could tell.
-        peak_memory: the most memory it ever held, in bytes; 0 when nobody could tell.
-        reason: why it could not be started at all, empty for one that was.
-    """
-
-    exit_code: int | None
-    peak_memory: int = 0
-    reason: str = ""
 
 
 class Launcher:
@@ -85,7 +72,7 @@ class Launcher:
 
         Args:
             descriptors: its socket, its lifeline, its ends of the claims and of the handover.
-            on_exit: told how it ended.
+            on_exit: is given the report of how it ended.
 
         Returns:
             the worker's key, for ``kill`` and ``forget``.
@@ -107,12 +94,12 @@ class Launcher:
         try:
             socket.send_fds(self._control, [request], descriptors)
         except ConnectionError:
-            self._template_is_gone()  # and the loop has not read of it yet
+            self._template_is_gone()  # the event loop has not noticed it yet
             return False
         return True
 
     def kill(self, key: int) -> None:
-        """End worker ``key`` with SIGKILL. One that has ended already is left in peace."""
+        """End worker ``key`` with SIGKILL. Nothing happens if it has ended."""
         if key not in self._on_exit:
             return
         if self._control is not None and key not in self._orphans:
@@ -126,11 +113,11 @@ class Launcher:
                 os.kill(self._pids[key], signal.SIGKILL)
 
     def give_up(self, key: int) -> None:
-        """As ``kill``, for a worker that was given enough time to start."""
+        """As ``kill``, for a worker that has not started in time."""
         if self._process is None or key in self._pids:
             self.kill(key)
         elif key in self._on_exit:
-            self._process.kill()  # the template is stuck itself; all that it was asked for fails
+            self._process.kill()  # the template itself is stuck; every start it was asked for fails
 
     async def close(self) -> None:
         """End the template, and with it every worker that is still there."""
@@ -139,7 +126,7 @@ class Launcher:
             self._control.shutdown(socket.SHUT_WR)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._gone.wait(), _CLOSE_SECONDS)
-            if self._control is not None:  # it is stuck, in the import of a module
+            if self._control is not None:  # it is stuck, for instance in the import of a module
                 assert self._process is not None
                 self._process.kill()
                 self._template_is_gone()
@@ -177,7 +164,7 @@ class Launcher:
                 ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                # A terminal's Ctrl-C is for the server, which then drains its workers.
+                # A terminal's Ctrl-C is for the server alone, which then drains its workers.
                 start_new_session=True,
                 env={**os.environ, SERVER_VARIABLE: str(os.getpid())},
             )
@@ -220,7 +207,7 @@ class Launcher:
             on_exit(report)
 
     def _template_is_gone(self) -> None:
-        """The template ended: workers of a live one it took along, others go on alone."""
+        """Take in that the template has ended; workers that it has not killed go on as orphans."""
         assert self._control is not None
         assert self._loop is not None
         assert self._gone is not None
@@ -233,11 +220,11 @@ class Launcher:
         self._orphans.update(self._pids)
         for key in list(self._on_exit):
             if key not in self._pids or key in self._forgotten:
-                self._ended(key, ExitReport(None))  # asked for, and never started
+                self._ended(key, ExitReport(None))  # it was asked for, and never started
         self._gone.set()
 
     def forget(self, key: int) -> None:
-        """Report worker ``key`` as ended: its socket closed, and no template is there to tell."""
+        """Report worker ``key``, whose socket closed, as ended if no template can tell how."""
         if self._control is None or key in self._orphans:
             self._ended(key, ExitReport(None))
         elif key in self._on_exit:
@@ -246,10 +233,10 @@ class Launcher:
 
 @contextlib.contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Keep SIGINT back while a template is started.
+    """Block SIGINT while a template is started.
 
-    The template inherits the mask: a Ctrl-C that comes before it has a session of its own waits
-    there, and is forgotten by ``template.main``.
+    The template inherits the mask: a Ctrl-C that comes before it has a session of its own stays
+    pending there, and ``template.main`` drops it.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -263,5 +250,5 @@ def _ended(template: subprocess.Popen[bytes]) -> None:
     try:
         template.wait(_CLOSE_SECONDS)
     except subprocess.TimeoutExpired:
-        template.kill()  # a module that it imported keeps it: an import, or a thread, without end
+        template.kill()  # an import, or a thread of a module that it imported, does not end
         template.wait()

@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""What connects the server to one worker process: the socket, and what goes beside it."""
+
+"""What connects the server to one worker process: the socket, and the descriptors beside it.
+
+It moves bytes and frames, without looking into them; ``worker`` gives them their meaning.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ class Link:
     """The server's ends: frames both ways, claims, segments, and the worker's lifeline.
 
     Attributes:
-        claims: which calls sent ahead are still to be had back.
+        claims: which of the calls sent ahead can still be taken back.
         handover: how descriptors of segments come and go.
         open: whether the worker can still be reached, as far as the server knows.
     """
@@ -76,11 +80,11 @@ class Link:
         self.open = True
 
     def watch(self, readable: Callable[[], None]) -> None:
-        """Have ``readable`` called when there is something to ``read``."""
+        """Call ``readable`` from now on when there is something to ``read``."""
         self._loop.add_reader(self._socket, readable)
 
     def read(self) -> list[Frame]:
-        """As ``FrameCutter.read``."""
+        """The frames that have arrived; errors as those of ``FrameCutter.read``."""
         return self._cutter.read()
 
     def write(self, data: bytes) -> bool:
@@ -116,7 +120,7 @@ class Link:
         self._loop.remove_writer(self._socket)
 
     def close(self) -> None:
-        """Let go of the worker; the kernel then ends it."""
+        """Close every descriptor; the kernel ends a worker whose lifeline is closed."""
         if self.open:
             self.open = False
             self._loop.remove_reader(self._socket)

@@ -1,7 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A worker's side of messages: what its calls send, and what they are told while they run."""
+"""The message channel of a worker process: what its calls send, and what they are told.
+
+It runs in the worker, over the socket that also carries calls and results. The server's side is
+``Worker.tell`` and the pool's ``on_message``.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +18,23 @@ from ...worker.running import RunningCall
 from .wire import (
     MESSAGE,
     TELL,
-    BlockingChannel,
     Frame,
+    FrameSocket,
 )
 
-__all__ = ["WorkerPost"]
+__all__ = ["WorkerMessageChannel"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class WorkerPost:
-    """Numbers the calls of one worker and carries their messages.
+class WorkerMessageChannel:
+    """Carries the messages of one worker's calls, told apart by their numbers.
 
-    The thread that made it reads the socket: between calls always, during a call that runs on
-    it only when that call asks for what it was told.
+    The thread that made it reads the socket: always between calls, and during a call that runs
+    on it only when that call asks for messages.
     """
 
-    def __init__(self, channel: BlockingChannel) -> None:
+    def __init__(self, channel: FrameSocket) -> None:
         self._channel = channel
         self._running: dict[int, RunningCall] = {}
         self._early: dict[int, list[tuple[str, Any]]] = {}
@@ -38,7 +42,7 @@ class WorkerPost:
         self._reader = threading.get_ident()
 
     def begin(self, number: int) -> RunningCall:
-        """Call ``number`` runs from now on, until ``end``."""
+        """The running call ``number``, which can be sent messages until ``end``."""
         call = self._running[number] = RunningCall(number, self)
         self._last = number
         if self._early:
@@ -47,14 +51,20 @@ class WorkerPost:
         return call
 
     def end(self, number: int) -> None:
-        """Call ``number`` has ended; what it is still told is for nobody."""
+        """Drop what call ``number``, which has ended, is still told."""
         self._running.pop(number, None)
 
     def send(self, number: int, channel: str, value: Any) -> None:
+        """Send ``value`` to the server; a call that has ended sends nothing any more."""
         if number in self._running or not number:
             self._channel.send(MESSAGE, number, pickle.dumps((channel, value), 5))
 
     def read(self, timeout: float | None) -> bool:
+        """Deliver what has arrived, waiting for it at most ``timeout`` seconds.
+
+        Returns:
+            ``False`` on a thread that does not read the socket.
+        """
         if threading.get_ident() != self._reader:
             return False
         for frame in self._channel.take(TELL, timeout):
@@ -62,7 +72,7 @@ class WorkerPost:
         return True
 
     def tell(self, frame: Frame) -> None:
-        """Deliver what the server tells a call."""
+        """Deliver what the server tells a call; a call that has not begun finds it later."""
         number = frame[1]
         try:
             told = pickle.loads(frame[3])

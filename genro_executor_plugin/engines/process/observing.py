@@ -1,6 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the workers of a pool hold and do, looked at from outside."""
+
+"""The memory and the state of the workers of a pool, read from outside of them.
+
+It reads ``/proc`` (or asks psutil) and the workers' attributes, and changes no worker but for
+the memory that is noted on it.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +15,19 @@ from contextlib import suppress
 from time import perf_counter
 
 from ...metrics.worker_state import WorkerState
-from .supervisor import Crew
+from .supervisor import Supervisor
 from .worker import Worker
 
 __all__ = ["Observer", "resident_memory"]
 
 _EVERY_SECONDS = 1.0
-"""How often the memory of busy workers is read, to be told when one is killed for it."""
+"""How often the memory of busy workers is read: the error of one that is killed tells it."""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident_memory(pid: int) -> int | None:
-    """The resident memory of process ``pid`` in bytes, ``None`` if nobody can tell."""
+    """The resident memory of process ``pid`` in bytes, ``None`` if it cannot be read."""
     with suppress(OSError), open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
         return int(file.read().split()[1]) * _PAGE
     return _with_psutil(pid)
@@ -40,32 +45,35 @@ def _with_psutil(pid: int) -> int | None:
 class Observer:
     """Reads the memory of the workers of one pool."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, crew: Crew) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, supervisor: Supervisor) -> None:
         self._loop = loop
-        self._crew = crew
+        self._supervisor = supervisor
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look every now and then, from now on until there is no worker."""
+        """Read the memory of busy workers regularly, until there is no worker."""
         if self._timer is None:
             self._timer = self._loop.call_later(_EVERY_SECONDS, self._look)
 
     def stop(self) -> None:
+        """Read it no more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _look(self) -> None:
         self._timer = None
-        for worker in self._crew.workers:
+        for worker in self._supervisor.workers:
             if worker.running:
                 _measure(worker)
-        if self._crew.workers:
+        if self._supervisor.workers:
             self.start()
 
     def states(self) -> list[WorkerState]:
         """Every worker as it is now, the oldest first."""
-        return [_state(worker) for worker in sorted(self._crew.workers, key=lambda w: w.born_at)]
+        return [
+            _state(worker) for worker in sorted(self._supervisor.workers, key=lambda w: w.born_at)
+        ]
 
 
 def _measure(worker: Worker) -> int | None:
@@ -88,7 +96,7 @@ def _state(worker: Worker) -> WorkerState:
         worker.pid,
         state,
         oldest.route,
-        oldest.call.title,
+        oldest.packed.title,
         perf_counter() - oldest.started_at if oldest.started_at is not None else 0.0,
         len(worker.running),
         _measure(worker),

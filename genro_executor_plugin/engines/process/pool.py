@@ -1,17 +1,17 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""The workers of one pool: who runs what.
 
-Everything happens on the event loop, in callbacks of the workers' sockets. A call that finds a
-free worker is written to it at once; the others wait in line, first come, first served. Calls
-of a function that has shown to be very short are sent ahead to busy workers (``ahead.py``);
-who works here at all is ``crew.py``'s affair.
+"""The pool of worker processes: which worker runs which job.
+
+Everything happens on the event loop, in callbacks of the workers' sockets. A job that finds a
+free worker is written to it at once; the others wait in the queue, first come, first served.
+The pool starts and ends no process itself (``supervisor``), and does not read what comes from
+one (``worker``). The flow of a call is drawn in the package's docstring.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import pickle
 from collections.abc import Callable
 from time import perf_counter
@@ -21,22 +21,19 @@ from ...errors import WorkerCrashedError
 from ...metrics.worker_state import WorkerState
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
-from . import endings
 from .ahead import Ahead
-from .copying import Copier
-from .ended import Fates
+from .copying import LargeValueCopier
+from .ended import EndedWorkers, closed_error
+from .exit_report import ExitReport
 from .job import Job
-from .launcher import ExitReport
 from .observing import Observer
 from .recycling import Recycling
-from .supervisor import STOP_GRACE_SECONDS, Crew
-from .timeouts import Overdue
-from .waiting import Line
+from .supervisor import Supervisor
+from .timeouts import Timeouts
+from .waiting import WaitingQueue
 from .worker import Worker
 
 __all__ = ["WorkerPool"]
-
-_logger = logging.getLogger("genro_executor_plugin")
 
 OnMessage = Callable[[Job | None, int | None, str, Any], None]
 
@@ -54,102 +51,100 @@ class WorkerPool:
         self, name: str, options: PoolOptions, hooks: PackedHooks, on_message: OnMessage
     ) -> None:
         self._name = name
-        self._options = options
         self._on_message = on_message
         self.loop = asyncio.get_running_loop()
         self._threads = options.threads_per_worker
-        self._line = Line()
-        self._crew = Crew(self, name, options, hooks, self._line, self.loop)
-        self._fates = Fates(self, name, self._crew, self._line)
-        self._overdue = Overdue(self.loop, self._crew, self._fates.timed_out)
-        self._ahead = Ahead(self._crew, self._line, self.loop, self._overdue.watch)
-        self._recycling = Recycling(options, self.loop, self._crew)
-        # What is sent ahead could be one call too many for a worker that is counted.
+        self._queue = WaitingQueue()
+        self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop)
+        self._ended_workers = EndedWorkers(self, name, self._supervisor, self._queue)
+        self._timeouts = Timeouts(self.loop, self._supervisor, self._ended_workers.timed_out)
+        self._ahead = Ahead(self._supervisor, self._queue, self.loop, self._timeouts.watch)
+        self._recycling = Recycling(options, self.loop, self._supervisor)
+        # A call sent ahead could be one too many for a worker whose calls are counted.
         self._sends_ahead = options.threads_per_worker == 1 and not self._recycling.watched
         self._ahead.enabled = self._sends_ahead
-        self._observer = Observer(self.loop, self._crew)
-        self._changed: asyncio.Event = asyncio.Event()
+        self._observer = Observer(self.loop, self._supervisor)
         self.closing = False
         self.paused = False
 
     # -- what can be seen ---------------------------------------------------------------------
 
     @property
-    def copier(self) -> Copier:
+    def copier(self) -> LargeValueCopier:
         """What copies large values for this pool."""
-        return self._crew.copier
+        return self._supervisor.copier
 
     @property
     def pids(self) -> list[int]:
         """The process ids of the workers that are up."""
-        return [worker.pid for worker in self._crew.workers if worker.pid is not None]
+        return [worker.pid for worker in self._supervisor.workers if worker.pid is not None]
 
     @property
     def running(self) -> int:
         """How many calls run."""
-        return sum(len(worker.running) for worker in self._crew.workers)
+        return sum(len(worker.running) for worker in self._supervisor.workers)
 
     @property
     def busy(self) -> int:
         """How many workers run a call."""
-        return sum(bool(worker.running) for worker in self._crew.workers)
+        return sum(bool(worker.running) for worker in self._supervisor.workers)
 
     @property
     def size(self) -> int:
         """How many workers there are, starting ones included."""
-        return len(self._crew.workers)
+        return len(self._supervisor.workers)
 
     @property
     def ready(self) -> int:
         """How many workers can take calls, or run one."""
-        return sum(worker.usable for worker in self._crew.workers)
+        return sum(worker.usable for worker in self._supervisor.workers)
 
     @property
     def restarts(self) -> dict[str, int]:
         """How many workers ended before their time or were replaced, by reason."""
-        return self._crew.restarts
+        return self._supervisor.restarts
 
     @property
     def start_error(self) -> WorkerCrashedError | None:
-        """Why workers cannot be started just now, ``None`` if they can."""
-        return self._crew.startups.error
+        """Why workers cannot be started now, ``None`` if they can."""
+        return self._supervisor.backoff.error
 
     def worker_states(self) -> list[WorkerState]:
         """Every worker as it is now, the oldest first."""
         return self._observer.states()
 
-    # -- what the executor asks ---------------------------------------------------------------
+    # -- what the executor asks for -----------------------------------------------------------
 
     def submit(self, job: Job) -> None:
         """Run ``job`` as soon as a worker is free."""
         if self.closing:
-            job.fail(endings.closed(self._name, job, "before its run began"))
-        elif self._crew.free and not self._line.jobs and not self.paused:
+            job.fail(closed_error(self._name, job, "before its run began"))
+        elif self._supervisor.free and not self._queue.jobs and not self.paused:
             self._dispatch(job)
         else:
-            self._line.append(job)
-            self._crew.grow()
+            self._queue.append(job)
+            self._supervisor.grow()
             self._ahead.fill_soon()
 
     def cancel(self, job: Job) -> None:
-        """Nobody waits for ``job`` any more: take it out of the line, or end its run."""
+        """Take ``job``, whose caller does not wait any more, out of the queue, or end its run."""
         if self.withdraw(job):
             return
-        for worker in self._crew.workers:
+        for worker in self._supervisor.workers:
             if any(sent is job for _, sent in worker.ahead):
-                return  # it is short, or it is taken back; either way nobody is told
+                return  # it is about to start, and short: it runs, and its result is dropped
             if job in worker.running.values() and not job.abandon:
-                self._fates.cancelled(worker, job)
+                self._ended_workers.cancelled(worker, job)
                 return
 
     def withdraw(self, job: Job) -> bool:
-        """Take ``job`` out of the line; ``False`` if it is not there, because it begins."""
-        if self._line.remove(job):
+        """Take ``job`` out of the queue; ``False`` if it is not there, because it begins."""
+        if self._queue.remove(job):
             return True
-        for worker in self._crew.workers:
+        for worker in self._supervisor.workers:
             if any(sent is job for _, sent in worker.ahead):
-                self._line.put_back(self._crew.taken_back(worker))
-                withdrawn = self._line.remove(job)
+                self._queue.put_back(self._supervisor.take_back_all(worker))
+                withdrawn = self._queue.remove(job)
                 self.freed(worker)
                 return withdrawn
         return False
@@ -157,7 +152,7 @@ class WorkerPool:
     def tell(self, job: Job, channel: str, value: Any) -> bool:
         """Give the running ``job`` a message; ``False`` if it does not run (any more)."""
         message = pickle.dumps((channel, value), 5)
-        return any(worker.tell(job, message) for worker in self._crew.workers)
+        return any(worker.tell(job, message) for worker in self._supervisor.workers)
 
     async def warm(self) -> None:
         """Start ``min_workers`` (with ``warm``: ``max_workers``) workers and wait for them.
@@ -165,40 +160,26 @@ class WorkerPool:
         Raises:
             WorkerCrashedError: a worker could not be started.
         """
-        crew = self._crew
-        wanted = crew.max_workers if self._options.warm else self._options.min_workers
-        before = crew.startups.error
-        crew.start(wanted - len(crew.workers))
-        await self._until(
-            lambda: (
-                all(worker.ready for worker in crew.workers)
-                or crew.startups.error not in (None, before)
-            ),
-            None,
-        )
-        if crew.startups.error is not None:
-            raise crew.startups.fresh_error()
+        await self._supervisor.warm()
 
     def resize(self, max_workers: int) -> None:
         """Have at most ``max_workers`` workers; those that are too many end when they are free."""
-        self._crew.max_workers = max_workers
-        self._crew.shrink()
-        self._crew.grow()
+        self._supervisor.resize(max_workers)
 
     def pause(self) -> None:
         """Begin no call until ``resume``; those that run go on."""
         self.paused = True
         self._ahead.enabled = False
-        for worker in self._crew.workers:
-            self._line.put_back(self._crew.taken_back(worker))
+        for worker in self._supervisor.workers:
+            self._queue.put_back(self._supervisor.take_back_all(worker))
             self._free_again(worker)
 
     def resume(self) -> None:
         """Begin calls again."""
         self.paused = False
         self._ahead.enabled = self._sends_ahead
-        self._crew.grow()
-        self._serve_all()
+        self._supervisor.grow()
+        self._dispatch_waiting()
 
     async def restart(self) -> None:
         """Replace every worker, each between two calls; returns when the old ones are gone.
@@ -206,159 +187,134 @@ class WorkerPool:
         Raises:
             WorkerCrashedError: no new worker can be started; the old ones go on working.
         """
-        old = [worker for worker in self._crew.workers if not worker.leaving]
-        for worker in old:
-            self._crew.replace(worker, "restart")
-
-        def gone() -> bool:
-            return not any(worker in self._crew.workers for worker in old)
-
-        before = self.start_error
-        await self._until(lambda: gone() or self.start_error not in (None, before), None)
-        if not gone() and self.start_error is not None:
-            raise self._crew.startups.fresh_error()
+        await self._supervisor.replace_all()
 
     def kill_worker(self, pid: int) -> bool:
         """Kill the worker ``pid``; its calls fail. ``False`` if there is no such worker."""
-        for worker in self._crew.workers:
+        for worker in self._supervisor.workers:
             if worker.pid == pid and not worker.killed:
-                self._fates.end_worker(worker, None, "killed", "somebody asked for it")
+                self._ended_workers.end_worker(worker, None, "killed", "somebody asked for it")
                 return True
         return False
 
     async def close(self) -> None:
-        """End every worker, and every call that is still there."""
+        """Fail every call that is still in the pool, and end every worker."""
         self.closing = True
         self._recycling.stop()
         self._observer.stop()
-        self._fates.close()
-        await self._until(
-            lambda: not any(worker.ready for worker in self._crew.workers), STOP_GRACE_SECONDS
-        )
-        for worker in list(self._crew.workers):
-            worker.kill()
-        await self._until(lambda: not self._crew.workers, STOP_GRACE_SECONDS)
-        self._crew.startups.stop()
-        self._overdue.stop()
+        self._ended_workers.close()
+        self._timeouts.stop()
         self._ahead.stop()
-        await self._crew.copier.close()
-        await self._crew.launcher.close()
+        await self._supervisor.close()
 
     def abandon(self) -> None:
         """End every worker without the pool's event loop, which is closed already."""
-        for worker in self._crew.workers:
-            worker.abandon()
-        self._crew.launcher.abandon()
+        self._supervisor.abandon()
 
     # -- what the workers tell ----------------------------------------------------------------
 
     def worker_started(self, worker: Worker) -> None:
-        self._changed.set()
-        if self._crew.started(worker):
+        """Give ``worker``, which is up, its first call."""
+        self._supervisor.changed.set()
+        if self._supervisor.started(worker):
             self._recycling.started(worker)
             self._observer.start()
             self._free_again(worker)
-            self._serve_all()
+            self._dispatch_waiting()
 
     def job_done(self, worker: Worker, job: Job) -> None:
+        """Give ``worker``, which has answered ``job``, its next call, or let it leave."""
         if job.microseconds:
-            self._ahead.estimates.add(job.call.key, job.microseconds / 1e6)
-        crew = self._crew
+            self._ahead.estimates.add(job.packed.key, job.microseconds / 1e6)
+        supervisor = self._supervisor
         if worker.leaving:
-            crew.end_if_empty(worker)
-        elif len(crew.workers) > crew.max_workers and crew.is_too_large:
-            crew.retire(worker)
+            supervisor.end_if_empty(worker)
+        elif len(supervisor.workers) > supervisor.max_workers and supervisor.is_too_large:
+            supervisor.retire(worker)
         elif self._recycling.watched and self._recycling.goes_now(worker):
             pass
         elif worker.ahead or worker.sync_running >= self._threads:
-            if self._line:
+            if self._queue:
                 self._ahead.fill_soon()
         else:
             if not worker.running:
                 worker.idle_since = perf_counter()
-            crew.set_free(worker)
-            if self._line.jobs or self._ahead.any_sent:
-                self._serve_all()
+            supervisor.set_free(worker)
+            if self._queue.jobs or self._ahead.any_sent:
+                self._dispatch_waiting()
         if self.closing:
-            self._changed.set()
+            supervisor.changed.set()
 
     def freed(self, worker: Worker) -> None:
+        """Give ``worker`` a call if it can take one."""
         self._free_again(worker)
-        self._serve_all()
+        self._dispatch_waiting()
 
     def run_begins(self, job: Job) -> None:
+        """Watch the timeout of ``job``, which was sent ahead and is taken to run now."""
         if job.timeout is not None:
-            self._overdue.watch(job.timeout)
+            self._timeouts.watch(job.timeout)
 
     def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
+        """Pass on what ``job``, or code outside of any call, has sent."""
         self._on_message(job, worker.pid, channel, value)
 
     def worker_ended(self, worker: Worker, report: ExitReport) -> None:
-        crew = self._crew
-        crew.lost(worker)
+        """Settle the calls of ``worker``, which is gone, and have another one take its place."""
+        supervisor = self._supervisor
+        supervisor.ended(worker)
         self._recycling.ended(worker)
-        self._fates.requeue(worker)
+        self._ended_workers.requeue(worker)
         if not worker.ready and not worker.leaving:
-            crew.startups.failed(worker, report)
-            if not crew.staying:
-                crew.startups.refuse(self._line.drain())
+            supervisor.backoff.failed(worker, report)
+            if not supervisor.staying:
+                supervisor.backoff.refuse(self._queue.drain())
         elif worker.running or not worker.leaving:
-            crew.count_restart("crash")
-            self._fates.crashed(worker, report)
-        crew.grow()
-        self._serve_all()
-        self._changed.set()
+            supervisor.count_restart("crash")
+            self._ended_workers.crashed(worker, report)
+        supervisor.grow()
+        self._dispatch_waiting()
+        supervisor.changed.set()
 
-    # -- who runs what ------------------------------------------------------------------------
+    # -- which worker runs which job ----------------------------------------------------------
 
     def _free_again(self, worker: Worker) -> None:
         """Count ``worker`` among the free ones, if it is."""
         if worker.usable and not worker.ahead and worker.sync_running < self._threads:
-            self._crew.set_free(worker)
+            self._supervisor.set_free(worker)
             if not worker.running:
                 worker.idle_since = perf_counter()
 
-    def _serve_all(self) -> None:
-        """Give the free workers what waits: behind a call that turned out long, or in line."""
+    def _dispatch_waiting(self) -> None:
+        """Give the free workers the jobs that wait: behind a long call, or in the queue."""
         if self.paused:
             return
-        free, line, ahead = self._crew.free, self._line, self._ahead
-        while free and (line or ahead.any_sent):
-            job = ahead.take_back(only_stuck=bool(line)) or line.take()
+        free, queue, ahead = self._supervisor.free, self._queue, self._ahead
+        while free and (queue or ahead.any_sent):
+            job = ahead.take_back(only_stuck=bool(queue)) or queue.take()
             if job is None:
                 return
             self._dispatch(job)
-        if line:
+        if queue:
             ahead.fill_soon()
 
     def _dispatch(self, job: Job) -> None:
         """Send ``job`` to a free worker."""
-        free = self._crew.free
+        free = self._supervisor.free
         while free:
-            worker = free[-1] if not job.call.is_async else min(free, key=_load)
+            worker = free[-1] if not job.packed.is_async else min(free, key=_load)
             if not worker.usable or not worker.send(job):
                 free.remove(worker)  # it is gone; its exit report is on the way
                 continue
             if worker.sync_running >= self._threads:
                 free.remove(worker)
             if job.timeout is not None:
-                self._overdue.watch(job.timeout)
+                self._timeouts.watch(job.timeout)
             if self._recycling.watched:
                 self._recycling.sent(worker)
             return
-        self._line.put_back([job])
-        self._crew.grow()
-
-    async def _until(self, reached: Callable[[], bool], seconds: float | None) -> None:
-        """Wait until ``reached()``, at most ``seconds``."""
-        deadline = None if seconds is None else self.loop.time() + seconds
-        try:
-            async with asyncio.timeout_at(deadline):
-                while not reached():
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            return
+        self._queue.put_back([job])
+        self._supervisor.grow()
 
 
 def _load(worker: Worker) -> int:

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""When a worker has to make room: for its calls, its memory, its age, or for want of work."""
+"""Recycling: when a worker is replaced for its calls, its memory or its age, or ends unused.
+
+It decides between calls only, and asks the supervisor to replace or retire a worker.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,31 @@ from time import perf_counter
 
 from ...options.pool import PoolOptions
 from .observing import resident_memory
-from .supervisor import Crew
+from .supervisor import Supervisor
 from .worker import Worker
 
 __all__ = ["Recycling"]
 
 LIFETIME_JITTER = 0.1
-"""By how much, at most, a worker's lifetime is shorter: they must not all end at once."""
+"""By which share, at most, a worker's lifetime is shortened: not all of them end at once."""
 
 _MEMORY_EVERY_SECONDS = 0.1
 """How often, at most, a worker's memory is read between calls."""
 
 
 class Recycling:
-    """Decides for one pool, always between calls; what it decides, the pool does."""
+    """The limits of one pool's workers.
 
-    def __init__(self, options: PoolOptions, loop: asyncio.AbstractEventLoop, crew: Crew) -> None:
+    Attributes:
+        watched: whether the pool has a limit that has to be looked at after each call.
+    """
+
+    def __init__(
+        self, options: PoolOptions, loop: asyncio.AbstractEventLoop, supervisor: Supervisor
+    ) -> None:
         self._options = options
         self._loop = loop
-        self._crew = crew
+        self._supervisor = supervisor
         self._timers: dict[Worker, asyncio.TimerHandle] = {}
         self._memory_read: dict[Worker, float] = {}
         self._lifetimes: dict[Worker, float] = {}
@@ -43,13 +52,14 @@ class Recycling:
         )
 
     def started(self, worker: Worker) -> None:
-        """``worker`` is up: its life, and its idleness, count from now."""
+        """Count the lifetime and the idle time of ``worker``, which is up, from now on."""
         if self._options.max_lifetime is not None:
             jitter = 1 - LIFETIME_JITTER * random.random()
             self._lifetimes[worker] = self._options.max_lifetime * jitter
         self._look_again(worker)
 
     def ended(self, worker: Worker) -> None:
+        """Forget ``worker``, which has ended."""
         timer = self._timers.pop(worker, None)
         if timer is not None:
             timer.cancel()
@@ -57,27 +67,28 @@ class Recycling:
         self._lifetimes.pop(worker, None)
 
     def stop(self) -> None:
+        """Look at no worker any more."""
         for worker in list(self._timers):
             self.ended(worker)
 
     def sent(self, worker: Worker) -> None:
-        """``worker`` was given a call: if it is its last one, another worker starts meanwhile."""
+        """Have another worker start if ``worker`` was given the last call that it may run."""
         limit = self._options.max_tasks_per_child
         if limit is not None and worker.calls >= limit:
-            self._crew.replace(worker, "max_tasks")
+            self._supervisor.replace(worker, "max_tasks")
 
     def goes_now(self, worker: Worker) -> bool:
-        """Look at ``worker``, which has finished a call; whether it takes no other one.
+        """Look at ``worker``, which has finished a call; return whether it takes no other one.
 
-        Age and memory do not end it before the worker that replaces it is up.
+        For its age or its memory it does not end before the worker that replaces it is up.
         """
         limit = self._options.max_tasks_per_child
         if limit is not None and worker.calls >= limit:
-            self._crew.replace(worker, "max_tasks", at_once=True)
+            self._supervisor.replace(worker, "max_tasks", at_once=True)
         elif self._is_too_old(worker):
-            self._crew.replace(worker, "max_lifetime")
+            self._supervisor.replace(worker, "max_lifetime")
         elif self._is_too_large(worker):
-            self._crew.replace(worker, "max_memory")
+            self._supervisor.replace(worker, "max_memory")
         return worker.leaving
 
     def _is_too_old(self, worker: Worker) -> bool:
@@ -95,10 +106,10 @@ class Recycling:
         return worker.memory is not None and worker.memory > limit
 
     def _look_again(self, worker: Worker) -> None:
-        """Look at an idle worker when its lifetime, or its idle time, may be over."""
+        """Look at ``worker`` again when its lifetime or its idle time may be over."""
         now = perf_counter()
         waits = []
-        if worker in self._lifetimes and not worker.outgoing:
+        if worker in self._lifetimes and not worker.to_be_replaced:
             waits.append(self._lifetimes[worker] - (now - worker.born_at))
         if self._options.idle_timeout is not None:
             left = self._options.idle_timeout - (now - worker.idle_since)
@@ -111,12 +122,12 @@ class Recycling:
         if not worker.running and not worker.ahead and not worker.leaving:
             idle_timeout = self._options.idle_timeout
             if self._is_too_old(worker):
-                self._crew.replace(worker, "max_lifetime")
+                self._supervisor.replace(worker, "max_lifetime")
             elif (
                 idle_timeout is not None
                 and perf_counter() - worker.idle_since >= idle_timeout
-                and len(self._crew.staying) > self._options.min_workers
+                and len(self._supervisor.staying) > self._options.min_workers
             ):
-                self._crew.retire(worker)
+                self._supervisor.retire(worker)
         if not worker.leaving:
             self._look_again(worker)

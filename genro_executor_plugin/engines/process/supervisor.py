@@ -1,6 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who works in a pool: workers are started, counted, replaced and sent home here."""
+
+"""The supervisor of a pool: it starts workers, counts them, replaces them and retires them.
+
+It decides how many workers there are, and never which call runs where; that is the pool's part.
+Processes are started and killed by the launcher alone.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +13,30 @@ import asyncio
 import os
 import pickle
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.pickling import why
-from ...portable.process_settings import Surroundings
-from .backoff import Startups
+from ...portable.process_settings import ProcessSettings
+from .backoff import StartBackoff
 from .boot import WorkerBoot
-from .copying import Copier
+from .copying import LargeValueCopier
 from .job import Job
 from .launcher import Launcher
-from .waiting import Line
-from .worker import Owner, Worker
+from .waiting import WaitingQueue
+from .worker import Worker, WorkerOwner
 
-__all__ = ["STOP_GRACE_SECONDS", "Crew", "CrewOwner"]
-
+__all__ = ["STOP_GRACE_SECONDS", "Supervisor", "SupervisorOwner"]
 
 STOP_GRACE_SECONDS = 2.0
 """How long, at least, a worker has to run its shutdown hooks before it is killed."""
 
 
-class CrewOwner(Owner, Protocol):
-    """The pool, as its crew sees it."""
+class SupervisorOwner(WorkerOwner, Protocol):
+    """The pool, as its supervisor sees it."""
 
     closing: bool
 
@@ -39,44 +44,48 @@ class CrewOwner(Owner, Protocol):
         """``worker`` may be able to take a call."""
 
 
-class Crew:
+class Supervisor:
     """The workers of one pool, between ``min_workers`` and ``max_workers``.
 
     Attributes:
-        workers: those there are, starting and leaving ones included.
-        free: those that can take a call now, the one used last at the end.
+        workers: every worker, those that start or leave included.
+        free: the workers that can take a call now, the one used last at the end.
         restarts: how many workers ended before their time or were replaced, by reason.
-        max_workers: how many there may be; one that is being replaced does not count.
+        max_workers: how many workers there may be; one that is to be replaced does not count.
+        backoff: why workers cannot be started, and when the next start is tried.
+        changed: set when a worker has started or ended, to wake those that wait in ``until``.
     """
 
     def __init__(
         self,
-        owner: CrewOwner,
+        owner: SupervisorOwner,
         name: str,
         options: PoolOptions,
         hooks: PackedHooks,
-        line: Line,
+        queue: WaitingQueue,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._owner = owner
         self._name = name
         self._options = options
         self._hooks = hooks
-        self._line = line
-        self.launcher = Launcher(options.start_method, options.preload)
-        self.copier = Copier(name, loop)
-        self.startups = Startups(name, loop, self.grow)
+        self._queue = queue
+        self._loop = loop
+        self._launcher = Launcher(options.start_method, options.preload)
+        self.copier = LargeValueCopier(name, loop)
+        self.backoff = StartBackoff(name, loop, self.grow)
         self.workers: set[Worker] = set()
         self.free: list[Worker] = []
         self.restarts: dict[str, int] = {}
         self.max_workers = options.max_workers
-        self._outgoing: deque[tuple[Worker, str]] = deque()
+        self.changed = asyncio.Event()
+        self._to_be_replaced: deque[tuple[Worker, str]] = deque()
 
-    # -- who is there -------------------------------------------------------------------------
+    # -- which workers there are --------------------------------------------------------------
 
     @property
     def staying(self) -> list[Worker]:
-        """The workers that go on working."""
+        """The workers that do not leave."""
         return [worker for worker in self.workers if not worker.leaving]
 
     @property
@@ -84,47 +93,85 @@ class Crew:
         """Whether there are more workers than there may be."""
         if len(self.workers) <= self.max_workers:
             return False
-        return len(self.staying) - len(self._outgoing) > self.max_workers
+        return len(self.staying) - len(self._to_be_replaced) > self.max_workers
 
     def set_free(self, worker: Worker) -> None:
-        """``worker`` can take a call."""
+        """Count ``worker``, which can take a call, among the free ones."""
         if worker not in self.free:
             self.free.append(worker)
 
     def not_free(self, worker: Worker) -> None:
-        """``worker`` can take no call."""
+        """Do not count ``worker`` among the free ones any more."""
         if worker in self.free:
             self.free.remove(worker)
 
-    def lost(self, worker: Worker) -> None:
-        """``worker`` has ended."""
+    def ended(self, worker: Worker) -> None:
+        """Forget ``worker``, which has ended."""
         self.workers.discard(worker)
         self.not_free(worker)
-        self._outgoing = deque(item for item in self._outgoing if item[0] is not worker)
+        self._drop_replacement(worker)
 
     def count_restart(self, reason: str) -> None:
-        """A worker ended before its time, or is replaced, for ``reason``."""
+        """Count that a worker ended before its time, or is replaced, for ``reason``."""
         self.restarts[reason] = self.restarts.get(reason, 0) + 1
 
-    # -- they come ----------------------------------------------------------------------------
+    async def until(self, reached: Callable[[], bool], seconds: float | None = None) -> None:
+        """Wait until ``reached()``, at most ``seconds``; it is asked after each change."""
+        deadline = None if seconds is None else self._loop.time() + seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                while not reached():
+                    self.changed.clear()
+                    await self.changed.wait()
+        except TimeoutError:
+            return
+
+    # -- workers start ------------------------------------------------------------------------
+
+    async def warm(self) -> None:
+        """Start ``min_workers`` (with ``warm``: ``max_workers``) workers and wait for them.
+
+        Raises:
+            WorkerCrashedError: a worker could not be started.
+        """
+        wanted = self.max_workers if self._options.warm else self._options.min_workers
+        before = self.backoff.error
+        self.start(wanted - len(self.workers))
+        await self.until(
+            lambda: (
+                all(worker.ready for worker in self.workers)
+                or self.backoff.error not in (None, before)
+            )
+        )
+        if self.backoff.error is not None:
+            raise self.backoff.fresh_error()
+
+    def resize(self, max_workers: int) -> None:
+        """Have at most ``max_workers`` workers; those that are too many end when they are free."""
+        self.max_workers = max_workers
+        for worker in list(self.free):
+            if not self.is_too_large:
+                break
+            self.retire(worker)
+        self.grow()
 
     def grow(self) -> None:
-        """Start workers for those that wait, as far as the options and the backoff allow."""
-        if len(self.workers) >= self.max_workers + len(self._outgoing):
-            return  # one that is leaving makes room when it is gone
+        """Start workers for the jobs that wait, as far as the options and the backoff allow."""
+        if len(self.workers) >= self.max_workers + len(self._to_be_replaced):
+            return  # a worker that is leaving makes room when it is gone
         staying = self.staying
         starting = sum(not worker.ready for worker in staying)
         wanted = max(
-            len(self._line) - starting,
+            len(self._queue) - starting,
             self._options.min_workers - len(staying),
-            len(self._outgoing) - starting,
+            len(self._to_be_replaced) - starting,
         )
-        wanted = min(wanted, self.max_workers + len(self._outgoing) - len(staying))
+        wanted = min(wanted, self.max_workers + len(self._to_be_replaced) - len(staying))
         if wanted <= 0 or self._owner.closing:
             return
-        if self.startups.must_wait():
+        if self.backoff.must_wait():
             if not staying:
-                self.startups.refuse(self._line.drain())
+                self.backoff.refuse(self._queue.drain())
             return
         self.start(wanted)
 
@@ -141,66 +188,88 @@ class Crew:
             options.threads_per_worker,
             options.nice,
             options.cpu_affinity,
-            Surroundings.here(),
+            ProcessSettings.here(),
         )
         packed = pickle.dumps(boot, 5)
         for _ in range(count):
             try:
-                worker = Worker(self._owner, self.launcher, self.copier, packed)
+                worker = Worker(self._owner, self._launcher, self.copier, packed)
                 worker.must_start_within(options.start_timeout)
                 self.workers.add(worker)
             except OSError as error:
-                self.startups.impossible(why(error), error)
-                self.startups.must_wait()  # and try again by itself
+                self.backoff.impossible(why(error), error)
+                self.backoff.must_wait()  # sets the timer for the next try
                 if not self.staying:
-                    self.startups.refuse(self._line.drain())
+                    self.backoff.refuse(self._queue.drain())
                 return
 
     def started(self, worker: Worker) -> bool:
-        """``worker`` is up; ``False`` if it is not needed any more and leaves at once."""
-        self.startups.succeeded()
-        while self._outgoing:
-            old, reason = self._outgoing.popleft()
+        """Take in that ``worker`` is up; ``False`` if it is not needed any more and leaves."""
+        self.backoff.succeeded()
+        while self._to_be_replaced:
+            old, reason = self._to_be_replaced.popleft()
             if not old.leaving:
-                self._send_home(old, reason)
+                self._retire_for(old, reason)
                 break
         if self.is_too_large:
             self.retire(worker)
             return False
         return True
 
-    # -- they go ------------------------------------------------------------------------------
+    # -- workers leave ------------------------------------------------------------------------
+
+    async def replace_all(self) -> None:
+        """Replace every worker, each between two calls; returns when the old ones are gone.
+
+        Raises:
+            WorkerCrashedError: no new worker can be started; the old ones go on working.
+        """
+        old = self.staying
+        for worker in old:
+            self.replace(worker, "restart")
+
+        def gone() -> bool:
+            return not any(worker in self.workers for worker in old)
+
+        before = self.backoff.error
+        await self.until(lambda: gone() or self.backoff.error not in (None, before))
+        if not gone() and self.backoff.error is not None:
+            raise self.backoff.fresh_error()
 
     def replace(self, worker: Worker, reason: str, *, at_once: bool = False) -> None:
-        """Have another worker take the place of ``worker``, which goes when that one is up.
+        """Start another worker in the place of ``worker``, which leaves when that one is up.
 
         With ``at_once`` it takes no call any more, whether or not the other one is up.
         """
         if worker.leaving:
             return
-        if not worker.outgoing and not self._owner.closing:
-            worker.outgoing = True
-            self._outgoing.append((worker, reason))
+        if not worker.to_be_replaced and not self._owner.closing:
+            worker.to_be_replaced = True
+            self._to_be_replaced.append((worker, reason))
             self.grow()
         if at_once or self._owner.closing:
-            self._outgoing = deque(item for item in self._outgoing if item[0] is not worker)
-            self._send_home(worker, reason)
+            self._drop_replacement(worker)
+            self._retire_for(worker, reason)
+
+    def _drop_replacement(self, worker: Worker) -> None:
+        """Start no worker any more for the sake of replacing ``worker``."""
+        self._to_be_replaced = deque(item for item in self._to_be_replaced if item[0] is not worker)
 
     def retire(self, worker: Worker) -> None:
-        """Send ``worker`` nothing more, and have it end when it is empty. Nobody replaces it."""
+        """Send ``worker`` nothing more, and end it when its calls are done; nothing replaces it."""
         if worker.leaving:
             return
         self.not_free(worker)
-        self._line.put_back(self.taken_back(worker))
+        self._queue.put_back(self.take_back_all(worker))
         worker.leaving = True
         self.end_if_empty(worker)
 
-    def _send_home(self, worker: Worker, reason: str) -> None:
+    def _retire_for(self, worker: Worker, reason: str) -> None:
         self.count_restart(reason)
         self.retire(worker)
 
     @staticmethod
-    def taken_back(worker: Worker) -> list[Job]:
+    def take_back_all(worker: Worker) -> list[Job]:
         """The calls that ``worker`` was sent ahead and has not started, oldest first."""
         jobs = []
         while (job := worker.take_back()) is not None:
@@ -208,13 +277,24 @@ class Crew:
         return jobs
 
     def end_if_empty(self, worker: Worker) -> None:
-        """End a worker that is leaving and has nothing left to do."""
+        """End ``worker``, which is leaving, if it has no call left."""
         if not worker.running and not worker.ahead:
             worker.stop(max(self._options.shutdown_timeout, STOP_GRACE_SECONDS))
 
-    def shrink(self) -> None:
-        """Send free workers home that are too many."""
-        for worker in list(self.free):
-            if not self.is_too_large:
-                return
-            self.retire(worker)
+    async def close(self) -> None:
+        """Wait until every worker has ended; kill those that take too long."""
+        await self.until(
+            lambda: not any(worker.ready for worker in self.workers), STOP_GRACE_SECONDS
+        )
+        for worker in list(self.workers):
+            worker.kill()
+        await self.until(lambda: not self.workers, STOP_GRACE_SECONDS)
+        self.backoff.stop()
+        await self.copier.close()
+        await self._launcher.close()
+
+    def abandon(self) -> None:
+        """End every worker without the event loop, which is closed already."""
+        for worker in self.workers:
+            worker.abandon()
+        self._launcher.abandon()

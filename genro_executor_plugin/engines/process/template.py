@@ -3,9 +3,9 @@
 
 """The template process: imports once, forks workers, and tells the server how they ended.
 
-One single-threaded process per pool. It runs nobody's calls, so it is always there to reap and
-to kill; the server is never forked. When the server dies, its control socket closes, and the
-template takes its workers along.
+One single-threaded process per pool. It runs no calls, so it is always there to reap and to kill;
+the server is never forked. When the server dies, the template's control socket closes, and the
+template kills its workers and ends. It imports little: what it has, every forked worker has.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def main(control_fd: int, preload: str) -> None:
         control_fd: the socket to the server.
         preload: the ``ModuleSources`` fields and the modules to import first, as JSON.
     """
-    _forget_interrupts()
+    _drop_interrupts()
     control = socket.socket(fileno=control_fd)
     _preload(json.loads(preload))
     _Template(control).run()
 
 
-def _forget_interrupts() -> None:
-    """Drop a Ctrl-C that was meant for the server and came while this process was started."""
+def _drop_interrupts() -> None:
+    """Drop a Ctrl-C for the server that came while this process was started."""
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGINT, handler)

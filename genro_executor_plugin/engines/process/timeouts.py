@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that are over their timeout."""
+
+"""Timeouts: one alarm for all running calls of a pool, set to the earliest limit.
+
+It finds the runs that take too long; ``ended`` ends them.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +13,35 @@ from collections.abc import Callable
 from time import perf_counter
 
 from .job import Job
-from .supervisor import Crew
+from .supervisor import Supervisor
 from .worker import Worker
 
-__all__ = ["Overdue"]
+__all__ = ["Timeouts"]
 
 
-class Overdue:
-    """One alarm for all runs of a pool, set to the earliest limit."""
+class Timeouts:
+    """The timeouts of one pool's calls; ``run_over`` is called for each run that exceeds one."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        crew: Crew,
+        supervisor: Supervisor,
         run_over: Callable[[Worker, Job], None],
     ) -> None:
         self._loop = loop
-        self._crew = crew
+        self._supervisor = supervisor
         self._run_over = run_over
         self._alarm: asyncio.TimerHandle | None = None
 
     def watch(self, seconds: float) -> None:
-        """Look for overdue calls in ``seconds``, or earlier if that is arranged already."""
+        """Look for runs over their timeout in ``seconds``; an earlier look that is set stays."""
         when = self._loop.time() + seconds
         if self._alarm is None or when < self._alarm.when():
             self.stop()
             self._alarm = self._loop.call_at(when, self._look)
 
     def stop(self) -> None:
+        """Look no more."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -44,7 +49,7 @@ class Overdue:
     def _look(self) -> None:
         self._alarm = None
         now = perf_counter()
-        for worker in list(self._crew.workers):
+        for worker in list(self._supervisor.workers):
             for job in list(worker.running.values()):
                 if job.timeout is None or job.started_at is None:
                     continue

@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""The calls of a pool that wait for a worker, first come, first served."""
+
+"""The waiting queue of a pool: its jobs that wait for a worker, first come, first served.
+
+It knows nothing of workers; the pool decides who gets a job.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,14 @@ from collections.abc import Iterable
 
 from .job import Job
 
-__all__ = ["Line"]
+__all__ = ["WaitingQueue"]
 
 
-class Line:
-    """A queue of jobs. Those whose caller has gone are passed over.
+class WaitingQueue:
+    """A queue of jobs. A job whose future is done, because its caller has gone, is skipped.
 
     Attributes:
-        jobs: who waits, to be looked at only.
+        jobs: the waiting jobs, oldest first. Others read it and do not change it.
     """
 
     def __init__(self) -> None:
@@ -26,15 +30,15 @@ class Line:
         return len(self.jobs)
 
     def append(self, job: Job) -> None:
-        """``job`` is the last in line."""
+        """Put ``job`` at the end of the queue."""
         self.jobs.append(job)
 
     def put_back(self, jobs: Iterable[Job]) -> None:
-        """``jobs``, oldest first, stand before all others: they have waited already."""
+        """Put ``jobs``, oldest first, at the head of the queue: they have waited already."""
         self.jobs.extendleft(reversed([job for job in jobs if not job.future.done()]))
 
     def first(self) -> Job | None:
-        """The job whose turn it is, left in line."""
+        """The job whose turn it is; it stays in the queue."""
         while self.jobs:
             if not self.jobs[0].future.done():
                 return self.jobs[0]
@@ -42,21 +46,21 @@ class Line:
         return None
 
     def take(self) -> Job | None:
-        """The job whose turn it is."""
+        """The job whose turn it is, taken out of the queue."""
         job = self.first()
         if job is not None:
             self.jobs.popleft()
         return job
 
     def remove(self, job: Job) -> bool:
-        """Take ``job`` out of the line; ``False`` if it is not there."""
+        """Take ``job`` out of the queue; ``False`` if it is not in it."""
         if job not in self.jobs:
             return False
         self.jobs.remove(job)
         return True
 
     def drain(self) -> list[Job]:
-        """Every job; the line is empty then."""
+        """Take every job out of the queue."""
         jobs = list(self.jobs)
         self.jobs.clear()
         return jobs

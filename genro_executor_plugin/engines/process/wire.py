@@ -3,8 +3,9 @@
 
 """The frames between the server and a worker: what they are, and how they are cut from bytes.
 
-A frame is a header and a payload. The header holds the payload's length, a number (which call,
-or which definition), an owner (of a definition) and the kind. Frames keep their order.
+A frame is a header and a payload. The header holds the payload's length, a number (of a call, or
+of a definition), a detail whose meaning depends on the kind, and the kind. Frames keep their
+order. Nothing here knows what is in a payload.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ __all__ = [
     "RESULT",
     "STOP",
     "TELL",
-    "BlockingChannel",
     "Frame",
     "FrameCutter",
+    "FrameSocket",
     "frame",
 ]
 
@@ -41,15 +42,16 @@ HEADER = struct.Struct("<QIIB3x")
 _HEADER_SIZE = HEADER.size
 
 BOOT, CALL, CALL_AHEAD, STOP, TELL, DEFINE = 1, 2, 3, 4, 5, 16
-"""Server to worker. ``DEFINE`` is added to the definition's kind; a call's owner field holds its
-soft timeout in milliseconds; ``TELL`` is for a call that runs."""
+"""Server to worker. ``DEFINE`` is added to the definition's kind, and its detail is the owner of
+the definition; the detail of a call is its soft timeout in milliseconds, 0 for none; ``TELL`` is
+a message for a running call."""
 
 READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE = 33, 34, 35, 36, 37
-"""Worker to server. A result's owner field holds how long the call ran, in microseconds, or 0.
-A message is from a call, or from none (0)."""
+"""Worker to server. The detail of a result is how long the call ran, in microseconds, 0 if that
+was not measured. The number of a message that no call sent is 0."""
 
 LARGE = 64
-"""Added to the kind of a call or a result that lies in a segment; its payload tells how."""
+"""Added to the kind of a call or a result that lies in a segment; its payload is the layout."""
 
 _CHUNK = 16 * 1024
 """How much is read at once: most frames are far smaller, and a larger buffer costs more."""
@@ -59,12 +61,12 @@ _SMALL = 64 * 1024
 
 
 Frame = tuple[int, int, int, bytes | memoryview]
-"""A frame as it was read: kind, number, owner, payload."""
+"""A frame as it was read: kind, number, detail, payload."""
 
 
-def frame(kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> bytes:
+def frame(kind: int, number: int = 0, payload: bytes = b"", detail: int = 0) -> bytes:
     """A frame as bytes."""
-    return HEADER.pack(len(payload), number, owner, kind) + payload
+    return HEADER.pack(len(payload), number, detail, kind) + payload
 
 
 class FrameCutter:
@@ -97,21 +99,21 @@ class FrameCutter:
             self._rest = b""
         start, end = 0, len(data)
         if end >= _HEADER_SIZE:
-            length, number, owner, kind = HEADER.unpack_from(data)
+            length, number, detail, kind = HEADER.unpack_from(data)
             if end == _HEADER_SIZE + length:  # nearly always: one frame, whole
-                return [(kind, number, owner, data[_HEADER_SIZE:])]
+                return [(kind, number, detail, data[_HEADER_SIZE:])]
         frames: list[Frame] = []
         while end - start >= _HEADER_SIZE:
-            length, number, owner, kind = HEADER.unpack_from(data, start)
+            length, number, detail, kind = HEADER.unpack_from(data, start)
             body = start + _HEADER_SIZE
             start = body + length
             if start > end:
                 start = body - _HEADER_SIZE
                 if length > _SMALL:
-                    self._expect_large((kind, number, owner), length, memoryview(data)[body:])
+                    self._expect_large((kind, number, detail), length, memoryview(data)[body:])
                     return frames
                 break
-            frames.append((kind, number, owner, data[body:start]))
+            frames.append((kind, number, detail, data[body:start]))
         if start < end:
             self._rest = data[start:]
         return frames
@@ -133,8 +135,8 @@ class FrameCutter:
         return [(*self._head, memoryview(large))]
 
 
-class BlockingChannel:
-    """A worker's end: frames in, frames out, waiting for either."""
+class FrameSocket:
+    """A worker's end of the socket: reads and writes frames, and blocks while it does."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -143,7 +145,7 @@ class BlockingChannel:
         self._sending = threading.RLock()
         self._holder = 0
         self._late: deque[tuple[int, int, bytes, int]] = deque()
-        poll = select.poll()  # and not select, which knows descriptors below 1024 only
+        poll = select.poll()  # select takes no descriptor above 1023
         poll.register(sock, select.POLLIN)
         self._poll = poll.poll
 
@@ -153,8 +155,8 @@ class BlockingChannel:
         while True:
             while frames:
                 yield frames.popleft()
-            # Linux wakes a reader that waits in recv also when the server has taken an answer
-            # off the socket, for nothing; one that waits in poll is left in peace.
+            # When the server takes an answer off the socket, Linux wakes a reader that waits in
+            # recv, though there is nothing to read; it does not wake one that waits in poll.
             poll()
             try:
                 frames.extend(read())
@@ -162,7 +164,11 @@ class BlockingChannel:
                 return
 
     def take(self, kind: int, timeout: float | None) -> list[Frame]:
-        """The frames of ``kind`` that have arrived, out of turn; waits at most ``timeout`` s.
+        """The frames of ``kind`` that have arrived, taken out before those that arrived earlier.
+
+        Args:
+            kind: which frames to take.
+            timeout: how many seconds to wait for one, ``None`` for no limit.
 
         Raises:
             EOFError: the server is gone.
@@ -179,28 +185,29 @@ class BlockingChannel:
 
     @property
     def sending_here(self) -> bool:
-        """Whether this thread stands in the midst of a frame, and must not be taken out of it."""
+        """Whether this thread is writing a frame just now, and must not be interrupted."""
         return self._holder == threading.get_ident()
 
     def send_behind(
-        self, first: Callable[[], None], kind: int, number: int, payload: bytes, owner: int
+        self, first: Callable[[], None], kind: int, number: int, payload: bytes, detail: int
     ) -> None:
-        """Send a frame right after ``first``, with no other in between."""
+        """Call ``first`` and send a frame, with no other frame in between."""
         with self._sending:
             self._holder = threading.get_ident()
             try:
                 first()
-                self._socket.sendall(HEADER.pack(len(payload), number, owner, kind) + payload)
+                self._socket.sendall(HEADER.pack(len(payload), number, detail, kind) + payload)
             finally:
                 self._holder = 0
             self._send_late()
 
-    def send(self, kind: int, number: int = 0, payload: bytes = b"", owner: int = 0) -> None:
-        head = HEADER.pack(len(payload), number, owner, kind)
-        with self._sending:  # calls on threads and coroutines answer, too
+    def send(self, kind: int, number: int = 0, payload: bytes = b"", detail: int = 0) -> None:
+        """Send a frame; any thread may, and a signal handler in the midst of a frame may, too."""
+        head = HEADER.pack(len(payload), number, detail, kind)
+        with self._sending:  # calls on other threads send their answers, too
             if self._holder:
-                # A finalizer or a signal's handler has come in between, and logs, say.
-                self._late.append((kind, number, payload, owner))
+                # A finalizer or a signal handler has interrupted a frame of this thread, and logs.
+                self._late.append((kind, number, payload, detail))
                 return
             self._holder = threading.get_ident()
             try:

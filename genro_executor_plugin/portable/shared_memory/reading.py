@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a value out of a segment (``segments.py``), in the process that was given it."""
+
+"""Reads a value out of a segment (``segments.py``), in the process that was given the segment."""
 
 from __future__ import annotations
 
@@ -69,12 +70,12 @@ def _mapped(fd: int, length: int, sizes: Sequence[int]) -> list[Any] | None:
         return None
     # Copied page by page as it is written to: the sender may have to send the call again.
     pages = memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_COPY))
-    return [pages[start : start + abs(size)] for start, size in _places(length, sizes)]
+    return [pages[start : start + abs(size)] for start, size in _positions(length, sizes)]
 
 
 def _copied(fd: int, length: int, sizes: Sequence[int]) -> list[Any]:
     buffers: list[Any] = []
-    for start, size in _places(length, sizes):
+    for start, size in _positions(length, sizes):
         if size < 0:
             buffers.append(_read_bytes(fd, start, -size))
             continue
@@ -101,11 +102,11 @@ def _read_bytes(fd: int, start: int, size: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _places(length: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
-    places = []
+def _positions(length: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
+    positions = []
     position = length
     for size in sizes:
         position = aligned(position)
-        places.append((position, size))
+        positions.append((position, size))
         position += abs(size)
-    return places
+    return positions

@@ -4,8 +4,9 @@
 
 A value is pickled into a stream and the buffers beside it (pickle protocol 5, PEP 574). Both lie
 in a segment, an anonymous file in memory (``memfd_create``) whose descriptor goes to the other
-process; the kernel frees it when nobody holds it any more, however a process ended. Segments of
-moderate size are used again, because fresh pages cost more than the copy.
+process; the kernel frees it when no process holds it any more, however a process ended. Segments
+of moderate size are used again, because fresh pages cost more than the copy. How a descriptor
+gets to the other process is not known here.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ _BUFFER_BYTES = 32 * 1024
 """Smaller buffers stay in the stream."""
 
 ALIGNMENT = 64
-"""Buffers begin at multiples of this, as numbers in arrays like it."""
+"""Buffers begin at multiples of this many bytes, so that arrays in them are aligned."""
 
 _SIZED = frozenset({bytes, bytearray, str})
 
 
 def looks_large(value: Any) -> bool:
-    """Whether ``value`` by itself, as far as one look tells, is for shared memory."""
+    """Whether ``value`` is large by itself; what it contains is not looked at."""
     cls = type(value)
     if cls in _SIZED:
         return len(value) >= LARGE_BYTES
@@ -77,14 +78,16 @@ class Split:
 
     @property
     def size(self) -> int:
-        """Bytes of all of it."""
+        """How many bytes it has in all."""
         return sum(map(len, self.stream)) + sum(buffer.nbytes for buffer in self.buffers)
 
     def write(self, piece: Any) -> None:
-        # The pickler hands over large bytes as they are: they are not copied here.
+        """Take a piece of the stream, as the pickler's file."""
+        # The pickler passes large bytes objects themselves, so nothing is copied here.
         self.stream.append(piece)
 
     def set_aside(self, buffer: PickleBuffer) -> bool:
+        """Keep ``buffer`` beside the stream; ``True`` if it is small and stays in it."""
         raw = buffer.raw()
         if raw.nbytes < _BUFFER_BYTES:
             return True
@@ -93,7 +96,7 @@ class Split:
 
 
 def split(value: Any, special: Callable[[Any], Any] | None) -> Split:
-    """``value`` pickled, with its large parts where they are.
+    """``value`` pickled, without a copy of its large parts.
 
     Args:
         value: what to pickle.
@@ -107,7 +110,7 @@ def split(value: Any, special: Callable[[Any], Any] | None) -> Split:
         try:
             pickle.Pickler(parts, 5, buffer_callback=parts.set_aside).dump(value)
         except Exception:
-            parts = Split()  # the careful pickler can more, or tells what is wrong
+            parts = Split()  # the careful pickler succeeds, or raises a clearer error
         else:
             return parts
     parts = Split()
@@ -120,7 +123,7 @@ class Segment:
 
     Attributes:
         fd: its descriptor, which another process may be given.
-        layout: what ``read_value`` has to know of what lies in it.
+        layout: the lengths of what lies in it, for ``read_value``.
     """
 
     __slots__ = ("_later", "capacity", "fd", "layout", "number")
@@ -134,7 +137,7 @@ class Segment:
         self.fd = os.memfd_create("genro-executor", os.MFD_CLOEXEC)
 
     def put(self, parts: Split) -> None:
-        """Take in ``parts``: now what may still change, and with ``finish`` what never does."""
+        """Write those of ``parts`` that may still change; ``finish`` writes the others."""
         lengths = [sum(map(len, parts.stream))]
         position = 0
         for piece in parts.stream:
@@ -154,7 +157,7 @@ class Segment:
         self.layout = struct.pack(f"<{len(lengths)}q", *lengths)
 
     def finish(self) -> None:
-        """Write what ``put`` left for later; any thread may, and it does not hold the GIL.
+        """Write what ``put`` has left, on any thread; writing does not hold the GIL.
 
         Raises:
             OSError: there is no memory for it.
@@ -164,10 +167,10 @@ class Segment:
             _write(self.fd, piece, position)
 
     def __del__(self) -> None:
-        self.close()  # its call was given up before anybody had to do with it
+        self.close()  # for a segment whose call was given up before it was sent
 
     def close(self) -> None:
-        """Let go of it; another process that holds it may still read."""
+        """Close its descriptor; another process that has one may still read."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
@@ -202,7 +205,7 @@ class Segments:
         return Segment(self._numbers, size)
 
     def release(self, segment: Segment) -> None:
-        """Nobody reads ``segment`` any more: keep it for the next value, or close it."""
+        """Keep ``segment``, which is read no more, for the next value, or close it."""
         kept = sum(other.capacity for other in self._kept)
         if segment.capacity >= MAPPED_BYTES or segment.fd < 0:
             segment.close()
@@ -215,7 +218,7 @@ class Segments:
             oldest.close()
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close the segments that are kept."""
         while self._kept:
             self._kept.pop().close()
 

@@ -1,15 +1,16 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Which attributes of an application or section travel, and which can never change.
+"""Which attributes of an application or section travel, and which of them can never change.
 
 A class may say so itself::
 
     class Shop(RoutedApplication):
-        executor_state = ("prices",)       # travels; the rest explains itself in a worker
-        executor_constants = ("catalogue",)  # travels once, and is not looked at again
+        executor_state = ("prices",)         # travels; other attributes stay in the server
+        executor_constants = ("catalogue",)  # travels once, and is not compared again
 
-A class with ``__getstate__`` or ``__setstate__`` is asked and told by these, as pickle does it.
+For a class with ``__getstate__`` or ``__setstate__`` these methods give and take the state, as
+with pickle. Classes and instances are only read here.
 """
 
 from __future__ import annotations
@@ -22,16 +23,14 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ExecutorConfigError, SerializationError
+from ...hosts.loaded import OWN_ATTRIBUTES
 from ..references import describe
 from .placeholders import LEFT_BEHIND
 
 __all__ = ["WHOLE", "StateOfClass", "attributes", "is_fixed", "state_of_class"]
 
 WHOLE = ""
-"""The name of a state that is no dict of attributes: what ``__setstate__`` is given as it is."""
-
-_OF_GENRO = ("code", "mount", "_armed", "_db_name")
-"""What genro-asgi itself keeps in an application; small, and used by its own methods."""
+"""The name under which a state that is not a dict travels; ``__setstate__`` takes it as it is."""
 
 _FIXED_TYPES = frozenset(
     {type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range, type}
@@ -53,7 +52,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def is_fixed(value: Any) -> bool:
-    """Whether ``value`` can never change in place, so that identity alone tells a change."""
+    """Whether ``value`` can never change in place, so that only another object is a change."""
     cls = type(value)
     if cls in _FIXED_TYPES or isinstance(value, type):
         return True
@@ -64,10 +63,10 @@ def is_fixed(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StateOfClass:
-    """How the state of a class's instances is had and set.
+    """How the state of a class's instances is read and set.
 
     Attributes:
-        chosen: the attributes that travel, ``None`` for all.
+        chosen: the attributes that travel, ``None`` for all of them.
         constants: those of them that never change, not even inside.
         gets: whether the class has a ``__getstate__`` of its own.
         sets: whether the class has a ``__setstate__``.
@@ -106,7 +105,7 @@ def state_of_class(cls: Any) -> StateOfClass:
             "executor_state and executor_constants are for classes without it: use one of the two"
         )
     if chosen is not None:
-        chosen = tuple(dict.fromkeys((*_OF_GENRO, *chosen, *constants)))
+        chosen = tuple(dict.fromkeys((*OWN_ATTRIBUTES, *chosen, *constants)))
     return StateOfClass(chosen, frozenset(constants), gets, sets)
 
 

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""How a replica's state looks on its way: written by the server, read by a worker."""
+"""The format of a replica's state on its way: written by the server, read by a worker.
+
+Both sides import this module, and neither imports the other.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class State:
     Attributes:
         key: whose state it is.
         cls: the class of the replica.
-        part: which part of the state.
+        part: 0 for the values that cannot change in place, 1 for the others.
         values: the attributes, by name.
         by_method: whether the class's ``__setstate__`` takes them.
     """
@@ -61,7 +64,7 @@ def unpacked_state(payload: bytes | memoryview) -> tuple[dict[str, int], memoryv
 
 
 class Replicas(Protocol):
-    """Where references to applications and sections lead in this process."""
+    """The replicas of this process, to which references in pickles lead."""
 
     def shell(self, key: int, cls: type) -> Any:
         """Return the replica of ``key``; an empty one of ``cls`` if there is none yet."""
@@ -71,16 +74,16 @@ _current_replicas: ContextVar[Replicas] = ContextVar("_current_replicas")
 
 
 def use_replicas(replicas: Replicas) -> None:
-    """Have references in what is unpickled here lead to ``replicas``."""
+    """Make ``replicas`` those that references lead to in what is unpickled here."""
     _current_replicas.set(replicas)
 
 
 class ReplicaHereError(Exception):
-    """What stands for an application or section was unpickled outside of a worker."""
+    """A reference to an application or section was unpickled outside of a worker."""
 
 
 def replica_of(key: int, cls: type) -> Any:
-    """The replica that stands for an application or section here, in a worker."""
+    """Return the replica that stands for an application or section in this worker."""
     replicas = _current_replicas.get(None)
     if replicas is None:
         raise ReplicaHereError(f"the replica of {describe(cls)} is for a worker")

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What stands in a worker for what could not come along, and says so when it is used."""
+"""Placeholders: they stand in a worker for attributes that cannot travel, and say so when used.
+
+The server makes them where pickling fails, a worker where unpickling fails.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,16 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import SerializationError
+from ...hosts.loaded import SERVER_ATTRIBUTE
 from ..modules import inside_worker
 
 __all__ = ["LEFT_BEHIND", "Placeholder"]
 
 LEFT_BEHIND: Mapping[str, str] = MappingProxyType(
     {
-        "_server": "the server is not in the worker; do what needs it before or after the call",
+        SERVER_ATTRIBUTE: (
+            "the server is not in the worker; do what needs it before or after the call"
+        ),
         "_routing_parent": "the parent is not in the worker; give the handler what it needs of it",
         "_ctx": "the request's context is not in the worker; pass what it holds as an argument",
         "_capabilities": "capabilities are judged in the server, before the call",
@@ -26,7 +32,7 @@ LEFT_BEHIND: Mapping[str, str] = MappingProxyType(
         "__routing_proxy__": "the router is not in the worker",
     }
 )
-"""Attributes that never travel, and what somebody who looks for them in a worker should know."""
+"""Attributes that never travel, with the reason and the cure for those who use them in a worker."""
 
 
 class Placeholder:
@@ -40,12 +46,12 @@ class Placeholder:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
-            raise AttributeError(name)  # a probe of pickle, copy or inspect is no use
+            raise AttributeError(name)  # pickle, copy and inspect ask for such names to probe
         return self._refuse()
 
     def __reduce__(self) -> tuple[Any, ...]:
         if inside_worker():
-            self._refuse()  # a handler gives it away: as a result, or in one
+            self._refuse()  # a handler returns it, or something that contains it
         return Placeholder, (self.__dict__["explanation"],)
 
     __hash__ = object.__hash__

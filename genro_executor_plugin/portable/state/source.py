@@ -1,19 +1,19 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""``self`` of a handler as its server sees it: what of an application or section travels, when.
+"""The state of ``self`` in the server: what of an application or section is sent, and when.
 
 A replica has the same class and the attributes as they were when the call was sent, without
 server, router, context and parent. It is sent in two parts, each only when it has changed:
 ``fixed`` holds what cannot change in place (numbers, strings, bytes, tuples of such, and what
-the class declares constant), told apart by identity alone; ``variable`` holds the rest, pickled
-anew with every call and compared, because a change inside a list is a change, too. Every
-attribute has a stamp that changes with it, so that a worker sets what is new and nothing else.
+the class declares constant), for which identity alone tells a change; ``variable`` holds the
+rest, pickled again with every call and compared, because a change inside a list is a change, too.
+Every attribute has a stamp (``stamps.py``), so that a worker sets those that changed and no other.
+Instances are only read here, never changed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import pickle
@@ -21,27 +21,24 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from ...errors import SerializationError
-from ..culprit import obstacle
+from ..culprit import find_unpicklable
 from ..definitions import STATE, Definition
 from ..pickling import CarefulPickler, why
 from ..references import describe
 from .declared import attributes, is_fixed, state_of_class
 from .format import State, packed_state, replica_of
 from .placeholders import LEFT_BEHIND, Placeholder
+from .stamps import Stamps
 
 __all__ = ["ReplicaCatalog", "ReplicaSource", "is_routing", "replica_reference"]
 
 _UNSET = object()
 
 _ATTEMPTS = 5
-"""How often state is read again that a thread of the server changed while it was read."""
-
-_SHARED_BY_ALL = (FunctionType, BuiltinFunctionType, ModuleType, type)
-"""That two attributes refer to the same one of these does not tie them together."""
+"""How often state is read again when another thread changed it while it was read."""
 
 
 def is_routing(obj: Any) -> bool:
@@ -57,14 +54,14 @@ def is_router(obj: Any) -> bool:
 
 
 class _Part:
-    """One part of a replica's state: the last version of it that was pickled."""
+    """One part of a replica's state: its last version, as it was pickled."""
 
     __slots__ = (
         "definition",
         "key",
         "owner",
         "plain",
-        "print",
+        "plain_pickle",
         "references",
         "values",
         "version",
@@ -75,12 +72,13 @@ class _Part:
         self.owner = owner
         self.version = 0
         self.values = b""
-        self.plain = False  # whether nothing in it is treated in a special way
-        self.print: bytes | None = None
+        self.plain = False  # whether the pickler had nothing to replace in it
+        self.plain_pickle: bytes | None = None
         self.definition: Definition | None = None
         self.references: tuple[ReplicaSource, ...] = ()
 
     def update(self, stamps: Mapping[str, int], values: bytes) -> None:
+        """Make ``values``, which have changed, the next version."""
         self.version += 1
         self.values = values
         payload = packed_state(stamps, values)
@@ -88,7 +86,7 @@ class _Part:
 
 
 class ReplicaSource:
-    """One application or section here, and the versions of its state that were sent."""
+    """One application or section, and the last version of its state."""
 
     def __init__(self, catalog: ReplicaCatalog, instance: Any) -> None:
         self.key = next(catalog.keys)
@@ -97,13 +95,12 @@ class ReplicaSource:
         owner: Any = type(instance)
         self._how = state_of_class(owner)
         self._fixed: dict[str, Any] = {}
-        self._stuck: dict[str, tuple[Any, Placeholder]] = {}
+        self._unpicklable: dict[str, tuple[Any, Placeholder]] = {}
         self._undeclared: dict[str, Placeholder] = {}
         self._size = -1
         self._had_variable = False
         self._met_special = False
-        self._stamps: dict[str, int] = {}
-        self._prints: dict[str, bytes] = {}
+        self._stamps = Stamps(catalog.keys)
         self._parts = _Part(next(catalog.keys), self.key), _Part(next(catalog.keys), self.key)
 
     def definitions(self, seen: set[int]) -> Iterator[Definition]:
@@ -122,12 +119,13 @@ class ReplicaSource:
     # -- what has changed -------------------------------------------------------------------
 
     def _refresh(self) -> None:
+        """Bring both parts up to date with the instance."""
         instance = self._instance()
         kept, variable = 0, {}
         fixed_changed = self._how.chosen is not None and self._has_other_attributes(instance)
         for name, value in attributes(instance):
             same = self._fixed.get(name, _UNSET) is value
-            if same and (name not in self._stuck or self._is_stuck(name, value)):
+            if same and (name not in self._unpicklable or self._is_unpicklable(name, value)):
                 kept += 1
             elif self._is_fixed(name, value):
                 fixed_changed = True
@@ -137,8 +135,8 @@ class ReplicaSource:
         if fixed_changed or kept != len(self._fixed) or fixed.definition is None:
             now = {n: v for n, v in attributes(instance) if self._is_fixed(n, v)}
             for name, value in now.items():
-                if self._fixed.get(name, _UNSET) is not value or name in self._stuck:
-                    self._stamps[name] = next(self._catalog.keys)
+                if self._fixed.get(name, _UNSET) is not value or name in self._unpicklable:
+                    self._stamps.renew(name)
             self._fixed = now
             if not self._write_fixed(fixed, instance):
                 self._again()
@@ -149,21 +147,22 @@ class ReplicaSource:
                 self._again()
 
     def _again(self) -> None:
-        self._fixed = {}  # what was set aside belongs to the fixed part from now on
+        """Start over, after an attribute was found that cannot travel."""
+        self._fixed = {}  # its placeholder belongs to the fixed part
         self._refresh()
 
     def _is_fixed(self, name: str, value: Any) -> bool:
         if self._how.sets:
             return False  # __setstate__ is given everything at once
-        constant = name in self._how.constants and name not in self._stuck
-        return constant or is_fixed(value) or self._is_stuck(name, value)
+        constant = name in self._how.constants and name not in self._unpicklable
+        return constant or is_fixed(value) or self._is_unpicklable(name, value)
 
-    def _is_stuck(self, name: str, value: Any) -> bool:
-        if name not in self._stuck or self._stuck[name][0] is not value:
+    def _is_unpicklable(self, name: str, value: Any) -> bool:
+        if name not in self._unpicklable or self._unpicklable[name][0] is not value:
             return False
-        # What is in the way may have left a container since: then it can travel again.
+        # The part that cannot travel may have left a container since; then it travels again.
         if type(value) in (list, dict, set) and self._travels(name, value):
-            del self._stuck[name]
+            del self._unpicklable[name]
             return False
         return True
 
@@ -175,7 +174,7 @@ class ReplicaSource:
         return True
 
     def _has_other_attributes(self, instance: Any) -> bool:
-        """Whether there are others that were not declared; they are counted, not looked at."""
+        """Whether the number of attributes has changed, which may be undeclared ones."""
         own = getattr(instance, "__dict__", {})
         if len(own) == self._size:
             return False
@@ -193,63 +192,41 @@ class ReplicaSource:
     # -- what is sent -----------------------------------------------------------------------
 
     def _write_fixed(self, part: _Part, instance: Any) -> bool:
-        values = {**self._undeclared, **self._without_stuck(self._fixed)}
+        values = {**self._undeclared, **self._with_placeholders(self._fixed)}
         pickled = self._pickled(0, instance, values)
         if pickled is None:
             return False
         payload, part.references = pickled
         if payload != part.values:
-            part.update({name: self._stamps.get(name, 0) for name in values}, payload)
+            part.update(self._stamps.of(values), payload)
         return True
 
     def _write_variable(self, part: _Part, instance: Any, variable: dict[str, Any]) -> bool:
-        values = self._without_stuck(variable)
-        # Plain pickling tells as well whether it has changed, and takes less time.
+        values = self._with_placeholders(variable)
+        # Plain pickling tells a change as well, and takes less time.
         now = _plainly(values) if part.plain else None
-        if now is not None and now == part.print:
+        if now is not None and now == part.plain_pickle:
             return True
         pickled = self._pickled(1, instance, values)
         if pickled is None:
             return False
         payload, part.references = pickled
-        part.plain, part.print = not self._met_special, now
+        part.plain, part.plain_pickle = not self._met_special, now
         if payload != part.values:
-            self._stamp_what_changed(instance, values)
-            part.update({name: self._stamps[name] for name in values}, payload)
+            self._stamps.renew_changed(values, self._special(instance, []), is_routing)
+            part.update(self._stamps.of(values), payload)
         return True
 
-    def _without_stuck(self, state: dict[str, Any]) -> dict[str, Any]:
+    def _with_placeholders(self, state: dict[str, Any]) -> dict[str, Any]:
         return {
-            name: self._stuck[name][1] if self._is_stuck(name, value) else value
+            name: self._unpicklable[name][1] if self._is_unpicklable(name, value) else value
             for name, value in state.items()
         }
-
-    def _stamp_what_changed(self, instance: Any, values: dict[str, Any]) -> None:
-        """A new stamp for every value that changed, and for those it shares objects with.
-
-        Objects that two attributes share stay shared in a worker only if both are set anew.
-        """
-        prints, shared = {}, {}
-        for name, value in values.items():
-            buffer = io.BytesIO()
-            pickler = CarefulPickler(buffer, self._special(instance, []))
-            pickler.dump(value)
-            prints[name] = hashlib.blake2b(buffer.getbuffer(), digest_size=16).digest()
-            met = pickler.memo.copy()
-            shared[name] = {id_ for id_, (_, obj) in met.items() if not _is_common(obj)}
-        new = {name for name in values if self._prints.get(name) != prints[name]}
-        touched: set[int] = set().union(*(shared[name] for name in new))
-        while more := {n for n in values.keys() - new if not touched.isdisjoint(shared[n])}:
-            new |= more
-            touched = touched.union(*(shared[name] for name in more))
-        for name in new:
-            self._stamps[name] = next(self._catalog.keys)
-        self._prints = prints
 
     def _pickled(
         self, number: int, instance: Any, values: dict[str, Any]
     ) -> tuple[bytes, tuple[ReplicaSource, ...]] | None:
-        """``values`` as bytes; ``None`` if some of them cannot travel, and were set aside."""
+        """``values`` as bytes; ``None`` if some cannot travel and have placeholders now."""
         for _ in range(_ATTEMPTS):
             try:
                 return self._pickle(number, instance, values)
@@ -263,12 +240,15 @@ class ReplicaSource:
         )
 
     def _set_aside(self, number: int, instance: Any, values: dict[str, Any]) -> None:
+        """Make placeholders for those of ``values`` that cannot travel."""
         found = False
         for name, value in values.items():
-            trouble = obstacle(value, lambda part: self._pickle(number, instance, {"": part}))
-            if trouble is not None:
+            culprit = find_unpicklable(
+                value, lambda part: self._pickle(number, instance, {"": part})
+            )
+            if culprit is not None:
                 found = True
-                path, error = trouble
+                path, error = culprit
                 where = f"{describe(type(instance))}.{name}"
                 if path:
                     where += f" (self.{name}{path})"
@@ -277,7 +257,7 @@ class ReplicaSource:
                     "Make it where it is used: in on_worker_startup(self), which runs once in "
                     "each worker"
                 )
-                self._stuck[name] = value, Placeholder(text)
+                self._unpicklable[name] = value, Placeholder(text)
         if not found:
             raise SerializationError(
                 f"the state of {describe(type(instance))} cannot travel to a worker, though each "
@@ -295,6 +275,8 @@ class ReplicaSource:
         return buffer.getvalue(), tuple(references)
 
     def _special(self, instance: Any, references: list[ReplicaSource]) -> Callable[[Any], Any]:
+        """A hook for the pickler: it replaces routers, applications and sections."""
+
         def special(obj: Any) -> Any:
             if is_router(obj):
                 self._met_special = True
@@ -316,10 +298,6 @@ def _plainly(values: dict[str, Any]) -> bytes | None:
         return pickle.dumps(values, 5)
     except BaseException:
         return None
-
-
-def _is_common(obj: Any) -> bool:
-    return is_fixed(obj) or isinstance(obj, _SHARED_BY_ALL) or is_routing(obj)
 
 
 def _changed_meanwhile(error: BaseException) -> bool:
@@ -345,7 +323,7 @@ class ReplicaCatalog:
         source = self._sources.get(id(instance))
         if source is None:
             source = self._sources[id(instance)] = ReplicaSource(self, instance)
-            with suppress(TypeError):  # slots without __weakref__: it is kept for good
+            with suppress(TypeError):  # slots without __weakref__: the source is kept for good
                 weakref.finalize(instance, self._sources.pop, id(instance), None).atexit = False
         return source
 

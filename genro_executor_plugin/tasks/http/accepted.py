@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from types import MethodType
 from typing import Any
 
-from genro_asgi.streaming import StreamingResponse
-
 from ...errors import ExecutorConfigError
+from ...hosts.names import StreamingResponse
 from ...portable.references import describe
 from ...routing.tree import application_of
 from ..application import long_tasks_of

@@ -16,7 +16,7 @@ from .accepted import MOUNT
 from .routes import TaskApplication
 
 if TYPE_CHECKING:
-    from genro_asgi.types import Scope
+    from ...hosts.names import Scope
 
 __all__ = ["TaskMount"]
 

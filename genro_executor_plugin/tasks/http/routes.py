@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from genro_asgi import RoutedApplication
-from genro_asgi.exceptions import HTTPBadRequest, HTTPException
-from genro_asgi.sse import SseStream
 from genro_routes import RoutingClass, route
 
 from ... import errors
 from ...errors import ExecutorConfigError, TaskNotFoundError
+from ...hosts.names import HTTPBadRequest, HTTPException, RoutedApplication, SseStream
 from ...routing.caller import Caller, caller_of
 from ...routing.streaming_response import LeavingResponse
 from ..application import long_tasks_of

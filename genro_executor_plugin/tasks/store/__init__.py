@@ -75,8 +75,8 @@ class TaskStore:
         """Open the store and read what is in it.
 
         Raises:
-            TaskStoreError: at once if another server has the store; in the future if it cannot
-                be read.
+            TaskStoreError: at once if another server has the store, or its files cannot be
+                opened; in the future if it cannot be read.
         """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,6 +88,12 @@ class TaskStore:
         try:
             damage = replace_if_damaged(self.folder / "jobs.sqlite")
             os.close(os.open(self.folder / "jobs.sqlite", os.O_CREAT | os.O_RDWR, 0o600))
+        except (OSError, sqlite3.Error) as error:
+            self._ownership.release()
+            raise TaskStoreError(
+                f"the store of long jobs {self.folder} cannot be opened: {error}. Look at its "
+                "files' owner and mode, and at who else has them open"
+            ) from error
         except BaseException:
             self._ownership.release()
             raise

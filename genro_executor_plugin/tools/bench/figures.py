@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What was measured, as plain facts."""
+"""The results of measurements, as plain values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where it was measured.
+    """The machine that was measured.
 
     Attributes:
         cpus: the CPUs this process may use.
@@ -39,12 +39,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """What a call costs that does nothing, in one kind of pool.
+    """The cost of a call that does nothing, in one kind of pool.
 
     Attributes:
         kind: ``process`` or ``thread``.
         p50_us: microseconds of a call, one after the other: the median.
-        p99_us: the same, 99 of 100 are faster.
+        p99_us: the same, which 99 of 100 calls stay below.
         per_second: calls in a second with 64 callers.
     """
 
@@ -65,7 +65,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A function, measured.
+    """The results for one function.
 
     Attributes:
         name: what it was called on the command line.

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What runs in workers while they are measured."""
+"""The functions that workers run while they are measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMPUTE_ROUNDS = 60_000
 
 
 def nothing() -> None:
-    """Nothing: what is left is the cost of the call."""
+    """Do nothing, so that the cost of the call is all that is measured."""
 
 
 def compute() -> int:
@@ -30,7 +30,7 @@ def sleep() -> None:
 
 
 def timed(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[float]:
-    """Run ``func`` here; the seconds it took, and the seconds of CPU this process spent on it."""
+    """Run ``func``; return how many seconds it took and how many of CPU time this process used."""
     wall, cpu = time.perf_counter(), time.process_time()
     func(*args, **kwargs)
     return [time.perf_counter() - wall, time.process_time() - cpu]

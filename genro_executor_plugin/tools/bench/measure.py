@@ -1,22 +1,21 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The measurements: real pools, real calls, on the CPUs this process is granted."""
+"""Measures real calls in real pools, on the CPUs that this process is granted."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import platform
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from statistics import median
 from time import perf_counter
 from typing import Any
 
-import psutil
-
-from ...executors import BaseExecutor, ProcessExecutor, ThreadExecutor
+from ...executors import BaseExecutor
+from ...executors.registry import ExecutorRegistry
 from ...options.checks import granted_cpus
 from .figures import (
     Machine,
@@ -27,11 +26,12 @@ from .figures import (
 )
 from .functions import nothing, timed
 
-__all__ = ["machine", "measure", "overhead", "usual_counts"]
+__all__ = ["OVERHEAD_KINDS", "machine", "measure", "overhead", "usual_counts"]
 
 SEQUENTIAL_CALLS = 500
 CALLERS = 64
 ALONE_RUNS = 5
+THREADS = 40
 CALLERS_PER_WORKER = 2
 COMPUTES_FROM = 0.5
 """From this share of computing on, workers beyond the CPUs have nothing to run on."""
@@ -40,15 +40,15 @@ Progress = Callable[[str], None]
 
 
 def machine() -> Machine:
-    """This machine, now."""
+    """A description of this machine as it is now."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return Machine(granted_cpus(), load, platform.python_version())
 
 
 async def overhead(kind: str, seconds: float, progress: Progress) -> Overhead:
-    """What a call costs in a pool of ``kind``."""
+    """The cost of a call that does nothing in a pool of ``kind``, one of ``OVERHEAD_KINDS``."""
     progress(f"calls that do nothing, in a {kind} pool")
-    async with _pool(kind, granted_cpus() if kind == "process" else 40) as executor:
+    async with _OVERHEAD_POOLS[kind]() as executor:
         taken = []
         for _ in range(SEQUENTIAL_CALLS):
             began = perf_counter()
@@ -67,20 +67,22 @@ async def overhead(kind: str, seconds: float, progress: Progress) -> Overhead:
 async def measure(
     subject: Subject, counts: Sequence[int], seconds: float, progress: Progress
 ) -> Measured:
-    """``subject`` alone, and with each number of workers in ``counts`` (none: the usual ones)."""
+    """Measure ``subject`` alone, then with each number of workers in ``counts``.
+
+    Where ``counts`` is empty, the usual numbers for such a function are tried.
+    """
     progress(f"{subject.name}: alone")
-    async with _pool("process", 1) as executor:
+    async with _processes(1) as executor:
         runs = []
         for _ in range(ALONE_RUNS):
             runs.append(await executor.submit(timed, subject.func, subject.args, subject.kwargs))
-        worker = psutil.Process(executor.pids[0]) if isinstance(executor, ProcessExecutor) else None
-        memory = worker.memory_info().rss if worker is not None else 0
+        memory = max((state.memory_bytes or 0 for state in executor.worker_states()), default=0)
     wall, cpu = median(run[0] for run in runs), median(run[1] for run in runs)
     share = min(1.0, cpu / wall) if wall > 0 else 0.0
     points = []
     for count in counts or usual_counts(share, granted_cpus()):
         progress(f"{subject.name}: {count} worker{'s' if count > 1 else ''}")
-        async with _pool("process", count) as executor:
+        async with _processes(count) as executor:
             calls, elapsed = await _calls(executor, subject, CALLERS_PER_WORKER * count, seconds)
         points.append(Point(count, calls, round(calls / elapsed, 2)))
     return Measured(
@@ -125,19 +127,27 @@ async def _calls(
 
 
 @asynccontextmanager
-async def _pool(kind: str, workers: int) -> AsyncIterator[BaseExecutor]:
-    """A pool with all its workers up."""
-    given: dict[str, Any] = {
-        "max_workers": workers,
-        "max_pending": CALLERS + CALLERS_PER_WORKER * workers,
-    }
-    executor: BaseExecutor
-    if kind == "process":
-        executor = ProcessExecutor("bench", warm=True, shutdown_timeout=1.0, **given)
-        await executor.warm()
-    else:
-        executor = ThreadExecutor("bench", **given)
+async def _pool(kind: str, workers: int, **options: Any) -> AsyncIterator[BaseExecutor]:
+    """A pool of ``kind`` with ``workers`` workers; those of ``warm=True`` are up."""
+    registry = ExecutorRegistry()
+    most = CALLERS + CALLERS_PER_WORKER * workers
+    registry.declare("bench", executor_type=kind, max_workers=workers, max_pending=most, **options)
+    executor = registry.get("bench")
     try:
+        await registry.warm()
         yield executor
     finally:
-        await executor.shutdown()
+        await registry.shutdown_all()
+
+
+def _processes(workers: int) -> AbstractAsyncContextManager[BaseExecutor]:
+    return _pool("process", workers, warm=True, shutdown_timeout=1.0)
+
+
+_OVERHEAD_POOLS: Mapping[str, Callable[[], AbstractAsyncContextManager[BaseExecutor]]] = {
+    "process": lambda: _processes(granted_cpus()),
+    "thread": lambda: _pool("thread", THREADS),
+}
+
+OVERHEAD_KINDS = tuple(_OVERHEAD_POOLS)
+"""The kinds of pools whose cost of a call is measured."""

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""From figures to a number of workers, with the reason."""
+"""Suggests a number of workers from what was measured, with the reasons."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BUSY_LOAD_PER_CPU = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """How many workers, and how that was found."""
+    """A number of workers, and why it was chosen."""
 
     function: str
     max_workers: int
@@ -28,7 +28,7 @@ class Suggestion:
 
 
 def suggest(machine: Machine, measured: Measured) -> Suggestion:
-    """The number of workers for ``measured``."""
+    """The suggested number of workers for the function of ``measured``."""
     best = max(point.per_second for point in measured.points)
     chosen = next(point for point in measured.points if point.per_second >= ENOUGH * best)
     last = measured.points[-1]
@@ -57,7 +57,7 @@ def suggest(machine: Machine, measured: Measured) -> Suggestion:
 
 
 def warnings(machine: Machine) -> list[str]:
-    """Why the figures may be wrong."""
+    """Reasons why the figures may be wrong, one a line."""
     if machine.load is not None and machine.load > BUSY_LOAD_PER_CPU * machine.cpus:
         return [
             f"the machine was busy before the start (load {machine.load:.1f} on {machine.cpus} "

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Functions that were named on a command line."""
+"""Finds the functions that are named on a command line, and reads their arguments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUILT_IN: dict[str, Callable[..., Any]] = {"compute": compute, "sleep": sleep}
 
 
 class TargetError(Exception):
-    """What was named is no function, or its arguments are none."""
+    """A named function does not exist, or its arguments cannot be read."""
 
 
 def subject_of(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Subject:
@@ -51,7 +51,7 @@ def arguments_of(text: str | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments in the JSON ``text``: a list of them, or an object of named ones.
 
     Raises:
-        TargetError: it is neither.
+        TargetError: ``text`` is neither.
     """
     try:
         given = json.loads(text) if text is not None else []
@@ -70,7 +70,7 @@ def _module(where: str) -> Any:
             return _loaded(Path(where).resolve())
         here = str(Path.cwd())
         if here not in sys.path:
-            sys.path.insert(0, here)  # a console script does not look there
+            sys.path.insert(0, here)  # a console script does not have it on its path
         return importlib.import_module(where)
     except Exception as error:
         raise TargetError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error

@@ -6,18 +6,26 @@
 ::
 
     run.py                the demo from start to end
-    ├── offloading.py     scene 1: reports made in workers, and in the server
-    ├── trouble.py        scenes 2 to 4: too many calls, an endless call, a dead worker
-    │   ├── stage.py      what a scene plays on
-    │   ├── client.py     HTTP, many requests at a time
-    │   └── findings.py   what a scene found: rows to read, checks that hold or do not
-    ├── process.py        the server's process: started, found on its port, ended
-    │   └── server.py     what runs in it
-    │       ├── application.py   the reports
-    │       ├── monitor.py       how late the event loop is
-    │       └── pdf.py           one report
-    ├── settings.py       pools and limits
-    └── screen.py         what a person reads
+    ├── scenes.py         reports in workers and in the server, then three kinds of trouble
+    │   └── client.py     HTTP: many requests at a time, and a steady beat of pings
+    ├── findings.py       what a scene found, and how a person reads it
+    └── server.py         the server's process: started, found on its port, ended
+        └── application.py    the reports, and how late the event loop is
+            └── pdf.py        one report
 
-``application.py`` and ``server.py`` are the example; everything else watches them.
+``application.py`` is the example; everything else watches it.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["LIMIT_SECONDS", "POOLS"]
+
+POOLS: dict[str, dict[str, Any]] = {
+    "pdf": {"max_workers": 2, "max_pending": 6, "shutdown_timeout": 3.0}
+}
+"""The pools of the example, for its server and for those who watch it."""
+
+LIMIT_SECONDS = 1.0
+"""How long a call of ``/endless`` may run."""

@@ -1,34 +1,44 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The example: reports as PDF, made in the pool ``pdf``.
+"""The example: reports as PDF, made in the pool ``pdf``, and a monitor beside them.
 
-It is written as an application of yours could be written. ``running`` and ``enough`` are there
-for the demo, which wants to know the process of a call while that call still runs.
+``Reports`` is written as an application of yours could be written. Its routes ``running`` and
+``enough`` are there for the demo, which asks for the process of a call while that call still runs.
+
+``Monitor`` tells how late the server's event loop is and what the pools say of themselves. It is
+an application of its own, because what it notes every few milliseconds is no part of the
+application whose calls travel to workers.
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
 import os
 import shutil
 import tempfile
 import time
 from itertools import count
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Any, Literal
 
 from genro_routes import route
 from pydantic import Field
 
+from ...hosts.names import RoutedApplication
 from ...serving.application import ExecutorApplication
+from . import LIMIT_SECONDS
 from .pdf import make_report, sales_of
-from .settings import LIMIT_SECONDS
 
-__all__ = ["Reports"]
+__all__ = ["Monitor", "Reports"]
 
 _PDF = "application/pdf"
 _CALL_NAME = Field(pattern="^[a-z]{1,20}$")
 _PRODUCTS = Field(ge=1, le=2000)
+_PERIOD_SECONDS = 0.001
 
 
 class Reports(ExecutorApplication):
@@ -46,7 +56,7 @@ class Reports(ExecutorApplication):
         self.notes = Path(tempfile.mkdtemp(prefix="genro-executor-demo-"))
 
     def on_shutdown(self) -> None:
-        """Remove it; calls that still run in a worker see that, and come to their end."""
+        """Remove that folder; a call of ``/annual`` that still runs sees it and ends."""
         shutil.rmtree(self.notes, ignore_errors=True)
 
     @route()
@@ -58,7 +68,7 @@ class Reports(ExecutorApplication):
     def report(
         self, title: str = "Sales of the year", products: Annotated[int, _PRODUCTS] = 80
     ) -> bytes:
-        """Make a report of some pages: tenths of a second of pure computing."""
+        """Make a report of some pages, which takes some tenths of a second of pure computing."""
         return make_report(title, sales_of(title, products))
 
     @route(executor="pdf", executor_timeout=LIMIT_SECONDS, media_type=_PDF)
@@ -73,7 +83,7 @@ class Reports(ExecutorApplication):
         """Work until ``/enough?call=...``; ``/running?call=...`` says in which process."""
         note = self.notes / f"{call}.pid"
         note.with_suffix(".new").write_text(str(os.getpid()), encoding="ascii")
-        note.with_suffix(".new").rename(note)  # whoever sees the note sees all of it
+        note.with_suffix(".new").rename(note)  # whoever can see the note can read all of it
         enough = self.notes / f"{call}.enough"
         while note.exists() and not enough.exists():
             time.sleep(0.005)
@@ -98,3 +108,58 @@ class Reports(ExecutorApplication):
         return self.router.configure(
             "report", executor_disabled=disabled, executor_on_overload=on_overload
         )
+
+
+class Monitor(RoutedApplication):
+    """Asks the event loop to be woken every millisecond, and notes how late that happens."""
+
+    code = "monitor"
+    mount = "monitor"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._worst_seconds = 0.0
+        self._watch: asyncio.Task[None] | None = None
+
+    # genro-asgi awaits both hooks when they are coroutine functions; its annotations only name the
+    # sync form.
+    async def on_startup(self) -> None:  # type: ignore[override]
+        """Start watching the event loop."""
+        # The demo asks hundreds of times a second: it would measure the log lines.
+        logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+        # A full collection of everything that was imported holds the loop for some 0.1 s: it would
+        # be the worst gap of every measurement, whatever else is measured.
+        gc.collect()
+        gc.freeze()
+        self._watch = asyncio.create_task(self._look())
+
+    async def on_shutdown(self) -> None:  # type: ignore[override]
+        """Stop watching the event loop."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+
+    async def _look(self) -> None:
+        while True:
+            # The loop's own clock is too coarse: uvloop's counts whole milliseconds.
+            due = perf_counter() + _PERIOD_SECONDS
+            await asyncio.sleep(_PERIOD_SECONDS)
+            self._worst_seconds = max(self._worst_seconds, perf_counter() - due)
+
+    @route()
+    async def gap(self, reset: bool = False) -> dict[str, float]:
+        """The longest time for which the event loop did nothing, since the last ``reset``."""
+        worst = self._worst_seconds
+        if reset:
+            self._worst_seconds = 0.0
+        return {"worst_ms": round(worst * 1000, 2)}
+
+    @route()
+    async def pools(self) -> dict[str, Any]:
+        """The metrics of every pool, and the processes of its workers."""
+        server: Any = self.server
+        metrics: dict[str, dict[str, Any]] = server.get_executor_metrics()
+        for name, values in metrics.items():
+            states = server.get_executor(name).worker_states()
+            values["pids"] = sorted(state.pid for state in states if state.pid is not None)
+        return {"server_pid": os.getpid(), "pools": metrics}

@@ -1,24 +1,28 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""HTTP as the demo speaks it: many GETs at once, and a steady beat of pings."""
+"""The demo's HTTP client: many requests at once, and pings at a steady beat."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import re
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
-from urllib.parse import urlsplit
+from types import TracebackType
+from typing import Any, Self
 
-__all__ = ["Answer", "Client", "Pings"]
+import httpx
+
+__all__ = ["LEAST_PAGES", "Answer", "Client", "Pings"]
 
 _PING_EVERY_SECONDS = 0.005
 _PATIENCE_SECONDS = 60.0
+
+LEAST_PAGES = 3
+_LEAST_BYTES = 5_000
 
 _PDF_PAGES = re.compile(rb"/Count (\d+)")
 _PDF_MAKER = re.compile(rb"pid (\d+)")
@@ -26,39 +30,49 @@ _PDF_MAKER = re.compile(rb"pid (\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, after how many seconds."""
+    """A response, and how many seconds it took."""
 
-    status: int
-    headers: dict[str, str]
-    body: bytes
+    response: httpx.Response
     seconds: float
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.response.status_code
 
     @property
     def json(self) -> Any:
         """The body as JSON."""
-        return json.loads(self.body)
+        return self.response.json()
 
     @property
     def retry_after(self) -> int | None:
-        """The header's seconds, ``None`` without one."""
-        value = self.headers.get("retry-after", "")
+        """The seconds in the header ``Retry-After``, ``None`` without one."""
+        value = self.response.headers.get("retry-after", "")
         return int(value) if value.isdecimal() else None
 
     @property
+    def is_report(self) -> bool:
+        """Whether this is a whole PDF, as large as a report is."""
+        body = self.response.content
+        return self.status == 200 and self.pages >= LEAST_PAGES and len(body) >= _LEAST_BYTES
+
+    @property
     def pages(self) -> int:
-        """The pages of the PDF, 0 when it is none."""
-        whole = self.body.startswith(b"%PDF-") and self.body.rstrip().endswith(b"%%EOF")
-        if not whole or self.headers.get("content-type") != "application/pdf":
+        """The number of pages of the PDF, 0 when the body is not a PDF."""
+        body = self.response.content
+        whole = body.startswith(b"%PDF-") and body.rstrip().endswith(b"%%EOF")
+        if not whole or self.response.headers.get("content-type") != "application/pdf":
             return 0
         return self._number(_PDF_PAGES)
 
     @property
     def made_by(self) -> int:
-        """The process that the PDF says it was made by, 0 when it says nothing."""
+        """The process id that the PDF names as its maker, 0 when it names none."""
         return self._number(_PDF_MAKER)
 
     def _number(self, pattern: re.Pattern[bytes]) -> int:
-        found = pattern.search(self.body)
+        found = pattern.search(self.response.content)
         return int(found[1]) if found else 0
 
 
@@ -75,17 +89,29 @@ class Pings:
 
 
 class Client:
-    """Asks one server."""
+    """Asks one server, as an async context manager."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        # Each call has a connection, as from a client of its own. Pings share one that stays open:
+        # they do not measure how long connecting takes.
+        self._callers = _http(url, httpx.Limits(max_keepalive_connections=0))
+        self._pinger = _http(url, httpx.Limits(max_connections=1))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._callers.aclose()
+        await self._pinger.aclose()
 
     async def get(self, path: str) -> Answer:
         """Ask for ``path`` on a connection of its own."""
-        started = perf_counter()
-        async with asyncio.timeout(_PATIENCE_SECONDS), self._connected() as (reader, writer):
-            return await self._ask(reader, writer, path, started)
+        return await _answer(self._callers, path)
 
     async def get_all(self, paths: Iterable[str], at_once: int) -> AsyncIterator[Answer]:
         """Ask for all ``paths``, ``at_once`` of them at a time; yield answers as they come."""
@@ -103,7 +129,7 @@ class Client:
             for unfinished in tasks:
                 unfinished.cancel()
 
-    @contextlib.asynccontextmanager
+    @asynccontextmanager
     async def pinging(self, path: str) -> AsyncIterator[Pings]:
         """Ask for ``path`` over and over, on one connection, for as long as the block runs.
 
@@ -113,12 +139,11 @@ class Client:
         answered = asyncio.Event()
 
         async def beat() -> None:
-            async with self._connected() as (reader, writer):
-                while True:
-                    answer = await self._ask(reader, writer, path, perf_counter())
-                    pings.seconds.append(answer.seconds)
-                    answered.set()
-                    await asyncio.sleep(_PING_EVERY_SECONDS)
+            while True:
+                answer = await _answer(self._pinger, path)
+                pings.seconds.append(answer.seconds)
+                answered.set()
+                await asyncio.sleep(_PING_EVERY_SECONDS)
 
         task = asyncio.create_task(beat())
         beginning = asyncio.create_task(answered.wait())
@@ -130,25 +155,18 @@ class Client:
             task.cancel()
             await asyncio.wait((task, beginning))
         if not task.cancelled():
-            task.result()  # it ends by itself only when it fails
+            task.result()  # the task ends by itself only when it fails; this raises its error
 
-    @contextlib.asynccontextmanager
-    async def _connected(
-        self,
-    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        reader, writer = await asyncio.open_connection(self._host, self._port)
-        try:
-            yield reader, writer
-        finally:
-            writer.close()
 
-    async def _ask(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, started: float
-    ) -> Answer:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n\r\n".encode())
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        status, *lines = head.rstrip().split("\r\n")
-        pairs = (line.partition(":") for line in lines)
-        headers = {name.lower(): value.strip() for name, _, value in pairs}
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-        return Answer(int(status.split()[1]), headers, body, perf_counter() - started)
+def _http(url: str, limits: httpx.Limits) -> httpx.AsyncClient:
+    # The server is this machine's: no proxy stands before it, and without TLS there is nothing
+    # to verify (loading the authorities takes time).
+    return httpx.AsyncClient(
+        base_url=url, limits=limits, timeout=_PATIENCE_SECONDS, trust_env=False, verify=False
+    )
+
+
+async def _answer(client: httpx.AsyncClient, path: str) -> Answer:
+    started = perf_counter()
+    response = await client.get(path)
+    return Answer(response, perf_counter() - started)

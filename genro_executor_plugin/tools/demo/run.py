@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The demo from start to end."""
+"""Runs the demo: starts the server, plays every scene, shows the findings, ends the server."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
+import httpx
+
 from ... import __version__
+from . import POOLS
 from .client import Client
-from .findings import Findings
-from .offloading import offloading
-from .process import DemoError, ServerProcess
-from .screen import Screen
-from .settings import POOLS
-from .stage import Stage
-from .trouble import crash, overload, time_limit
+from .findings import Findings, Screen
+from .scenes import Stage, crash, offloading, overload, time_limit
+from .server import DemoError, ServerProcess
 
 __all__ = ["run"]
 
@@ -86,17 +85,18 @@ def _play(stage: Stage, server: ServerProcess, screen: Screen | None) -> list[Fi
 
     async def play() -> list[Findings]:
         found = []
-        for number, scene in enumerate(_SCENES, start=1):
-            found.append(await scene(stage))
-            if screen is not None:
-                screen.scene(number, found[-1])
+        async with stage.client:
+            for number, scene in enumerate(_SCENES, start=1):
+                found.append(await scene(stage))
+                if screen is not None:
+                    screen.scene(number, found[-1])
         return found
 
     try:
         return asyncio.run(play())
     except BrokenPipeError:
-        raise  # nobody reads what is printed; no matter of the server's
-    except (OSError, EOFError, TimeoutError) as error:
+        raise  # nobody reads what is printed; the server has no part in that
+    except (OSError, httpx.HTTPError) as error:
         state = "still runs" if server.running else "is gone"
         raise DemoError(
             f"the server did not answer ({type(error).__name__}: {error}); it {state}. "
@@ -127,7 +127,7 @@ def _leave_running(screen: Screen, server: ServerProcess) -> None:
 
 
 def _ended(server: ServerProcess) -> Findings:
-    """The end of the server, and what is left of it."""
+    """End the server; the findings say whether a process had to be killed."""
     started = perf_counter()
     processes, killed = server.stop()
     seconds = perf_counter() - started

@@ -23,13 +23,13 @@ Line = list[Cell]
 
 
 def printable(text: object) -> str:
-    """``text`` in one line without anything that a terminal would act upon."""
+    """``text`` as one line, without characters that a terminal would act upon."""
     joined = " ".join(str(text).split())
     return "".join(character if character.isprintable() else "?" for character in joined)
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[Cell]], right: str = "") -> list[Line]:
-    """A table: its head, and rows in columns as wide as what is in them.
+    """The lines of a table whose columns are as wide as their widest cell.
 
     Args:
         head: the titles.

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The live view: what came last is drawn, while a thread asks for the next.
+"""The live view: draws the last snapshot while a thread fetches the next one.
 
-The terminal is given back as it was, however the view ends.
+However the view ends, the terminal is restored to its former state.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .view import view
 __all__ = ["TerminalError", "show"]
 
 _KEYS_SECONDS = 0.1
-"""How often keys and answers are looked for."""
+"""How long the view waits for a key before it looks for an answer."""
 
 _HELP = "  q quits   p pauses   space asks now"
 
@@ -44,7 +44,7 @@ def show(source: SnapshotSource, first: dict[str, Any], interval: float) -> None
     Raises:
         TerminalError: the terminal cannot do it.
     """
-    locale.setlocale(locale.LC_ALL, "")  # curses writes text as the terminal's locale has it
+    locale.setlocale(locale.LC_ALL, "")  # curses encodes text for the locale of the terminal
     before = signal.signal(signal.SIGTERM, _end)
     try:
         curses.set_escdelay(25)
@@ -55,7 +55,7 @@ def show(source: SnapshotSource, first: dict[str, Any], interval: float) -> None
             "use --once"
         ) from error
     except KeyboardInterrupt:
-        pass  # Ctrl-C is a way to leave as good as any
+        pass  # Ctrl-C ends the view as q does
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -65,9 +65,9 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 class _Asking(threading.Thread):
-    """Asks the server in its own time: a server that hangs must not hang the keys.
+    """Fetches snapshots on a thread of its own, so that a hanging server does not block the keys.
 
-    It is a daemon, because an answer that is awaited when the view ends is wanted no more.
+    It is a daemon thread: when the view ends, nobody needs the answer that it may still wait for.
     """
 
     def __init__(self, source: SnapshotSource, interval: float) -> None:
@@ -91,7 +91,7 @@ class _Asking(threading.Thread):
 
 
 class _Screen:
-    """What is shown, and what it is made of."""
+    """The screen, and the state that it is drawn from."""
 
     def __init__(self, source: SnapshotSource, first: dict[str, Any], interval: float) -> None:
         self._source = source
@@ -117,7 +117,7 @@ class _Screen:
                 return
 
     def _key(self, key: int) -> bool:
-        """Do what ``key`` says; whether to go on."""
+        """Do what ``key`` says; return whether the view goes on."""
         if key in (ord("q"), ord("Q"), 27):
             return False
         if key == ord(" "):
@@ -141,7 +141,7 @@ class _Screen:
             self._answered_at, self._error = time.monotonic(), None
 
     def _state(self, window: curses.window) -> tuple[object, ...]:
-        """What a drawing depends on: the same state is not drawn twice."""
+        """Everything that a drawing depends on; the same state is not drawn twice."""
         waited = int(time.monotonic() - self._answered_at) if self._error is not None else 0
         paused = not self._asking.running.is_set()
         return id(self._snapshot), self._error, waited, paused, window.getmaxyx()
@@ -174,11 +174,11 @@ class _Screen:
 
 def _styles() -> dict[str, int]:
     styles = {"bold": curses.A_BOLD, "dim": curses.A_DIM}
-    with suppress(curses.error):  # a terminal that cannot hide its cursor shows it
+    with suppress(curses.error):  # some terminals cannot hide the cursor
         curses.curs_set(0)
     if not curses.has_colors():
         return styles
-    curses.use_default_colors()  # else curses paints white on black
+    curses.use_default_colors()  # without this curses draws white on black
     if not os.environ.get("NO_COLOR"):
         for number, (name, colour) in enumerate(_COLOURS.items(), start=1):
             curses.init_pair(number, colour, -1)

@@ -1,28 +1,27 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where snapshots come from: the console of a server, over HTTP."""
+"""Fetches snapshots from the console of a server, over HTTP."""
 
 from __future__ import annotations
 
-import base64
 import json
-import urllib.error
-import urllib.request
-from http.client import HTTPException
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import httpx
 
 __all__ = ["SnapshotSource", "SourceError", "snapshot_url"]
 
 CONSOLE_PATH = "/_executors"
-"""Where the console is mounted when nobody says otherwise."""
+"""Where the console is mounted by default."""
 
 FETCH_TIMEOUT_SECONDS = 5.0
 
 _LIMIT_BYTES = 64 * 1024 * 1024
-"""No snapshot is that large; what is goes on without an end."""
+"""No snapshot is larger; an answer that is may have no end."""
 
+_REFUSAL_LIMIT_BYTES = 65536
 
 _POOL_FACTS = {
     *("name", "mode", "busy", "workers", "max_workers", "queued", "pending", "max_pending"),
@@ -32,14 +31,14 @@ _POOL_FACTS = {
 
 
 class SourceError(Exception):
-    """There is no snapshot to be had. The message is one line with the reason and the cure."""
+    """No snapshot could be fetched. The message is one line with the reason and the cure."""
 
 
 def snapshot_url(given: str) -> str:
     """The address of the snapshot for what a person writes: a host, a site, or the console.
 
     Raises:
-        SourceError: it is no address of a web server.
+        SourceError: ``given`` is not the address of a web server.
     """
     parts = _address(given)
     if parts is None:
@@ -56,48 +55,53 @@ def _address(given: str) -> SplitResult | None:
     try:
         parts = urlsplit(given if "://" in given else f"http://{given}")
         right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is no number, or brackets that do not match
+    except ValueError:  # the port is not a number, or brackets do not match
         return None
     return parts if right else None
 
 
 class SnapshotSource:
-    """The snapshots of one console."""
+    """A console that snapshots are fetched from."""
 
     def __init__(
         self, url: str, *, token: str | None = None, user: tuple[str, str] | None = None
     ) -> None:
-        """The console at ``url``, asked with a bearer ``token`` or a name and a password."""
+        """The console at ``url``; requests carry a bearer ``token``, or a name and a password."""
         self.url = snapshot_url(url)
         self._headers = {"accept": "application/json"}
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
-        elif user is not None:
-            pair = base64.b64encode(":".join(user).encode()).decode("ascii")
-            self._headers["authorization"] = f"Basic {pair}"
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._auth = httpx.BasicAuth(*user) if user is not None else None
+        self._has_credentials = token is not None or user is not None
+        # Loading the authorities takes tens of milliseconds, and plain HTTP needs none.
+        self._verify = httpx.create_ssl_context() if self.url.startswith("https:") else False
 
     def fetch(self) -> dict[str, Any]:
-        """The state of the server now.
+        """The state of the server as it is now.
 
         Raises:
             SourceError: nothing answers, the server refuses, or it has no console.
         """
-        request = urllib.request.Request(self.url, headers=self._headers)
         try:
-            with self._opener.open(request, timeout=FETCH_TIMEOUT_SECONDS) as answer:
-                body = answer.read(_LIMIT_BYTES)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise SourceError(self._refusal(error)) from error
-        except TimeoutError as error:
+            # Redirects are not followed: credentials are for the server they were given for.
+            with (
+                httpx.Client(
+                    headers=self._headers,
+                    auth=self._auth,
+                    verify=self._verify,
+                    timeout=FETCH_TIMEOUT_SECONDS,
+                ) as client,
+                client.stream("GET", self.url) as response,
+            ):
+                body = _body(response)
+        except httpx.TimeoutException as error:
             raise SourceError(
                 f"{self.url} did not answer within {FETCH_TIMEOUT_SECONDS:g} s"
             ) from error
-        except (OSError, HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            why = getattr(reason, "strerror", None) or reason
-            raise SourceError(f"{self.url} cannot be reached: {why}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise SourceError(f"{self.url} cannot be reached: {_reason(error)}") from error
+        if not response.is_success:
+            raise SourceError(self._refusal(response, body))
         return self._read(body)
 
     def _read(self, body: bytes) -> dict[str, Any]:
@@ -111,26 +115,27 @@ class SnapshotSource:
             )
         return dict(document)
 
-    def _refusal(self, error: urllib.error.HTTPError) -> str:
-        status, known = error.code, "authorization" in self._headers
+    def _refusal(self, response: httpx.Response, body: bytes) -> str:
+        status, detail = response.status_code, _detail(body)
         if status == 401:
+            known = self._has_credentials
             cure = "these credentials are not known" if known else "give --token or --user"
             return f"{self.url} wants authentication (401): {cure}"
         if status == 403:
-            return f"{self.url} refuses (403): {_detail(error) or 'the tag SERVER_ADMIN is needed'}"
+            return f"{self.url} refuses (403): {detail or 'the tag SERVER_ADMIN is needed'}"
         if status == 404:
             return (
                 f"{self.url} is not there (404): the server has no console; mount ExecutorConsole, "
                 "or give the path it is mounted at"
             )
         if 300 <= status < 400:
-            where = error.headers.get("location", "somewhere else")
+            where = response.headers.get("location", "somewhere else")
             return f"{self.url} redirects to {where} ({status}): give that address"
-        return f"{self.url} answered {status}: {_detail(error) or error.reason}"
+        return f"{self.url} answered {status}: {detail or response.reason_phrase}"
 
 
 def _is_snapshot(document: Any) -> bool:
-    """Whether ``document`` has what is shown of every snapshot."""
+    """Whether ``document`` has the facts that every view of a snapshot shows."""
     if not isinstance(document, dict) or not isinstance(document.get("pools"), list):
         return False
     pools: list[Any] = document["pools"]
@@ -139,18 +144,35 @@ def _is_snapshot(document: Any) -> bool:
     )
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Credentials are for the server they were given for."""
+def _body(response: httpx.Response) -> bytes:
+    """The body, up to a limit: no answer may fill the memory, and of a refusal one line counts."""
+    limit = _LIMIT_BYTES if response.is_success else _REFUSAL_LIMIT_BYTES
+    read = bytearray()
+    for part in response.iter_bytes():
+        read += part
+        if len(read) >= limit:
+            break
+    return bytes(read[:limit])
 
-    def redirect_request(self, *_args: Any, **_options: Any) -> None:
-        return None
+
+def _reason(error: BaseException) -> str:
+    """Why a request failed: the system's own message, or else that of ``error``."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    said = " ".join(str(error).split())
+    if isinstance(error, httpx.RemoteProtocolError):
+        return f"it gave no answer in HTTP ({said.rstrip('.')})"
+    return said
 
 
-def _detail(error: urllib.error.HTTPError) -> str:
+def _detail(body: bytes) -> str:
     """What the server says about its refusal, in one line; empty if it says nothing readable."""
     try:
-        document = json.loads(error.read(65536))
-    except (OSError, ValueError):
+        document = json.loads(body)
+    except ValueError:
         return ""
     if not isinstance(document, dict):
         return ""

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A snapshot as lines: pools first, then who works, which routes are called, what went wrong."""
+"""Turns a snapshot into lines: first pools, then workers, routes and the last errors."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def view(
 
     Args:
         snapshot: what the console said.
-        url: where.
-        before: the snapshot that came before it: rates are those of the time in between.
-        height: how many lines there is room for; ``None``: as many as it takes.
+        url: the address of the snapshot.
+        before: the snapshot before it; rates are those of the time between the two.
+        height: how many lines there is room for; ``None`` means as many as are needed.
     """
     lines = [_title(snapshot, url), *_trouble(snapshot), []]
     lines += _pools(snapshot, before)
@@ -46,7 +46,8 @@ def view(
             continue
         room = None
         if height is not None:
-            # Each section may take its share of what is left; what it leaves goes to the next.
+            # Each section may take an equal share of the lines that are left; lines that it does
+            # not need go to the next ones.
             room = (height - len(lines)) // (len(sections) - number) - 2
             if room < 2:
                 continue
@@ -132,7 +133,7 @@ def _bar(busy: int, workers: int) -> str:
 
 
 def _rate(pool: Mapping[str, Any], earlier: Mapping[str, Any] | None, seconds: float) -> str:
-    """Calls that ended in a second: since the snapshot before, or by the console's last sample."""
+    """Calls that ended per second, since the snapshot before or by the console's last sample."""
     if earlier is not None and seconds > 0 and pool["completed"] >= earlier["completed"]:
         return f"{(pool['completed'] - earlier['completed']) / seconds:.1f}"
     samples = pool.get("history") or ()

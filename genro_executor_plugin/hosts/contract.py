@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The types of what is told of a host, and the list of what is used behind its public surface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from pkgutil import resolve_name
+from typing import NamedTuple
+
+__all__ = ["Asker", "Reach", "missing"]
+
+
+class Asker(NamedTuple):
+    """Who a request comes from, as the host has found out.
+
+    Attributes:
+        identity: whom authentication found, ``None`` for nobody.
+        tags: the authorization tags of that identity.
+        session_id: the id of the request's session, empty for no session.
+    """
+
+    identity: str | None = None
+    tags: frozenset[str] = frozenset()
+    session_id: str = ""
+
+
+class Reach(NamedTuple):
+    """Something of another package that its documentation does not promise, and that is used here.
+
+    Attributes:
+        owner: what has it: ``"module:Class"``, or ``"module:Class()"`` for an instance.
+        names: its attributes that are used.
+        use: what they are used for.
+        wish: what would be used in their place, if it were public.
+    """
+
+    owner: str
+    names: tuple[str, ...]
+    use: str
+    wish: str
+
+
+def missing(distribution: str, reaches: Iterable[Reach]) -> list[str]:
+    """One line for each name in ``reaches`` that the installed ``distribution`` has taken away."""
+    found = []
+    for owner, names, use, wish in reaches:
+        for name in names:
+            try:
+                _look_at(owner, name)
+            except (AttributeError, ImportError) as error:
+                found.append(
+                    f"{distribution} {version(distribution)} has taken away "
+                    f"{owner.partition(':')[2]}.{name}, which is used to {use} ({error}). "
+                    f"A public way would be {wish}"
+                )
+    return found
+
+
+def _look_at(owner: str, name: str) -> None:
+    """Get ``name`` of ``owner``. Raises ``AttributeError`` or ``ImportError`` if it is gone."""
+    instance = owner.endswith("()")
+    value = resolve_name(owner.removesuffix("()"))
+    getattr(value() if instance else value, name)

@@ -1,0 +1,189 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""genro-asgi as a host: its names, and what only it can be asked.
+
+What genro-asgi does not promise and is used all the same is listed in ``genro_asgi_reaches``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from genro_asgi import (
+    ApplicationGrammar,
+    ASGIApp,
+    AsgiConfigBuilder,
+    AsgiServer,
+    AsgiServerGrammar,
+    AuthMixin,
+    BaseApplication,
+    BaseServer,
+    ConfigurationHandler,
+    DefaultConfig,
+    HTTPBadRequest,
+    HTTPException,
+    HTTPForbidden,
+    HTTPNotFound,
+    HTTPUnauthorized,
+    HTTPUnsupportedMediaType,
+    Message,
+    Receive,
+    RoutedApplication,
+    Scope,
+    Send,
+    router_openapi,
+)
+from genro_asgi.config import CONFIGURATION_TEMPLATES
+from genro_asgi.lifespan import FatalBootError
+from genro_asgi.sse import SseStream
+from genro_asgi.streaming import StreamingResponse
+from genro_asgi.tasks import LocalTaskExecutor, TaskManager, TaskScheduler
+from genro_asgi.tasks.hub import EventHub
+
+from .contract import Asker
+
+__all__ = [
+    "ASGIApp",
+    "ApplicationGrammar",
+    "AsgiConfigBuilder",
+    "AsgiServer",
+    "AsgiServerGrammar",
+    "AttachedApplication",
+    "ConfigurationHandler",
+    "EventHub",
+    "FatalBootError",
+    "HTTPBadRequest",
+    "HTTPException",
+    "HTTPForbidden",
+    "HTTPNotFound",
+    "HTTPUnauthorized",
+    "HTTPUnsupportedMediaType",
+    "LocalTaskExecutor",
+    "Message",
+    "Receive",
+    "RoutedApplication",
+    "Scope",
+    "Send",
+    "SseStream",
+    "Steps",
+    "StreamingResponse",
+    "TaskManager",
+    "TaskScheduler",
+    "asker_of",
+    "has_authentication",
+    "publish_of_task",
+    "put_around",
+    "read_configuration",
+    "router_openapi",
+    "tells_of_disconnects",
+]
+
+
+def asker_of(scope: Mapping[str, Any]) -> Asker:
+    """Who the request of the ASGI ``scope`` comes from, as the middlewares have found out."""
+    avatar, session = scope.get("auth"), scope.get("session")
+    session_id = str(session.id) if session is not None else ""
+    if avatar is None:
+        return Asker(session_id=session_id)
+    return Asker(str(avatar.identity), frozenset(avatar.tags), session_id)
+
+
+def has_authentication(server: Any, scope: Scope) -> bool:
+    """Whether any authentication is configured for ``server``, which answers ``scope``."""
+    decides = type(server).authenticate
+    if decides not in (BaseServer.authenticate, AuthMixin.authenticate):
+        return True
+    if "auth" not in scope or decides is BaseServer.authenticate:
+        return False
+    stores = (server.user_store, server.api_key_store)
+    core = server.auth_core
+    # Without these attributes it is another AuthCore than the one known here: closed is safe.
+    entries = (getattr(core, name, True) for name in _CREDENTIALS)
+    login = getattr(server.applications.get("_server"), "oidc_providers", None)
+    return any(store is not None for store in stores) or any(entries) or bool(login)
+
+
+_CREDENTIALS = ("_basic", "_bearer", "_jwt")
+"""Where an ``AuthCore`` keeps what it knows, empty for nothing."""
+
+
+def tells_of_disconnects(scope: Mapping[str, Any]) -> bool:
+    """Whether ``http.disconnect`` means, in the request of ``scope``, that its client has gone.
+
+    It does not in a worker of a single-page application: the request came there in one piece, and
+    its ``receive`` says ``http.disconnect`` as soon as the body was read.
+    """
+    return "genro.identity" not in scope
+
+
+def read_configuration(
+    config: str | Path | type | Any,
+) -> ConfigurationHandler:
+    """The read door over ``config`` and the layers below it, as ``AsgiServer`` builds its own."""
+    if isinstance(config, ConfigurationHandler):
+        return config
+    defaults = DefaultConfig()
+    if isinstance(config, str) and config in CONFIGURATION_TEMPLATES:
+        config = CONFIGURATION_TEMPLATES[config]
+    elif isinstance(config, str | Path):
+        config = defaults.recipe_class(config)
+    return ConfigurationHandler(config, parents=defaults.parents_for(config))
+
+
+class AttachedApplication(RoutedApplication):
+    """A ``RoutedApplication`` that is told, by ``attached``, which server it belongs to now."""
+
+    @BaseApplication.server.setter  # type: ignore[attr-defined, untyped-decorator]
+    def server(self, server: Any) -> None:
+        """Belong to ``server``. Raises what ``attached`` raises."""
+        BaseApplication.server.fset(self, server)  # type: ignore[attr-defined]
+        self.attached(server)
+
+    def attached(self, server: Any) -> None:
+        """The application belongs to ``server`` from now on."""
+
+
+# -- a server that genro-asgi built: its methods are replaced on the instance ----------------------
+
+
+class Steps(Protocol):
+    """What is put around the methods of a server; each is given the server's own method, too."""
+
+    def arm_router(self, router: Any, own: Callable[[Any], None] | None, /) -> None:
+        """Plug plugins into ``router``; ``own`` is ``None`` where the server has no plugins."""
+
+    def demux(
+        self, scope: Scope, own: Callable[[Scope], tuple[ASGIApp, Scope]], /
+    ) -> tuple[ASGIApp, Scope]:
+        """Return what answers ``scope``, and the scope that it is given."""
+
+    def start_leaving(self, own: Callable[[], None], /) -> None:
+        """Turn the state of the server to leaving."""
+
+    async def startup(self, own: Callable[[], Awaitable[None]], /) -> None:
+        """Start the applications; ``FatalBootError`` stops the boot."""
+
+    async def shutdown(self, own: Callable[[], Awaitable[None]], /) -> None:
+        """End the applications."""
+
+
+def put_around(server: Any, steps: Steps) -> None:
+    """Put ``steps`` around the methods of ``server``, on the instance."""
+    arm_router = getattr(server, "arm_router", None)
+    demux, start_leaving = server.demux, server.start_leaving
+    startup, shutdown = server.lifespan.startup, server.lifespan.shutdown
+    server.arm_router = lambda router: steps.arm_router(router, arm_router)
+    server.demux = lambda scope: steps.demux(scope, demux)
+    server.start_leaving = lambda: steps.start_leaving(start_leaving)
+    server.lifespan.startup = lambda: steps.startup(startup)
+    server.lifespan.shutdown = lambda: steps.shutdown(shutdown)
+
+
+def publish_of_task(
+    executor: LocalTaskExecutor, descriptor: dict[str, Any], event: dict[str, Any]
+) -> None:
+    """Tell the session that has launched the batch task of ``descriptor`` of ``event``."""
+    executor._publish(descriptor, event)

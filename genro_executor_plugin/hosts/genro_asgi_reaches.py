@@ -1,0 +1,184 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is used of genro-asgi and not promised by it, each with what would be used if it were.
+
+Everything private in it (a leading underscore) is used in ``hosts`` only. The rest has public names
+and no documentation: methods that are overridden or replaced, and what the launcher is made of.
+"""
+
+from __future__ import annotations
+
+from .contract import Reach
+
+__all__ = ["REACHES"]
+
+REACHES = (
+    # -- responses, in workers and here
+    Reach(
+        "genro_asgi.streaming:StreamingResponse",
+        ("_headers",),
+        use="send a streaming response from a worker with its headers",
+        wish="StreamingResponse.headers",
+    ),
+    Reach(
+        "genro_asgi.streaming:StreamingResponse",
+        ("body_iterator", "status_code"),
+        use="send from a worker what a response streams, and close it once the client has gone",
+        wish="documented attributes",
+    ),
+    # -- applications
+    Reach(
+        "genro_asgi:RoutedApplication()",
+        ("_server",),
+        use="put an explanation in the server's place in workers",
+        wish="a list of the attributes that belong to the running server",
+    ),
+    Reach(
+        "genro_asgi:RoutedApplication()",
+        ("code", "mount", "_armed", "_db_name"),
+        use="have an application that chooses its state work in workers",
+        wish="a list of the attributes that RoutedApplication's own methods need",
+    ),
+    Reach(
+        "genro_asgi.routed_application:RoutedApplication",
+        ("route_cleanup",),
+        use="leave its call out in the worker where nobody has overridden it",
+        wish="a documented mark of the method that does nothing",
+    ),
+    Reach(
+        "genro_asgi:BaseApplication.server",
+        ("fset", "setter"),
+        use="have the console take over the pools of its server",
+        wish="a hook BaseApplication.on_attached(server)",
+    ),
+    Reach(
+        "genro_asgi:RoutedApplication",
+        ("auth_filters", "spread_over_params", "app_snapshot", "app_panel"),
+        use="decide in the console who may ask for what, and be shown in the monitor",
+        wish="documented methods to override",
+    ),
+    # -- is authentication configured
+    Reach(
+        "genro_asgi:AuthCore()",
+        ("_basic", "_bearer", "_jwt"),
+        use="find out whether any credentials are configured",
+        wish="AuthCore.has_credentials",
+    ),
+    Reach(
+        "genro_asgi:AuthMixin",
+        ("authenticate", "auth_core", "user_store", "api_key_store"),
+        use="find out whether any authentication is configured",
+        wish="AuthMixin.is_configured",
+    ),
+    Reach(
+        "genro_asgi_server_app:ServerApplication",
+        ("oidc_providers",),
+        use="find out whether a provider of identities is configured",
+        wish="AuthMixin.is_configured",
+    ),
+    # -- a server's life
+    Reach(
+        "genro_asgi.lifespan:Lifespan",
+        ("shutdown",),
+        use="tell the end of the lifespan from a second signal, by replacing it on the instance",
+        wish="callbacks that the lifespan calls before it ends",
+    ),
+    Reach(
+        "genro_asgi:AsgiServer",
+        ("lifespan", "start_leaving", "arm_router", "demux"),
+        use="give pools to a server that genro-asgi built, by replacing them on the instance",
+        wish="hooks that an application can register",
+    ),
+    Reach(
+        "genro_asgi:AsgiServer",
+        ("uvicorn_server",),
+        use="tell a second signal from the first",
+        wish="start_leaving(signal)",
+    ),
+    Reach(
+        "genro_asgi:DefaultConfig",
+        ("recipe_class", "parents_for"),
+        use="know the pools of a recipe before the server exists",
+        wish="a function that makes the read door of a configuration",
+    ),
+    Reach(
+        "genro_asgi:ConfigurationHandler",
+        ("node",),
+        use="read the pools of a recipe with the place where each is written",
+        wish="a documented way from the read door to the nodes behind it",
+    ),
+    Reach(
+        "genro_asgi.pool:WorkPool",
+        ("shutdown",),
+        use="end the threads of a server that was only looked at",
+        wish="AsgiServer.close()",
+    ),
+    # -- batch tasks and schedules
+    Reach(
+        "genro_asgi.tasks:LocalTaskExecutor",
+        ("_publish",),
+        use="tell the session that has launched a batch task of its end",
+        wish="LocalTaskExecutor.publish(descriptor, event)",
+    ),
+    Reach(
+        "genro_asgi.tasks:TaskManager",
+        ("executor", "scheduler", "server"),
+        use="follow and end batch tasks and schedules where they run, by replacing the two",
+        wish="the classes of the executor and the scheduler as arguments",
+    ),
+    Reach(
+        "genro_asgi.tasks:TaskScheduler",
+        ("tick_seconds", "scan"),
+        use="follow and end schedules where they run",
+        wish="a hook around each run",
+    ),
+    Reach(
+        "genro_asgi.tasks.spool:TaskSpool",
+        ("get", "settle", "is_cancelled", "write_progress"),
+        use="settle a cancelled batch task, and note its progress",
+        wish="LocalTaskExecutor.cancelled(task_id) and LocalTaskExecutor.progress(task_id, data)",
+    ),
+    # -- the command line
+    Reach(
+        "genro_asgi.__main__:ServerLauncher",
+        (
+            "build_server",
+            "check_home",
+            "is_config_path",
+            "is_quickstart",
+            "is_template",
+            "launcher_payload",
+            "reload_dir",
+            "run",
+            "run_reloading",
+        ),
+        use="serve what genro-asgi serve would, with another class of server",
+        wish="the server's class as an argument of ServerLauncher",
+    ),
+    Reach(
+        "genro_asgi.__main__:Cli",
+        ("parser", "serve"),
+        use="take the arguments that genro-asgi serve takes",
+        wish="Cli.serve_parser()",
+    ),
+    Reach(
+        "genro_asgi.__main__:Cli()",
+        ("registry",),
+        use="find the cards of named sites",
+        wish="a documented attribute",
+    ),
+    Reach(
+        "genro_asgi.__main__:TargetResolver",
+        ("resolve",),
+        use="find the class of an application that is given by name or by file",
+        wish="a documented function",
+    ),
+    Reach(
+        "genro_asgi:AsgiServer()",
+        ("shutdown_mode",),
+        use="have a server under the reload supervisor save what it holds",
+        wish="a keyword of AsgiServer",
+    ),
+)
+"""What is used of genro-asgi and not promised by it."""

@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What can be said of the host without importing it.
+
+A worker that runs plain functions has no host, and must not load one to find out that what it
+holds is nothing of a host's. So these functions look at what the process has loaded already.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterable, Callable
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+__all__ = [
+    "ADMIN_TAGS",
+    "HOST_PACKAGES",
+    "OWN_ATTRIBUTES",
+    "SERVER_ATTRIBUTE",
+    "HostStream",
+    "answerable",
+    "is_default_cleanup",
+    "stream_of",
+]
+
+HOST_PACKAGES = ("genro_asgi",)
+"""The packages of the known hosts. A process has loaded one of them at most."""
+
+ADMIN_TAGS = frozenset({"SERVER_ADMIN", "SUPERADMIN"})
+"""The authorization tags of a host's own administrators."""
+
+OWN_ATTRIBUTES = ("code", "mount", "_armed", "_db_name")
+"""What a host itself keeps in an application; small, and used by the application's own methods."""
+
+SERVER_ATTRIBUTE = "_server"
+"""Where an application keeps its server."""
+
+E = TypeVar("E", bound=Exception)
+
+
+class HostStream(NamedTuple):
+    """A streaming response of the host, taken apart."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    source: AsyncIterable[Any]
+
+
+def stream_of(result: Any) -> HostStream | None:
+    """What ``result`` streams, if it is a streaming response of the host or makes one."""
+    events, response = _loaded("sse", "SseStream"), _loaded("streaming", "StreamingResponse")
+    if events is not None and isinstance(result, events):
+        result = result.response()
+    if response is None or not isinstance(result, response):
+        return None
+    headers = tuple((str(name), str(value)) for name, value in result._headers)
+    return HostStream(result.status_code, headers, result.body_iterator)
+
+
+def answerable(cls: type[E]) -> type[E]:
+    """The error class ``cls``, as one that the loaded host answers; ``cls`` itself without one.
+
+    The new class has the attribute ``_plain``: the class that it was made of.
+    """
+    http_exception = _loaded("exceptions", "HTTPException")
+    if http_exception is None or issubclass(cls, http_exception):
+        return cls
+    plain: Any = cls
+    both: type[E] = _both(plain, http_exception)
+    return both
+
+
+@cache
+def _both(cls: Any, http_exception: type) -> Any:
+    """``cls`` under its own name, as an ``http_exception`` too."""
+    body = {
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__doc__": cls.__doc__,
+        "_plain": cls,
+    }
+    return type(cls.__name__, (cls, http_exception), body)
+
+
+def is_default_cleanup(cleanup: Callable[..., Any]) -> bool:
+    """Whether ``cleanup`` is the host's own ``route_cleanup``, which does nothing."""
+    return cleanup.__module__ in [f"{package}.routed_application" for package in HOST_PACKAGES]
+
+
+def _loaded(module: str, name: str) -> Any:
+    """The class ``name`` of the host's ``module``, ``None`` if this process has not loaded it."""
+    for package in HOST_PACKAGES:
+        found = getattr(sys.modules.get(f"{package}.{module}"), name, None)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,129 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Everything that this package takes from its host, each name imported when it is first used.
+
+``from ..hosts.names import RoutedApplication`` imports the host. Modules that a worker loads for
+plain functions must not: they ask ``loaded``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .genro_asgi import (
+        ApplicationGrammar,
+        ASGIApp,
+        AsgiConfigBuilder,
+        AsgiServer,
+        AsgiServerGrammar,
+        AttachedApplication,
+        ConfigurationHandler,
+        EventHub,
+        FatalBootError,
+        HTTPBadRequest,
+        HTTPException,
+        HTTPForbidden,
+        HTTPNotFound,
+        HTTPUnauthorized,
+        HTTPUnsupportedMediaType,
+        LocalTaskExecutor,
+        Message,
+        Receive,
+        RoutedApplication,
+        Scope,
+        Send,
+        SseStream,
+        StreamingResponse,
+        TaskManager,
+        TaskScheduler,
+        asker_of,
+        has_authentication,
+        publish_of_task,
+        put_around,
+        read_configuration,
+        router_openapi,
+        tells_of_disconnects,
+    )
+    from .genro_asgi_command import (
+        LAUNCHER_ENV,
+        Cli,
+        CliError,
+        ServerLauncher,
+        TargetResolver,
+        described_source,
+        save_at_the_end,
+        serve_parser,
+    )
+
+__all__ = [
+    "LAUNCHER_ENV",
+    "ASGIApp",
+    "ApplicationGrammar",
+    "AsgiConfigBuilder",
+    "AsgiServer",
+    "AsgiServerGrammar",
+    "AttachedApplication",
+    "Cli",
+    "CliError",
+    "ConfigurationHandler",
+    "EventHub",
+    "FatalBootError",
+    "HTTPBadRequest",
+    "HTTPException",
+    "HTTPForbidden",
+    "HTTPNotFound",
+    "HTTPUnauthorized",
+    "HTTPUnsupportedMediaType",
+    "LocalTaskExecutor",
+    "Message",
+    "Receive",
+    "RoutedApplication",
+    "Scope",
+    "Send",
+    "ServerLauncher",
+    "SseStream",
+    "StreamingResponse",
+    "TargetResolver",
+    "TaskManager",
+    "TaskScheduler",
+    "asker_of",
+    "described_source",
+    "has_authentication",
+    "publish_of_task",
+    "put_around",
+    "read_configuration",
+    "router_openapi",
+    "save_at_the_end",
+    "serve_parser",
+    "tells_of_disconnects",
+]
+
+_OF_THE_COMMAND = frozenset(
+    {
+        "LAUNCHER_ENV",
+        "Cli",
+        "CliError",
+        "ServerLauncher",
+        "TargetResolver",
+        "described_source",
+        "save_at_the_end",
+        "serve_parser",
+    }
+)
+"""Only a program that starts servers from a command line needs these."""
+
+if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = "genro_asgi_command" if name in _OF_THE_COMMAND else "genro_asgi"
+        value = globals()[name] = getattr(import_module(f".{home}", __package__), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

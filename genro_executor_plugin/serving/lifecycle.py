@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The life of a server's pools and long jobs, from its first router to its last worker.
+
+=================  ==============================  ==============================================
+step               when the host calls it          what happens
+=================  ==============================  ==============================================
+``arm_router``     a router is first looked at     the plugin is plugged into it, last
+``start``          before every ``on_startup``     routes are checked, pools warmed, jobs read
+``begin``          after every ``on_startup``      the jobs of the store go on
+``demux``          for every request               pool errors get a text that clients may read
+``start_leaving``  for every signal                the second one ends what runs at once
+``end``            after every ``on_shutdown``     jobs end, then the pools they run in
+=================  ==============================  ==============================================
+
+A server has these steps in one of two ways: ``ExecutorServer`` inherits them (``server.py``), and
+a stock server, which genro-asgi has built itself, is given them (``mounted.py``). Both delegate to
+``Lifecycle``; they differ only in how they attach it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ExecutorConfigError, ExecutorError
+from ..executors.registry import ExecutorRegistry
+from ..offload.checks import check_routes, modules_of
+from ..offload.plugin import ExecutorPlugin
+from ..tasks.http.mount import TaskMount
+from ..tasks.options import TaskSettings
+from ..tasks.service import LongTasks
+from .answering import answering
+
+if TYPE_CHECKING:
+    from ..hosts.names import ASGIApp, Scope
+
+__all__ = ["Lifecycle", "is_being_cancelled"]
+
+_logger = logging.getLogger("genro_executor_plugin")
+
+
+class Lifecycle:
+    """Starts, leaves and ends the pools of ``registry`` and the long jobs of ``server``.
+
+    ``server`` has ``executors``, the same registry, by the time ``start`` is called.
+    """
+
+    def __init__(self, server: Any, registry: ExecutorRegistry, settings: TaskSettings) -> None:
+        self._server = server
+        self.registry = registry
+        self.long_tasks = LongTasks(server, settings)
+        self._task_mount = TaskMount(server, self.long_tasks)
+        self._lifespan_ends = False
+        self._ended = False
+
+    # -- every request ----------------------------------------------------------------------------
+
+    def arm_router(self, router: Any, arm: Callable[[Any], None] | None) -> None:
+        """Plug the host's plugins into ``router`` by its own ``arm``, then ``executor``.
+
+        Args:
+            arm: the host's ``arm_router``; ``None`` for a host that has no plugins.
+        """
+        if arm is not None:
+            arm(router)
+        if ExecutorPlugin.plugin_code not in {plugin.name for plugin in router.iter_plugins()}:
+            router.plug(ExecutorPlugin.plugin_code)
+
+    def demux(
+        self, scope: Scope, demux: Callable[[Scope], tuple[ASGIApp, Scope]]
+    ) -> tuple[ASGIApp, Scope]:
+        """Return what answers ``scope``: a job's routes, or what the host's ``demux`` returns."""
+        return answering(*(self._task_mount.find(scope) or demux(scope)))
+
+    # -- start ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Check every route, start the workers that are to be warm, open the store of long jobs.
+
+        Whatever it raises is a reason not to serve: then ``end`` ends what was started, and
+        ``refusal`` says why.
+        """
+        self.registry.preload(modules_of(self._server))
+        check_routes(self._server)
+        await self.registry.warm()
+        await self.long_tasks.start()
+
+    def begin(self) -> None:
+        """Go on with the jobs that were in the store: their applications are up now."""
+        self.long_tasks.begin()
+
+    def refusal(self, error: BaseException) -> str:
+        """Why the server does not start, for the host to tell; the log gets the traceback, too.
+
+        The mistakes of a configuration have no traceback: their messages say where each is.
+        """
+        if not isinstance(error, ExecutorConfigError):
+            _logger.error("the server does not start: %s", error, exc_info=error)
+        if isinstance(error, ExecutorError):
+            return str(error)
+        return f"the server does not start: {type(error).__name__}: {error}"
+
+    # -- leave ------------------------------------------------------------------------------------
+
+    def start_leaving(self, leave: Callable[[], None]) -> None:
+        """Turn the server's state by ``leave``; at a second signal, hurry.
+
+        genro-asgi calls it from the handler of every signal, and once more when its lifespan
+        ends. A second signal ends what runs in the pools at once.
+        """
+        uvicorn_server = getattr(self._server, "uvicorn_server", None)
+        if self._lifespan_ends:
+            self._lifespan_ends = False
+        elif uvicorn_server is not None and uvicorn_server.should_exit:
+            # A signal's handler runs on the thread of the event loop, in the middle of anything.
+            with suppress(RuntimeError):
+                asyncio.get_running_loop().call_soon_threadsafe(self.registry.hurry)
+        leave()
+
+    def lifespan_ends(self) -> None:
+        """Note that the lifespan ends: the next call of ``start_leaving`` is its, and no signal."""
+        self._lifespan_ends = True
+
+    # -- end --------------------------------------------------------------------------------------
+
+    async def end(self) -> None:
+        """End the long jobs, then the pools they run in. Calling it again does nothing.
+
+        An error while the jobs or the pools end is logged, because the rest has to end, too.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            await _logging_errors("long jobs", self.long_tasks.stop)
+        finally:
+            await _logging_errors("pools", self.registry.shutdown_all)
+
+
+def is_being_cancelled() -> bool:
+    """Return whether the running task was told to end.
+
+    A ``CancelledError`` alone does not say so: it also comes out of an await of something else
+    that was cancelled, and then it is an error like any other.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _logging_errors(what: str, end: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await end()
+    except Exception:
+        _logger.exception("the %s of the server did not end in order", what)

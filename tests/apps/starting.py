@@ -1,0 +1,157 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A program whose server has a trouble at its start or its end: ``starting.py <host> <trouble>``.
+
+``host`` is ``server`` for an ``ExecutorServer`` and ``console`` for a stock server with a console.
+A worker that ends in order writes its pid to the file ``ended``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+from genro_asgi import AsgiServer, RoutedApplication
+from genro_asgi.lifespan import FatalBootError
+from genro_routes import route
+
+from genro_executor_plugin import (
+    ExecutorApplication,
+    ExecutorConsole,
+    ExecutorServer,
+)
+from genro_executor_plugin.engines.thread import ThreadEngine
+
+
+class OddError(BaseException):
+    """What no ``except Exception`` sees, and what does not survive a pickle."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} {two}")
+
+
+class Starting(ExecutorApplication):
+    mount = "starting"
+
+    @route(executor="p")
+    def pid(self) -> int:
+        return os.getpid()
+
+
+class Fatal(RoutedApplication):
+    """Declares that it cannot do without its database."""
+
+    mount = "fatal"
+
+    async def on_startup(self) -> None:
+        raise FatalBootError("no database")
+
+
+class Unroutable(RoutedApplication):
+    """Fails when its server first looks at its routes."""
+
+    mount = "unroutable"
+
+    @property
+    def route(self) -> Any:
+        if self.server is not None:
+            raise ZeroDivisionError("no routes today")
+        return super().route
+
+
+class Odd(RoutedApplication):
+    """Fails in a way that its host does not live with."""
+
+    mount = "odd"
+
+    async def on_startup(self) -> None:
+        raise OddError("not", "today")
+
+
+class Cancelled(RoutedApplication):
+    """Waits for something that was cancelled."""
+
+    mount = "cancelled"
+
+    async def on_startup(self) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        waiting.cancel()
+        await waiting
+
+
+class Plain(RoutedApplication):
+    """Fails in a way that its host decides to live with."""
+
+    mount = "plain"
+
+    async def on_startup(self) -> None:
+        raise LookupError("no cache")
+
+
+class OfAnotherKind(RoutedApplication):
+    mount = "other"
+
+    @route(executor="mine")
+    def work(self) -> None: ...
+
+
+class Unending(ThreadEngine):
+    """A kind of pool whose end fails."""
+
+    name = "mine"
+
+    async def close(self) -> None:
+        await super().close()
+        raise LookupError("it does not end")
+
+
+def unmakeable(name: str, **_options: Any) -> Any:
+    raise KeyError(f"no device for pool {name}")
+
+
+def odd_initializer() -> None:
+    raise OddError("not", "here")
+
+
+def note_end() -> None:
+    with open("ended", "a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+APPLICATIONS = {
+    "cancelled": Cancelled,
+    "fatal": Fatal,
+    "kind": OfAnotherKind,
+    "odd": Odd,
+    "plain": Plain,
+    "routes": Unroutable,
+}
+KINDS: dict[str, Any] = {"kind": unmakeable, "end": Unending}
+
+
+def main(host: str, trouble: str) -> None:
+    pools: dict[str, Any] = {"p": {"max_workers": 2, "warm": True, "finalizer": note_end}}
+    if trouble == "initializer":
+        pools["q"] = {"max_workers": 1, "warm": True, "initializer": odd_initializer}
+    applications: list[Any] = [Starting]
+    if trouble in APPLICATIONS:
+        applications.append(APPLICATIONS[trouble])
+    given: dict[str, Any] = {"executors": pools, "long_tasks": {"path": "jobs"}}
+    server: Any
+    if host == "server":
+        server = ExecutorServer(applications=[ExecutorConsole, *applications], tasks=False, **given)
+    else:
+        server = AsgiServer(applications=[(ExecutorConsole, given), *applications])
+    if trouble in KINDS:
+        server.executors.register_factory("mine", KINDS[trouble])
+        server.executors.declare("mine", executor_type="mine")
+    if trouble == "end":
+        server.executors.get("mine")
+    server.serve()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

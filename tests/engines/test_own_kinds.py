@@ -1,0 +1,314 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Kinds of one's own: engines, what they declare, and one that breaks its contract."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import worker_functions as wf
+from waiting import run_program
+
+from genro_executor_plugin import (
+    Capability,
+    Engine,
+    EngineOption,
+    ExecutorConfigError,
+    ExecutorError,
+    ExecutorRegistry,
+    Load,
+)
+
+
+def _host(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a host name")
+    return value
+
+
+class Here(Engine):
+    """Runs calls on the event loop: the least that an engine can be."""
+
+    own_options = {"host": EngineOption(_host), "port": EngineOption(int, default=4222)}
+
+    async def run(self, call: Any, packed: Any) -> Any:
+        call.waited, call.ran = 0.0, 0.001
+        try:
+            return call.func(*call.args, **call.kwargs)
+        except Exception:
+            call.raised = True
+            raise
+
+    def load(self) -> Load:
+        return Load(0, 0, 1)
+
+    async def close(self) -> None:
+        """Nothing is left of a call."""
+
+
+class Careless(Here):
+    """An engine with a fault of its own."""
+
+    own_options: ClassVar[dict[str, EngineOption]] = {}
+
+    async def run(self, call: Any, packed: Any) -> Any:
+        return {}["no such key"]
+
+
+def registry_with(**kinds: Any) -> ExecutorRegistry:
+    registry = ExecutorRegistry()
+    for name, factory in kinds.items():
+        registry.register_factory(name, factory)
+    return registry
+
+
+# -- what is registered ----------------------------------------------------------------------------
+
+
+async def test_an_engine_makes_a_kind_of_pool() -> None:
+    registry = registry_with(here=Here)
+    registry.declare("near", executor_type="here", host="example.org", max_pending=3)
+    pool = registry.get("near")
+    assert await pool.submit(wf.answer) == 42
+    with pytest.raises(ValueError, match="'broken'"):
+        await pool.submit(int, "broken")
+    assert pool.pool_options.own == {"host": "example.org", "port": 4222}
+    metrics = pool.metrics
+    assert (metrics["mode"], pool.kind, metrics["workers"]) == ("here", "here", 1)
+    assert (metrics["completed"], metrics["failed"]) == (1, 1)
+    assert registry.get_or_create("near", executor_type="here", host="example.org") is pool
+    with pytest.raises(ExecutorConfigError, match=r"example\.com"):
+        registry.get_or_create("near", executor_type="here", host="example.com")
+    await registry.shutdown_all()
+
+
+class NoEnd(Here):
+    close = Engine.close
+
+
+class NotAsync(Here):
+    def run(self, call: Any, packed: Any) -> Any:  # type: ignore[override]
+        return None
+
+
+class Boasting(Here):
+    capabilities = frozenset({Capability.KILLS, "flies"})  # type: ignore[arg-type]
+
+
+class Taken(Here):
+    own_options = {"timeout": EngineOption(int)}
+
+
+class Loose(Here):
+    own_options = {"host": str}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        (NoEnd, "NoEnd lacks close"),
+        (NotAsync, "NotAsync: run and close are coroutine functions"),
+        (Boasting, "Boasting declares the unknown capability 'flies'; there are .*'?kills"),
+        (Taken, "'timeout' is an option of every pool already"),
+        (Loose, "own_options has 'host'.*give a name and an EngineOption"),
+    ],
+)
+def test_an_engine_that_breaks_its_contract_is_refused_when_it_is_registered(
+    engine: Any, words: str
+) -> None:
+    with pytest.raises(ExecutorConfigError, match=words):
+        registry_with(broken=engine)
+
+
+def test_a_pool_without_an_engine_is_refused() -> None:
+    from genro_executor_plugin import BaseExecutor
+
+    with pytest.raises(ExecutorConfigError, match="pool 'none' has no engine"):
+        BaseExecutor("none")
+
+
+# -- its options -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "pool 'near': a here pool needs host="),
+        ({"host": 3}, "pool 'near': host=3 is not a host name"),
+        ({"host": "a", "hots": 1}, "unknown option 'hots'; a here pool takes .*host"),
+        ({"host": "a", "timeout": 1.0}, "timeout=1.0 is not for a here pool"),
+        ({"host": "a", "retries": 1}, "retries=1 is not for a here pool"),
+        ({"host": "a", "soft_timeout": 1.0}, "soft_timeout=1.0 is not for a here pool"),
+        ({"host": "a", "initializer": print}, "initializer=.* is not for a here pool"),
+        ({"host": "a", "context": ["x"]}, "context=.* is not for a here pool"),
+        ({"host": "a", "min_workers": 1}, "min_workers=1 is not for a here pool"),
+        ({"host": "a", "abandon_on_timeout": True}, "abandon_on_timeout=True is not for"),
+        ({"host": "a", "idle": 1.0}, "idle=1.0 is not for a here pool"),
+    ],
+)
+def test_options_are_refused_by_capability_when_the_pool_is_declared(
+    options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ExecutorConfigError, match=words):
+        registry_with(here=Here).declare("near", executor_type="here", **options)
+
+
+def test_what_a_kind_cannot_do_is_refused_by_name() -> None:
+    registry = registry_with(here=Here)
+    registry.declare("near", executor_type="here", host="a")
+    pool = registry.get("near")
+    for change in (pool.pause, lambda: pool.resize(2), lambda: pool.kill_worker(os.getpid())):
+        with pytest.raises(ExecutorConfigError, match="Pool 'near' is a here pool"):
+            change()
+    with pytest.raises(ExecutorConfigError, match=r"timeout=1\.0 is not for pool 'near'"):
+        pool.options(timeout=1.0)
+
+
+# -- an engine with a fault ------------------------------------------------------------------------
+
+
+async def test_a_fault_of_an_engine_fails_its_own_call_and_is_told_by_name() -> None:
+    registry = registry_with(careless=Careless)
+    registry.declare("rash", executor_type="careless")
+    pool = registry.get("rash")
+    with pytest.raises(ExecutorError, match=r"pool 'rash', a careless pool.*no such key") as caught:
+        await pool.submit(wf.answer)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert (pool.metrics["failed"], pool.metrics["pending"]) == (1, 0)
+    await registry.shutdown_all()
+
+
+async def test_a_factory_has_to_return_a_pool_and_to_take_its_options() -> None:
+    registry = registry_with(odd=lambda name: {"name": name}, fussy=lambda name, *, size: None)
+    registry.declare("a", executor_type="odd")
+    with pytest.raises(ExecutorConfigError, match=r"'odd' returned .*which is no pool"):
+        registry.get("a")
+    registry.declare("b", executor_type="fussy", colour="red")
+    with pytest.raises(ExecutorConfigError, match=r"'fussy' refuses its options: .*'colour'"):
+        registry.get("b")
+
+
+# -- before there is a server ----------------------------------------------------------------------
+
+KIND = """\
+import sys
+from genro_executor_plugin import register_factory
+from genro_executor_plugin import Engine, EngineOption, Load
+
+def host(value):
+    if not isinstance(value, str):
+        raise ValueError("a host name")
+    return value
+
+class Far(Engine):
+    own_options = {"host": EngineOption(host)}
+    async def run(self, call, packed):
+        call.waited, call.ran = 0.0, 0.0
+        return call.func(*call.args, **call.kwargs)
+    def load(self):
+        return Load(0, 0, 1)
+    async def close(self):
+        pass
+
+register_factory("far", Far)
+"""
+
+APPLICATION = """\
+import far_kind
+from genro_asgi import RoutedApplication
+from genro_routes import route
+
+class Trip(RoutedApplication):
+    mount = "trip"
+    @route(executor="away")
+    def where(self) -> str:
+        return "away"
+"""
+
+RECIPE = """\
+from genro_executor_plugin import ExecutorConfigBuilder
+from trips import Trip
+
+class Config(ExecutorConfigBuilder):
+    def main(self, root):
+        cfg = root.configuration()
+        cfg.executors().pool(code="away", executor_type="far", host={host})
+        cfg.applications().application(code="trip", app_class=Trip)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "far_kind.py").write_text(KIND)
+    (tmp_path / "trips.py").write_text(APPLICATION)
+    return tmp_path
+
+
+def test_a_kind_is_there_for_a_server_that_does_not_exist_yet(project: Path) -> None:
+    said = run_program(
+        "-c",
+        "import asyncio, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from trips import Trip\n"
+        "from genro_executor_plugin import ExecutorServer\n"
+        "pools = {'away': {'executor_type': 'far', 'host': 'example.org'}}\n"
+        "server = ExecutorServer(applications=[Trip], executors=pools, tasks=False)\n"
+        "async def main():\n"
+        "    print(await server.applications['trip'].route.node('where')())\n"
+        "    print(server.get_executor('away').metrics['completed'])\n"
+        "    await server.executors.shutdown_all()\n"
+        "asyncio.run(main())\n",
+        str(project),
+    )
+    assert said.split() == ["away", "1"]
+
+
+@pytest.mark.parametrize(("host", "code"), [("'example.org'", 0), ("3", 1)])
+def test_a_recipe_and_the_check_know_it(project: Path, host: str, code: int) -> None:
+    config = project / "config.py"
+    config.write_text(RECIPE.replace("{host}", host))
+    program = (
+        "import runpy, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from genro_executor_plugin.cli import main\n"
+        "print('exit', main(['check', sys.argv[1] + '/config.py', '--json']))\n"
+    )
+    said = run_program("-c", program, str(project))
+    report, _, exit_code = said.rpartition("exit ")
+    content = json.loads(report)
+    assert int(exit_code) == code, said
+    if code:
+        assert "host=3 is not a host name" in said
+        assert "config.py:7" in said
+    else:
+        pools = {pool["name"]: pool for pool in content["pools"]}
+        assert pools["away"]["options"] == {"host": "example.org", "max_workers": 1}
+
+
+async def test_a_bypassed_pool_of_a_portable_kind_runs_inline() -> None:
+    class Sent(Here):
+        capabilities = frozenset({Capability.PORTABLE})
+        own_options: ClassVar[dict[str, EngineOption]] = {}
+
+        async def run(self, call: Any, packed: Any) -> Any:
+            raise AssertionError("a bypassed call does not leave the process")
+
+    registry = registry_with(sent=Sent)
+    registry.declare("debugged", executor_type="sent", bypass=True)
+    pool = registry.get("debugged")
+    assert pool.mode == "bypass"
+    assert await pool.submit(wf.pid) == os.getpid()
+    await registry.shutdown_all()
+
+
+async def test_a_route_whose_pool_cannot_stream_gets_a_plain_answer() -> None:
+    registry = registry_with(here=Here)
+    registry.declare("near", executor_type="here", host="a")
+    pool = registry.get("near")
+    with pytest.raises(ExecutorConfigError, match="there is nothing to stream"):
+        async for _ in pool.stream(wf.answer):
+            pass
+    await registry.shutdown_all()

@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is used of other packages and not promised by them is still there, and is in one place."""
+
+from __future__ import annotations
+
+import ast
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import genro_executor_plugin
+from genro_executor_plugin.hosts import builders, genro_asgi_reaches
+from genro_executor_plugin.hosts.contract import Reach, missing
+
+PACKAGE = Path(genro_executor_plugin.__file__).parent
+
+REACHES = {"genro-asgi": genro_asgi_reaches.REACHES, "genro-builders": builders.REACHES}
+
+PRIVATE = {
+    name
+    for reaches in REACHES.values()
+    for reach in reaches
+    for name in reach.names
+    if name.startswith("_")
+}
+
+
+@pytest.mark.parametrize("distribution", REACHES)
+def test_everything_that_is_used_and_not_promised_is_still_there(distribution: str) -> None:
+    assert missing(distribution, REACHES[distribution]) == []
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        ("genro_asgi:AuthCore()", "_kerberos"),
+        ("genro_asgi:RoutedApplication", "shutdown_hooks"),
+        ("genro_asgi:NoSuchServer", "demux"),
+        ("genro_asgi.no_such_module:Thing", "demux"),
+    ],
+)
+def test_what_a_release_has_taken_away_is_told_by_name(owner: str, name: str) -> None:
+    there = Reach("genro_asgi:AsgiServer", ("demux",), use="nothing", wish="nothing")
+    gone = Reach(owner, (name,), use="test the contract", wish="a public one")
+    (line,) = missing("genro-asgi", [there, gone])
+    assert line.startswith(
+        f"genro-asgi {version('genro-asgi')} has taken away {owner.partition(':')[2]}.{name}, "
+        "which is used to test the contract ("
+    )
+    assert line.endswith("A public way would be a public one")
+
+
+@pytest.mark.parametrize("distribution", REACHES)
+def test_each_has_a_use_and_a_wish(distribution: str) -> None:
+    for reach in REACHES[distribution]:
+        assert reach.names, reach
+        assert reach.use, reach
+        assert reach.wish, reach
+
+
+def test_the_private_ones_are_used_in_hosts_only() -> None:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "hosts" in path.relative_to(PACKAGE).parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            own = (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id in ("self", "cls")
+            )
+            used = {
+                getattr(node, "attr", None),
+                node.value if isinstance(node, ast.Constant) else None,
+            }
+            if not own and used & PRIVATE:
+                found.append(f"{path}:{getattr(node, 'lineno', '?')}: {used & PRIVATE}")
+    assert not found, "\n".join(found)

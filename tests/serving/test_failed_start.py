@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A start that fails in whatever way ends the process, says why, and leaves nothing behind.
+
+On both hosts: an ``ExecutorServer``, and a stock server that has its pools from the console.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from genro_asgi import AsgiServer, RoutedApplication
+from servers import TESTS, ServerProcess, boot_message, started
+
+from genro_executor_plugin import ExecutorConsole, ExecutorServer
+
+PROGRAM = TESTS / "apps" / "starting.py"
+
+HOSTS = pytest.mark.parametrize("host", ["server", "console"])
+
+
+def store_in(folder: Path) -> Path:
+    """The file of a store of long jobs that is there when the server starts; it is empty."""
+    store = folder / "jobs" / "jobs.sqlite"
+    store.parent.mkdir()
+    store.touch()
+    return store
+
+
+def assert_refused(process: ServerProcess, *said: str) -> None:
+    """The program has ended by itself, has served nobody, and has said all of ``said``."""
+    outcome = process.until_it_says(r"Application startup (\w+)|appears unsupported")
+    assert outcome[1] == "failed", process.log
+    assert process.wait() not in (0, None), process.log
+    for text in said:
+        assert text in process.log, process.log
+
+
+def workers_that_ended_in_order(folder: Path) -> int:
+    return len((folder / "ended").read_text().split())
+
+
+@HOSTS
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ("kind", ["Traceback", "KeyError: 'no device for pool mine'"]),
+        ("routes", ["Traceback", "ZeroDivisionError: no routes today"]),
+        ("cancelled", ["Traceback", "CancelledError"]),
+        ("odd", ["Traceback", "OddError: not today"]),
+        ("initializer", ["Traceback", "pool 'q'", "OddError", "not here"]),
+    ],
+)
+def test_whatever_is_raised_the_server_does_not_start(
+    tmp_path: Path, host: str, trouble: str, said: list[str]
+) -> None:
+    with started(PROGRAM, host, trouble, cwd=tmp_path) as process:
+        assert_refused(process, *said)
+    if trouble == "initializer":
+        assert workers_that_ended_in_order(tmp_path) == 2, "those of the other pool"
+
+
+@HOSTS
+def test_a_store_that_is_no_file(tmp_path: Path, host: str) -> None:
+    store = store_in(tmp_path)
+    store.unlink()
+    store.mkdir()
+    with started(PROGRAM, host, "none", cwd=tmp_path) as process:
+        assert_refused(process, "Traceback", f"{store.parent} cannot be opened: unable to open")
+    assert workers_that_ended_in_order(tmp_path) == 2
+
+
+@HOSTS
+def test_a_store_that_another_program_has_locked(tmp_path: Path, host: str) -> None:
+    with contextlib.closing(sqlite3.connect(store_in(tmp_path), isolation_level=None)) as other:
+        other.execute("CREATE TABLE theirs (number)")
+        other.execute("BEGIN EXCLUSIVE")
+        with started(PROGRAM, host, "none", cwd=tmp_path) as process:
+            assert_refused(process, "Traceback", "jobs cannot be opened: database is locked")
+    assert workers_that_ended_in_order(tmp_path) == 2
+
+
+@HOSTS
+def test_an_application_that_refuses_the_start_ends_what_was_started(
+    tmp_path: Path, host: str
+) -> None:
+    """The workers end in order, and the store is let go of in order."""
+    store = store_in(tmp_path)
+    with started(PROGRAM, host, "fatal", cwd=tmp_path) as process:
+        assert_refused(process, "no database")
+        assert "Traceback" not in process.log, "the application has said all there is to say"
+    assert workers_that_ended_in_order(tmp_path) == 2
+    assert json.loads((store.parent / "owner").read_text()) == {}
+
+
+@HOSTS
+def test_an_application_that_merely_fails_at_its_start_stops_nobody(
+    tmp_path: Path, host: str
+) -> None:
+    """That is its host's to decide."""
+    with started(PROGRAM, host, "plain", cwd=tmp_path) as process:
+        process.until_it_serves()
+        assert "no cache" in process.log
+        answer = httpx.get(f"{process.url}/starting/pid", trust_env=False, timeout=20)
+        assert answer.json() in {one.pid for one in process.descendants()}
+
+
+@HOSTS
+def test_a_pool_that_does_not_end_in_order_leaves_no_worker(tmp_path: Path, host: str) -> None:
+    with started(PROGRAM, host, "end", cwd=tmp_path) as process:
+        process.until_it_serves()
+        process.descendants()
+        process.signal(signal.SIGTERM)
+        assert process.wait() in (0, -signal.SIGTERM)
+        assert "LookupError: it does not end" in process.log
+        assert "Application shutdown complete." in process.log, process.log
+        assert not process.left()
+    assert workers_that_ended_in_order(tmp_path) == 2
+
+
+class AbortError(BaseException):
+    """Nothing that a host takes for an application's mere failure."""
+
+
+class Aborts(RoutedApplication):
+    mount = "aborts"
+
+    async def on_shutdown(self) -> None:
+        raise AbortError
+
+
+@pytest.mark.parametrize(
+    "server_of",
+    [
+        lambda pools: ExecutorServer(applications=[Aborts], executors=pools, tasks=False),
+        lambda pools: AsgiServer(
+            applications=[(ExecutorConsole, {"executors": pools}), Aborts], tasks=False
+        ),
+    ],
+    ids=["server", "console"],
+)
+async def test_an_on_shutdown_that_aborts_the_end_leaves_no_worker(server_of: Any) -> None:
+    server = server_of({"p": {"max_workers": 1, "warm": True}})
+    with pytest.raises(AbortError):
+        await boot_message(server)
+    assert server.executors.get("p").closed
+    assert server.executors.get("p").pids == []
+
+
+@pytest.mark.parametrize("host", [ExecutorServer, AsgiServer])
+async def test_a_start_that_is_cancelled_ends_what_was_started(host: Any, tmp_path: Path) -> None:
+    """While an application starts, say: nobody is told anything any more."""
+    starts = asyncio.Event()
+
+    class Slow(RoutedApplication):
+        mount = "slow"
+
+        async def on_startup(self) -> None:
+            starts.set()
+            await asyncio.Event().wait()
+
+    pools = {"executors": {"p": {"max_workers": 1, "warm": True}}}
+    server = host(applications=[(ExecutorConsole, pools), Slow], tasks=False)
+    boot = asyncio.create_task(boot_message(server))
+    await starts.wait()
+    assert len(server.executors.get("p").pids) == 1
+    boot.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await boot
+    assert server.executors.get("p").pids == []
