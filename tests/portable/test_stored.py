@@ -36,7 +36,7 @@ from genro_executor_plugin.portable.state.format import ReplicaHereError
         ExecutorServer,
         [TaskStatus, ExecutorServer.executor],
     ],
-    ids=str,
+    ids=["file", "state", "status", "function", "class", "method"],
 )
 def test_public_values_are_stored_by_their_public_names(value: Any) -> None:
     content = dumps_stored(value)

@@ -75,8 +75,8 @@ class TaskStore:
         """Open the store and read what is in it.
 
         Raises:
-            TaskStoreError: at once if another server has the store; in the future if it cannot
-                be read.
+            TaskStoreError: at once if another server has the store, or its files cannot be
+                opened; in the future if it cannot be read.
         """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
