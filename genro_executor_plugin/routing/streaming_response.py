@@ -15,10 +15,10 @@ from genro_asgi.streaming import StreamingResponse
 if TYPE_CHECKING:
     from genro_asgi.types import Receive, Scope, Send
 
-__all__ = ["LeavingResponse"]
+__all__ = ["DisconnectAwareResponse"]
 
 
-class LeavingResponse(StreamingResponse):
+class DisconnectAwareResponse(StreamingResponse):
     """A ``StreamingResponse`` that ends, and closes what it sends from, when the client is gone."""
 
     __slots__ = ("__weakref__", "at_end")
