@@ -22,6 +22,7 @@ from ..errors import (
 from ..metrics import tracing
 from ..metrics.counters import PoolMetrics, percentiles_ms
 from ..metrics.worker_state import WorkerState
+from ..options.capabilities import Capability
 from ..options.pool import (
     CALL_OPTIONS,
     CallOptions,
@@ -55,6 +56,7 @@ class BaseExecutor(ABC):
     """
 
     kind: ClassVar[str]
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
 
     def __init__(self, name: str, options: PoolOptions) -> None:
         self._name = name

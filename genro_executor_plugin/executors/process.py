@@ -17,6 +17,7 @@ from ..errors import SerializationError, WorkerCrashedError
 from ..metrics.tracing import current_trace
 from ..metrics.tracing import is_loaded as tracing_is_loaded
 from ..metrics.worker_state import WorkerState
+from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..portable.extras import EXTRAS, pack_extras
 from ..portable.hooks import pack_hooks
@@ -46,6 +47,7 @@ class ProcessExecutor(BaseExecutor):
     """
 
     kind: ClassVar[str] = "process"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.PORTABLE})
 
     def __new__(cls, name: str, options: PoolOptions | None = None, **given: Any) -> Any:
         """A pool of processes, or what stands in for one that is bypassed."""
