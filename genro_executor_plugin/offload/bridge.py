@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genro_routes.plugins import BasePlugin, MethodEntry
 from genro_routes.plugins.pydantic import PydanticPlugin
@@ -27,10 +27,8 @@ from genro_routes.plugins.pydantic import PydanticPlugin
 from ..routing.privates import chain_around
 from ..routing.responses import local_response
 from ..routing.tree import adapter_of, plugin_of
+from .entry import OffloadedHandler
 from .plan import Plan
-
-if TYPE_CHECKING:
-    from .entry import OffloadedHandler
 
 __all__ = ["BridgedEntry", "bridge"]
 
@@ -50,7 +48,7 @@ class _Crossing:
 _crossing: contextvars.ContextVar[_Crossing] = contextvars.ContextVar("genro_executor_crossing")
 
 
-def bridge(plugin: BasePlugin, entry: MethodEntry) -> None:
+def bridge(entry: MethodEntry, plugin: BasePlugin) -> None:
     """Have the chain of ``entry`` called on a thread, if a plugin beside ``plugin`` looks."""
     if isinstance(entry, BridgedEntry):
         return

@@ -136,17 +136,15 @@ class ApplicationRouter:
         for route in routes_below(self._application.route):
             if route.entry is None:
                 continue
-            plugin = plugins.setdefault(id(route.router), plugin_of(route.router, PLUGIN))
-            if plugin is None:
+            if id(route.router) not in plugins:
+                plugins[id(route.router)] = plugin_of(route.router, PLUGIN)
+            plugin, name = plugins[id(route.router)], route.entry.name
+            if plugin is None or not plugin.is_affected(offloading, name):
                 continue
-            name = route.entry.name
-            before, after = (
-                plugin.configuration(name),
-                plugin.configuration_with(offloading, name),
-            )
-            if after != before and (found := list(_mistakes(registry, route, plugin, after))):
-                known = set(_mistakes(registry, route, plugin, before))
-                mistakes += [mistake for mistake in found if mistake not in known]
+            after = plugin.configuration_with(offloading, name)
+            if found := list(_mistakes(registry, route, plugin, after)):
+                before = set(_mistakes(registry, route, plugin, plugin.configuration(name)))
+                mistakes += [mistake for mistake in found if mistake not in before]
         if mistakes:
             raise error_of(mistakes)
 

@@ -18,7 +18,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genro_routes.plugins import MethodEntry
 
@@ -32,10 +32,7 @@ from ..routing.responses import local_response, may_stream, worker_response
 from ..routing.tree import adapter_of, application_of, cleanup_of
 from ..tasks.followed_call import watching
 from ..tasks.http.accepted import answer_later
-from .plan import Plan, RoutePlan, log_failure
-
-if TYPE_CHECKING:
-    from .plugin import ExecutorPlugin
+from .plan import Plan, RouteConfiguration, RoutePlan, log_failure
 
 __all__ = ["OffloadedHandler", "offload"]
 
@@ -53,12 +50,12 @@ class OffloadedHandler:
 
     __slots__ = ("entry", "is_async", "may_stream", "original", "plan")
 
-    def __init__(self, plugin: ExecutorPlugin, entry: MethodEntry) -> None:
+    def __init__(self, configuration: RouteConfiguration, entry: MethodEntry) -> None:
         self.entry = entry
         self.original: Callable[..., Any] = entry.func
         self.is_async = inspect.iscoroutinefunction(entry.func)
         self.may_stream = may_stream(entry.func)
-        self.plan = RoutePlan(plugin, entry.router, entry.name)
+        self.plan = RoutePlan(configuration, entry.router, entry.name)
 
     def adapter(self) -> Callable[..., Any]:
         """An async function that looks like the handler and runs its calls where they belong."""
@@ -143,11 +140,11 @@ class OffloadedHandler:
         )
 
 
-def offload(plugin: ExecutorPlugin, entry: MethodEntry) -> None:
+def offload(entry: MethodEntry, configuration: RouteConfiguration) -> None:
     """Put the adapter in place of the handler of ``entry``. Doing it again changes nothing."""
     if adapter_of(entry) is not None:
         return
     was_wrapped = entry.handler is not entry.func
-    entry.func = OffloadedHandler(plugin, entry).adapter()
+    entry.func = OffloadedHandler(configuration, entry).adapter()
     # Without a chain the router is still registering it: there will be one when all is ready.
     entry.handler = chain_around(entry.router, entry, entry.func) if was_wrapped else entry.func

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..errors import ExecutorError
 from ..executors import BaseExecutor
@@ -18,10 +18,7 @@ from ..options.pool import CallOptions
 from ..routing.route_options import PLUGIN, RouteOptions
 from ..routing.tree import path_of, registry_of
 
-if TYPE_CHECKING:
-    from .plugin import ExecutorPlugin
-
-__all__ = ["HERE", "Plan", "RoutePlan", "call_options", "log_failure"]
+__all__ = ["HERE", "Plan", "RouteConfiguration", "RoutePlan", "call_options", "log_failure"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -45,13 +42,24 @@ HERE = Plan(None, CallOptions())
 """In the server, as if the plugin were not there."""
 
 
+class RouteConfiguration(Protocol):
+    """What a plan is computed from: the plugin of the route's router."""
+
+    @property
+    def version(self) -> int:
+        """Changes whenever the options may have changed."""
+
+    def configuration(self, method_name: str | None = None) -> dict[str, Any]:
+        """The options in force of an entry."""
+
+
 class RoutePlan:
-    """The plan of one route: the entry ``name`` of ``router``, whose plugin is ``plugin``."""
+    """The plan of one route: the entry ``name`` of ``router``, with its configuration."""
 
-    __slots__ = ("_known", "_name", "_plugin", "_router")
+    __slots__ = ("_configuration", "_known", "_name", "_router")
 
-    def __init__(self, plugin: ExecutorPlugin, router: Any, name: str) -> None:
-        self._plugin = plugin
+    def __init__(self, configuration: RouteConfiguration, router: Any, name: str) -> None:
+        self._configuration = configuration
         self._router = router
         self._name = name
         # One tuple and not two attributes: threads may ask, each with an event loop of its own.
@@ -66,7 +74,7 @@ class RoutePlan:
         """
         if not self._router.is_plugin_enabled(self._name, PLUGIN):
             return HERE
-        version = self._plugin.version
+        version = self._configuration.version
         known, plan = self._known
         if known == version:
             return plan
@@ -78,7 +86,7 @@ class RoutePlan:
 
     def _computed(self) -> Plan | None:
         """The plan of the configuration; ``None`` without a server, which may come yet."""
-        options = RouteOptions(self._plugin.configuration(self._name))
+        options = RouteOptions(self._configuration.configuration(self._name))
         pool = options.pool
         if pool is None or not options.offloaded:
             return HERE

@@ -52,6 +52,9 @@ _Switch = Annotated[bool, Field(strict=True)]
 _WHOLE_ROUTER = "_all_"
 """genro-routes' name for all entries of a router."""
 
+Changes = Mapping[tuple["ExecutorPlugin", str], Mapping[str, Any]]
+"""Options by plugin and target: an entry's name, or ``"_all_"``."""
+
 
 class ExecutorPlugin(BasePlugin):
     """Runs handlers in the pool that their route, or their router, names.
@@ -102,13 +105,13 @@ class ExecutorPlugin(BasePlugin):
         """Put the adapter in the place of the handler of an entry that has a pool."""
         # An alias is its own router's business: that one's options hold for it.
         if entry.router is router and self.configuration(entry.name).get("pool"):
-            offload(self, entry)
+            offload(entry, self)
 
     def wrap_handler(
         self, router: Any, entry: MethodEntry, call_next: Callable[..., Any]
     ) -> Callable[..., Any]:
         """Return ``call_next``: the chain that it begins ends in the adapter already."""
-        bridge(self, entry)
+        bridge(entry, self)
         return call_next
 
     # -- options --------------------------------------------------------------------------------
@@ -117,17 +120,16 @@ class ExecutorPlugin(BasePlugin):
         """The options in force: of the routers above, of this router, of the entry."""
         return self.configuration_with({}, method_name)
 
-    def configuration_with(
-        self,
-        changes: Mapping[tuple[ExecutorPlugin, str], Mapping[str, Any]],
-        method_name: str | None = None,
-    ) -> dict[str, Any]:
-        """``configuration`` as it would be after ``changes``, which are not made.
+    def is_affected(self, changes: Changes, method_name: str) -> bool:
+        """Whether ``changes`` would change the options in force of an entry."""
+        if (self, method_name) in changes or (self, _WHOLE_ROUTER) in changes:
+            return True
+        return self._parent is not None and self._parent.is_affected(changes, _WHOLE_ROUTER)
 
-        Args:
-            changes: options by plugin and target, an entry's name or ``"_all_"``.
-            method_name: the entry, ``None`` for the router itself.
-        """
+    def configuration_with(
+        self, changes: Changes, method_name: str | None = None
+    ) -> dict[str, Any]:
+        """``configuration`` as it would be after ``changes``, which are not made."""
         merged = self._parent.configuration_with(changes) if self._parent is not None else {}
         for target in (_WHOLE_ROUTER, method_name):
             if target:

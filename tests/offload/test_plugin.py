@@ -13,13 +13,13 @@ import pytest
 from apps.desk import Chores, Console, Desk, Drawer, Places, Surface
 from genro_asgi import AsgiServer
 from genro_asgi.tasks.spool import new_descriptor
-from genro_executor_plugin.offload.plan import call_options
-from genro_executor_plugin.routing.tree import adapter_of, options_of
 from genro_routes import RoutingClass, route
 from genro_routes.cli import RoutingCli
 from servers import built, serving
 
 from genro_executor_plugin import ExecutorConfigError, ExecutorPlugin
+from genro_executor_plugin.offload.plan import call_options
+from genro_executor_plugin.routing.tree import adapter_of, options_of
 
 PDF = {"pdf": {"max_workers": 1}}
 THREADS = {name: {"executor_type": "thread", "max_workers": 2} for name in ("a", "b", "own")}
@@ -35,6 +35,12 @@ def pool_of(thread: str) -> str | None:
 async def pool_at(app: Any, path: str) -> str | None:
     thread = app.route.node(path)()
     return pool_of(await thread if inspect.isawaitable(thread) else thread)
+
+
+class Lender(RoutingClass):
+    @route()
+    def lent(self) -> str:
+        return "lent"
 
 
 # -- where routes run -----------------------------------------------------------------------------
@@ -185,6 +191,16 @@ def test_offloading_an_entry_again_changes_nothing() -> None:
         drawer.route.executor.on_decore(drawer.route, entry.func, entry)
     assert (entry.func, entry.handler, adapter_of(entry)) == (func, chain, adapter)
     assert not inspect.iscoroutinefunction(adapter.original)
+
+
+def test_an_alias_is_not_offloaded_for_the_router_that_borrows_it() -> None:
+    """Its options are those of its own router, which has no plugin here."""
+    lender, borrower, above = Lender(), RoutingClass(), RoutingClass()
+    borrower.route.include(lender.route.node("lent"), name="borrowed")
+    above.route.plug("executor", pool="pdf")
+    above.add_branches({"name": "borrower", "instance": borrower})
+    assert lender.route.node("lent")() == "lent"
+    assert above.route.node("borrower/borrowed")() == "lent"
 
 
 def test_an_option_that_does_not_exist_names_the_route_and_the_options() -> None:
