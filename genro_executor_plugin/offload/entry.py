@@ -26,7 +26,7 @@ from ..errors import ExecutorError, SerializationError
 from ..executors import BaseExecutor, Call
 from ..routing.caller import calling
 from ..routing.client import current_client
-from ..routing.live_request import live_request_refusal, takes_live_request
+from ..routing.live_request import LIVE_REQUEST, live_request_refusal
 from ..routing.privates import chain_around
 from ..routing.responses import local_response, may_stream, worker_response
 from ..routing.tree import adapter_of, application_of, cleanup_of
@@ -42,16 +42,18 @@ class OffloadedHandler:
 
     Attributes:
         entry: the entry that it is the handler of.
+        instance: the application or section that it is a method of.
         original: the handler as the application wrote it.
         is_async: whether that is a coroutine function.
         may_stream: whether it may answer in chunks.
         plan: where its calls run, now.
     """
 
-    __slots__ = ("entry", "is_async", "may_stream", "original", "plan")
+    __slots__ = ("entry", "instance", "is_async", "may_stream", "original", "plan")
 
     def __init__(self, configuration: RouteConfiguration, entry: MethodEntry) -> None:
         self.entry = entry
+        self.instance = entry.router.instance
         self.original: Callable[..., Any] = entry.func
         self.is_async = inspect.iscoroutinefunction(entry.func)
         self.may_stream = may_stream(entry.func)
@@ -79,11 +81,11 @@ class OffloadedHandler:
             result = await self.run_here(functools.partial(self.original, *args, **kwargs))
             return await local_response(result, self.media_type) if self.may_stream else result
         try:
-            if takes_live_request(kwargs):
+            if LIVE_REQUEST in kwargs:
                 raise self._live_request_error(plan.executor)
             if plan.background and calling.get() is not None:
-                return await answer_later(self.entry.router.instance, self.original, args, kwargs)
-            cleanup = cleanup_of(self.entry.router.instance, self.original)
+                return await answer_later(self.instance, self.original, args, kwargs)
+            cleanup = cleanup_of(self.instance, self.original)
             call = Call(self.original, args, kwargs, plan.options, cleanup)
             if (watch := watching.get()) is not None:
                 watch.attach(plan.executor, call)
@@ -112,7 +114,7 @@ class OffloadedHandler:
         """
         if self.is_async:
             return await call()
-        application = application_of(self.entry.router.instance)
+        application = application_of(self.instance)
         cleanup = getattr(application, "route_cleanup", None)
 
         def with_cleanup() -> Any:

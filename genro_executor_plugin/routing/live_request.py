@@ -6,18 +6,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Container
 
-__all__ = ["live_request_refusal", "takes_live_request"]
+__all__ = ["LIVE_REQUEST", "live_request_refusal", "takes_live_request"]
 
-_PARAMETER = "_request"
+LIVE_REQUEST = "_request"
+"""The parameter that the host fills in with the request."""
 
 
-def takes_live_request(arguments: inspect.Signature | Container[str]) -> bool:
-    """Whether the live request is among the parameters of a signature, or the arguments given."""
-    if isinstance(arguments, inspect.Signature):
-        arguments = arguments.parameters
-    return _PARAMETER in arguments
+def takes_live_request(signature: inspect.Signature) -> bool:
+    """Whether a handler of that ``signature`` takes the live request."""
+    return LIVE_REQUEST in signature.parameters
 
 
 def live_request_refusal(route: str, where: str) -> str:
