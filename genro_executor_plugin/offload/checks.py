@@ -103,7 +103,7 @@ def mistakes_of(
     try:
         executor.check_call(f"route {route.path}", options.of_calls)
     except ExecutorConfigError:
-        try:  # once more, for a message with the place, which takes longer to find
+        try:  # Once more with the place: to find it for every correct route takes too long.
             executor.check_call(f"route {_placed(route)}", options.of_calls)
         except ExecutorConfigError as error:
             yield Mistake(str(error))

@@ -52,7 +52,7 @@ _Switch = Annotated[bool, Field(strict=True)]
 _WHOLE_ROUTER = "_all_"
 """genro-routes' name for all entries of a router."""
 
-Changes = Mapping[tuple["ExecutorPlugin", str], Mapping[str, Any]]
+_Changes = Mapping[tuple["ExecutorPlugin", str], Mapping[str, Any]]
 """Options by plugin and target: an entry's name, or ``"_all_"``."""
 
 
@@ -110,7 +110,11 @@ class ExecutorPlugin(BasePlugin):
     def wrap_handler(
         self, router: Any, entry: MethodEntry, call_next: Callable[..., Any]
     ) -> Callable[..., Any]:
-        """Return ``call_next``: the chain that it begins ends in the adapter already."""
+        """Return ``call_next``: it ends in the adapter, which sends the call to its pool.
+
+        The router asks for every wrapper before it assigns a chain, so that this is also the
+        moment to see whether another plugin looks at what the handler returns.
+        """
         bridge(entry, self)
         return call_next
 
@@ -120,14 +124,14 @@ class ExecutorPlugin(BasePlugin):
         """The options in force: of the routers above, of this router, of the entry."""
         return self.configuration_with({}, method_name)
 
-    def is_affected(self, changes: Changes, method_name: str) -> bool:
+    def is_affected(self, changes: _Changes, method_name: str) -> bool:
         """Whether ``changes`` would change the options in force of an entry."""
         if (self, method_name) in changes or (self, _WHOLE_ROUTER) in changes:
             return True
         return self._parent is not None and self._parent.is_affected(changes, _WHOLE_ROUTER)
 
     def configuration_with(
-        self, changes: Changes, method_name: str | None = None
+        self, changes: _Changes, method_name: str | None = None
     ) -> dict[str, Any]:
         """``configuration`` as it would be after ``changes``, which are not made."""
         merged = self._parent.configuration_with(changes) if self._parent is not None else {}
