@@ -24,8 +24,7 @@ import uvicorn
 
 from .executors import BaseExecutor
 from .metrics.counters import OUTCOMES
-from .offload.entry import OffloadedEntry
-from .routing.tree import leaves
+from .routing.tree import adapter_of, routes_of
 from .serving.server import ExecutorServer
 
 __all__ = ["Answer", "ServerUnderTest", "ran_in"]
@@ -258,16 +257,14 @@ def _ended(server: Any, path: str) -> Counter[str]:
 def _pool_of(server: Any, wanted: str) -> str | None:
     """The name of the pool that the route ``wanted`` is configured to run in now."""
     known = []
-    for application in server.applications.values():
-        router = getattr(application, "route", None)
-        for leaf in leaves(router) if router is not None else ():
-            path = f"{application.code}/{leaf.path}"
-            if path == wanted:
-                if not isinstance(leaf.entry, OffloadedEntry):
-                    return None
-                executor = leaf.entry.plan().executor
-                return executor.name if executor is not None else None
-            known.append(path)
+    for route in routes_of(server):
+        if route.entry is None:
+            continue
+        if route.path == wanted:
+            handler = adapter_of(route.entry)
+            executor = None if handler is None else handler.plan.now().executor
+            return executor.name if executor is not None else None
+        known.append(route.path)
     raise AssertionError(f"there is no route {wanted!r}; there are {', '.join(sorted(known))}")
 
 

@@ -17,15 +17,12 @@ from typing import Any
 from ..errors import ExecutorConfigError
 from ..executors.kinds import EVERYWHERE
 from ..executors.registry import BUILT_IN_POOLS, ExecutorRegistry
-from ..offload.checks import configuration_of, route_mistakes
-from ..offload.entry import OffloadedEntry
-from ..options.call import CALL_OPTIONS
+from ..offload.checks import route_mistakes
 from ..options.pool import PoolOptions
 from ..options.source_line import place_of
-from ..routing.tree import leaves, unbuilt_leaves
+from ..routing.tree import Route, routes_of
 from ..serving.configuration import configured_pools, handler_of
 from ..serving.grammar import WrittenPool, mistakes_in
-from ..serving.server import ExecutorServer
 from .launching import ExecutorLauncher, UnbuiltError, find_siblings
 
 __all__ = ["PoolReport", "Report", "RouteReport", "inspect_source"]
@@ -112,8 +109,9 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
             return Report(launcher.source, (), (), (*mistakes, *error.__cause__.mistakes))
         raise
     try:
-        mistakes += [text for _, text in route_mistakes(server)]
-        routes = tuple(sorted(_routes(server), key=lambda route: route.path))
+        mistakes += [mistake.text for mistake in route_mistakes(server)]
+        found = (_route(server.executors, route) for route in routes_of(server))
+        routes = tuple(sorted(found, key=lambda route: route.path))
         places = {pool.code: pool.where for pool in written}
         return Report(
             source=str(launcher.source),
@@ -152,37 +150,16 @@ def _pools(
             yield PoolReport(name, executor.mode, places.get(name), options, used)
 
 
-def _routes(server: ExecutorServer) -> Iterator[RouteReport]:
-    registry = server.executors
-    for application in server.applications.values():
-        router = getattr(application, "route", None)
-        if router is None:
-            continue
-        for leaf in leaves(router):
-            configuration, func = {}, leaf.entry.func
-            if isinstance(leaf.entry, OffloadedEntry):
-                configuration = leaf.entry.plugin.configuration(leaf.entry.name)
-                func = leaf.entry.original
-            yield _route(registry, f"{application.code}/{leaf.path}", configuration, func)
-        for path, func, marker, _ in unbuilt_leaves(router):
-            yield _route(registry, f"{application.code}/{path}", configuration_of(marker), func)
-
-
-def _route(
-    registry: ExecutorRegistry, path: str, configuration: dict[str, Any], func: Any
-) -> RouteReport:
-    pool = configuration.get("pool")
-    where = place_of(func)
-    if not pool or configuration.get("disabled"):
-        return RouteReport(path, None, "server", {}, where)
+def _route(registry: ExecutorRegistry, route: Route) -> RouteReport:
+    options = route.options
+    where = place_of(route.handler)
+    pool = options.pool
+    if pool is None or not options.offloaded:
+        return RouteReport(route.path, None, "server", {}, where)
     if pool not in registry:
-        return RouteReport(path, pool, "unknown", {}, where)
+        return RouteReport(route.path, pool, "unknown", {}, where)
     executor = registry.get(pool)
-    limits = {}
-    for option in CALL_OPTIONS:
-        own = configuration.get(option)
-        limits[option] = getattr(executor.pool_options, option) if own is None else own
-    return RouteReport(path, pool, executor.mode, limits, where)
+    return RouteReport(route.path, pool, executor.mode, options.effective(executor), where)
 
 
 def _plain(value: Any) -> Any:

@@ -26,7 +26,7 @@ from ..options.call import CALL_OPTIONS
 from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..portable.references import describe
-from ..routing.tree import RouteLeaf, leaves, unbuilt_leaves
+from ..routing.tree import Route, routes_of
 from .history import SAMPLE_SECONDS, History
 
 __all__ = ["snapshot_of"]
@@ -107,52 +107,23 @@ def _plain(value: Any) -> Any:
 
 
 def _routes(server: Any, pools: Mapping[str, BaseExecutor]) -> Iterator[dict[str, Any]]:
-    for application in server.applications.values():
-        router = getattr(application, "route", None)
-        if router is None or application.code.startswith("_"):
-            continue
-        for leaf in leaves(router):
-            yield _route(f"{application.code}/{leaf.path}", *_configured(leaf), pools)
-        for path, _, marker, _ in unbuilt_leaves(router):
-            own = {
-                name.removeprefix("executor_"): value
-                for name, value in marker.items()
-                if name.startswith("executor_")
-            }
-            own.setdefault("pool", marker.get("executor"))
-            yield _route(f"{application.code}/{path}", own, True, pools)
+    for route in routes_of(server):
+        if not route.path.startswith("_"):  # an application of the server's own
+            yield _route(route, pools)
 
 
-def _configured(leaf: RouteLeaf) -> tuple[dict[str, Any], bool]:
-    """Return the plugin's options of a route, and whether the plugin is switched on for it."""
-    plugin = leaf.router._plugins_by_name.get("executor")
-    if plugin is None:
-        return {}, True
-    name = leaf.entry.name
-    return plugin.configuration(name), leaf.router.is_plugin_enabled(name, "executor")
-
-
-def _route(
-    path: str, own: Mapping[str, Any], switched_on: bool, pools: Mapping[str, BaseExecutor]
-) -> dict[str, Any]:
-    pool = own.get("pool")
-    executor = pools.get(pool) if pool else None
-    disabled = bool(own.get("disabled")) or not switched_on
+def _route(route: Route, pools: Mapping[str, BaseExecutor]) -> dict[str, Any]:
+    options = route.options
+    executor = pools.get(options.pool) if options.pool is not None else None
     return {
-        "path": path,
-        "pool": pool,
-        "offloaded": bool(pool) and not disabled,
-        "disabled": disabled,
-        "options": {option: own.get(option) for option in CALL_OPTIONS},
-        "effective": {option: _effective(option, own, executor) for option in CALL_OPTIONS},
-        **_counted(path, pools),
+        "path": route.path,
+        "pool": options.pool,
+        "offloaded": options.offloaded,
+        "disabled": options.disabled,
+        "options": dict.fromkeys(CALL_OPTIONS) | options.of_calls,
+        "effective": options.effective(executor),
+        **_counted(route.path, pools),
     }
-
-
-def _effective(option: str, own: Mapping[str, Any], executor: BaseExecutor | None) -> Any:
-    if own.get(option) is not None or executor is None:
-        return own.get(option)
-    return getattr(executor.pool_options, option)
 
 
 def _counted(path: str, pools: Mapping[str, BaseExecutor]) -> dict[str, Any]:

@@ -166,10 +166,7 @@ class ExecutorRegistry:
         """
         pool = self._pools.get(name)
         if pool is None:
-            known = ", ".join(map(repr, sorted(self._pools)))
-            raise UnknownExecutorError(
-                f"no pool is named {name!r}; the declared ones are {known}", pool=name
-            )
+            raise UnknownExecutorError.named(name, self._pools)
         if pool.executor is None:
             if self._closed:
                 raise ExecutorClosedError(f"pool {name!r} is shut down", pool=name)

@@ -1,29 +1,47 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What is checked before a server takes its first request: every mistake at once."""
+"""What can be wrong with a route, before its first call: every mistake, each with its cure.
+
+A server checks all of its routes before it takes a request, ``genro-executor check`` without
+serving, and ``router.configure`` those that it is about to change.
+"""
 
 from __future__ import annotations
 
 import inspect
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ExecutorConfigError, UnknownExecutorError
-from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
 from ..hosts.loaded import HOST_PACKAGES
-from ..options.call import CALL_OPTIONS
+from ..options.capabilities import Capability
 from ..options.source_line import place_of
 from ..portable.culprit import find_unpicklable
 from ..portable.pickling import dumps, why
 from ..portable.references import describe, reference_to
 from ..portable.state.declared import state_of_class
-from ..routing.tree import RouteLeaf, leaves, unbuilt_leaves
-from .entry import OffloadedEntry
+from ..routing.live_request import live_request_refusal, takes_live_request
+from ..routing.route_options import RouteOptions, stray_markers
+from ..routing.tree import Route, adapter_of, routes_of
 
-__all__ = ["check_routes", "configuration_of", "mistakes_of", "modules_of", "route_mistakes"]
+__all__ = ["Mistake", "check_routes", "error_of", "mistakes_of", "modules_of", "route_mistakes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong with a route.
+
+    Attributes:
+        text: the route, what is wrong, and what to do about it.
+        unknown_pool: the pool that nobody declared, if that is the mistake.
+    """
+
+    text: str
+    unknown_pool: str | None = None
 
 
 def check_routes(server: Any) -> None:
@@ -34,99 +52,62 @@ def check_routes(server: Any) -> None:
         ExecutorConfigError: a route asks for what its pool cannot keep, takes ``_request``, or
             was bound before the plugin was there. The message lists every mistake.
     """
-    mistakes = route_mistakes(server)
-    unknown = [text for pool, text in mistakes if pool is not None]
-    wrong = [text for pool, text in mistakes if pool is None]
-    if unknown:
-        raise UnknownExecutorError.of(unknown + wrong)
-    if wrong:
-        raise ExecutorConfigError.of(wrong)
+    if mistakes := route_mistakes(server):
+        raise error_of(mistakes)
 
 
-def route_mistakes(server: Any) -> list[tuple[str | None, str]]:
-    """Every mistake of every route of ``server``: the unknown pool, if it is one, and the text."""
+def route_mistakes(server: Any) -> list[Mistake]:
+    """Every mistake of every route of ``server``."""
     registry: ExecutorRegistry = server.executors
-    found: list[tuple[str | None, str]] = []
-    for application in server.applications.values():
-        router = getattr(application, "route", None)
-        if router is None:
-            continue
-        for leaf in leaves(router):
-            found += mistakes_of(registry, f"{application.code}/{leaf.path}", leaf)
-        for path, func, marker, owner in unbuilt_leaves(router):
-            name = f"{application.code}/{path}"
-            found += _mistakes(registry, name, configuration_of(marker), func, owner)
-    return found
+    return [
+        mistake
+        for route in routes_of(server)
+        for mistake in mistakes_of(registry, route, route.options)
+    ]
 
 
-def configuration_of(marker: dict[str, Any]) -> dict[str, Any]:
-    """The plugin's options in what ``@route`` was given, for a route that is not bound yet."""
-    configuration = {
-        key.removeprefix("executor_"): value
-        for key, value in marker.items()
-        if key.startswith("executor_")
-    }
-    configuration.setdefault("pool", marker.get("executor"))
-    return configuration
+def error_of(mistakes: list[Mistake]) -> ExecutorConfigError:
+    """The error that tells all of ``mistakes``, unknown pools first."""
+    unknown = [mistake for mistake in mistakes if mistake.unknown_pool is not None]
+    wrong = [mistake.text for mistake in mistakes if mistake.unknown_pool is None]
+    if not unknown:
+        return ExecutorConfigError.of(wrong)
+    pools = {mistake.unknown_pool for mistake in unknown}
+    texts = [mistake.text for mistake in unknown] + wrong
+    return UnknownExecutorError.of(texts, pool=pools.pop() if len(pools) == 1 else None)
 
 
 def mistakes_of(
-    registry: ExecutorRegistry, name: str, leaf: RouteLeaf
-) -> Iterator[tuple[str | None, str]]:
-    """The mistakes of one route: the unknown pool, if that is the mistake, and the text."""
-    entry = leaf.entry
-    stray = [key for key in entry.metadata if key.split("_")[0] == "executor"]
-    if stray:
-        yield (
-            None,
-            (
-                f"route {name} was bound before genro_executor_plugin was imported, so that "
-                f"{stray[0]}={entry.metadata[stray[0]]!r} means nothing; import it first"
-            ),
-        )
-    if isinstance(entry, OffloadedEntry):
-        configuration = entry.plugin.configuration(entry.name)
-        owner = type(leaf.router.instance)
-        yield from _mistakes(registry, name, configuration, entry.original, owner)
-
-
-def _mistakes(
-    registry: ExecutorRegistry,
-    name: str,
-    configuration: dict[str, Any],
-    func: Callable[..., Any],
-    owner: type,
-) -> Iterator[tuple[str | None, str]]:
-    pool = configuration.get("pool")
-    if not pool:
+    registry: ExecutorRegistry, route: Route, options: RouteOptions
+) -> Iterator[Mistake]:
+    """The mistakes of ``route`` when ``options`` are in force for it."""
+    if route.entry is not None:
+        metadata = route.entry.metadata
+        for name in stray_markers(metadata)[:1]:
+            yield Mistake(
+                f"route {route.path} was bound before genro_executor_plugin was imported, so "
+                f"that {name}={metadata[name]!r} means nothing; import it first"
+            )
+    pool = options.pool
+    if pool is None:
         return
-    name = _named(name, func)
     if pool not in registry:
-        known = ", ".join(map(repr, registry.names))
-        yield (
-            pool,
-            (
-                f"route {name} names the pool {pool!r}, which nobody declared; the declared pools "
-                f"are {known}: declare it, or correct the name"
-            ),
-        )
+        error = UnknownExecutorError.named(pool, registry.names, f"route {_placed(route)}")
+        yield Mistake(str(error), pool)
         return
-    if "_request" in inspect.signature(func).parameters and not configuration.get("disabled"):
-        yield (
-            None,
-            (
-                f"route {name} takes the live _request, which cannot travel to pool {pool!r}; pass "
-                "what it needs of the request as arguments, or do not offload it"
-            ),
-        )
-    executor: BaseExecutor = registry.get(pool)
-    if executor.kind == "process":
-        yield from ((None, f"route {name}: {mistake}") for mistake in _stays_here(func, owner))
+    if options.offloaded and takes_live_request(_signature(route)):
+        yield Mistake(live_request_refusal(_placed(route), f"pool {pool!r}"))
+    executor = registry.get(pool)
+    if Capability.PORTABLE in executor.capabilities:
+        for text in _stays_here(route.handler, route.owner):
+            yield Mistake(f"route {_placed(route)}: {text}")
     try:
-        asked = {option: configuration.get(option) for option in CALL_OPTIONS}
-        executor.check_call(f"route {name}", {o: v for o, v in asked.items() if v is not None})
-    except ExecutorConfigError as error:
-        yield None, str(error)
+        executor.check_call(f"route {route.path}", options.of_calls)
+    except ExecutorConfigError:
+        try:  # Once more with the place: to find it for every correct route takes too long.
+            executor.check_call(f"route {_placed(route)}", options.of_calls)
+        except ExecutorConfigError as error:
+            yield Mistake(str(error))
 
 
 def _stays_here(func: Callable[..., Any], owner: type) -> Iterator[str]:
@@ -146,20 +127,23 @@ def _stays_here(func: Callable[..., Any], owner: type) -> Iterator[str]:
             )
 
 
-def _named(route: str, func: Callable[..., Any]) -> str:
-    """``route`` with the place where its handler is written."""
-    place = place_of(func)
-    return route if place is None else f"{route} ({place})"
+def _signature(route: Route) -> inspect.Signature:
+    if route.entry is None:
+        return inspect.signature(route.handler)
+    signature: inspect.Signature = route.entry.signature  # which the entry computes once
+    return signature
+
+
+def _placed(route: Route) -> str:
+    """The path of ``route`` with the place where its handler is written."""
+    place = place_of(route.handler)
+    return route.path if place is None else f"{route.path} ({place})"
 
 
 def modules_of(server: Any) -> list[str]:
     """The modules that a worker needs for the routes of ``server``, to be imported once."""
     modules = dict.fromkeys(("genro_routes", *HOST_PACKAGES))
-    for application in server.applications.values():
-        router = getattr(application, "route", None)
-        if router is None:
-            continue
-        for leaf in leaves(router):
-            if isinstance(leaf.entry, OffloadedEntry):
-                modules[type(leaf.router.instance).__module__] = None
+    for route in routes_of(server):
+        if route.entry is not None and adapter_of(route.entry) is not None:
+            modules[route.owner.__module__] = None
     return [name for name in modules if name in sys.modules]

@@ -3,28 +3,44 @@
 
 """``app.router.configure(...)``: plugin options of routes, changed while the server runs.
 
-All or nothing: everything in a call is checked before anything is changed.
+All or nothing. The targets, then the values, then the routes as they would be: everything is
+checked before anything is changed. If a plugin refuses its options all the same when they are
+written, what was written before is put back.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
 from genro_routes import Router
+from genro_routes.plugins import BasePlugin
 from pydantic import ValidationError, validate_call
 
 from ..errors import ExecutorConfigError, UnknownExecutorError
-from ..options.call import CALL_OPTIONS
-from ..routing.tree import children, leaves
-from .checks import mistakes_of
-from .entry import registry_of
+from ..options.pydantic_errors import in_words
+from ..routing.privates import children, restore_options, stored_options
+from ..routing.route_options import PLUGIN, RouteOptions
+from ..routing.tree import own_entries, plugin_of, registry_of, routers_below, routes_below
+from .checks import Mistake, error_of, mistakes_of
 
 __all__ = ["ApplicationRouter"]
 
 _WHOLE_ROUTER = "_all_"
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Options of one plugin for one target: an entry of its router, or the whole router."""
+
+    path: str
+    plugin: Any
+    target: str
+    options: dict[str, Any]
 
 
 class ApplicationRouter:
@@ -51,59 +67,24 @@ class ApplicationRouter:
             UnknownExecutorError: ``executor_pool`` names no declared pool. Nothing was changed.
         """
         wanted = _by_plugin(options)
-        self._check_before_looking(wanted)
+        self._check_pool(wanted)
         matches = list(self._matches(target))
         if not matches:
+            known = ", ".join(
+                route.path
+                for route in routes_below(self._application.route)
+                if route.entry is not None
+            )
             raise ExecutorConfigError(
                 f"no route of {self._application.code!r} matches {target!r}; "
-                f"there are {', '.join(self._known()) or 'none'}"
+                f"there are {known or 'none'}"
             )
-        for path, router, entry in matches:
-            for plugin, values in wanted.items():
-                self._check(path, router, entry, plugin, values)
-        self._change(matches, wanted)
+        changes = list(_changes(matches, wanted))
+        self._check_routes(changes)
+        self._write(changes)
         return {"target": target, "updated": [path for path, _, _ in matches]}
 
-    def _change(self, matches: list[Any], wanted: dict[str, dict[str, Any]]) -> None:
-        routers = list(_tree(self._application.route))
-        before = [_stored(router) for router in routers]
-        known = self._mistakes()
-        try:
-            for _, router, entry in matches:
-                for plugin, values in wanted.items():
-                    router._plugins_by_name[plugin].configure(_target=entry, **values)
-            # What a router says holds for routes with words of their own: only all of them
-            # together tell whether each can be kept.
-            if new := [mistake for mistake in self._mistakes() if mistake not in known]:
-                raise ExecutorConfigError("; ".join(new))
-        except Exception:
-            for router, store in zip(routers, before, strict=True):
-                router._plugin_info.clear()
-                router._plugin_info.update(store)
-                if "executor" in router._plugins_by_name:
-                    router._plugins_by_name["executor"].touch()
-            raise
-
-    def _mistakes(self) -> list[str]:
-        registry = registry_of(self._application)
-        if registry is None:
-            return []
-        return [
-            mistake
-            for leaf in leaves(self._application.route)
-            for _, mistake in mistakes_of(registry, leaf.path, leaf)
-        ]
-
-    def _check_before_looking(self, wanted: dict[str, dict[str, Any]]) -> None:
-        """Refuse what is wrong wherever it is meant for, before a lazy branch is built for it."""
-        registry = registry_of(self._application)
-        pool = wanted.get("executor", {}).get("pool")
-        if registry is not None and isinstance(pool, str) and pool and pool not in registry:
-            raise UnknownExecutorError(
-                f"no pool is named {pool!r}; the declared ones are "
-                f"{', '.join(map(repr, registry.names))}",
-                pool=pool,
-            )
+    # -- which routes are meant ------------------------------------------------------------------
 
     def _matches(self, target: str) -> Iterator[tuple[str, Any, str]]:
         """``(path, router, entry name)`` of what ``target`` names."""
@@ -114,8 +95,8 @@ class ApplicationRouter:
             yield self._application.code, self._application.route, _WHOLE_ROUTER
             return
         for prefix, router in self._sections(self._application.route, "", sections):
-            for name, entry in router._entries.items():
-                if entry.router is router and fnmatchcase(name, pattern):
+            for name in own_entries(router):
+                if fnmatchcase(name, pattern):
                     yield prefix + name, router, name
 
     def _sections(self, router: Any, prefix: str, patterns: list[str]) -> Iterator[tuple[str, Any]]:
@@ -128,71 +109,102 @@ class ApplicationRouter:
             if fnmatchcase(name, patterns[0]):
                 yield from self._sections(child, f"{prefix}{name}/", patterns[1:])
 
-    def _known(self) -> list[str]:
-        return [leaf.path for leaf in leaves(self._application.route)]
+    # -- what may be changed ---------------------------------------------------------------------
 
-    def _check(self, path: str, router: Any, entry: str, name: str, values: dict[str, Any]) -> None:
-        plugin = router._plugins_by_name.get(name)
-        if plugin is None:
-            attached = ", ".join(sorted(router._plugins_by_name))
-            raise ExecutorConfigError(
-                f"route {path!r}: no plugin {name!r} is attached; there are {attached}"
-            )
-        try:
-            validate_call(inspect.unwrap(type(plugin).configure))(plugin, **values)
-        except ValidationError as error:
-            known = ", ".join(sorted(plugin._configure_params()))
-            what = "; ".join(
-                f"{name}_{detail['loc'][0]}={detail['input']!r}: {detail['msg']}"
-                for detail in error.errors()
-            )
-            raise ExecutorConfigError(f"route {path!r}: {what}; {name} takes {known}") from error
-        if name == "executor":
-            self._check_pool(path, router, entry, plugin, values)
-
-    def _check_pool(
-        self, path: str, router: Any, entry: str, plugin: Any, values: dict[str, Any]
-    ) -> None:
+    def _check_pool(self, wanted: dict[str, dict[str, Any]]) -> None:
+        """Refuse an unknown pool before a lazy branch is built for it."""
         registry = registry_of(self._application)
-        merged = {**plugin.configuration(None if entry == _WHOLE_ROUTER else entry), **values}
-        pool = merged.get("pool")
-        if registry is None or not pool:
-            return
-        if pool not in registry:
-            raise UnknownExecutorError(
-                f"route {path!r}: no pool is named {pool!r}; the declared ones are "
-                f"{', '.join(map(repr, registry.names))}",
-                pool=pool,
-            )
-        asked = {name: merged[name] for name in CALL_OPTIONS if merged.get(name) is not None}
-        registry.get(pool).check_call(f"route {path!r}", asked)
-        if entry == _WHOLE_ROUTER or merged.get("disabled"):
-            return
-        if "_request" in router._entries[entry].signature.parameters:
-            raise ExecutorConfigError(
-                f"route {path!r} takes the live _request, which cannot travel to pool {pool!r}; "
-                "pass what it needs of the request as arguments"
-            )
+        pool = wanted.get(PLUGIN, {}).get("pool")
+        if registry is not None and isinstance(pool, str) and pool and pool not in registry:
+            raise UnknownExecutorError.named(pool, registry.names)
 
+    def _check_routes(self, changes: list[_Change]) -> None:
+        """Refuse ``changes`` after which a route would have a mistake that it does not have now.
 
-def _stored(router: Any) -> dict[str, Any]:
-    """What the plugins of ``router`` have stored: names and values, two levels of dicts."""
-    return {
-        plugin: {
-            target: {
-                "config": dict(slot.get("config", {})),
-                "locals": dict(slot.get("locals", {})),
-            }
-            for target, slot in bucket.items()
+        Every route is looked at: what is said of a router holds for the routes below it.
+        """
+        registry = registry_of(self._application)
+        offloading = {
+            (change.plugin, change.target): change.options
+            for change in changes
+            if change.plugin.name == PLUGIN
         }
-        for plugin, bucket in router._plugin_info.items()
-    }
+        if registry is None or not offloading:
+            return
+        mistakes: list[Mistake] = []
+        plugins: dict[int, Any] = {}
+        for route in routes_below(self._application.route):
+            if route.entry is None:
+                continue
+            if id(route.router) not in plugins:
+                plugins[id(route.router)] = plugin_of(route.router, PLUGIN)
+            plugin, name = plugins[id(route.router)], route.entry.name
+            if plugin is None or not plugin.is_affected(offloading, name):
+                continue
+            after = plugin.configuration_with(offloading, name)
+            if found := list(_mistakes(registry, route, plugin, after)):
+                before = set(_mistakes(registry, route, plugin, plugin.configuration(name)))
+                mistakes += [mistake for mistake in found if mistake not in before]
+        if mistakes:
+            raise error_of(mistakes)
+
+    def _write(self, changes: list[_Change]) -> None:
+        routers = list(routers_below(self._application.route))
+        stored = [stored_options(router) for router in routers]
+        try:
+            for change in changes:
+                change.plugin.configure(_target=change.target, **change.options)
+        except BaseException:
+            for router, options in zip(routers, stored, strict=True):
+                restore_options(router, options)
+                if (plugin := plugin_of(router, PLUGIN)) is not None:
+                    plugin.touch()
+            raise
 
 
-def _tree(router: Any) -> Iterator[Any]:
-    yield router
-    for _, child in children(router):
-        yield from _tree(child)
+def _mistakes(registry: Any, route: Any, plugin: Any, given: dict[str, Any]) -> Iterator[Mistake]:
+    switched_on = route.router.is_plugin_enabled(route.entry.name, plugin.name)
+    return mistakes_of(registry, route, RouteOptions(given, switched_on))
+
+
+def _changes(
+    matches: list[tuple[str, Any, str]], wanted: dict[str, dict[str, Any]]
+) -> Iterator[_Change]:
+    """What ``wanted`` means for each of ``matches``, its values checked.
+
+    Raises:
+        ExecutorConfigError: a plugin is not attached there, or refuses an option.
+    """
+    checked: dict[int, dict[str, Any]] = {}  # the plugins of each router, checked once
+    for path, router, target in matches:
+        plugins = checked.get(id(router))
+        if plugins is None:
+            plugins = checked[id(router)] = {p.name: p for p in router.iter_plugins()}
+            for name, options in wanted.items():
+                if name not in plugins:
+                    raise ExecutorConfigError(
+                        f"route {path!r}: no plugin {name!r} is attached; there are "
+                        f"{', '.join(sorted(plugins))}"
+                    )
+                _check_values(path, plugins[name], options)
+        for name, options in wanted.items():
+            yield _Change(path, plugins[name], target, options)
+
+
+def _check_values(path: str, plugin: BasePlugin, options: dict[str, Any]) -> None:
+    validator, known = _validator(type(plugin).configure)
+    try:
+        validator(plugin, **options)
+    except ValidationError as error:
+        words = in_words(error, known, f"{plugin.name}_")
+        raise ExecutorConfigError(f"route {path!r}: {words}") from error
+
+
+@cache
+def _validator(configure: Callable[..., Any]) -> tuple[Callable[..., Any], list[str]]:
+    """What checks the options of a plugin's class without storing them, and their names, sorted."""
+    plain = inspect.unwrap(configure)
+    return validate_call(plain), sorted(list(inspect.signature(plain).parameters)[1:])
 
 
 def _by_plugin(options: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Who asks: the identity and the session of the request that is being answered."""
+"""The caller: identity, session and headers of the request that is being answered."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ class Caller:
     """Who a request comes from.
 
     Attributes:
-        identity: whom authentication found, empty for nobody.
-        session: a digest of the session's id, empty for no session.
-        tags: the authorization tags.
-        key: the request's ``Idempotency-Key``, empty for none.
-        courier: what the events of its jobs are sent to on the server's hub, empty for nobody.
+        identity: the identity that authentication has found, empty for an anonymous request.
+        session: a digest of the session's id, empty without a session.
+        tags: the authorization tags of the identity.
+        key: the request's ``Idempotency-Key``, empty without one.
+        courier: the address on the server's hub that events of its jobs are sent to, empty
+            without one.
     """
 
     identity: str = ""
@@ -37,20 +38,20 @@ class Caller:
 
     @property
     def anonymous(self) -> bool:
-        """Whether nothing is known of them."""
+        """Whether the request has neither an identity nor a session."""
         return not self.identity and not self.session
 
     def is_admin(self, admin_tags: Iterable[str] = ADMIN_TAGS) -> bool:
-        """Whether they may see everybody's jobs."""
+        """Whether the caller may see everybody's jobs."""
         return not self.tags.isdisjoint(admin_tags)
 
 
 calling: ContextVar[Caller | None] = ContextVar("genro_executor_calling", default=None)
-"""Whose request is being answered; ``None`` outside of one."""
+"""The caller whose request is being answered; ``None`` outside of a request."""
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:
-    """Who the ASGI ``scope`` comes from, as the host has found out."""
+    """The caller of the ASGI ``scope``, as the host's middlewares have left it there."""
     asker = asker_of(scope)
     headers = {
         name: value

@@ -1,14 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
-"""A client that goes away takes its offloaded calls along.
 
-Nobody reads the answer any more, so a waiting call leaves the line, and what happens to a running
+"""Calls of offloaded routes end when the client of their request disconnects.
+
+Nobody reads the answer any more, so a waiting call leaves the queue, and what happens to a running
 one is its pool's ``on_cancel``. Only calls of offloaded routes end this way: a handler that runs
 in the server and calls a pool itself is not interrupted.
 
 ASGI says that a client has gone through ``receive``, which also delivers the request's body.
 ``Client`` stands between the server and the application: it looks only after the body has been
-read, only when a call takes long enough to be worth it, and hands on whatever it finds there.
+read, only when a call takes long enough to be worth it, and passes on every message that it reads.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ _client: ContextVar[Client | None] = ContextVar("genro_executor_client", default
 
 
 def current_client() -> Client | None:
-    """The client of the request that is served here, ``None`` outside of one."""
+    """The client of the request that is being served, ``None`` outside of a request."""
     client = _client.get()
     return None if client is None or client.closed else client
 
 
 class Client:
-    """Who waits for the answer to one request; ``async with`` it while that is served.
+    """The client of one request; it is entered with ``async with`` while that is served.
 
     Attributes:
         gone: whether it has disconnected; only known once it was watched.
@@ -89,7 +90,7 @@ class Client:
             await asyncio.wait([self._watcher])
 
     async def receive(self) -> Message:
-        """The next message of the request, as the server has it for the application."""
+        """Return the next message of the request, as the server sends it to the application."""
         watcher = self._watcher
         if watcher is None:
             message = await self._receive()
@@ -101,7 +102,7 @@ class Client:
         return message
 
     async def call(self, call: Coroutine[Any, Any, Any]) -> Any:
-        """What ``call`` returns; it is cancelled when the client goes.
+        """Return what ``call`` returns, and cancel it when the client disconnects.
 
         Raises:
             ClientDisconnectedError: the client has gone.
@@ -111,7 +112,7 @@ class Client:
             raise _disconnected()
         loop = asyncio.get_running_loop()
         watching = loop.call_later(WATCH_AFTER_SECONDS, self._watch)
-        limit = asyncio.timeout(None)  # it comes due when the client goes
+        limit = asyncio.timeout(None)  # ``_heard`` sets it when the client disconnects
         try:
             async with limit:
                 self._calls.add(limit)

@@ -1,39 +1,42 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The HTTP response of a handler that answers in chunks.
+"""The HTTP response of a handler that answers in chunks, or with a file.
 
 A handler that is a generator of bytes or text answers with what it yields, wherever it runs. One
 that returns a ``StreamingResponse`` or an ``SseStream`` has that sent from its worker, with its
-status and headers.
+status and headers. A ``SentFile`` is read in the server, on threads, block by block.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import mimetypes
+import os
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
+from urllib.parse import quote
 
 from ..executors.streams import CallStream
 from ..hosts.names import SseStream, StreamingResponse
-from ..portable.files import SentFile, blocks_of, is_open_file
+from ..portable.files import BLOCK_BYTES, SentFile, blocks_of, is_open_file
 from ..worker.streaming import Head
-from .file_responses import file_response
-from .streaming_response import LeavingResponse
+from .streaming_response import DisconnectAwareResponse
 
 __all__ = ["local_response", "may_stream", "worker_response"]
 
 _PLAIN = frozenset(
     {"bool", "bytes", "dict", "float", "int", "list", "None", "NoneType", "set", "str", "tuple"}
 )
+"""Return annotations that rule out an answer in chunks."""
 
 
 def may_stream(func: Callable[..., Any]) -> bool:
-    """Whether ``func`` may answer in chunks; its annotation can tell that it does not."""
+    """Whether ``func`` may answer in chunks: unless its return annotation rules that out."""
     annotation = inspect.signature(func).return_annotation
     name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
     return annotation is not None and name.partition("[")[0] not in _PLAIN
@@ -42,9 +45,15 @@ def may_stream(func: Callable[..., Any]) -> bool:
 async def worker_response(
     stream: CallStream, head: Head, media_type: str | None
 ) -> StreamingResponse:
-    """The response that sends ``stream``. If nobody ever sends it, the run is ended."""
+    """The response that sends ``stream`` from its worker.
+
+    The run is ended, too, when the response is never sent.
+
+    Raises:
+        Exception: what the handler raised before its first chunk.
+    """
     if head.status is not None:
-        response = LeavingResponse(_bytes(stream), head.status, list(head.headers))
+        response = DisconnectAwareResponse(_bytes(stream), head.status, list(head.headers))
     else:
         try:
             # A generator that fails here is answered as any handler that fails.
@@ -53,7 +62,9 @@ async def worker_response(
         except BaseException:
             await stream.aclose()
             raise
-        response = LeavingResponse(_bytes(stream, begun), 200, None, media_type or _type(first))
+        response = DisconnectAwareResponse(
+            _bytes(stream, begun), 200, None, media_type or _type(first)
+        )
     response.at_end = weakref.finalize(response, stream.abandon)
     response.at_end.atexit = False
     return response
@@ -82,11 +93,18 @@ def _encoded(chunk: Any) -> bytes:
 
 
 async def local_response(result: Any, media_type: str | None) -> Any:
-    """``result`` of a handler that ran in the server; a stream is a response of the same sort."""
+    """What a request is answered with when a handler that ran in the server returned ``result``.
+
+    A stream or a file becomes the response that it becomes when the handler runs in a worker;
+    anything else is returned as it is.
+
+    Raises:
+        Exception: what a generator raised before its first chunk, or why a file cannot be read.
+    """
     if isinstance(result, SseStream):
         return result.response()
     if isinstance(result, SentFile):
-        return await file_response(result, media_type)
+        return await _file_response(result, media_type)
     if is_open_file(result):
         result = blocks_of(result)
     if not isinstance(result, GeneratorType | AsyncGeneratorType):
@@ -98,16 +116,19 @@ async def local_response(result: Any, media_type: str | None) -> Any:
     except BaseException:
         await source.aclose()
         raise
-    response = LeavingResponse(_all_bytes(source, begun), 200, None, media_type or _type(first))
+    response = DisconnectAwareResponse(
+        _all_bytes(source, begun), 200, None, media_type or _type(first)
+    )
     response.at_end = weakref.finalize(response, _nothing)
     return response
 
 
 def _nothing() -> None:
-    """There is nothing more to end."""
+    """Do nothing: a stream of the server itself was closed with its body."""
 
 
 async def _on_threads(generator: Any) -> AsyncGenerator[Any, None]:
+    """Yield what the sync ``generator`` yields, each step of it on a thread."""
     end = object()
     try:
         while (value := await asyncio.to_thread(next, generator, end)) is not end:
@@ -124,3 +145,33 @@ async def _all_bytes(
             yield first
         async for chunk in source:
             yield _encoded(chunk)
+
+
+async def _file_response(sent: SentFile, media_type: str | None) -> DisconnectAwareResponse:
+    """The response that sends ``sent``.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+    """
+    path = os.fspath(sent.path)
+    file = await asyncio.to_thread(open, path, "rb")
+    guessed, _ = mimetypes.guess_type(sent.filename or path)
+    headers = [("content-length", str(os.fstat(file.fileno()).st_size))]
+    if sent.filename is not None:
+        saved = f"attachment; filename*=UTF-8''{quote(sent.filename, safe='')}"
+        headers.append(("content-disposition", saved))
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
+            yield block
+
+    def release() -> None:
+        file.close()
+        if sent.delete:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+
+    chosen = sent.media_type or media_type or guessed or "application/octet-stream"
+    response = DisconnectAwareResponse(body(), 200, headers, chosen)
+    response.at_end = weakref.finalize(response, release)
+    return response

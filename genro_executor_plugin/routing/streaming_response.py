@@ -15,16 +15,16 @@ from ..hosts.names import StreamingResponse, tells_of_disconnects
 if TYPE_CHECKING:
     from ..hosts.names import Receive, Scope, Send
 
-__all__ = ["LeavingResponse"]
+__all__ = ["DisconnectAwareResponse"]
 
 
-class LeavingResponse(StreamingResponse):
-    """A ``StreamingResponse`` that ends, and closes what it sends from, when the client is gone."""
+class DisconnectAwareResponse(StreamingResponse):
+    """A ``StreamingResponse`` that ends, and closes its source, when its client disconnects."""
 
     __slots__ = ("__weakref__", "at_end")
 
     at_end: Callable[[], object]
-    """Called once the response was sent, or could not be."""
+    """Called once, after the response was sent or sending it has failed."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(super().__call__(scope, receive, send))
@@ -45,7 +45,7 @@ class LeavingResponse(StreamingResponse):
 
 
 async def _until_gone(scope: Scope, receive: Receive) -> None:
-    """Return when the client has gone, and never where nobody will tell."""
+    """Return when the client has disconnected; never, where the host does not tell."""
     if not tells_of_disconnects(scope) or (await receive())["type"] != "http.disconnect":
         # The body was read before: this ``receive`` repeats it, as that of a message on a
         # websocket does, and asking again and again would stop the event loop.

@@ -1,58 +1,163 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Routers as this package needs them: their tree, their entries, the application above them.
+"""Applications and their routes: the walk over all of them, and the way up from each.
 
-Everything that reaches behind genro-routes' public surface is in this one place.
+``routes_of(server)`` is the one walk. What it needs of genro-routes' inside is in ``privates``.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..executors.registry import ExecutorRegistry
 from ..hosts.loaded import is_default_cleanup
+from .privates import children, entries_of, markers_of, parent_of
+from .route_options import PLUGIN, RouteOptions
 
 __all__ = [
-    "RouteLeaf",
+    "Route",
+    "adapter_of",
     "application_of",
-    "bound_entries",
-    "children",
     "cleanup_of",
     "entry_at",
-    "leaves",
+    "handler_of",
+    "options_of",
+    "own_entries",
     "path_of",
-    "unbuilt_leaves",
+    "plugin_of",
+    "registry_of",
+    "routed_applications",
+    "routers_below",
+    "routes_below",
+    "routes_of",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class RouteLeaf:
-    """A route: the path that leads to it, and its entry in its router."""
+class Route:
+    """One route of an application.
+
+    Attributes:
+        path: the path that leads to it from where the walk began.
+        handler: its function as the application wrote it.
+        owner: the class of the section that it belongs to.
+        router: its router, ``None`` while it is in a lazy branch that was not built.
+        entry: its entry in the router, ``None`` likewise.
+        marker: what ``@route`` was given, of a route in a lazy branch that was not built.
+    """
 
     path: str
-    router: Any
-    entry: Any
+    handler: Callable[..., Any]
+    owner: type
+    router: Any = None
+    entry: Any = None
+    marker: Mapping[str, Any] | None = None
+
+    @property
+    def options(self) -> RouteOptions:
+        """The options in force now."""
+        if self.marker is not None:
+            return RouteOptions.of_marker(self.marker)
+        return options_of(self.router, self.entry.name)
+
+
+# -- down: every route -----------------------------------------------------------------------------
+
+
+def routed_applications(server: Any) -> Iterator[tuple[Any, Any]]:
+    """Every application of ``server`` that has routes, and its router."""
+    for application in server.applications.values():
+        router = getattr(application, "route", None)
+        if router is not None:
+            yield application, router
+
+
+def routes_of(server: Any) -> Iterator[Route]:
+    """Every route of every application of ``server``; paths begin with the application's code."""
+    for application, router in routed_applications(server):
+        yield from routes_below(router, f"{application.code}/")
+
+
+def routes_below(router: Any, prefix: str = "") -> Iterator[Route]:
+    """Every route below ``router``, each once; those of lazy branches come last, unbuilt."""
+    yield from _built(router, prefix)
+    yield from _unbuilt(router, prefix)
+
+
+def _built(router: Any, prefix: str) -> Iterator[Route]:
+    for name, entry in own_entries(router).items():
+        yield Route(prefix + name, handler_of(entry), type(router.instance), router, entry)
+    for name, child in children(router):
+        yield from _built(child, f"{prefix}{name}/")
+
+
+def _unbuilt(router: Any, prefix: str) -> Iterator[Route]:
+    for name, branch in router.branches.items():
+        owner = branch.get("cls")
+        seen: set[str] = set()
+        for base in getattr(owner, "__mro__", ()):
+            for attribute, value in vars(base).items():
+                if attribute in seen:
+                    continue  # a derived class has replaced it
+                seen.add(attribute)
+                for marker in markers_of(value):
+                    path = f"{prefix}{name}/{marker.get('entry_name') or attribute}"
+                    yield Route(path, value, branch["cls"], marker=marker)
+    for name, child in children(router):
+        yield from _unbuilt(child, f"{prefix}{name}/")
+
+
+def routers_below(router: Any) -> Iterator[Any]:
+    """``router`` and those of its built sections, and of theirs."""
+    yield router
+    for _, child in children(router):
+        yield from routers_below(child)
+
+
+def own_entries(router: Any) -> dict[str, Any]:
+    """The entries of ``router`` by name, without the aliases of other routers' entries."""
+    return {name: entry for name, entry in entries_of(router).items() if entry.router is router}
+
+
+def entry_at(router: Any, path: str) -> Any:
+    """The entry at ``path`` below ``router``, lazy branches built; ``None`` for none."""
+    section, _, name = path.strip("/").rpartition("/")
+    holder = router.router_at_path(section) if section else router
+    if holder is None:
+        return None
+    return entries_of(holder).get(name or holder.default_entry)
+
+
+# -- up: whose it is -------------------------------------------------------------------------------
 
 
 def application_of(instance: Any) -> Any:
     """The application (or the topmost section) that ``instance`` is mounted in."""
-    parent = getattr(instance, "_routing_parent", None)
+    parent = parent_of(instance)
     while parent is not None:
-        instance, parent = parent, getattr(parent, "_routing_parent", None)
+        instance, parent = parent, parent_of(parent)
     return instance
+
+
+def registry_of(instance: Any) -> ExecutorRegistry | None:
+    """The pools of the server that ``instance`` is served by, ``None`` without such a server."""
+    server = getattr(application_of(instance), "server", None)
+    registry = getattr(server, "executors", None)
+    return registry if isinstance(registry, ExecutorRegistry) else None
 
 
 def path_of(router: Any, name: str) -> str:
     """Where the entry ``name`` of ``router`` is: ``"application/section/name"``."""
     names = [name]
     instance = router.instance
-    parent = getattr(instance, "_routing_parent", None)
+    parent = parent_of(instance)
     while parent is not None:
         names += [label for label, child in children(parent.route) if child is instance.route][:1]
-        instance, parent = parent, getattr(parent, "_routing_parent", None)
+        instance, parent = parent, parent_of(parent)
     code = getattr(instance, "code", None)
     return "/".join(reversed([*names, code] if isinstance(code, str) and code else names))
 
@@ -66,47 +171,30 @@ def cleanup_of(instance: Any, handler: Callable[..., Any]) -> Any:
     return None if inspect.iscoroutinefunction(handler) else application
 
 
-def entry_at(router: Any, path: str) -> Any:
-    """The entry at ``path`` below ``router``, lazy branches built; ``None`` for none."""
-    section, _, name = path.strip("/").rpartition("/")
-    holder = router.router_at_path(section) if section else router
-    if holder is None:
-        return None
-    return holder._entries.get(name or holder.default_entry)
+# -- of one entry ----------------------------------------------------------------------------------
 
 
-def bound_entries(router: Any) -> list[Any]:
-    """The entries a router has now; none, rather than a binding, before it is bound."""
-    return list(router._entries.values()) if router._bound else []
+def plugin_of(router: Any, name: str) -> Any:
+    """The plugin ``name`` of ``router``, ``None`` if it is not attached."""
+    return next((plugin for plugin in router.iter_plugins() if plugin.name == name), None)
 
 
-def children(router: Any) -> list[tuple[str, Any]]:
-    """The sections a router has now, by name."""
-    return list(router._children.items())
+def options_of(router: Any, name: str) -> RouteOptions:
+    """The options in force of the entry ``name`` of ``router``."""
+    plugin = plugin_of(router, PLUGIN)
+    if plugin is None:
+        return RouteOptions()
+    return RouteOptions(plugin.configuration(name), router.is_plugin_enabled(name, PLUGIN))
 
 
-def leaves(router: Any, prefix: str = "") -> Iterator[RouteLeaf]:
-    """Every route below ``router``, in built sections, each once."""
-    for name, entry in list(router._entries.items()):
-        if entry.router is router:
-            yield RouteLeaf(prefix + name, router, entry)
-    for name, child in children(router):
-        yield from leaves(child, f"{prefix}{name}/")
+def adapter_of(entry: Any) -> Any:
+    """The ``OffloadedHandler`` in place of the handler of ``entry``; ``None`` for none."""
+    adapter = getattr(entry.func, "offloaded_handler", None)
+    # A function that was made of another entry's adapter carries that one's attributes.
+    return adapter if adapter is not None and adapter.entry is entry else None
 
 
-def unbuilt_leaves(
-    router: Any, prefix: str = ""
-) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any], type]]:
-    """Routes of lazy branches that were not built: path, function, what ``@route`` got, class."""
-    for name, branch in router.branches.items():
-        seen: set[str] = set()
-        for base in getattr(branch.get("cls"), "__mro__", ()):
-            for attribute, value in vars(base).items():
-                if attribute in seen:
-                    continue  # a derived class has replaced it
-                seen.add(attribute)
-                for marker in getattr(value, "_route_decorator_kw", ()):
-                    path = f"{prefix}{name}/{marker.get('entry_name') or attribute}"
-                    yield path, value, marker, branch["cls"]
-    for name, child in children(router):
-        yield from unbuilt_leaves(child, f"{prefix}{name}/")
+def handler_of(entry: Any) -> Any:
+    """The handler of ``entry`` as the application wrote it, without the adapter."""
+    adapter = adapter_of(entry)
+    return entry.func if adapter is None else adapter.original

@@ -13,8 +13,8 @@ from ..errors import ExecutorConfigError
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import RoutedApplication
 from ..offload.configure import ApplicationRouter
-from ..offload.entry import registry_of
 from ..portable.modules import inside_worker
+from ..routing.tree import registry_of
 from ..tasks.application import ApplicationTasks
 
 __all__ = ["ApplicationExecutors", "ExecutorApplication"]

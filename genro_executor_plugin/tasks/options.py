@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from ..errors import ExecutorConfigError
 from ..hosts.loaded import ADMIN_TAGS
+from ..options.pydantic_errors import in_words
 
 __all__ = ["TaskOptions", "TaskSettings"]
 
@@ -148,15 +149,8 @@ def _checked(kind: Any, where: str, given: Mapping[str, Any]) -> Any:
     try:
         return TypeAdapter(kind).validate_python(dict(given))
     except ValidationError as error:
-        known = ", ".join(kind.__dataclass_fields__)
-        words = []
-        for detail in error.errors():
-            name = detail["loc"][0] if detail["loc"] else "?"
-            if detail["type"] == "unexpected_keyword_argument":
-                words.append(f"unknown option {name!r}; there are {known}")
-            else:
-                words.append(f"{name}={detail['input']!r}: {detail['msg']}")
-        raise ExecutorConfigError(f"{where}: {'; '.join(words)}") from error
+        words = in_words(error, kind.__dataclass_fields__)
+        raise ExecutorConfigError(f"{where}: {words}") from error
 
 
 def _moment(eta: Any) -> float:

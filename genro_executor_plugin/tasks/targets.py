@@ -16,15 +16,19 @@ from types import MethodType
 from typing import Any
 
 from ..errors import ExecutorConfigError, SerializationError
-from ..options.call import CALL_OPTIONS
 from ..portable.references import describe
 from ..portable.state.source import is_routing
+from ..routing.live_request import live_request_refusal, takes_live_request
+from ..routing.privates import children
+from ..routing.route_options import RouteOptions
 from ..routing.tree import (
+    adapter_of,
     application_of,
-    children,
     cleanup_of,
     entry_at,
-    leaves,
+    handler_of,
+    options_of,
+    routes_below,
 )
 
 __all__ = ["Target", "Targets"]
@@ -119,31 +123,27 @@ class Targets:
         router = getattr(application, "route", None)
         if router is None or application is not self._server.applications.get(application.code):
             return None
-        for leaf in leaves(router):
-            handler = _handler_of(leaf.entry)
-            if handler is not None and handler == method:
-                return self._handler(f"{application.code}/{leaf.path}", leaf.entry)
+        for found in routes_below(router, f"{application.code}/"):
+            if found.entry is not None and found.handler == method:
+                return self._handler(found.path, found.entry)
         return None
 
     def _handler(self, route: str, entry: Any) -> Target:
-        func = _handler_of(entry)
-        if "_request" in entry.signature.parameters:
+        func = handler_of(entry)
+        if takes_live_request(entry.signature):
             raise SerializationError(
-                f"route {route!r} takes the live _request, which a long job does not have. Pass "
-                "what it needs of the request as arguments",
+                live_request_refusal(repr(route), "a long job"),
                 route=route,
             )
-        configuration = _configuration(entry)
+        options = RouteOptions()
+        if adapter_of(entry) is not None:
+            options = options_of(entry.router, entry.name)
         return Target(
             func,
             route,
             route,
-            pool=configuration.get("pool") if not configuration.get("disabled") else None,
-            options={
-                name: configuration[name]
-                for name in CALL_OPTIONS
-                if configuration.get(name) is not None
-            },
+            pool=options.pool if options.offloaded else None,
+            options=options.of_calls,
             cleanup=cleanup_of(entry.router.instance, func),
             signature=entry.signature,
             metadata=entry.metadata.get("meta", {}),
@@ -181,17 +181,6 @@ class Targets:
         if router is None:
             raise ExecutorConfigError(f"this server has no application or section at {address!r}")
         return router.instance
-
-
-def _handler_of(entry: Any) -> Any:
-    """The handler itself, without the plugin's adapter."""
-    return getattr(entry, "original", entry.func)
-
-
-def _configuration(entry: Any) -> Mapping[str, Any]:
-    plugin = getattr(entry, "plugin", None)
-    found: Mapping[str, Any] = plugin.configuration(entry.name) if plugin is not None else {}
-    return found
 
 
 def _path_to(router: Any, instance: Any, prefix: str = "") -> str | None:

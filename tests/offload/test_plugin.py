@@ -18,7 +18,8 @@ from genro_routes.cli import RoutingCli
 from servers import built, serving
 
 from genro_executor_plugin import ExecutorConfigError, ExecutorPlugin
-from genro_executor_plugin.offload.entry import OffloadedEntry
+from genro_executor_plugin.offload.plan import call_options
+from genro_executor_plugin.routing.tree import adapter_of, options_of
 
 PDF = {"pdf": {"max_workers": 1}}
 THREADS = {name: {"executor_type": "thread", "max_workers": 2} for name in ("a", "b", "own")}
@@ -34,6 +35,12 @@ def pool_of(thread: str) -> str | None:
 async def pool_at(app: Any, path: str) -> str | None:
     thread = app.route.node(path)()
     return pool_of(await thread if inspect.isawaitable(thread) else thread)
+
+
+class Lender(RoutingClass):
+    @route()
+    def lent(self) -> str:
+        return "lent"
 
 
 # -- where routes run -----------------------------------------------------------------------------
@@ -157,19 +164,18 @@ async def test_options_of_a_route_reach_its_calls() -> None:
     async with built(App) as server:
         app = server.applications["app"]
         app.routing.configure("executor", **options)
+        app.route.nodes()  # binds the router, which reads the options of its routes
         executor = server.get_executor("cpu")
-        entries = app.route._entries
 
-        def options_of(name: str) -> Any:
-            entry = entries[name]
-            return entry.call_options(executor, entry.plugin.configuration(name))
+        def of_calls(name: str) -> Any:
+            return call_options(executor, app.route, name, options_of(app.route, name))
 
-        assert options_of("narrow").timeout == 3.0
-        assert options_of("narrow").on_overload == "fail"
-        assert options_of("narrow").queue_timeout == 2.0
-        assert options_of("narrow").route == "narrow"
-        assert (options_of("wide").timeout, options_of("wide").retries) == (7.0, 1)
-        assert options_of("wide").on_overload is None
+        assert of_calls("narrow").timeout == 3.0
+        assert of_calls("narrow").on_overload == "fail"
+        assert of_calls("narrow").queue_timeout == 2.0
+        assert of_calls("narrow").route == "narrow"
+        assert (of_calls("wide").timeout, of_calls("wide").retries) == (7.0, 1)
+        assert of_calls("wide").on_overload is None
 
 
 # -- the plugin's contract ------------------------------------------------------------------------
@@ -179,12 +185,22 @@ def test_offloading_an_entry_again_changes_nothing() -> None:
     drawer = Drawer()
     drawer.route.plug("executor")
     entry = drawer.route._entries["papers"]
-    assert isinstance(entry, OffloadedEntry)
-    func, handler, original = entry.func, entry.handler, entry.original
+    func, chain, adapter = entry.func, entry.handler, adapter_of(entry)
+    assert adapter is not None
     for _ in range(3):
-        entry.plugin.on_decore(drawer.route, entry.func, entry)
-    assert (entry.func, entry.handler, entry.original) == (func, handler, original)
-    assert not inspect.iscoroutinefunction(original)
+        drawer.route.executor.on_decore(drawer.route, entry.func, entry)
+    assert (entry.func, entry.handler, adapter_of(entry)) == (func, chain, adapter)
+    assert not inspect.iscoroutinefunction(adapter.original)
+
+
+def test_an_alias_is_not_offloaded_for_the_router_that_borrows_it() -> None:
+    """Its options are those of its own router, which has no plugin here."""
+    lender, borrower, above = Lender(), RoutingClass(), RoutingClass()
+    borrower.route.include(lender.route.node("lent"), name="borrowed")
+    above.route.plug("executor", pool="pdf")
+    above.add_branches({"name": "borrower", "instance": borrower})
+    assert lender.route.node("lent")() == "lent"
+    assert above.route.node("borrower/borrowed")() == "lent"
 
 
 def test_an_option_that_does_not_exist_names_the_route_and_the_options() -> None:

@@ -20,7 +20,7 @@ from waiting import is_dead, until
 
 from genro_executor_plugin import ClientDisconnectedError
 from genro_executor_plugin.routing.client import WATCH_AFTER_SECONDS, Client, current_client
-from genro_executor_plugin.routing.streaming_response import LeavingResponse
+from genro_executor_plugin.routing.streaming_response import DisconnectAwareResponse
 
 POOLS: dict[str, Any] = {
     "p": {"max_workers": 2},
@@ -215,7 +215,7 @@ async def test_a_stream_asks_nobody_who_only_repeats_the_body() -> None:
 
     sent: list[bytes] = []
     asked: list[int] = []
-    response = LeavingResponse(chunks())
+    response = DisconnectAwareResponse(chunks())
     response.at_end = lambda: None
     await response({"type": "http"}, repeating, send)
     assert b"".join(sent) == b"onetwo"

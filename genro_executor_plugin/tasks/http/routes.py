@@ -18,7 +18,7 @@ from ... import errors
 from ...errors import ExecutorConfigError, TaskNotFoundError
 from ...hosts.names import HTTPBadRequest, HTTPException, RoutedApplication, SseStream
 from ...routing.caller import Caller, caller_of
-from ...routing.streaming_response import LeavingResponse
+from ...routing.streaming_response import DisconnectAwareResponse
 from ..application import long_tasks_of
 from ..service import LongTasks
 from ..status import TaskState, TaskStatus
@@ -127,7 +127,7 @@ class _TaskRoutes:
             async for kind, status in self._long_tasks.follow(task_id):
                 yield {"event": kind, "data": self._shown(status, caller)}
 
-        response = LeavingResponse(
+        response = DisconnectAwareResponse(
             aiter(SseStream(source())),
             headers=[("cache-control", "no-cache"), ("connection", "keep-alive")],
             media_type="text/event-stream",

@@ -1,0 +1,26 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The live ``_request``: a handler that takes it can run nowhere but in the server."""
+
+from __future__ import annotations
+
+import inspect
+
+__all__ = ["LIVE_REQUEST", "live_request_refusal", "takes_live_request"]
+
+LIVE_REQUEST = "_request"
+"""The parameter that the host fills in with the request."""
+
+
+def takes_live_request(signature: inspect.Signature) -> bool:
+    """Whether a handler of that ``signature`` takes the live request."""
+    return LIVE_REQUEST in signature.parameters
+
+
+def live_request_refusal(route: str, where: str) -> str:
+    """The text that refuses to run ``route`` at ``where``."""
+    return (
+        f"route {route} takes the live _request, which cannot travel to {where}. Pass what it "
+        "needs of the request as arguments, or do not offload it"
+    )
