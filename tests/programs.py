@@ -90,7 +90,8 @@ class RunningProgram:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if errors_apart else subprocess.STDOUT,
-            text=True,
+            # ``communicate`` reads the pipes themselves: it would miss what was read ahead.
+            bufsize=0,
             start_new_session=True,
         )
         self._known: set[psutil.Process] = set()
@@ -169,8 +170,8 @@ class RunningProgram:
     def wait(self, seconds: float = EXIT_TIMEOUT_SECONDS) -> int:
         """The exit code; what the program wrote is in ``log`` and ``errors`` then."""
         output, errors = self._process.communicate(timeout=seconds)
-        self.log += output
-        self.errors += errors or ""
+        self.log += output.decode()
+        self.errors += (errors or b"").decode()
         return self._process.returncode
 
     def wait_for_itself(self) -> int:
@@ -197,9 +198,9 @@ def started(*command: str | Path, **options: Any) -> Iterator[RunningProgram]:
         program.end()
 
 
-def _line(stream: IO[str] | None) -> str:
+def _line(stream: IO[bytes] | None) -> str:
     assert stream is not None
-    return stream.readline()
+    return stream.readline().decode()
 
 
 def _is_alive(process: psutil.Process) -> bool:

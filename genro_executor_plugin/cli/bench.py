@@ -17,6 +17,7 @@ from .output import (
     HOLDS,
     CommandError,
     Painter,
+    indented,
     painter,
     print_json,
     table,
@@ -156,36 +157,31 @@ def _lines(
         yield paint(doubt, "yellow")
     yield ""
     yield paint("A call that does nothing", "bold")
-    yield from _indented(
+    overheads = table(
         ("pool", "one by one, median", "99 of 100 below", "64 callers"),
         [
             (cost.kind, f"{cost.p50_us:g} us", f"{cost.p99_us:g} us", f"{cost.per_second:,.0f}/s")
             for cost in costs
         ],
-        paint,
     )
+    yield from indented(overheads, paint)
     for measured, suggestion in zip(found, suggestions, strict=True):
         yield ""
         yield paint(measured.name, "bold")
-        first = measured.points[0].per_second
-        yield from _indented(
-            ("workers", "calls", "throughput", f"of {measured.points[0].workers}"),
+        first = measured.points[0]
+        points = table(
+            ("workers", "calls", "throughput", f"of {first.workers}"),
             [
                 (
                     str(point.workers),
                     str(point.calls),
                     f"{point.per_second:,.1f}/s",
-                    f"{point.per_second / first:.2f}x",
+                    f"{point.per_second / first.per_second:.2f}x",
                 )
                 for point in measured.points
             ],
-            paint,
         )
+        yield from indented(points, paint)
         yield f"  suggestion: {paint(f'max_workers={suggestion.max_workers}', 'green')}"
         for reason in suggestion.reasons:
             yield f"    - {reason}"
-
-
-def _indented(head: Sequence[str], rows: Sequence[Sequence[str]], paint: Painter) -> Iterator[str]:
-    for number, line in enumerate(table(head, rows)):
-        yield f"  {line if number else paint(line, 'dim')}"

@@ -15,6 +15,7 @@ from .output import (
     HOLDS,
     CommandError,
     Painter,
+    indented,
     painter,
     print_json,
     table,
@@ -93,8 +94,7 @@ def _lines(report: Report, paint: Painter) -> Iterator[str]:
 
 def _heading(title: str, lines: list[str], paint: Painter) -> Iterator[str]:
     yield paint(title, "bold")
-    for number, line in enumerate(lines):
-        yield f"  {line if number else paint(line, 'dim')}"
+    yield from indented(lines, paint)
 
 
 def _pool(pool: PoolReport) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "INTERRUPTED",
     "CommandError",
     "complain",
+    "indented",
     "painter",
     "print_json",
     "table",
@@ -63,6 +64,12 @@ def painter(stream: TextIO) -> Painter:
 def print_json(document: Any) -> None:
     """Write ``document`` to standard output as JSON."""
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def indented(lines: Iterable[str], paint: Painter) -> Iterator[str]:
+    """The lines of a table below a title: indented, the head in a dim colour."""
+    for number, line in enumerate(lines):
+        yield f"  {line if number else paint(line, 'dim')}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import sysconfig
 import traceback
 
@@ -15,7 +16,12 @@ from ..options.source_line import place
 __all__ = ["reasons"]
 
 _LIBRARIES = tuple(
-    os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "purelib", "platlib")
+    os.path.realpath(folder) + os.sep
+    for folder in (
+        *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+        # A virtual environment may share the packages of another one.
+        *(entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))),
+    )
 )
 _OURSELVES = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep
 
