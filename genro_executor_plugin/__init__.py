@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .console.application import ExecutorConsole
+    from .engines.base import Engine, Load
     from .errors import (
         ClientDisconnectedError,
         ExecutorClosedError,
