@@ -24,8 +24,8 @@ from typing import Any
 import pytest
 import stored_jobs as jobs
 from genro_asgi.exceptions import HTTPNotFound
+from programs import environment
 from servers import built
-from waiting import environment
 
 from genro_executor_plugin import (
     ExecutorServer,
