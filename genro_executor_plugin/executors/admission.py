@@ -51,18 +51,26 @@ class Admission:
         self.closed = False
         self.draining = False
 
-    @property
-    def is_free(self) -> bool:
-        """Whether a call can be admitted at once."""
-        return not (self._waiting or self.admitted >= self._places or self.closed or self.draining)
+    def admit(self, call: Call) -> bool:
+        """Take a place for ``call`` if there is one; ``False`` if it has to ``wait`` for it.
 
-    def refuse(self, call: Call) -> None:
-        """Raise what ``call`` is refused with; return if it may wait for a place instead.
+        It also notes on ``call`` until when its run must have begun.
 
         Raises:
             ExecutorClosedError: the pool is shut down.
             ExecutorOverloadError: the pool is draining, or full while the call must not wait.
         """
+        limit = call.options.queue_timeout or self.options.queue_timeout
+        if limit is not None:
+            call.deadline = asyncio.get_running_loop().time() + limit
+        if self._waiting or self.admitted >= self._places or self.closed or self.draining:
+            self._refuse(call)
+            return False
+        self.admitted += 1
+        return True
+
+    def _refuse(self, call: Call) -> None:
+        """Raise what ``call`` is refused with; return if it may wait for a place instead."""
         if self.closed:
             raise self.closed_error()
         if self.draining:
@@ -71,19 +79,6 @@ class Admission:
             )
         if (call.options.on_overload or self.options.on_overload) == "fail":
             raise self._overload(f"has {self.admitted} calls, its max_pending", "full")
-
-    def admit(self, call: Call) -> bool:
-        """Take a place for ``call`` if there is one; ``False`` if it has to ``wait`` for it.
-
-        It also notes on ``call`` until when its run must have begun.
-        """
-        limit = call.options.queue_timeout or self.options.queue_timeout
-        if limit is not None:
-            call.deadline = asyncio.get_running_loop().time() + limit
-        if not self.is_free:
-            return False
-        self.admitted += 1
-        return True
 
     async def wait(self, call: Call) -> None:
         """Wait until there is a place for ``call``, and take it.

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, TypeVar
@@ -232,7 +233,7 @@ class BaseExecutor(SteeredPool):
         """Run ``call``: serialize, be admitted, run, count. See ``submit`` for what it raises."""
         if self._nested:
             return run_here(call)
-        return self._traced(call) if tracing.is_loaded() else self._counted(call)
+        return self._traced(call) if tracing.MODULE in sys.modules else self._counted(call)
 
     async def _traced(self, call: Call) -> Any:
         """Run ``call`` in a span of its own."""
@@ -254,11 +255,15 @@ class BaseExecutor(SteeredPool):
         counters, admission, engine = self._metrics, self._admission, self._engine
         counters.submitted += 1
         try:
-            if not admission.is_free:
-                admission.refuse(call)
-            # Before it is admitted: what cannot travel must not cost anyone a place.
-            packed = engine.pack(call)
-            if not admission.admit(call):
+            # Before it waits: what cannot travel must not cost anyone a place.
+            admitted = admission.admit(call)
+            try:
+                packed = engine.pack(call)
+            except BaseException:
+                if admitted:
+                    admission.leave()
+                raise
+            if not admitted:
                 await self._wait_for_a_place(call, packed)
             try:
                 result = await engine.run(call, packed)

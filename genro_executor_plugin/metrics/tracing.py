@@ -15,12 +15,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["attached", "call_span", "current_trace", "is_loaded"]
+__all__ = ["MODULE", "attached", "call_span", "current_trace", "is_loaded"]
+
+
+MODULE = "opentelemetry.trace"
+"""It is in ``sys.modules`` of a process that uses OpenTelemetry."""
 
 
 def is_loaded() -> bool:
     """Whether this process uses OpenTelemetry."""
-    return "opentelemetry.trace" in sys.modules
+    return MODULE in sys.modules
 
 
 def current_trace() -> Mapping[str, str]:

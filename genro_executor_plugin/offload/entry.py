@@ -24,12 +24,12 @@ from genro_routes.plugins import MethodEntry
 
 from ..errors import ExecutorError, SerializationError
 from ..executors import BaseExecutor, Call
-from ..routing.caller import calling
+from ..routing.caller import current_caller
 from ..routing.client import current_client
 from ..routing.live_request import LIVE_REQUEST, live_request_refusal
 from ..routing.privates import chain_around
 from ..routing.responses import local_response, may_stream, worker_response
-from ..routing.tree import adapter_of, application_of, cleanup_of
+from ..routing.tree import adapter_of, application_of
 from ..tasks.followed_call import following
 from ..tasks.http.accepted import answer_later
 from .plan import Plan, RouteConfiguration, RoutePlan, log_failure
@@ -57,7 +57,7 @@ class OffloadedHandler:
         self.original: Callable[..., Any] = entry.func
         self.is_async = inspect.iscoroutinefunction(entry.func)
         self.may_stream = may_stream(entry.func)
-        self.plan = RoutePlan(configuration, entry.router, entry.name)
+        self.plan = RoutePlan(configuration, entry.router, entry.name, entry.func)
 
     def adapter(self) -> Callable[..., Any]:
         """An async function that looks like the handler and runs its calls where they belong."""
@@ -83,10 +83,9 @@ class OffloadedHandler:
         try:
             if LIVE_REQUEST in kwargs:
                 raise self._live_request_error(plan.executor)
-            if plan.background and calling.get() is not None:
+            if plan.background and current_caller() is not None:
                 return await answer_later(self.instance, self.original, args, kwargs)
-            cleanup = cleanup_of(self.instance, self.original)
-            call = Call(self.original, args, kwargs, plan.options, cleanup)
+            call = Call(self.original, args, kwargs, plan.options, plan.cleanup)
             if (followed := following.get()) is not None:
                 followed.attach(plan.executor, call)
             client = current_client()

@@ -9,6 +9,7 @@ The answer is computed once for each change of the configuration and kept until 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from ..errors import ExecutorError
 from ..executors import BaseExecutor
 from ..options.call import CallOptions
 from ..routing.route_options import PLUGIN, RouteOptions
-from ..routing.tree import path_of, registry_of
+from ..routing.tree import cleanup_of, path_of, registry_of
 
 __all__ = ["HERE", "Plan", "RouteConfiguration", "RoutePlan", "call_options", "log_failure"]
 
@@ -31,11 +32,13 @@ class Plan:
         executor: its pool, ``None`` for in the server.
         options: the options of the call.
         background: whether a request is answered at once and the call runs as a long job.
+        cleanup: the application whose ``route_cleanup`` follows the run, ``None`` for none.
     """
 
     executor: BaseExecutor | None
     options: CallOptions
     background: bool = False
+    cleanup: Any = None
 
 
 HERE = Plan(None, CallOptions())
@@ -56,10 +59,17 @@ class RouteConfiguration(Protocol):
 class RoutePlan:
     """The plan of one route: the entry ``name`` of ``router``, with its configuration."""
 
-    __slots__ = ("_configuration", "_known", "_name", "_router")
+    __slots__ = ("_configuration", "_handler", "_known", "_name", "_router")
 
-    def __init__(self, configuration: RouteConfiguration, router: Any, name: str) -> None:
+    def __init__(
+        self,
+        configuration: RouteConfiguration,
+        router: Any,
+        name: str,
+        handler: Callable[..., Any],
+    ) -> None:
         self._configuration = configuration
+        self._handler = handler
         self._router = router
         self._name = name
         # One tuple and not two attributes: threads may ask, each with an event loop of its own.
@@ -96,7 +106,8 @@ class RoutePlan:
         try:
             executor = registry.get(pool)
             checked = call_options(executor, self._router, self._name, options)
-            return Plan(executor, checked, options.background)
+            cleanup = cleanup_of(self._router.instance, self._handler)
+            return Plan(executor, checked, options.background, cleanup)
         except ExecutorError as error:
             log_failure(self._name, error)
             raise

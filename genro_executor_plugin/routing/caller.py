@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from ..hosts.loaded import ADMIN_TAGS
 from ..hosts.names import asker_of
+from .client import client_of_request
 
-__all__ = ["Caller", "caller_of", "calling"]
+__all__ = ["Caller", "caller_of", "current_caller"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,10 @@ class Caller:
         return not self.tags.isdisjoint(admin_tags)
 
 
-calling: ContextVar[Caller | None] = ContextVar("genro_executor_calling", default=None)
-"""The caller whose request is being answered; ``None`` outside of a request."""
+def current_caller() -> Caller | None:
+    """The caller whose request this context comes from; ``None`` outside of a request."""
+    client = client_of_request()
+    return None if client is None else caller_of(client.scope)
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:

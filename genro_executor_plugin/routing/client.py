@@ -1,11 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Calls of offloaded routes end when the client of their request disconnects.
+"""The client of a request: how its request is answered, and what happens when it disconnects.
 
-Nobody reads the answer any more, so a waiting call leaves the queue, and what happens to a running
-one is its pool's ``on_cancel``. Only calls of offloaded routes end this way: a handler that runs
-in the server and calls a pool itself is not interrupted.
+**Answers.** The message of a pool's error is for the server's log, because it names functions,
+pids and values. The client reads the ``detail`` of its class instead, which is always the same.
+
+**Disconnects.** Calls of offloaded routes end when the client of their request has gone. Nobody
+reads the answer any more, so a waiting call leaves the queue, and what happens to a running one
+is its pool's ``on_cancel``. Only calls of offloaded routes end this way: a handler that runs in
+the server and calls a pool itself is not interrupted.
 
 ASGI says that a client has gone through ``receive``, which also delivers the request's body.
 ``Client`` stands between the server and the application: it looks only after the body has been
@@ -15,14 +19,21 @@ read, only when a call takes long enough to be worth it, and passes on every mes
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import ClientDisconnectedError
+from ..errors import ClientDisconnectedError, ExecutorError
+from ..hosts.names import HTTPException, tells_of_disconnects
 
-__all__ = ["WATCH_AFTER_SECONDS", "Client", "current_client"]
+if TYPE_CHECKING:
+    from ..hosts.names import Receive, Scope, Send
+
+__all__ = ["WATCH_AFTER_SECONDS", "Answering", "Client", "client_of_request", "current_client"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 WATCH_AFTER_SECONDS = 0.05
 """How long a call runs or waits before its client is watched; most calls never get there."""
@@ -30,6 +41,11 @@ WATCH_AFTER_SECONDS = 0.05
 Message = MutableMapping[str, Any]
 
 _client: ContextVar[Client | None] = ContextVar("genro_executor_client", default=None)
+
+
+def client_of_request() -> Client | None:
+    """The client of the request that this context comes from, also after it was answered."""
+    return _client.get()
 
 
 def current_client() -> Client | None:
@@ -42,6 +58,7 @@ class Client:
     """The client of one request; it is entered with ``async with`` while that is served.
 
     Attributes:
+        scope: the ASGI scope of its request.
         gone: whether it has disconnected; only known once it was watched.
         closed: whether its request has been served.
     """
@@ -51,21 +68,18 @@ class Client:
         "_calls",
         "_receive",
         "_token",
-        "_told",
         "_watcher",
         "closed",
         "gone",
+        "scope",
     )
 
-    def __init__(self, receive: Callable[[], Awaitable[Message]], *, told: bool = True) -> None:
-        """A client whose request is received by ``receive``.
-
-        Args:
-            receive: as the server has given it to the application.
-            told: whether ``receive`` tells of a client that has gone; some hosts do not.
-        """
+    def __init__(
+        self, receive: Callable[[], Awaitable[Message]], scope: Scope | None = None
+    ) -> None:
+        """A client whose request, with ``scope``, is received by ``receive``."""
         self._receive = receive
-        self._told = told
+        self.scope: Scope = {} if scope is None else scope
         self._body_read = False
         self._watcher: asyncio.Task[Message] | None = None
         self._calls: set[asyncio.Timeout] = set()
@@ -126,7 +140,7 @@ class Client:
             watching.cancel()
 
     def _watch(self) -> None:
-        if not self._told or not self._body_read or self.gone or self.closed:
+        if not self._body_read or self.gone or self.closed or not tells_of_disconnects(self.scope):
             return
         if self._watcher is None:
             self._watcher = asyncio.ensure_future(self._receive())
@@ -147,3 +161,27 @@ def _disconnected() -> ClientDisconnectedError:
         "the client went away, and the call that it waited for was cancelled. "
         "A pool with on_cancel='abandon' lets the run of such a call go on"
     )
+
+
+class Answering:
+    """An application whose calls end with their client, and whose pool errors have a stable text.
+
+    Its other attributes are those of the application.
+    """
+
+    __slots__ = ("_application",)
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._application, name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with Client(receive, scope) as client:
+                await self._application(scope, client.receive, send)
+        except ExecutorError as error:
+            if error.status == 500 and error.route is None:  # a route has logged its own
+                _logger.error("%s", error, exc_info=error)
+            raise HTTPException(error.status, error.detail, error.headers) from error

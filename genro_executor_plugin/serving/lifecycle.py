@@ -31,10 +31,10 @@ from ..errors import ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
 from ..offload.checks import check_routes, modules_of
 from ..offload.plugin import ExecutorPlugin
-from ..tasks.http.mount import TaskMount
+from ..routing.client import Answering
+from ..tasks.http.mount import MOUNT, TaskMount
 from ..tasks.options import TaskSettings
 from ..tasks.service import LongTasks
-from .answering import answering
 
 if TYPE_CHECKING:
     from ..hosts.names import ASGIApp, Scope
@@ -75,7 +75,11 @@ class Lifecycle:
         self, scope: Scope, demux: Callable[[Scope], tuple[ASGIApp, Scope]]
     ) -> tuple[ASGIApp, Scope]:
         """Return what answers ``scope``: a job's routes, or what the host's ``demux`` returns."""
-        return answering(*(self._task_mount.find(scope) or demux(scope)))
+        if scope["type"] != "http":
+            return demux(scope)
+        found = self._task_mount.find(scope) if MOUNT in scope["path"] else None
+        application, scope = found or demux(scope)
+        return Answering(application), scope
 
     # -- start ------------------------------------------------------------------------------------
 

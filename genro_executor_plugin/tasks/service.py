@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..executors import BaseExecutor
 from ..portable.modules import stop_main_import
-from ..routing.caller import calling
+from ..routing.caller import current_caller
 from .acceptance import Acceptance
 from .attempt import Attempt
 from .events import Events
@@ -181,7 +181,7 @@ class LongTasks:
 
     def submit_handler(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskId:
         """Accept a call of a route's handler, with the idempotency key of its request."""
-        caller = calling.get()
+        caller = current_caller()
         key = caller.key if caller is not None and caller.key else None
         return self._submit(self._factory.targets.of(handler), args, kwargs, TaskOptions(key=key))
 

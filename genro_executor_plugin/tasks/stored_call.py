@@ -28,7 +28,7 @@ from ..portable.pickling import StoredPickler, why
 from ..portable.references import describe, reference_to
 from ..portable.state.source import is_routing
 from ..portable.stored import finding, loads, served_instance
-from ..routing.caller import Caller, calling
+from ..routing.caller import Caller, current_caller
 from .attempt import Attempt
 from .live_job import LiveJob
 from .options import TaskOptions, TaskSettings
@@ -194,12 +194,12 @@ class JobFactory:
         func = None if target.route else target.func
         stored = StoredCall(target.route, func, args, kwargs)
         content = pack(stored, target.title, self.targets.address)
-        caller = calling.get()
+        caller = current_caller()
         couriers = (caller.courier,) if caller is not None and caller.courier else ()
         return NewJob(self._described(target, pool, options, len(content)), couriers, content)
 
     def _described(self, target: Target, pool: str, options: TaskOptions, size: int) -> TaskStatus:
-        caller = calling.get()
+        caller = current_caller()
         given = options.submitter
         by_caller = caller is not None and given is None
         who = caller if by_caller and caller is not None else Caller(identity=given or "")

@@ -32,10 +32,10 @@ class Link:
         claims: which of the calls sent ahead can still be taken back.
         handover: how descriptors of segments come and go.
         open: whether the worker can still be reached, as far as the server knows.
+        read: returns the frames that have arrived; errors as those of ``FrameCutter.read``.
     """
 
     __slots__ = (
-        "_cutter",
         "_descriptors",
         "_known",
         "_loop",
@@ -45,6 +45,7 @@ class Link:
         "claims",
         "handover",
         "open",
+        "read",
     )
 
     def __init__(self, start: Callable[[list[int]], int]) -> None:
@@ -79,7 +80,7 @@ class Link:
             self._descriptors = ours.pop_all()
         self._socket.setblocking(False)
         self._send = self._socket.send
-        self._cutter = FrameCutter(self._socket)
+        self.read: Callable[[], list[Frame]] = FrameCutter(self._socket).read
         self._outgoing: deque[memoryview] = deque()
         self._known: dict[int, int] = {}
         self.open = True
@@ -88,9 +89,18 @@ class Link:
         """Call ``readable`` from now on when there is something to ``read``."""
         self._loop.add_reader(self._socket, readable)
 
-    def read(self) -> list[Frame]:
-        """The frames that have arrived; errors as those of ``FrameCutter.read``."""
-        return self._cutter.read()
+    def send(self, kind: int, number: int, job: Job) -> bool:
+        """Send call ``number`` now or when the socket takes it; ``False`` if the process is gone.
+
+        Raises:
+            BlockingIOError: the process has too many large arguments to take over as it is.
+        """
+        try:
+            return self.write(self.encode(kind, number, job))
+        except BlockingIOError:
+            raise
+        except OSError:
+            return False
 
     def encode(self, kind: int, number: int, job: Job) -> bytes:
         """Call ``number`` as bytes to be written; a large call's segment is given away at once.

@@ -239,7 +239,8 @@ class WorkerPool:
         else:
             if not worker.running:
                 worker.idle_since = perf_counter()
-            supervisor.set_free(worker)
+            if worker not in supervisor.free:
+                supervisor.free.append(worker)
             if self._queue.jobs or self._ahead.any_sent:
                 self._dispatch_waiting()
         if self.closing:

@@ -126,14 +126,11 @@ class Worker:
             return False
         number = self.calls = self.calls + 1
         try:
-            data = self._link.encode(CALL, number, job)
+            if not self._link.send(CALL, number, job):
+                return False
         except BlockingIOError:
             job.fail(self._overload_error(job))
             return True
-        except OSError:
-            return False
-        if not self._link.write(data):
-            return False
         self.running[number] = job
         if job.packed.is_async:
             self.coroutines += 1

@@ -18,7 +18,7 @@ from .routes import TaskApplication
 if TYPE_CHECKING:
     from ...hosts.names import Scope
 
-__all__ = ["TaskMount"]
+__all__ = ["MOUNT", "TaskMount"]
 
 
 class TaskMount:
@@ -30,12 +30,10 @@ class TaskMount:
         self._application: TaskApplication | None = None
 
     def find(self, scope: Scope) -> tuple[TaskApplication, Scope] | None:
-        """The application that answers ``scope``, and the scope for it; ``None`` for others.
+        """Return what answers the HTTP ``scope``, and the scope for it; ``None`` for others.
 
         An application of the server that is mounted there takes precedence.
         """
-        if scope["type"] != "http":
-            return None
         segment, _, rest = scope["path"].lstrip("/").partition("/")
         if segment != MOUNT or self._server.application_at(MOUNT) is not None:
             return None
