@@ -19,7 +19,8 @@ from typing import Any
 import httpx
 import pytest
 from genro_asgi import AsgiServer, RoutedApplication
-from servers import TESTS, ServerProcess, boot_message, started
+from programs import TESTS, RunningProgram, started
+from servers import boot_message
 
 from genro_executor_plugin import ExecutorConsole, ExecutorServer
 
@@ -36,7 +37,7 @@ def store_in(folder: Path) -> Path:
     return store
 
 
-def assert_refused(process: ServerProcess, *said: str) -> None:
+def assert_refused(process: RunningProgram, *said: str) -> None:
     """The program has ended by itself, has served nobody, and has said all of ``said``."""
     outcome = process.until_it_says(r"Application startup (\w+)|appears unsupported")
     assert outcome[1] == "failed", process.log
