@@ -152,16 +152,6 @@ class ExecutorConfigError(ExecutorError, ValueError):
 class UnknownExecutorError(ExecutorConfigError, LookupError):
     """No pool of that name was declared. The message lists the pools that were."""
 
-    @classmethod
-    def named(cls, pool: str, declared: Iterable[str], where: str = "") -> Self:
-        """The error about ``pool``; ``where`` names what asks for it, such as a route."""
-        known = ", ".join(map(repr, sorted(declared)))
-        return cls(
-            f"{where and f'{where}: '}the pool {pool!r} is one that nobody declared; the declared "
-            f"pools are {known}. Declare it, or correct the name",
-            pool=pool,
-        )
-
 
 class ExecutorOverloadError(_RetryLaterError):
     """The waiting line of the pool is full, or ``queue_timeout`` passed before the run began.
@@ -346,7 +336,7 @@ class TaskStoreError(TaskError):
     """The store of long jobs cannot be used: it is locked, full or damaged. The message says it."""
 
     status = 500
-    detail = "Internal Server Error"
+    detail = ExecutorError.detail
 
 
 class RemoteTraceback(Exception):

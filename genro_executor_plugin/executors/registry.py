@@ -166,12 +166,26 @@ class ExecutorRegistry:
         """
         pool = self._pools.get(name)
         if pool is None:
-            raise UnknownExecutorError.named(name, self._pools)
+            raise self.unknown(name)
         if pool.executor is None:
             if self._closed:
                 raise ExecutorClosedError(f"pool {name!r} is shut down", pool=name)
             pool.executor = self._make(name, pool)
         return pool.executor
+
+    def unknown(self, name: str, where: str = "") -> UnknownExecutorError:
+        """Return the error about ``name``, which no pool has.
+
+        Args:
+            where: what asks for it, such as ``"route shop/report"``.
+        """
+        known = ", ".join(map(repr, self.names))
+        fact = f"{where} names the pool {name!r}, which nobody declared"
+        return UnknownExecutorError(
+            f"{fact if where else f'no pool is named {name!r}'}; the declared pools are {known}. "
+            "Declare it, or correct the name",
+            pool=name,
+        )
 
     def _make(self, name: str, pool: _Pool) -> BaseExecutor:
         options, kind = pool.options, pool.kind.kind

@@ -92,7 +92,7 @@ def mistakes_of(
     if pool is None:
         return
     if pool not in registry:
-        error = UnknownExecutorError.named(pool, registry.names, f"route {_placed(route)}")
+        error = registry.unknown(pool, f"route {_placed(route)}")
         yield Mistake(str(error), pool)
         return
     if options.offloaded and takes_live_request(_signature(route)):

@@ -21,7 +21,7 @@ from genro_routes import Router
 from genro_routes.plugins import BasePlugin
 from pydantic import ValidationError, validate_call
 
-from ..errors import ExecutorConfigError, UnknownExecutorError
+from ..errors import ExecutorConfigError
 from ..options.pydantic_errors import in_words
 from ..routing.privates import children, restore_options, stored_options
 from ..routing.route_options import PLUGIN, RouteOptions
@@ -116,7 +116,7 @@ class ApplicationRouter:
         registry = registry_of(self._application)
         pool = wanted.get(PLUGIN, {}).get("pool")
         if registry is not None and isinstance(pool, str) and pool and pool not in registry:
-            raise UnknownExecutorError.named(pool, registry.names)
+            raise registry.unknown(pool)
 
     def _check_routes(self, changes: list[_Change]) -> None:
         """Refuse ``changes`` after which a route would have a mistake that it does not have now.

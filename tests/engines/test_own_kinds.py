@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 import worker_functions as wf
-from waiting import run_program
+from programs import run_program
 
 from genro_executor_plugin import (
     Capability,

@@ -65,7 +65,7 @@ async def outcome(call: Any, name: str) -> str:
         said = await call
     except SerializationError:
         return "no"
-    return "yes" if said in (name, "_PoolInWorker") else f"as `{said}`"
+    return "yes" if said in (name, "BaseExecutor") else f"as `{said}`"
 
 
 async def table() -> str:
