@@ -68,7 +68,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a run sent to the server, for those who listen to a whole pool.
+    """What a run sent to the server, for a listener to a whole pool.
 
     Attributes:
         channel: which kind of message it is.

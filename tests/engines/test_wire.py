@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from genro_executor_plugin import ProcessExecutor, SoftTimeoutError
-from genro_executor_plugin.engines.process.wire import FrameCutter, FrameSocket
+from genro_executor_plugin.engines.process.wire import FrameCutter, FrameSocket, frame
 
 
 class Interrupted(socket.socket):
@@ -46,7 +46,22 @@ def test_what_a_finalizer_sends_comes_behind_the_frame_that_it_interrupts() -> N
             (2, b"in between"),
             (3, b""),
         ]
-        assert not channel.sending_here
+        assert not channel.is_in_use_here
+
+
+def test_nothing_may_interrupt_while_messages_are_taken_off_the_socket() -> None:
+    """A soft limit that struck there would take bytes of other frames along."""
+    here, there = socket.socketpair()
+    with here, there:
+        channel = FrameSocket(here)
+        for kind in (1, 7, 2, 7):
+            there.sendall(frame(kind, payload=b"%d" % kind))
+        seen: list[tuple[bytes, bool]] = []
+        channel.take(7, 5.0, lambda item: seen.append((bytes(item[3]), channel.is_in_use_here)))
+        assert seen == [(b"7", True), (b"7", True)]
+        assert not channel.is_in_use_here
+        others = channel.frames()
+        assert [next(others)[0], next(others)[0]] == [1, 2]
 
 
 @pytest.fixture

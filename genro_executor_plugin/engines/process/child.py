@@ -116,8 +116,8 @@ class _Worker:
         self._threads: list[threading.Thread] = []
         self._finalizer: Callable[[], Any] | None = None
 
-    def _sends_a_frame(self) -> bool:
-        return self._channel.sending_here
+    def _uses_the_channel(self) -> bool:
+        return self._channel.is_in_use_here
 
     def run(self) -> None:
         frames = self._channel.frames()
@@ -190,7 +190,7 @@ class _Worker:
                 return
             began = perf_counter_ns()
             if soft_timeout:
-                with soft_limit(soft_timeout / 1000, self._sends_a_frame):
+                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
                     result = self._run(number, call)
             else:
                 result = self._run(number, call)

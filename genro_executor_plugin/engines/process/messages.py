@@ -67,8 +67,7 @@ class WorkerMessageChannel:
         """
         if threading.get_ident() != self._reader:
             return False
-        for frame in self._channel.take(TELL, timeout):
-            self.tell(frame)
+        self._channel.take(TELL, timeout, self.tell)
         return True
 
     def tell(self, frame: Frame) -> None:

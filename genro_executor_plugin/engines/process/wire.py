@@ -144,6 +144,7 @@ class FrameSocket:
         self._read: deque[Frame] = deque()
         self._sending = threading.RLock()
         self._holder = 0
+        self._taking = 0
         self._late: deque[tuple[int, int, bytes, int]] = deque()
         poll = select.poll()  # select takes no descriptor above 1023
         poll.register(sock, select.POLLIN)
@@ -163,30 +164,39 @@ class FrameSocket:
             except (EOFError, ConnectionError):
                 return
 
-    def take(self, kind: int, timeout: float | None) -> list[Frame]:
-        """The frames of ``kind`` that have arrived, taken out before those that arrived earlier.
+    def take(self, kind: int, timeout: float | None, deliver: Callable[[Frame], None]) -> None:
+        """Deliver the frames of ``kind`` that have arrived, ahead of those that arrived earlier.
 
         Args:
             kind: which frames to take.
             timeout: how many seconds to wait for one, ``None`` for no limit.
+            deliver: is called with each of them.
 
         Raises:
             EOFError: the server is gone.
         """
         milliseconds = None if timeout is None else math.ceil(timeout * 1000)
-        if all(frame[0] != kind for frame in self._read) and self._poll(milliseconds):
-            self._read.extend(self._cutter.read())
-        taken = [frame for frame in self._read if frame[0] == kind]
-        if taken:
-            others = [frame for frame in self._read if frame[0] != kind]
-            self._read.clear()
-            self._read.extend(others)
-        return taken
+        arrived = any(frame[0] == kind for frame in self._read)
+        if not arrived and not self._poll(milliseconds):
+            return
+        # From here on nothing may interrupt: bytes that were read would be lost with their frames.
+        self._taking = threading.get_ident()
+        try:
+            if not arrived:
+                self._read.extend(self._cutter.read())
+            for _ in range(len(self._read)):
+                frame = self._read.popleft()
+                if frame[0] == kind:
+                    deliver(frame)
+                else:
+                    self._read.append(frame)
+        finally:
+            self._taking = 0
 
     @property
-    def sending_here(self) -> bool:
-        """Whether this thread is writing a frame just now, and must not be interrupted."""
-        return self._holder == threading.get_ident()
+    def is_in_use_here(self) -> bool:
+        """Whether this thread reads or writes a frame just now, and must not be interrupted."""
+        return threading.get_ident() in (self._holder, self._taking)
 
     def send_behind(
         self, first: Callable[[], None], kind: int, number: int, payload: bytes, detail: int
