@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
 """How Sphinx builds this documentation; ``tox run -e docs`` turns every warning into an error."""
 
 from importlib.metadata import version as installed_version

@@ -132,7 +132,7 @@ class Admission:
             self._changed.clear()
             await self._changed.wait()
 
-    # -- what those who are not admitted are told ---------------------------------------------
+    # -- errors of calls that are not admitted ------------------------------------------------
 
     def waited_too_long(self, call: Call) -> ExecutorOverloadError:
         """Return the error of a call whose run did not begin in time."""

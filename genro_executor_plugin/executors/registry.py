@@ -29,7 +29,7 @@ BUILT_IN_POOLS: Mapping[str, Mapping[str, Any]] = {
 class _Pool:
     """A declared pool: what it was declared with, and itself once it was used."""
 
-    kind: KnownKind
+    known: KnownKind
     given: dict[str, Any]
     options: PoolOptions | None
     built_in: bool = False
@@ -143,7 +143,7 @@ class ExecutorRegistry:
     ) -> None:
         """Refuse options that differ from those pool ``name`` has; fewer of them are fine."""
         wanted = self._described(name, executor_type, options)
-        if wanted.kind == known.kind:
+        if wanted.known == known.known:
             if wanted.options is None or known.options is None:
                 different = wanted.given != known.given
             else:
@@ -188,10 +188,10 @@ class ExecutorRegistry:
         )
 
     def _make(self, name: str, pool: _Pool) -> BaseExecutor:
-        options, kind = pool.options, pool.kind.kind
+        options, kind = pool.options, pool.known.kind
         if options is not None and kind is not None and Capability.PROCESSES in kind.capabilities:
             options = options.with_preload(self._preload)
-        executor: BaseExecutor = pool.kind.pool(name, options, pool.given)
+        executor: BaseExecutor = pool.known.pool(name, options, pool.given)
         return executor
 
     def preload(self, modules: Iterable[str]) -> None:
@@ -312,7 +312,7 @@ def _named(name: object, options: Mapping[Any, Any], mistakes: list[str]) -> dic
 
 
 def _same(one: _Pool, other: _Pool) -> bool:
-    if one.kind != other.kind:
+    if one.known != other.known:
         return False
     if one.options is None or other.options is None:
         return one.given == other.given
@@ -321,4 +321,4 @@ def _same(one: _Pool, other: _Pool) -> bool:
 
 def _shown(pool: _Pool) -> str:
     options = ", ".join(f"{name}={value!r}" for name, value in pool.given.items())
-    return f"executor_type={pool.kind.name!r}" + (f", {options}" if options else "")
+    return f"executor_type={pool.known.name!r}" + (f", {options}" if options else "")

@@ -122,7 +122,7 @@ def tells_of_disconnects(scope: Mapping[str, Any]) -> bool:
 def read_configuration(
     config: str | Path | type | Any,
 ) -> ConfigurationHandler:
-    """The read door over ``config`` and the layers below it, as ``AsgiServer`` builds its own."""
+    """Return the handler that reads ``config`` and the layers below it, as ``AsgiServer`` does."""
     if isinstance(config, ConfigurationHandler):
         return config
     defaults = DefaultConfig()

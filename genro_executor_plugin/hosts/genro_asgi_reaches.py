@@ -100,13 +100,13 @@ REACHES = (
         "genro_asgi:DefaultConfig",
         ("recipe_class", "parents_for"),
         use="know the pools of a recipe before the server exists",
-        wish="a function that makes the read door of a configuration",
+        wish="a function that makes the handler which reads a configuration",
     ),
     Reach(
         "genro_asgi:ConfigurationHandler",
         ("node",),
         use="read the pools of a recipe with the place where each is written",
-        wish="a documented way from the read door to the nodes behind it",
+        wish="a documented way from that handler to the nodes behind it",
     ),
     Reach(
         "genro_asgi.pool:WorkPool",

@@ -40,7 +40,7 @@ class LiveJob:
         self._waiting: asyncio.Future[None] | None = None
 
     def set(self, status: TaskStatus) -> None:
-        """Replace what is known of it; a final state wakes those who wait in ``ended``."""
+        """Replace what is known of it; a final state wakes everything that waits in ``ended``."""
         self.status = status
         if status.state.final and self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)

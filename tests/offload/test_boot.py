@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is wrong with a route stops the server before its first request, and says what and where."""
 
 from __future__ import annotations

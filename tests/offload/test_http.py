@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
 """What an HTTP client is answered, whatever happens to an offloaded call."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
 """Other plugins stand around an offloaded call in the server; disabled, nothing is offloaded."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
 """``@route(executor=...)``: which pool a route runs in, and what nobody may notice of it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
 """``app.router.configure(...)``: all of it, or nothing at all, from the next call on."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
 """The server's side: pools that are declared, found, made on first use, and end with it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
 """The end of a real server while calls run: in bounded time, and nothing is left of it."""
 
 from __future__ import annotations

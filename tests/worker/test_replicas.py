@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
 """``self`` in a worker: what it has of the application in the server, and what it costs."""
 
 from __future__ import annotations

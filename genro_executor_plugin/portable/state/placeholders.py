@@ -32,7 +32,7 @@ LEFT_BEHIND: Mapping[str, str] = MappingProxyType(
         "__routing_proxy__": "the router is not in the worker",
     }
 )
-"""Attributes that never travel, with the reason and the cure for those who use them in a worker."""
+"""Attributes that never travel, each with the reason and the cure, for code in a worker."""
 
 
 class Placeholder:
