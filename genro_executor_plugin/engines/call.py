@@ -27,14 +27,14 @@ class Call:
         deadline: loop time at which its run must have begun, ``None`` for no limit.
         raised: whether the error it ended with came out of the function itself.
         on_message: given ``(channel, value)`` of what the run sends, on the event loop, before
-            its result; ``None`` if nobody cares.
-        handle: what its pool knows it by.
-        context: the caller's context variables, where a pool has kept them.
-        streams: whether chunks are taken from it, if what it returns is a stream.
+            its result; ``None`` if nobody listens.
+        handle: the engine's own object for it while it runs.
+        context: the caller's context variables, where the engine has kept them.
+        streams: whether it may answer in chunks.
         traced: whether the caller's trace goes along.
         waited: seconds until its run began, once that is known.
         ran: seconds that its run took, once that is known.
-        begun: when it has ended, whether a run of it was ever begun.
+        begun: once it has ended: whether a run of it was ever begun.
         kill_on_cancel: cancelling it ends its run, whatever the pool's ``on_cancel`` says.
     """
 

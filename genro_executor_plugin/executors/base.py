@@ -275,6 +275,7 @@ class BaseExecutor(SteeredPool):
                 raise
             finally:
                 if call.ran is not None and call.waited is not None:
+                    call.begun = True
                     counters.ran(call.options.path, call.waited, call.ran)
                 admission.leave()
         except ExecutorError as error:
