@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 __all__ = ["CALL_HEAD", "FUNCTION", "PROCESS_SETTINGS", "STATE", "Definition"]
 
-CALL_HEAD = struct.Struct("<III")
+CALL_HEAD = struct.Struct("<III?")
 """Stands behind a packed call: the keys of its function, of ``self`` and of the application whose
-``route_cleanup()`` runs; 0 for none."""
+``route_cleanup()`` runs, 0 for none; and whether extras follow the arguments."""
 
 FUNCTION = 1
 """The payload is a pickled ``Reference`` to a function."""

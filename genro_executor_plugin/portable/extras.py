@@ -18,10 +18,7 @@ from ..options.context_variables import ContextReference
 from .culprit import find_unpicklable
 from .pickling import dumps, why
 
-__all__ = ["EXTRAS", "Extras", "pack_extras"]
-
-EXTRAS = "genro-executor.carried"
-"""The keyword argument of a packed call that holds them; no Python name can be the same."""
+__all__ = ["Extras", "pack_extras"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,7 @@ class CallPacker:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         cleanup: Any = None,
+        extras: bytes | None = None,
     ) -> PackedCall:
         """Pack ``func(*args, **kwargs)``.
 
@@ -130,6 +131,7 @@ class CallPacker:
             args: its positional arguments.
             kwargs: its keyword arguments.
             cleanup: the application whose ``route_cleanup()`` runs after the call.
+            extras: what ``pack_extras`` returned for the call.
 
         Raises:
             SerializationError: naming what cannot travel, the reason and the cure.
@@ -146,7 +148,9 @@ class CallPacker:
         if function is None:
             function = self._function(unbound, func)
         key = function.key
-        call = (args, kwargs) if key else (args, kwargs, unbound)
+        call: tuple[Any, ...] = (args, kwargs) if key else (args, kwargs, unbound)
+        if extras is not None:
+            call = (*call, extras)
         segment, body = None, None
         if self._segments is not None and (
             function.large
@@ -172,7 +176,7 @@ class CallPacker:
         definitions = function.definitions
         if states:
             definitions = (definitions[0], *states, *definitions[1:])
-        payload = body + CALL_HEAD.pack(key, owner_key, cleanup_key)
+        payload = body + CALL_HEAD.pack(key, owner_key, cleanup_key, extras is not None)
         return PackedCall(payload, definitions, function.title, function.is_async, key, segment)
 
     def _hold(

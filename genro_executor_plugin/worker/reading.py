@@ -17,7 +17,6 @@ from typing import Any
 
 from ..errors import SerializationError
 from ..portable.definitions import CALL_HEAD, FUNCTION, PROCESS_SETTINGS
-from ..portable.extras import EXTRAS
 from ..portable.pickling import why
 from ..portable.references import Reference, describe
 from ..portable.shared_memory.reading import read_value
@@ -124,7 +123,7 @@ class CallReader:
             SerializationError: the function, ``self`` or an argument cannot be rebuilt here.
             Exception: what ``on_worker_startup`` of a new replica raises.
         """
-        function_key, owner_key, cleanup_key = CALL_HEAD.unpack_from(
+        function_key, owner_key, cleanup_key, has_extras = CALL_HEAD.unpack_from(
             payload, len(payload) - CALL_HEAD.size
         )
         if self._broken:
@@ -142,14 +141,10 @@ class CallReader:
                 f"the arguments of {title} cannot be rebuilt in the worker: {why(error)}. Their "
                 "classes must import and unpickle there"
             ) from error
-        if function_key:
-            args, kwargs = call
-            function = self._functions[function_key]
-        else:
-            args, kwargs, by_value = call
-            function = WorkerFunction(by_value)
-        if EXTRAS in kwargs:
-            function = function.with_extras(kwargs.pop(EXTRAS))
+        args, kwargs, *others = call
+        function = self._functions[function_key] if function_key else WorkerFunction(others[0])
+        if has_extras:
+            function = function.with_extras(others[-1])
         if self.logs is not None:
             self.logs.imported()
             if self.replicas.has_new:

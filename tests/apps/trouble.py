@@ -107,6 +107,10 @@ class Trouble(ExecutorApplication):
     def takes(self, number: int, text: str = "") -> dict[str, Any]:
         return {"number": number, "text": text}
 
+    @route(executor="p")
+    def filtered(self, **filters):  # without annotations, which pydantic would read
+        return {name: type(value).__name__ for name, value in filters.items()}
+
     # -- HTTP exceptions
 
     @route(executor="p")

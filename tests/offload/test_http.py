@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import os
+import pickle
 import signal
 import threading
 from pathlib import Path
@@ -53,6 +55,32 @@ async def test_a_bodys_own_mistakes_are_500_and_the_requests_are_400() -> None:
             answer = await site.post("/trouble/takes", {"number": 3, "text": "x"})
             assert answer.json() == {"number": 3, "text": "x"}
         assert site.server.get_executor_metrics()["p"]["restarts"] == 0
+
+
+class _Planted:
+    """Creates a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.open, (str(self.path), os.O_CREAT | os.O_WRONLY)
+
+
+@pytest.mark.parametrize("context", [(), ("apps.context:tenant",)], ids=["plain", "with extras"])
+async def test_nothing_that_a_request_holds_is_read_as_part_of_the_protocol(
+    context: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Whatever a handler with ``**filters`` is given by name, it gets, and a worker unpickles no
+    bytes of it. ``genro-executor.carried`` is where version 0.1 looked for extras.
+    """
+    mark = tmp_path / "made by the client"
+    planted = base64.b64encode(pickle.dumps(_Planted(mark))).decode() + "::RAW"
+    names = ["genro-executor.carried", "genro-executor.extras", "extras"]
+    async with serving(Trouble, executors={"p": {"max_workers": 1, "context": context}}) as site:
+        answer = await site.get("/trouble/filtered", **dict.fromkeys(names, planted))
+        assert (answer.status_code, answer.json()) == (200, dict.fromkeys(names, "bytes"))
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize("disabled", [False, True], ids=["offloaded", "disabled"])

@@ -33,7 +33,7 @@ from ...metrics.worker_state import WorkerState
 from ...options.capabilities import Capability
 from ...options.checks import granted_cpus
 from ...options.pool import PoolOptions
-from ...portable.extras import EXTRAS, pack_extras
+from ...portable.extras import pack_extras
 from ...portable.hooks import pack_hooks
 from ...portable.packing import CallPacker, PackedCall
 from ...portable.pickling import why
@@ -96,13 +96,11 @@ class ProcessEngine(Engine):
         return self._pool.pids if self._pool is not None else []
 
     def pack(self, call: Call) -> PackedCall:
-        kwargs = call.kwargs
+        extras = None
         if call.streams or self.options.context or call.traced:
             trace = current_trace() if call.traced else {}
             extras = pack_extras(self.pool.name, self.options.context, trace, call.streams)
-            if extras is not None:
-                kwargs = {**kwargs, EXTRAS: extras}
-        packed = self._packer.pack(call.func, call.args, kwargs, call.cleanup)
+        packed = self._packer.pack(call.func, call.args, call.kwargs, call.cleanup, extras)
         try:
             self._be_on_this_loop()
         except BaseException:
