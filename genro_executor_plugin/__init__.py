@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .console.application import ExecutorConsole
     from .engines.base import Engine, Load
+    from .engines.portable_calls import PortableCalls
     from .errors import (
         ClientDisconnectedError,
         ExecutorClosedError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
     from .executors import (
         BaseExecutor,
+        Call,
         InlineExecutor,
         ProcessExecutor,
         ThreadExecutor,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from .serving.server import ExecutorMixin, ExecutorServer
     from .tasks.progress import cancelled, progress
     from .tasks.status import Progress, TaskFailure, TaskState, TaskStatus
+    from .worker.packed_call import run_packed
 
     LocalExecutor = ProcessExecutor
 
@@ -58,6 +61,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BaseExecutor",
+    "Call",
     "Capability",
     "ClientDisconnectedError",
     "Engine",
@@ -77,6 +81,7 @@ __all__ = [
     "InlineExecutor",
     "Load",
     "LocalExecutor",
+    "PortableCalls",
     "ProcessExecutor",
     "Progress",
     "RemoteError",
@@ -98,6 +103,7 @@ __all__ = [
     "cancelled",
     "progress",
     "register_factory",
+    "run_packed",
 ]
 
 _HOMES = {
@@ -112,6 +118,7 @@ _HOMES = {
     "ExecutorRegistry": "executors.registry",
     "ExecutorServer": "serving.server",
     "Load": "engines.base",
+    "PortableCalls": "engines.portable_calls",
     "Progress": "tasks.status",
     "SentFile": "portable.files",
     "TaskFailure": "tasks.status",
@@ -120,6 +127,7 @@ _HOMES = {
     "cancelled": "tasks.progress",
     "progress": "tasks.progress",
     "register_factory": "executors.kinds",
+    "run_packed": "worker.packed_call",
 }
 """Where a name is defined, if it is neither an error nor a kind of pool."""
 

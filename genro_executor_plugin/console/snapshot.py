@@ -36,8 +36,8 @@ _CONTROLS: Mapping[str, Capability | None] = {
     "pause": Capability.PAUSES,
     "drain": None,
     "resize": Capability.RESIZES,
-    "restart": Capability.PROCESSES,
-    "kill_worker": Capability.PROCESSES,
+    "restart": Capability.WORKERS,
+    "kill_worker": Capability.WORKERS,
 }
 """What can be done to a pool, and which capability it needs for that; ``None`` for none."""
 

@@ -8,8 +8,9 @@
     pool (executors/base.py)                    engine
     ------------------------                    ------
     a call is made
+      admission: a place, or a refusal
       pack        --------------------------->  makes it portable, where it has to be
-      admission: wait, or refuse
+      wait until there is a place
       run         --------------------------->  runs it; returns its result or raises
                   <---------------------------  message: what the run sends meanwhile
       tell        --------------------------->  gives the run a message
@@ -33,6 +34,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
 from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
+from ..options.checks import granted_cpus
 from ..options.kinds import EngineOption, Kind
 from ..options.pool import PoolOptions
 from .call import Call, Message
@@ -88,7 +90,8 @@ class Engine(ABC):
         name: the kind's name in messages and metrics, such as ``"thread"``; the
             ``executor_type`` that it is registered under, if it is empty.
         capabilities: what it can do.
-        default_workers: ``max_workers`` of a pool that gives none.
+        default_workers: ``max_workers`` of a pool that gives none; ``None`` is one for each CPU
+            that is granted to this process.
         own_options: the options that only this kind has; checked, they are in ``options.own``.
         pool: the pool that it works for.
         options: the pool's options in force; ``resize`` follows a change of them.
@@ -96,17 +99,12 @@ class Engine(ABC):
 
     name: ClassVar[str] = ""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
-    default_workers: ClassVar[int] = 1
+    default_workers: ClassVar[int | None] = 1
     own_options: ClassVar[Mapping[str, EngineOption]] = {}
 
     def __init__(self, pool: Pool, options: PoolOptions) -> None:
         self.pool = pool
         self.options = options
-
-    @classmethod
-    def workers_by_default(cls) -> int:
-        """Return ``max_workers`` of a pool that gives none."""
-        return cls.default_workers
 
     @property
     def mode(self) -> str:
@@ -118,7 +116,7 @@ class Engine(ABC):
     def pack(self, call: Call) -> Any:
         """Return what ``run`` needs to send ``call`` elsewhere; ``None`` where nothing travels.
 
-        It is called before admission: what cannot travel must not cost anyone a place.
+        It is called before the call waits: what cannot travel is told at once.
 
         Raises:
             SerializationError: the function or an argument cannot travel.
@@ -133,10 +131,27 @@ class Engine(ABC):
     async def run(self, call: Call, packed: Any) -> Any:
         """Run an admitted ``call`` and return what it returns.
 
-        Wait while there is no free worker, at most until ``call.deadline`` (a time of the event
-        loop; raise ``self.pool.waited_too_long(call)`` then). When the run has ended, set
-        ``call.waited`` and ``call.ran`` to the seconds that it waited and ran. When the caller is
-        cancelled, a kind that kills ends the run.
+        What every engine does:
+
+        - It waits while there is no free worker, at most until ``call.deadline`` (a time of the
+          event loop), and raises ``self.pool.waited_too_long(call)`` then.
+        - It calls ``call.cleanup.route_cleanup()`` behind the run, where it ran, if
+          ``call.cleanup`` is not ``None``.
+        - It sets ``call.waited`` and ``call.ran``, in seconds, when the run has ended, and
+          ``call.begun`` to false when a call ends whose run never began: only such a call may
+          be repeated without asking.
+
+        What an engine does for a capability that it declares:
+
+        - ``KILLS``: it ends a run after ``call.options.timeout or self.options.timeout`` seconds
+          with ``ExecutorTimeoutError``. When the caller is cancelled, it ends the run if
+          ``call.kill_on_cancel`` is true or ``self.options.on_cancel`` is ``"kill"``.
+        - ``ABANDONS``: the same limit ends the wait, and not the run.
+        - ``ISOLATES``: a crash is ``WorkerCrashedError``, and is repeated
+          ``call.options.retries`` times (``self.options.retries`` where that is ``None``),
+          unless ``commit`` was called.
+        - ``INTERRUPTS``, ``CONTEXT``, ``STREAMS``: it keeps ``soft_timeout``,
+          ``self.options.context`` and ``call.streams``.
 
         Raises:
             ExecutorError: the call could not be run, or not to its end.
@@ -188,7 +203,7 @@ class Engine(ABC):
         return
 
     async def restart(self) -> None:
-        """Replace every worker between two of its calls. For kinds with worker processes.
+        """Replace every worker between two of its calls. For kinds with workers.
 
         Raises:
             WorkerCrashedError: no new worker can be started; the old ones go on working.
@@ -196,7 +211,7 @@ class Engine(ABC):
         return
 
     def kill_worker(self, pid: int) -> bool:
-        """Kill the worker ``pid``; ``False`` if there is none. For kinds with worker processes."""
+        """Kill the worker ``pid``; ``False`` if there is none. For kinds with workers."""
         return False
 
     # -- the end ------------------------------------------------------------------------------
@@ -204,6 +219,22 @@ class Engine(ABC):
     @abstractmethod
     async def close(self) -> None:
         """End what still runs with ``self.pool.closed_error()``, and let go of everything."""
+
+
+_COROUTINES = ("run", "close", "start", "restart")
+_FUNCTIONS = (
+    *("pack", "discard", "tell", "commit", "load", "workers", "trouble"),
+    *("set_paused", "resize", "kill_worker"),
+)
+
+_NEEDS_METHODS: Mapping[Capability, tuple[str, ...]] = {
+    Capability.CONNECTS: ("start",),
+    Capability.PAUSES: ("set_paused",),
+    Capability.PORTABLE: ("pack",),
+    Capability.RESIZES: ("resize",),
+    Capability.WORKERS: ("start", "workers", "restart", "kill_worker"),
+}
+"""The methods that an engine with a capability has to write itself."""
 
 
 def kind_of(engine: type[Engine], name: str | None = None) -> Kind:
@@ -214,18 +245,51 @@ def kind_of(engine: type[Engine], name: str | None = None) -> Kind:
             what it declares is not what it has to be.
     """
     where = f"the engine {engine.__module__}.{engine.__qualname__}"
+    capabilities = _capabilities_of(engine, where)
+    _check_methods(engine, capabilities, where)
+    own = _own_options_of(engine, where)
+    workers: Any = engine.default_workers
+    if workers is not None and (type(workers) is not int or workers < 1):
+        raise ExecutorConfigError(
+            f"{where}: default_workers={workers!r}; give a whole number of at least 1, or None"
+        )
+    name = name or engine.name or engine.__name__
+    return Kind(name, capabilities, granted_cpus if workers is None else lambda: workers, own)
+
+
+def _capabilities_of(engine: type[Engine], where: str) -> frozenset[Capability]:
+    declared: Any = engine.capabilities
+    known = ", ".join(sorted(Capability))
+    if not isinstance(declared, frozenset | set | tuple | list):
+        raise ExecutorConfigError(f"{where}: capabilities={declared!r}; give a set out of {known}")
+    for item in declared:
+        if item not in list(Capability):
+            raise ExecutorConfigError(
+                f"{where} declares the unknown capability {item!r}; there are {known}"
+            )
+    return frozenset(Capability(item) for item in declared)
+
+
+def _check_methods(engine: type[Engine], capabilities: frozenset[Capability], where: str) -> None:
     if missing := sorted(getattr(engine, "__abstractmethods__", ())):
         raise ExecutorConfigError(f"{where} lacks {', '.join(missing)}; every engine has them")
-    if not inspect.iscoroutinefunction(engine.run) or not inspect.iscoroutinefunction(engine.close):
-        raise ExecutorConfigError(f"{where}: run and close are coroutine functions (async def)")
-    declared: Any = engine.capabilities
-    unknown = [item for item in declared if item not in list(Capability)]
-    if unknown:
-        known = ", ".join(sorted(Capability))
-        raise ExecutorConfigError(
-            f"{where} declares the unknown capability {unknown[0]!r}; there are {known}"
-        )
-    own: Mapping[Any, Any] = engine.own_options
+    for names, is_async in ((_COROUTINES, True), (_FUNCTIONS, False)):
+        for name in names:
+            if inspect.iscoroutinefunction(getattr(engine, name)) is not is_async:
+                kind = "a coroutine function (async def)" if is_async else "a plain function"
+                raise ExecutorConfigError(f"{where}: {name} has to be {kind}")
+    for capability in sorted(capabilities):
+        for name in _NEEDS_METHODS.get(capability, ()):
+            if getattr(engine, name) is getattr(Engine, name):
+                raise ExecutorConfigError(
+                    f"{where} declares {capability.name} and lacks {name}, which keeps it"
+                )
+
+
+def _own_options_of(engine: type[Engine], where: str) -> Mapping[str, EngineOption]:
+    own: Any = engine.own_options
+    if not isinstance(own, Mapping):
+        raise ExecutorConfigError(f"{where}: own_options={own!r}; give a dict of EngineOptions")
     for option, what in own.items():
         if not isinstance(option, str) or not isinstance(what, EngineOption):
             raise ExecutorConfigError(
@@ -233,7 +297,4 @@ def kind_of(engine: type[Engine], name: str | None = None) -> Kind:
             )
         if option in PoolOptions.__dataclass_fields__:
             raise ExecutorConfigError(f"{where}: {option!r} is an option of every pool already")
-    capabilities = frozenset(Capability(item) for item in declared)
-    return Kind(
-        name or engine.name or engine.__name__, capabilities, engine.workers_by_default, own
-    )
+    return own

@@ -137,9 +137,8 @@ class Admission:
     def waited_too_long(self, call: Call) -> ExecutorOverloadError:
         """Return the error of a call whose run did not begin in time."""
         limit = call.options.queue_timeout or self.options.queue_timeout
-        return self._overload(
-            f"did not begin the call within its queue_timeout of {limit:g} s", "queue_timeout"
-        )
+        within = "in time" if limit is None else f"within its queue_timeout of {limit:g} s"
+        return self._overload(f"did not begin the call {within}", "queue_timeout")
 
     def closed_error(self) -> ExecutorClosedError:
         """Return the error of a call that comes to a pool which is shut down."""

@@ -7,8 +7,9 @@
 
     submit(func, ...)                        the plugin's adapter comes in at ``run``
       └─ run ── _traced ── _counted
-           1  engine.pack(call)              portable/packing.py: what cannot travel ends here
-           2  admission                      admission.py: wait for a place, or be refused
+           1  admission                      admission.py: take a place, or be refused
+           2  engine.pack(call)              portable/packing.py: what cannot travel ends here
+              wait                           until there is a place, if there was none
            3  engine.run(call, packed)       engines/process/engine.py, thread.py, inline.py, ...
            4  counters                       counting.py: how it ended, how long it took
 
@@ -24,7 +25,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, TypeVar
 
-from ..engines.base import Engine
 from ..engines.call import Call, Message
 from ..errors import (
     ExecutorConfigError,
@@ -34,9 +34,6 @@ from ..metrics import tracing
 from ..options.call import CALL_OPTIONS, CallOptions
 from ..options.capabilities import Capability
 from ..options.checks import check_option
-from ..options.kinds import Kind
-from ..options.pool import PoolOptions
-from ..portable.modules import inside_worker
 from ..portable.references import describe
 from .bound import BoundExecutor
 from .counting import count_error
@@ -60,31 +57,6 @@ class BaseExecutor(SteeredPool):
 
     Also a decorator: ``await f(...)`` on a decorated ``f`` runs it in the pool.
     """
-
-    def __init__(
-        self,
-        name: str,
-        options: PoolOptions | None = None,
-        *,
-        engine: type[Engine] | None = None,
-        kind: Kind | None = None,
-        **given: Any,
-    ) -> None:
-        """Make a pool; ``ExecutorRegistry`` does it for a server.
-
-        Args:
-            name: the pool's name, for messages and metrics.
-            options: its options, complete and checked.
-            engine: what its calls run with; ``ProcessExecutor`` and its kin have one.
-            kind: what the options were checked against, if the engine has been registered.
-            given: its options, where ``options`` is not given.
-
-        Raises:
-            ExecutorConfigError: an option is wrong, or the engine breaks its contract.
-        """
-        super().__init__(name, options, engine=engine, kind=kind, **given)
-        # In a worker (its module declares a pool, say): pools do not nest.
-        self._nested = inside_worker()
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -141,19 +113,14 @@ class BaseExecutor(SteeredPool):
         for option, value in options.items():
             if not value:
                 continue
-            reason = kind.why_not(option)
+            if option == "timeout":
+                reason = kind.why_no_timeout(self._options.abandon_on_timeout)
+            else:
+                reason = kind.why_not(option)
             if reason is not None:
                 raise ExecutorConfigError(
                     f"{where}: {option}={value!r} is not for pool {self._name!r}, a {kind.name} "
                     f"pool: {reason}",
-                    pool=self._name,
-                )
-            kills = Capability.KILLS in kind.capabilities or self._options.abandon_on_timeout
-            if option == "timeout" and not kills:
-                raise ExecutorConfigError(
-                    f"{where}: timeout={value!r} is not for pool {self._name!r}, a {kind.name} "
-                    "pool: a thread cannot be killed. Use a process pool, or declare the pool "
-                    "with abandon_on_timeout=True",
                     pool=self._name,
                 )
 
@@ -255,7 +222,7 @@ class BaseExecutor(SteeredPool):
         counters, admission, engine = self._metrics, self._admission, self._engine
         counters.submitted += 1
         try:
-            # Before it waits: what cannot travel must not cost anyone a place.
+            # Packed before it waits: what cannot travel is told at once.
             admitted = admission.admit(call)
             try:
                 packed = engine.pack(call)
@@ -265,6 +232,7 @@ class BaseExecutor(SteeredPool):
                 raise
             if not admitted:
                 await self._wait_for_a_place(call, packed)
+            call.begun = True  # unless its engine says that it was not
             try:
                 result = await engine.run(call, packed)
             except ExecutorError:
@@ -275,7 +243,6 @@ class BaseExecutor(SteeredPool):
                 raise
             finally:
                 if call.ran is not None and call.waited is not None:
-                    call.begun = True
                     counters.ran(call.options.path, call.waited, call.ran)
                 admission.leave()
         except ExecutorError as error:

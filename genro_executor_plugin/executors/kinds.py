@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -98,12 +98,11 @@ class Kinds(Mapping[str, KnownKind]):
         known = self._added.get(executor_type)
         return self._below[executor_type] if known is None else known
 
-    def __iter__(self) -> Any:
-        yield from self._below
-        yield from self._added
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._below, **self._added})
 
     def __len__(self) -> int:
-        return len(self._below) + len(self._added)
+        return len({**self._below, **self._added})
 
     def add(self, executor_type: str, factory: Factory) -> None:
         """Add a kind.

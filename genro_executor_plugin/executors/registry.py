@@ -35,6 +35,15 @@ class _Pool:
     built_in: bool = False
     executor: BaseExecutor | None = None
 
+    @property
+    def starts_with_the_server(self) -> bool:
+        """Whether it does not wait for its first call."""
+        kind = self.known.kind
+        if self.options is None or kind is None:
+            return False
+        connects = Capability.CONNECTS in kind.capabilities
+        return connects or self.options.warm or bool(self.options.min_workers)
+
 
 class ExecutorRegistry:
     """Declares, makes, finds and ends pools.
@@ -152,7 +161,7 @@ class ExecutorRegistry:
             if not different:
                 return
         raise ExecutorConfigError(
-            f"pool {name!r} exists with {_shown(known)}; it cannot be had with {_shown(wanted)}. "
+            f"pool {name!r} exists with {_shown(known)}; it cannot be used with {_shown(wanted)}. "
             "Ask for it by its name alone, or use another name",
             pool=name,
         )
@@ -226,16 +235,12 @@ class ExecutorRegistry:
         return {name: executor.metrics for name, executor in self.executors.items()}
 
     async def warm(self) -> None:
-        """Start the workers of every pool with ``warm`` or ``min_workers``, and wait for them.
+        """Start every pool that connects, or that has ``warm`` or ``min_workers``, and wait.
 
         Raises:
             WorkerCrashedError: a worker could not be started; the message has the reason.
         """
-        wanted = [
-            name
-            for name, pool in self._pools.items()
-            if pool.options is not None and (pool.options.warm or pool.options.min_workers)
-        ]
+        wanted = [name for name, pool in self._pools.items() if pool.starts_with_the_server]
         for name in wanted:
             await self.get(name).warm()
 

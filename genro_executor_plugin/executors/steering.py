@@ -22,6 +22,7 @@ from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.kinds import Kind
 from ..options.pool import PoolOptions
+from ..portable.modules import inside_worker
 from .admission import Admission
 
 __all__ = ["SteeredPool"]
@@ -44,6 +45,18 @@ class SteeredPool:
         kind: Kind | None = None,
         **given: Any,
     ) -> None:
+        """Make a pool; ``ExecutorRegistry`` does it for a server.
+
+        Args:
+            name: the pool's name, for messages and metrics.
+            options: its options, complete and checked.
+            engine: what its calls run with; ``ProcessExecutor`` and its kin have one.
+            kind: what the options were checked against, if the engine has been registered.
+            given: its options, where ``options`` is not given.
+
+        Raises:
+            ExecutorConfigError: an option is wrong, or the engine breaks its contract.
+        """
         engine = engine or self.engine_type
         if engine is None:
             raise ExecutorConfigError(
@@ -60,7 +73,10 @@ class SteeredPool:
         self._hurry = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
         self._listeners: dict[str, Callable[[Message], None]] = {}
+        # In a worker (its module declares a pool, say): pools do not nest.
+        self._nested = inside_worker()
         self._engine = self._make_engine(engine)
+        self._capabilities = kind_of(type(self._engine)).capabilities
 
     def _make_engine(self, engine: type[Engine]) -> Engine:
         """Return what runs the calls; one that runs them here if the pool is bypassed."""
@@ -84,7 +100,7 @@ class SteeredPool:
     @property
     def kind(self) -> str:
         """The kind of pool that it is: ``process``, ``thread``, ``inline``, or one's own."""
-        return self._engine.name or self._declared.name
+        return self._declared.name
 
     @property
     def mode(self) -> str:
@@ -94,7 +110,7 @@ class SteeredPool:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What this pool can do."""
-        return self._engine.capabilities
+        return self._capabilities
 
     # -- state --------------------------------------------------------------------------------
 
@@ -241,9 +257,9 @@ class SteeredPool:
 
         Raises:
             WorkerCrashedError: no new worker can be started; the old ones go on working.
-            ExecutorConfigError: a pool of this kind has no worker processes.
+            ExecutorConfigError: a pool of this kind has no workers of its own.
         """
-        self._need(Capability.PROCESSES, "restart")
+        self._need(Capability.WORKERS, "restart")
         await self._engine.restart()
 
     def kill_worker(self, pid: int) -> bool:
@@ -253,15 +269,17 @@ class SteeredPool:
             ``False`` if this pool has no such worker.
 
         Raises:
-            ExecutorConfigError: a pool of this kind has no worker processes.
+            ExecutorConfigError: a pool of this kind has no workers of its own.
         """
-        self._need(Capability.PROCESSES, "kill")
+        self._need(Capability.WORKERS, "kill")
         return self._engine.kill_worker(pid)
 
     def _need(self, capability: Capability, what: str) -> None:
         if capability not in self.capabilities:
+            bypassed = " that is bypassed" if self.mode == "bypass" else ""
             raise ExecutorConfigError(
-                f"Pool {self._name!r} is a {self.kind} pool: there is nothing to {what} in it",
+                f"Pool {self._name!r} is a {self.kind} pool{bypassed}: there is nothing to {what} "
+                "in it",
                 pool=self._name,
             )
 

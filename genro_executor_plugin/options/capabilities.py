@@ -40,8 +40,17 @@ class Capability(StrEnum):
     RESIZES = "resizes"
     """``max_workers`` can change while it works."""
 
+    WORKERS = "workers"
+    """It has workers of its own, which are warmed, kept, listed, replaced and killed."""
+
+    RECYCLES = "recycles"
+    """It replaces workers by the number of their calls, by memory and by age, between calls."""
+
     PROCESSES = "processes"
-    """It has worker processes of its own, which can be warmed, replaced and killed."""
+    """Its workers are processes on this machine, made from a template that imports modules."""
+
+    CONNECTS = "connects"
+    """It has to start, or to reach something, before its first call; the server's start waits."""
 
     ABANDONS = "abandons"
     """It can stop waiting for a run that it cannot end (``abandon_on_timeout``)."""

@@ -27,7 +27,7 @@ class EngineOption:
 
     Attributes:
         check: returns a given value in its normal form, or raises ``ValueError`` with a text
-            that says what is allowed, such as ``"a host name"``.
+            that says what to give, such as ``"give a host name"``.
         default: the value when the option is not given; without one it has to be given.
     """
 
@@ -61,6 +61,22 @@ class Kind:
         needed = _NEEDS.get(option)
         return None if needed is None or needed in self.capabilities else _LACKS[needed]
 
+    def why_no_timeout(self, abandons: bool) -> str | None:
+        """Return why this kind cannot keep a ``timeout``, ``None`` if it can.
+
+        Args:
+            abandons: whether the pool leaves alone a run that is over its timeout.
+        """
+        if Capability.KILLS in self.capabilities or abandons:
+            return None
+        if Capability.ABANDONS in self.capabilities:
+            return (
+                "a thread cannot be killed. Use a process pool, or declare the pool with "
+                "abandon_on_timeout=True: the caller then gets its error in time, and the slot "
+                "stays taken until the thread is done"
+            )
+        return "what it runs cannot be ended. Use a process pool"
+
 
 _NEEDS: Mapping[str, Capability] = {
     "abandon_on_timeout": Capability.ABANDONS,
@@ -68,33 +84,35 @@ _NEEDS: Mapping[str, Capability] = {
     "cpu_affinity": Capability.PROCESSES,
     "finalizer": Capability.INITIALIZES,
     "idle": Capability.STREAMS,
-    "idle_timeout": Capability.PROCESSES,
+    "idle_timeout": Capability.WORKERS,
     "initargs": Capability.INITIALIZES,
     "initializer": Capability.INITIALIZES,
-    "max_lifetime": Capability.PROCESSES,
-    "max_memory_per_child": Capability.PROCESSES,
-    "max_tasks_per_child": Capability.PROCESSES,
-    "min_workers": Capability.PROCESSES,
+    "max_lifetime": Capability.RECYCLES,
+    "max_memory_per_child": Capability.RECYCLES,
+    "max_tasks_per_child": Capability.RECYCLES,
+    "min_workers": Capability.WORKERS,
     "nice": Capability.PROCESSES,
     "on_cancel": Capability.KILLS,
     "preload": Capability.PROCESSES,
     "retries": Capability.ISOLATES,
     "soft_timeout": Capability.INTERRUPTS,
     "start_method": Capability.PROCESSES,
-    "start_timeout": Capability.PROCESSES,
+    "start_timeout": Capability.WORKERS,
     "threads_per_worker": Capability.PROCESSES,
-    "warm": Capability.PROCESSES,
+    "warm": Capability.WORKERS,
 }
 """What a kind must be able to do so that it can keep an option."""
 
 _LACKS: Mapping[Capability, str] = {
-    Capability.ABANDONS: "a run that is over its timeout is ended, and not left alone",
+    Capability.ABANDONS: "a run that is over its timeout is not left alone",
     Capability.CONTEXT: "context variables do not travel with its calls",
     Capability.INITIALIZES: "its workers run no code of the pool's own",
     Capability.INTERRUPTS: "what it runs cannot be interrupted",
     Capability.ISOLATES: "a call in it does not crash alone",
     Capability.KILLS: "what it runs cannot be ended",
     Capability.STREAMS: "its calls answer at once, and not in chunks",
-    Capability.PROCESSES: "it has no worker processes",
+    Capability.PROCESSES: "it has no worker processes on this machine",
+    Capability.RECYCLES: "it does not replace its workers",
+    Capability.WORKERS: "it has no workers of its own",
 }
 """Why a kind without a capability cannot keep the options that need it."""

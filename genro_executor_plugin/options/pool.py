@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..errors import ExecutorConfigError
-from .capabilities import Capability
 from .checks import check_option
 from .context_variables import ContextReference
 from .kinds import Kind
@@ -174,24 +173,19 @@ def _own_options(
             continue
         try:
             own[name] = option.check(given[name])
-        except ValueError as error:
-            wrong.append((name, f"pool {pool!r}: {name}={given[name]!r} is not {error}"))
+        except (TypeError, ValueError) as error:
+            text = f"{name}={given[name]!r} is not allowed; {error}"
+            wrong.append((name, f"pool {pool!r}: {text}"))
     return own
 
 
 def _contradictions(pool: str, kind: Kind, options: PoolOptions) -> Iterator[tuple[str, str]]:
     """What does not go together in ``options``: an option concerned, and what is wrong."""
-    if (
-        options.timeout is not None
-        and Capability.KILLS not in kind.capabilities
-        and not options.abandon_on_timeout
-    ):
-        yield (
-            "timeout",
-            f"pool {pool!r}: timeout={options.timeout!r} is not for a {kind.name} pool: a thread "
-            "cannot be killed. Use a process pool, or add abandon_on_timeout=True: the caller "
-            "then gets its error in time, and the slot stays taken until the thread is done",
-        )
+    if options.timeout is not None:
+        reason = kind.why_no_timeout(options.abandon_on_timeout)
+        if reason is not None:
+            text = f"timeout={options.timeout!r} is not for a {kind.name} pool: {reason}"
+            yield "timeout", f"pool {pool!r}: {text}"
     if options.min_workers > options.max_workers:
         yield "min_workers", _too_few_workers(pool, options)
     soft, hard = options.soft_timeout, options.timeout

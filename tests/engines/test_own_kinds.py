@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import worker_functions as wf
+from genro_asgi import RoutedApplication
+from genro_asgi.exceptions import HTTPNotFound
+from genro_routes import route
 from programs import run_program
 
 from genro_executor_plugin import (
@@ -21,13 +26,15 @@ from genro_executor_plugin import (
     ExecutorConfigError,
     ExecutorError,
     ExecutorRegistry,
+    ExecutorServer,
     Load,
+    PortableCalls,
 )
 
 
 def _host(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError("a host name")
+        raise ValueError("give a host name")
     return value
 
 
@@ -100,6 +107,10 @@ class Boasting(Here):
     capabilities = frozenset({Capability.KILLS, "flies"})  # type: ignore[arg-type]
 
 
+class Nothing(Here):
+    capabilities = None  # type: ignore[assignment]
+
+
 class Taken(Here):
     own_options = {"timeout": EngineOption(int)}
 
@@ -108,12 +119,42 @@ class Loose(Here):
     own_options = {"host": str}  # type: ignore[dict-item]
 
 
+class NoOptions(Here):
+    own_options = None  # type: ignore[assignment]
+
+
+class CannotPause(Here):
+    capabilities = frozenset({Capability.PAUSES})
+
+
+class CannotRestart(Here):
+    capabilities = frozenset({Capability.WORKERS})
+
+    async def start(self) -> None:
+        """Nothing is to be started."""
+
+
+class AsyncLoad(Here):
+    async def load(self) -> Load:  # type: ignore[override]
+        return Load(0, 0, 1)
+
+
+class NoWorkers(Here):
+    default_workers = 0
+
+
 @pytest.mark.parametrize(
     ("engine", "words"),
     [
         (NoEnd, "NoEnd lacks close"),
-        (NotAsync, "NotAsync: run and close are coroutine functions"),
-        (Boasting, "Boasting declares the unknown capability 'flies'; there are .*'?kills"),
+        (NotAsync, "NotAsync: run has to be a coroutine function"),
+        (Boasting, "Boasting declares the unknown capability 'flies'; there are .*kills"),
+        (Nothing, "capabilities=None; give a set"),
+        (NoOptions, "own_options=None; give a dict"),
+        (CannotPause, "CannotPause declares PAUSES and lacks set_paused"),
+        (CannotRestart, "CannotRestart declares WORKERS and lacks workers"),
+        (AsyncLoad, "load has to be a plain function"),
+        (NoWorkers, "default_workers=0; give a whole number"),
         (Taken, "'timeout' is an option of every pool already"),
         (Loose, "own_options has 'host'.*give a name and an EngineOption"),
     ],
@@ -139,9 +180,10 @@ def test_a_pool_without_an_engine_is_refused() -> None:
     ("options", "words"),
     [
         ({}, "pool 'near': a here pool needs host="),
-        ({"host": 3}, "pool 'near': host=3 is not a host name"),
+        ({"host": 3}, "pool 'near': host=3 is not allowed; give a host name"),
         ({"host": "a", "hots": 1}, "unknown option 'hots'; a here pool takes .*host"),
-        ({"host": "a", "timeout": 1.0}, "timeout=1.0 is not for a here pool"),
+        ({"host": "a", "port": []}, r"port=\[\] is not allowed; int"),
+        ({"host": "a", "timeout": 1.0}, "timeout=1.0 is not for a here pool: what it runs cannot"),
         ({"host": "a", "retries": 1}, "retries=1 is not for a here pool"),
         ({"host": "a", "soft_timeout": 1.0}, "soft_timeout=1.0 is not for a here pool"),
         ({"host": "a", "initializer": print}, "initializer=.* is not for a here pool"),
@@ -202,7 +244,7 @@ from genro_executor_plugin import Engine, EngineOption, Load
 
 def host(value):
     if not isinstance(value, str):
-        raise ValueError("a host name")
+        raise ValueError("give a host name")
     return value
 
 class Far(Engine):
@@ -281,7 +323,7 @@ def test_a_recipe_and_the_check_know_it(project: Path, host: str, code: int) -> 
     content = json.loads(report)
     assert int(exit_code) == code, said
     if code:
-        assert "host=3 is not a host name" in said
+        assert "host=3 is not allowed; give a host name" in said
         assert "config.py:7" in said
     else:
         pools = {pool["name"]: pool for pool in content["pools"]}
@@ -291,6 +333,10 @@ def test_a_recipe_and_the_check_know_it(project: Path, host: str, code: int) -> 
 async def test_a_bypassed_pool_of_a_portable_kind_runs_inline() -> None:
     class Sent(Here):
         capabilities = frozenset({Capability.PORTABLE})
+
+        def pack(self, call: Any) -> Any:
+            raise AssertionError("a bypassed call is not packed for this engine")
+
         own_options: ClassVar[dict[str, EngineOption]] = {}
 
         async def run(self, call: Any, packed: Any) -> Any:
@@ -304,11 +350,122 @@ async def test_a_bypassed_pool_of_a_portable_kind_runs_inline() -> None:
     await registry.shutdown_all()
 
 
-async def test_a_route_whose_pool_cannot_stream_gets_a_plain_answer() -> None:
-    registry = registry_with(here=Here)
-    registry.declare("near", executor_type="here", host="a")
-    pool = registry.get("near")
+# -- what this package does for an engine ----------------------------------------------------------
+
+
+class Connecting(Here):
+    """Reaches something before its first call, or fails to."""
+
+    capabilities = frozenset({Capability.CONNECTS})
+    own_options: ClassVar[dict[str, EngineOption]] = {"reachable": EngineOption(bool, default=True)}
+    connected = False
+
+    async def start(self) -> None:
+        if not self.options.own["reachable"]:
+            raise ExecutorError("nobody listens at far:4222")
+        self.connected = True
+
+
+async def test_a_kind_that_connects_does_so_when_the_server_starts() -> None:
+    registry = registry_with(connecting=Connecting)
+    registry.declare("far", executor_type="connecting")
+    registry.declare("away", executor_type="connecting", reachable=False)
+    with pytest.raises(ExecutorError, match="nobody listens"):
+        await registry.warm()
+    assert registry.get("far")._engine.connected  # type: ignore[attr-defined]
+    await registry.shutdown_all()
+
+
+class Parcel(Here):
+    """Has every call run from bytes, as a worker elsewhere would."""
+
+    capabilities = frozenset({Capability.PORTABLE, Capability.CONTEXT})
+    own_options: ClassVar[dict[str, EngineOption]] = {}
+
+    def __init__(self, pool: Any, options: Any) -> None:
+        super().__init__(pool, options)
+        self._calls = PortableCalls(pool, options)
+
+    def pack(self, call: Any) -> bytes:
+        return self._calls.pack(call)
+
+    async def run(self, call: Any, packed: Any) -> Any:
+        call.waited, call.ran = 0.0, 0.001
+        program = (
+            "import sys; from genro_executor_plugin import run_packed; "
+            "sys.stdout.buffer.write(run_packed(sys.stdin.buffer.read()))"
+        )
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        answer, _ = await process.communicate(packed)
+        return self._calls.result(call, answer)
+
+
+class Counted(RoutedApplication):
+    mount = "counted"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor = 3
+        self.folder = ""
+
+    @route(executor="away")
+    def times(self, number: int) -> dict[str, int]:
+        return {"pid": os.getpid(), "product": self.factor * number}
+
+    @route(executor="away")
+    async def times_async(self, number: int) -> int:
+        return self.factor * number
+
+    @route(executor="away")
+    def missing(self) -> None:
+        raise HTTPNotFound("no such number")
+
+    @route(executor="near")
+    def numbers(self) -> Any:
+        return (f"{number}," for number in range(3))
+
+    def route_cleanup(self) -> None:
+        if self.folder:
+            Path(self.folder, "cleaned").touch()
+
+
+@pytest.fixture
+def server() -> Any:
+    registered = ExecutorServer(applications=[Counted], executors={}, tasks=False)
+    registered.executors.register_factory("parcel", Parcel)
+    registered.executors.register_factory("here", Here)
+    registered.executors.declare("away", executor_type="parcel")
+    registered.executors.declare("near", executor_type="here", host="a")
+    return registered
+
+
+async def test_handlers_run_from_bytes(server: Any, tmp_path: Path) -> None:
+    """``self`` travels, ``route_cleanup`` follows, and exceptions come back as themselves."""
+    application = server.applications["counted"]
+    application.folder = str(tmp_path)
+    times = await application.route.node("times")(number=5)
+    assert times["product"] == 15
+    assert times["pid"] != os.getpid()
+    assert (tmp_path / "cleaned").exists()
+    assert await application.route.node("times_async")(number=2) == 6
+    with pytest.raises(HTTPNotFound, match="no such number"):
+        await application.route.node("missing")()
+    metrics = server.get_executor("away").metrics
+    assert (metrics["completed"], metrics["failed"]) == (2, 1)
+    await server.executors.shutdown_all()
+
+
+async def test_a_route_whose_pool_cannot_stream_streams_from_here(server: Any) -> None:
+    """What the engine returns is what the handler has returned."""
+    response = await server.applications["counted"].route.node("numbers")()
+    assert [chunk async for chunk in response.body_iterator] == [b"0,", b"1,", b"2,"]
+    pool = server.get_executor("near")
     with pytest.raises(ExecutorConfigError, match="there is nothing to stream"):
         async for _ in pool.stream(wf.answer):
             pass
-    await registry.shutdown_all()
+    await server.executors.shutdown_all()

@@ -31,7 +31,6 @@ from ...errors import SerializationError, WorkerCrashedError
 from ...metrics.tracing import current_trace
 from ...metrics.worker_state import WorkerState
 from ...options.capabilities import Capability
-from ...options.checks import granted_cpus
 from ...options.pool import PoolOptions
 from ...portable.extras import pack_extras
 from ...portable.hooks import pack_hooks
@@ -59,6 +58,7 @@ class ProcessEngine(Engine):
     """Runs calls in worker processes, which are started when they are needed."""
 
     name = "process"
+    default_workers = None
     capabilities = frozenset(
         {
             Capability.KILLS,
@@ -68,6 +68,8 @@ class ProcessEngine(Engine):
             Capability.PAUSES,
             Capability.RESIZES,
             Capability.PROCESSES,
+            Capability.WORKERS,
+            Capability.RECYCLES,
             Capability.INITIALIZES,
             Capability.CONTEXT,
             Capability.STREAMS,
@@ -85,10 +87,6 @@ class ProcessEngine(Engine):
         self._ended = False
         pool.listen(LOG, _logged)
         pool.listen(WARNING, _warned)
-
-    @classmethod
-    def workers_by_default(cls) -> int:
-        return granted_cpus()
 
     @property
     def pids(self) -> list[int]:
