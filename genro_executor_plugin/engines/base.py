@@ -108,8 +108,8 @@ class Engine(ABC):
 
     @property
     def mode(self) -> str:
-        """How calls run, as metrics and traces tell it."""
-        return self.name
+        """How calls run, as metrics and traces tell it; empty for the name of the kind."""
+        return ""
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -221,6 +221,9 @@ class Engine(ABC):
         """End what still runs with ``self.pool.closed_error()``, and let go of everything."""
 
 
+_TAKEN = ("engine", "executor_type", "kind", "name", "options", "self")
+"""Names that stand for something else where a pool is declared."""
+
 _COROUTINES = ("run", "close", "start", "restart")
 _FUNCTIONS = (
     *("pack", "discard", "tell", "commit", "load", "workers", "trouble"),
@@ -291,6 +294,8 @@ def _own_options_of(engine: type[Engine], where: str) -> Mapping[str, EngineOpti
     if not isinstance(own, Mapping):
         raise ExecutorConfigError(f"{where}: own_options={own!r}; give a dict of EngineOptions")
     for option, what in own.items():
+        if isinstance(option, str) and (not option.isidentifier() or option in _TAKEN):
+            raise ExecutorConfigError(f"{where}: {option!r} cannot be the name of an option")
         if not isinstance(option, str) or not isinstance(what, EngineOption):
             raise ExecutorConfigError(
                 f"{where}: own_options has {option!r}: {what!r}; give a name and an EngineOption"

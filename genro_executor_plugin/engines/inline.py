@@ -49,7 +49,7 @@ class InlineEngine(ThreadEngine):
 
     @property
     def mode(self) -> str:
-        return "bypass" if self._bypassed else self.name
+        return "bypass" if self._bypassed else ""
 
     def pack(self, call: Call) -> None:
         if not self._checks:

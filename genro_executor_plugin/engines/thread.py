@@ -128,7 +128,7 @@ class ThreadEngine(Engine):
 
     @property
     def mode(self) -> str:
-        return "bypass" if self.options.effective_bypass else self.name
+        return "bypass" if self.options.effective_bypass else ""
 
     async def run(self, call: Call, packed: Any) -> Any:
         self._loop = asyncio.get_running_loop()

@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
+import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, TypeVar
@@ -226,10 +228,12 @@ class BaseExecutor(SteeredPool):
             admitted = admission.admit(call)
             try:
                 packed = engine.pack(call)
-            except BaseException:
+            except BaseException as error:
                 if admitted:
                     admission.leave()
-                raise
+                if isinstance(error, ExecutorError) or not isinstance(error, Exception):
+                    raise
+                raise self._engine_failed(call, error) from error
             if not admitted:
                 await self._wait_for_a_place(call, packed)
             call.begun = True  # unless its engine says that it was not
@@ -237,14 +241,22 @@ class BaseExecutor(SteeredPool):
                 result = await engine.run(call, packed)
             except ExecutorError:
                 raise
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                # Nobody has cancelled the caller: the engine has cancelled what it waited for.
+                if admission.closed:
+                    raise self.closed_error() from error
+                raise self._engine_failed(call, error) from error
             except Exception as error:
                 if not call.raised:
                     raise self._engine_failed(call, error) from error
                 raise
             finally:
-                if call.ran is not None and call.waited is not None:
-                    counters.ran(call.options.path, call.waited, call.ran)
                 admission.leave()
+                if call.ran is not None:
+                    self._measured(call)
         except ExecutorError as error:
             count_error(counters, call, error)
             if error.pool is None:
@@ -267,14 +279,27 @@ class BaseExecutor(SteeredPool):
         try:
             await self._admission.wait(call)
         except BaseException:
-            self._engine.discard(packed)
+            self.ask_engine("discard", None, packed)
             raise
 
-    def _engine_failed(self, call: Call, error: Exception) -> ExecutorError:
+    def _measured(self, call: Call) -> None:
+        """Count how long ``call`` waited and ran; what is no duration is left out."""
+        waited, ran = call.waited, call.ran
+        try:
+            if 0.0 <= waited < math.inf and 0.0 <= ran < math.inf:  # type: ignore[operator]
+                self._metrics.ran(call.options.path, waited, ran)  # type: ignore[arg-type]
+        except TypeError:
+            _logger.error(
+                "pool %r: its engine says that a call waited %r and ran %r; give seconds",
+                *(self._name, waited, ran),
+            )
+
+    def _engine_failed(self, call: Call, error: BaseException) -> ExecutorError:
+        fault = traceback.format_exception_only(error)[-1].strip()  # also if its text fails
         return ExecutorError(
             f"the engine of pool {self._name!r}, a {self.kind} pool, failed while it ran "
-            f"{describe(call.func)}: {type(error).__name__}: {error}. It has to raise an "
-            "ExecutorError, or set call.raised where the function itself has raised",
+            f"{describe(call.func)}: {fault}. It has to raise an ExecutorError, or set "
+            "call.raised where the function itself has raised",
             pool=self._name,
         )
 

@@ -111,6 +111,11 @@ class Kinds(Mapping[str, KnownKind]):
             ExecutorConfigError: the name is taken, the factory cannot be called, or the engine
                 breaks its contract.
         """
+        wanted: object = executor_type
+        if not isinstance(wanted, str) or not wanted:
+            raise ExecutorConfigError(
+                f"a kind's name is a text that is not empty, not {executor_type!r}"
+            )
         if executor_type in self:
             raise ExecutorConfigError(
                 f"executor_type {executor_type!r} exists already; give the new kind another name"

@@ -151,7 +151,9 @@ class ExecutorRegistry:
         self, name: str, known: _Pool, executor_type: str, options: dict[str, Any]
     ) -> None:
         """Refuse options that differ from those pool ``name`` has; fewer of them are fine."""
-        wanted = self._described(name, executor_type, options)
+        own = known.known.kind.own_options if known.known.kind is not None else {}
+        needed = {option: value for option, value in known.given.items() if option in own}
+        wanted = self._described(name, executor_type, {**needed, **options})
         if wanted.known == known.known:
             if wanted.options is None or known.options is None:
                 different = wanted.given != known.given

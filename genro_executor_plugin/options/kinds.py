@@ -113,6 +113,6 @@ _LACKS: Mapping[Capability, str] = {
     Capability.STREAMS: "its calls answer at once, and not in chunks",
     Capability.PROCESSES: "it has no worker processes on this machine",
     Capability.RECYCLES: "it does not replace its workers",
-    Capability.WORKERS: "it has no workers of its own",
+    Capability.WORKERS: "it has no worker processes of its own",
 }
 """Why a kind without a capability cannot keep the options that need it."""

@@ -27,8 +27,11 @@ from genro_executor_plugin import (
     ExecutorError,
     ExecutorRegistry,
     ExecutorServer,
+    InlineExecutor,
     Load,
     PortableCalls,
+    ProcessExecutor,
+    ThreadExecutor,
 )
 
 
@@ -143,6 +146,10 @@ class NoWorkers(Here):
     default_workers = 0
 
 
+class Named(Here):
+    own_options = {"name": EngineOption(str)}
+
+
 @pytest.mark.parametrize(
     ("engine", "words"),
     [
@@ -155,6 +162,7 @@ class NoWorkers(Here):
         (CannotRestart, "CannotRestart declares WORKERS and lacks workers"),
         (AsyncLoad, "load has to be a plain function"),
         (NoWorkers, "default_workers=0; give a whole number"),
+        (Named, "'name' cannot be the name of an option"),
         (Taken, "'timeout' is an option of every pool already"),
         (Loose, "own_options has 'host'.*give a name and an EngineOption"),
     ],
@@ -164,6 +172,19 @@ def test_an_engine_that_breaks_its_contract_is_refused_when_it_is_registered(
 ) -> None:
     with pytest.raises(ExecutorConfigError, match=words):
         registry_with(broken=engine)
+
+
+@pytest.mark.parametrize("name", ["", 3, None])
+def test_a_kind_has_a_name(name: Any) -> None:
+    with pytest.raises(ExecutorConfigError, match="a kind's name is a text"):
+        registry_with().register_factory(name, Here)
+
+
+@pytest.mark.parametrize("option", ["kind", "engine"])
+@pytest.mark.parametrize("pool", [ProcessExecutor, ThreadExecutor, InlineExecutor])
+def test_the_kinds_of_this_package_have_their_engine(pool: Any, option: str) -> None:
+    with pytest.raises(ExecutorConfigError, match=f"unknown option '{option}'"):
+        pool("pool", **{option: "x"})
 
 
 def test_a_pool_without_an_engine_is_refused() -> None:
@@ -222,6 +243,108 @@ async def test_a_fault_of_an_engine_fails_its_own_call_and_is_told_by_name() -> 
         await pool.submit(wf.answer)
     assert isinstance(caught.value.__cause__, KeyError)
     assert (pool.metrics["failed"], pool.metrics["pending"]) == (1, 0)
+    await registry.shutdown_all()
+
+
+class Faulty(Here):
+    """Fails in every way that an engine can, when it is told to."""
+
+    own_options: ClassVar[dict[str, EngineOption]] = {"fault": EngineOption(str)}
+
+    def pack(self, call: Any) -> Any:
+        if self.options.own["fault"] == "pack":
+            raise RuntimeError("cannot pack")
+        return None
+
+    async def run(self, call: Any, packed: Any) -> Any:
+        match self.options.own["fault"]:
+            case "times":
+                call.waited, call.ran = "none", float("nan")
+                return 42
+            case "cancels":
+                future = asyncio.get_running_loop().create_future()
+                future.cancel()
+                await future
+            case "text":
+                raise _UnspeakableError
+        return await super().run(call, packed)
+
+    def load(self) -> Load:
+        return self._told(Load(0, 0, 1))
+
+    def workers(self) -> Any:
+        return self._told([])
+
+    def trouble(self) -> str | None:
+        return self._told(None)
+
+    def _told(self, what: Any) -> Any:
+        if self.options.own["fault"] == "telling":
+            raise OSError("the line is dead")
+        return what
+
+    async def close(self) -> None:
+        if self.options.own["fault"] == "closing":
+            await asyncio.Event().wait()
+
+
+class _UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+def faulty(fault: str) -> Any:
+    registry = registry_with(faulty=Faulty)
+    registry.declare("rash", executor_type="faulty", fault=fault, max_pending=1)
+    return registry.get("rash")
+
+
+@pytest.mark.parametrize("fault", ["pack", "cancels", "text"])
+async def test_whatever_an_engine_raises_is_an_error_that_names_it(fault: str) -> None:
+    pool = faulty(fault)
+    for _ in range(3):
+        with pytest.raises(ExecutorError, match="the engine of pool 'rash', a faulty pool, failed"):
+            await pool.submit(wf.answer)
+    assert (pool.metrics["failed"], pool.metrics["pending"]) == (3, 0)
+    await pool.shutdown()
+
+
+async def test_times_that_are_none_cost_no_place(caplog: pytest.LogCaptureFixture) -> None:
+    pool = faulty("times")
+    for _ in range(3):
+        assert await pool.submit(wf.answer) == 42
+    assert pool.metrics["avg_duration_ms"] == 0.0
+    assert "its engine says that a call waited 'none' and ran nan" in caplog.text
+    await pool.shutdown()
+
+
+async def test_an_engine_that_cannot_tell_how_it_does_hides_no_other_pool() -> None:
+    registry = registry_with(faulty=Faulty)
+    registry.declare("rash", executor_type="faulty", fault="telling")
+    rash, well = registry.get("rash"), registry.get("blocking")
+    assert await rash.submit(wf.answer) == 42
+    assert await well.submit(wf.answer) == 42
+    assert registry.all_metrics()["rash"]["workers"] == 0
+    assert rash.worker_states() == []
+    assert registry.unhealthy == {"rash": "its engine fails when it is asked; the log says how"}
+    await registry.shutdown_all()
+
+
+async def test_an_engine_that_does_not_close_is_left_behind(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pool = faulty("closing")
+    assert await pool.submit(wf.answer) == 42
+    pool.hurry()
+    await pool.shutdown()
+    assert "pool 'rash', a faulty pool: its engine did not close in time" in caplog.text
+
+
+async def test_a_pool_is_there_again_with_fewer_options_than_it_needs() -> None:
+    registry = registry_with(here=Here)
+    registry.declare("near", executor_type="here", host="a", max_workers=2)
+    pool = registry.get_or_create("near", executor_type="here", max_workers=2)
+    assert registry.get_or_create("near", executor_type="here") is pool
     await registry.shutdown_all()
 
 

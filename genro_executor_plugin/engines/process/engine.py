@@ -27,7 +27,7 @@ from contextvars import copy_context
 from time import perf_counter
 from typing import Any
 
-from ...errors import SerializationError, WorkerCrashedError
+from ...errors import ExecutorError, SerializationError, WorkerCrashedError
 from ...metrics.tracing import current_trace
 from ...metrics.worker_state import WorkerState
 from ...options.capabilities import Capability
@@ -52,6 +52,10 @@ __all__ = ["ProcessEngine"]
 
 _KEEP_SECONDS = 10.0
 """How long shared memory is kept for the next large call."""
+
+
+class _OtherLoopError(ExecutorError, RuntimeError):
+    """The pool is in use on another event loop."""
 
 
 class ProcessEngine(Engine):
@@ -198,7 +202,7 @@ class ProcessEngine(Engine):
             return pool
         if pool is not None:
             if not pool.loop.is_closed():
-                raise RuntimeError(
+                raise _OtherLoopError(
                     f"pool {self.pool.name!r} is in use on another event loop; "
                     "give every event loop a pool of its own"
                 )
