@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "PRIVATE_NAMES",
+    "WHOLE_ROUTER",
     "PrivateName",
     "chain_around",
     "children",
@@ -28,6 +29,10 @@ __all__ = [
     "restore_options",
     "stored_options",
 ]
+
+
+WHOLE_ROUTER = "_all_"
+"""The target of options that hold for every entry of a router."""
 
 
 class PrivateName(NamedTuple):
@@ -113,7 +118,7 @@ def chain_around(router: Any, entry: Any, innermost: Callable[..., Any]) -> Call
 
 
 def own_options(router: Any, plugin: str, target: str) -> Mapping[str, Any]:
-    """What was configured of ``plugin`` for ``target`` alone: an entry's name, or ``"_all_"``."""
+    """What was configured of ``plugin`` for ``target`` alone: an entry, or ``WHOLE_ROUTER``."""
     slot: Mapping[str, Any] = router._plugin_info.get(plugin, {}).get(target, {})
     options: Mapping[str, Any] = slot.get("config", {})
     return options
