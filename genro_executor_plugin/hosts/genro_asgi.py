@@ -77,6 +77,7 @@ __all__ = [
     "publish_of_task",
     "put_around",
     "read_configuration",
+    "require_lifespan",
     "router_openapi",
     "tells_of_disconnects",
 ]
@@ -180,6 +181,16 @@ def put_around(server: Any, steps: Steps) -> None:
     server.start_leaving = lambda: steps.start_leaving(start_leaving)
     server.lifespan.startup = lambda: steps.startup(startup)
     server.lifespan.shutdown = lambda: steps.shutdown(shutdown)
+
+
+def require_lifespan(server: Any) -> None:
+    """Have the uvicorn that serves ``server`` take any exception of its lifespan for an end.
+
+    By default, uvicorn takes an application that raises at its start for one without a lifespan,
+    and serves it.
+    """
+    if server.uvicorn_server is not None:
+        server.uvicorn_server.config.lifespan = "on"
 
 
 def publish_of_task(

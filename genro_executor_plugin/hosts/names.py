@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         publish_of_task,
         put_around,
         read_configuration,
+        require_lifespan,
         router_openapi,
         tells_of_disconnects,
     )
@@ -95,6 +96,7 @@ __all__ = [
     "publish_of_task",
     "put_around",
     "read_configuration",
+    "require_lifespan",
     "router_openapi",
     "save_at_the_end",
     "serve_parser",

@@ -137,6 +137,8 @@ class ExecutorMixin:
                 raise
             message = lifecycle.refusal(error)
             await ending_send({"type": "lifespan.startup.failed", "message": message})
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise  # it ends more than this server
         finally:
             await lifecycle.end()
 

@@ -82,6 +82,22 @@ class Cancelled(RoutedApplication):
         await waiting
 
 
+class Exits(RoutedApplication):
+    """Ends its process as a program does."""
+
+    mount = "exits"
+
+    async def on_startup(self) -> None:
+        sys.exit("no licence")
+
+
+class Interrupted(RoutedApplication):
+    mount = "interrupted"
+
+    async def on_startup(self) -> None:
+        raise KeyboardInterrupt("enough")
+
+
 class Plain(RoutedApplication):
     """Fails in a way that its host decides to live with."""
 
@@ -123,7 +139,9 @@ def note_end() -> None:
 
 APPLICATIONS = {
     "cancelled": Cancelled,
+    "exits": Exits,
     "fatal": Fatal,
+    "interrupted": Interrupted,
     "kind": OfAnotherKind,
     "odd": Odd,
     "plain": Plain,
