@@ -28,7 +28,7 @@ from ..routing.live_request import live_request_refusal, takes_live_request
 from ..routing.route_options import RouteOptions, stray_markers
 from ..routing.tree import Route, adapter_of, routes_of
 
-__all__ = ["Mistake", "check_routes", "error_of", "mistakes_of", "modules_of", "route_mistakes"]
+__all__ = ["Mistake", "error_of", "mistakes_of", "modules_of", "route_mistakes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,12 @@ class Mistake:
     unknown_pool: str | None = None
 
 
-def check_routes(server: Any) -> None:
-    """Check every route of ``server`` that names a pool.
-
-    Raises:
-        UnknownExecutorError: a route names a pool that nobody declared.
-        ExecutorConfigError: a route asks for what its pool cannot keep, takes ``_request``, or
-            was bound before the plugin was there. The message lists every mistake.
-    """
-    if mistakes := route_mistakes(server):
-        raise error_of(mistakes)
-
-
 def route_mistakes(server: Any) -> list[Mistake]:
-    """Every mistake of every route of ``server``."""
+    """Every mistake of every route of ``server`` that names a pool.
+
+    The pool is one that nobody declared, or cannot keep what the route asks for; or the route
+    takes ``_request``, or was bound before the plugin was there.
+    """
     registry: ExecutorRegistry = server.executors
     return [
         mistake

@@ -20,6 +20,7 @@ from genro_routes import route
 
 from genro_executor_plugin import (
     ExecutorApplication,
+    ExecutorConfigError,
     ExecutorConsole,
     ExecutorServer,
 )
@@ -128,6 +129,10 @@ def unmakeable(name: str, **_options: Any) -> Any:
     raise KeyError(f"no device for pool {name}")
 
 
+def refusing(name: str, **_options: Any) -> Any:
+    raise ExecutorConfigError(f"no device for pool {name}")
+
+
 def odd_initializer() -> None:
     raise OddError("not", "here")
 
@@ -145,9 +150,11 @@ APPLICATIONS = {
     "kind": OfAnotherKind,
     "odd": Odd,
     "plain": Plain,
+    "refusing": OfAnotherKind,
     "routes": Unroutable,
+    "undeclared": OfAnotherKind,
 }
-KINDS: dict[str, Any] = {"kind": unmakeable, "end": Unending}
+KINDS: dict[str, Any] = {"kind": unmakeable, "refusing": refusing, "end": Unending}
 
 
 def main(host: str, trouble: str) -> None:

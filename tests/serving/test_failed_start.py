@@ -55,6 +55,7 @@ def workers_that_ended_in_order(folder: Path) -> int:
     ("trouble", "said"),
     [
         ("kind", ["Traceback", "KeyError: 'no device for pool mine'"]),
+        ("refusing", ["Traceback", "ExecutorConfigError: no device for pool mine"]),
         ("routes", ["Traceback", "ZeroDivisionError: no routes today"]),
         ("cancelled", ["Traceback", "CancelledError"]),
         ("odd", ["Traceback", "OddError: not today"]),
@@ -72,6 +73,15 @@ def test_whatever_is_raised_the_server_does_not_start(
         assert workers_that_ended_in_order(tmp_path) == 2
     if trouble == "initializer":
         assert workers_that_ended_in_order(tmp_path) == 2, "those of the other pool"
+
+
+@HOSTS
+def test_mistakes_that_the_checks_have_collected_need_no_traceback(
+    tmp_path: Path, host: str
+) -> None:
+    with started(PROGRAM, host, "undeclared", cwd=tmp_path) as process:
+        assert_refused(process, "route ofanotherkind/work", "'mine'")
+        assert "Traceback" not in process.log, "the text says where the mistake is"
 
 
 @HOSTS
