@@ -103,28 +103,20 @@ __all__ = [
     "tells_of_disconnects",
 ]
 
-_OF_THE_COMMAND = frozenset(
-    {
-        "LAUNCHER_ENV",
-        "Cli",
-        "CliError",
-        "ServerLauncher",
-        "TargetResolver",
-        "described_source",
-        "save_at_the_end",
-        "serve_parser",
-    }
-)
-"""Only a program that starts servers from a command line needs these."""
+_HOMES = ("genro_asgi", "genro_asgi_command")
+"""The modules of the names. The second is asked last: only a command line needs it."""
 
 if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = "genro_asgi_command" if name in _OF_THE_COMMAND else "genro_asgi"
-        value = globals()[name] = getattr(import_module(f".{home}", __package__), name)
-        return value
+        for home in _HOMES:
+            module = import_module(f".{home}", __package__)
+            if name in module.__all__:
+                value = globals()[name] = getattr(module, name)
+                return value
+        raise AttributeError(f"no host has the name {name!r}")
 
 
 def __dir__() -> list[str]:
