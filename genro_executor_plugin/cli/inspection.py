@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import ExecutorConfigError
 from ..executors.kinds import EVERYWHERE
 from ..executors.registry import BUILT_IN_POOLS, ExecutorRegistry
-from ..hosts.names import read_configuration
+from ..hosts.names import end_unserved, read_configuration
 from ..offload.checks import route_mistakes
 from ..options.pool import PoolOptions
 from ..options.source_line import place_of
@@ -122,7 +122,7 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
         )
     finally:
         asyncio.run(server.executors.shutdown_all())
-        server.pool.shutdown()
+        end_unserved(server)
 
 
 def _without_mistakes(pool: WrittenPool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import ExecutorConfigError, UnknownExecutorError
 from ..executors.registry import ExecutorRegistry
+from ..hosts.contract import HostServer
 from ..hosts.loaded import HOST_PACKAGES
 from ..options.capabilities import Capability
 from ..options.source_line import place_of
@@ -44,7 +45,7 @@ class Mistake:
     unknown_pool: str | None = None
 
 
-def route_mistakes(server: Any) -> list[Mistake]:
+def route_mistakes(server: HostServer) -> list[Mistake]:
     """Every mistake of every route of ``server`` that names a pool.
 
     The pool is one that nobody declared, or cannot keep what the route asks for; or the route
@@ -132,7 +133,7 @@ def _placed(route: Route) -> str:
     return route.path if place is None else f"{route.path} ({place})"
 
 
-def modules_of(server: Any) -> list[str]:
+def modules_of(server: HostServer) -> list[str]:
     """The modules that a worker needs for the routes of ``server``, to be imported once."""
     modules = dict.fromkeys(("genro_routes", *HOST_PACKAGES))
     for route in routes_of(server):

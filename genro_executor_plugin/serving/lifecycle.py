@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
+from ..hosts.names import is_told_to_exit
 from ..offload.checks import error_of, modules_of, route_mistakes
 from ..offload.plugin import ExecutorPlugin
 from ..routing.client import Answering
@@ -120,10 +121,9 @@ class Lifecycle:
         genro-asgi calls it from the handler of every signal, and once more when its lifespan
         ends. A second signal ends what runs in the pools at once.
         """
-        uvicorn_server = getattr(self._server, "uvicorn_server", None)
         if self._lifespan_ends:
             self._lifespan_ends = False
-        elif uvicorn_server is not None and uvicorn_server.should_exit:
+        elif is_told_to_exit(self._server):
             # A signal's handler runs on the thread of the event loop, in the middle of anything.
             with suppress(RuntimeError):
                 asyncio.get_running_loop().call_soon_threadsafe(self.registry.hurry)
