@@ -5,14 +5,16 @@
 
 ``PRIVATE_NAMES`` lists every such name with the public one that would take its place. A test
 looks all of them up, so that a new release of genro-routes which has taken one away fails it by
-that name. (The attributes that never travel to a worker are listed in
-``portable.state.placeholders``; the same test looks them up, too.)
+that name. Those of sections, which never travel to a worker, are written in
+``portable.state.section_names``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
+
+from ..portable.state.section_names import CAPABILITIES, CONTEXT, PARENT, PROXY, ROUTER
 
 __all__ = [
     "PRIVATE_NAMES",
@@ -69,8 +71,10 @@ PRIVATE_NAMES = (
         "_notify_children",
         "BasePlugin.notify_children(): call on_parent_config_changed of the sections' plugins",
     ),
-    PrivateName(
-        "RoutingClass", "_routing_parent", "RoutingClass.parent: the section or application above"
+    PrivateName("RoutingClass", PARENT, "RoutingClass.parent: the section or application above"),
+    *(
+        PrivateName("RoutingClass", name, "a list of the attributes that are genro-routes' own")
+        for name in (CONTEXT, CAPABILITIES, ROUTER, PROXY)
     ),
     PrivateName(
         "@route function",
@@ -102,7 +106,7 @@ def children(router: Any) -> list[tuple[str, Any]]:
 
 def parent_of(instance: Any) -> Any:
     """The section or application that ``instance`` is mounted in, ``None`` for none."""
-    return getattr(instance, "_routing_parent", None)
+    return getattr(instance, PARENT, None)
 
 
 def markers_of(function: Any) -> Iterable[Mapping[str, Any]]:
