@@ -69,9 +69,13 @@ def layer_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports_of(path: Path) -> list[tuple[int, str]]:
-    """The absolute names that ``path`` imports anywhere in it, with their lines."""
-    package = ["genro_executor_plugin", *path.relative_to(PACKAGE).parent.parts]
+def imports_of(path: Path, root: Path = PACKAGE) -> list[tuple[int, str]]:
+    """The absolute names that ``path`` imports anywhere in it, with their lines.
+
+    Args:
+        root: the folder of the package that it is a module of.
+    """
+    package = [root.name, *path.relative_to(root).parent.parts]
     found: list[tuple[int, str]] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -179,32 +183,68 @@ def test_the_root_holds_a_few_modules_and_no_file_is_long() -> None:
     assert not long
 
 
-def test_modules_of_one_layer_do_not_import_each_other_in_a_circle() -> None:
+def module_of(path: Path, root: Path) -> str:
+    """The name of the module at ``path`` below the package at ``root``, empty for the package."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(root: Path) -> dict[str, set[str]]:
+    """The modules below the package at ``root`` which each of its modules imports, by name.
+
+    ``from . import name`` imports the module ``name`` if there is one, and else the package.
+    """
+    modules = {module_of(path, root): path for path in sorted(root.rglob("*.py"))}
     edges: dict[str, set[str]] = {}
-    for path in MODULES:
-        own = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        for _, name in imports_of(path):
-            parts = name.split(".")
-            if parts[0] != "genro_executor_plugin":
+    for own, path in modules.items():
+        for _, name in imports_of(path, root):
+            top, _, rest = name.partition(".")
+            if top != root.name:
                 continue
-            for length in (len(parts), len(parts) - 1):
-                target = PACKAGE.joinpath(*parts[1:length]).with_suffix(".py")
-                if target.is_file():
-                    edges.setdefault(own, set()).add(".".join(parts[1:length]))
-                    break
+            target = rest if rest in modules else rest.rpartition(".")[0]
+            # The package at the root, whose name is empty here, imports on demand only.
+            if target and target in modules and target != own:
+                edges.setdefault(own, set()).add(target)
+    return edges
+
+
+def circles_of(edges: dict[str, set[str]]) -> list[str]:
+    """The circles in ``edges``, each as it is found first."""
+    found: list[str] = []
     finished: set[str] = set()
 
     def walk(module: str, above: tuple[str, ...]) -> None:
-        assert module not in above, f"a circle: {' -> '.join([*above, module])}"
-        if module in finished:
-            return
-        for target in sorted(edges.get(module, ())):
-            walk(target, (*above, module))
-        finished.add(module)
+        if module in above:
+            found.append(" -> ".join([*above[above.index(module) :], module]))
+        elif module not in finished:
+            for target in sorted(edges.get(module, ())):
+                walk(target, (*above, module))
+            finished.add(module)
 
     for module in sorted(edges):
         walk(module, ())
-    assert "engines.process.engine" in finished
+    return found
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    edges = imported_modules(PACKAGE)
+    assert "tasks.store" in edges, "a package is a module, too"
+    assert circles_of(edges) == []
+
+
+def test_a_circle_is_seen_through_packages_and_names_of_modules(tmp_path: Path) -> None:
+    root = tmp_path / "made_up"
+    (root / "room").mkdir(parents=True)
+    (root / "__init__.py").touch()
+    (root / "room" / "__init__.py").write_text("from ..below import thing\n")
+    (root / "below.py").write_text("from .room import Name\n")
+    (root / "one.py").write_text("from . import two\n")
+    (root / "two.py").write_text("import made_up.one\n")
+    (root / "apart.py").write_text("from . import one\nfrom .room import Name\n")
+    assert circles_of(imported_modules(root)) == [
+        "one -> two -> one",
+        "room -> below -> room",
+    ]
 
 
 @pytest.mark.parametrize(

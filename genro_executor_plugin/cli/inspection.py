@@ -17,11 +17,12 @@ from typing import Any
 from ..errors import ExecutorConfigError
 from ..executors.kinds import EVERYWHERE
 from ..executors.registry import BUILT_IN_POOLS, ExecutorRegistry
+from ..hosts.names import end_unserved, read_configuration
 from ..offload.checks import route_mistakes
 from ..options.pool import PoolOptions
 from ..options.source_line import place_of
 from ..routing.tree import Route, routes_of
-from ..serving.configuration import configured_pools, handler_of
+from ..serving.configuration import configured_pools
 from ..serving.grammar import WrittenPool, mistakes_in
 from .launching import ExecutorLauncher, UnbuiltError, find_siblings
 
@@ -94,7 +95,7 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
     if "config" in described:
         find_siblings(described["config"])
         try:
-            described["config"] = handler_of(described["config"])
+            described["config"] = read_configuration(described["config"])
             written = configured_pools(described["config"])
         except Exception as error:
             raise UnbuiltError(str(error)) from error
@@ -121,7 +122,7 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
         )
     finally:
         asyncio.run(server.executors.shutdown_all())
-        server.pool.shutdown()
+        end_unserved(server)
 
 
 def _without_mistakes(pool: WrittenPool) -> dict[str, Any]:

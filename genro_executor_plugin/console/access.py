@@ -12,16 +12,18 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..errors import ExecutorConfigError
+from ..hosts.contract import HostServer
 from ..hosts.names import (
     HTTPException,
     HTTPForbidden,
     HTTPUnsupportedMediaType,
     asker_of,
     has_authentication,
+    public_url_of,
 )
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class Access:
                 f"ExecutorConsole: tag={tag!r} is not the name of one authorization tag"
             )
 
-    def tags_of(self, scope: Scope, server: Any, *, open_route: bool) -> list[str]:
+    def tags_of(self, scope: Scope, server: HostServer, *, open_route: bool) -> list[str]:
         """Return the tags of the request, with ``RULE`` in the place of the configured tag.
 
         Raises:
@@ -130,7 +132,7 @@ def _loopback_address(text: str | None) -> bool:
     return bool((mapped or address).is_loopback)
 
 
-def check_change(scope: Scope, server: Any) -> None:
+def check_change(scope: Scope, server: HostServer) -> None:
     """Refuse a change that a page of another site may have caused (cross-site request forgery).
 
     Raises:
@@ -149,10 +151,10 @@ def check_change(scope: Scope, server: Any) -> None:
         raise HTTPUnsupportedMediaType("A change is an application/json document")
 
 
-def _same_origin(origin: str, host: str, server: Any) -> bool:
+def _same_origin(origin: str, host: str, server: HostServer) -> bool:
     try:
         asked = urlsplit(origin)
-        public = urlsplit(getattr(server, "external_url", None) or "")
+        public = urlsplit(public_url_of(server))
         if asked.scheme not in ("http", "https") or not asked.netloc:
             return False
         return asked.netloc.lower() in (host.lower(), public.netloc.lower())

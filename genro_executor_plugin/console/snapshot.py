@@ -16,6 +16,7 @@ from typing import Any
 
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
+from ..hosts.contract import HostServer
 from ..metrics.counters import (
     OUTCOMES,
     Histogram,
@@ -42,7 +43,7 @@ _CONTROLS: Mapping[str, Capability | None] = {
 """What can be done to a pool, and which capability it needs for that; ``None`` for none."""
 
 
-def snapshot_of(server: Any, history: History) -> dict[str, Any]:
+def snapshot_of(server: HostServer, history: History) -> dict[str, Any]:
     """Return the state of the pools and routes of ``server`` at this moment."""
     registry: ExecutorRegistry = server.executors
     pools = registry.executors
@@ -106,7 +107,7 @@ def _plain(value: Any) -> Any:
     return describe(value) if callable(value) else str(value)
 
 
-def _routes(server: Any, pools: Mapping[str, BaseExecutor]) -> Iterator[dict[str, Any]]:
+def _routes(server: HostServer, pools: Mapping[str, BaseExecutor]) -> Iterator[dict[str, Any]]:
     for route in routes_of(server):
         if not route.path.startswith("_"):  # an application of the server's own
             yield _route(route, pools)

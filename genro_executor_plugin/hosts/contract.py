@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pkgutil import resolve_name
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Asker", "Reach", "missing"]
+__all__ = ["Asker", "HostServer", "Reach", "missing"]
 
 
 class Asker(NamedTuple):
@@ -25,6 +25,31 @@ class Asker(NamedTuple):
     identity: str | None = None
     tags: frozenset[str] = frozenset()
     session_id: str = ""
+
+
+class HostServer(Protocol):
+    """A server of the host, as far as it is used outside ``hosts``; the rest is asked there."""
+
+    @property
+    def executors(self) -> Any:
+        """The pools: no host has them, this package gives them to its server."""
+
+    @property
+    def applications(self) -> Mapping[str, Any]:
+        """The applications by their codes."""
+
+    @property
+    def root_application(self) -> Any:
+        """The application that answers where no other is mounted, ``None`` for none."""
+
+    def application_at(self, mount: str, /) -> Any:
+        """The application that is mounted at ``mount``, ``None`` for none."""
+
+    async def run_sync(self, fn: Callable[..., Any], /) -> Any:
+        """What ``fn`` returns, called on the server's threads."""
+
+    async def get_until_leaving(self, queue: Any, /) -> Any:
+        """The next item of ``queue``, ``None`` once the server leaves."""
 
 
 class Reach(NamedTuple):

@@ -9,6 +9,7 @@ What genro-asgi does not promise and is used all the same is listed in ``genro_a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,7 +54,6 @@ __all__ = [
     "AsgiServerGrammar",
     "AttachedApplication",
     "ConfigurationHandler",
-    "EventHub",
     "FatalBootError",
     "HTTPBadRequest",
     "HTTPException",
@@ -73,12 +73,23 @@ __all__ = [
     "TaskManager",
     "TaskScheduler",
     "asker_of",
+    "descriptor_of_task",
+    "end_unserved",
+    "event_hub_of",
     "has_authentication",
+    "has_tasks",
+    "is_task_cancelled",
+    "is_told_to_exit",
+    "public_url_of",
     "publish_of_task",
     "put_around",
     "read_configuration",
+    "require_lifespan",
     "router_openapi",
+    "settle_task",
+    "site_folder",
     "tells_of_disconnects",
+    "write_progress_of_task",
 ]
 
 
@@ -146,6 +157,86 @@ class AttachedApplication(RoutedApplication):
         """The application belongs to ``server`` from now on."""
 
 
+# -- a server and its tasks ------------------------------------------------------------------------
+
+
+def is_told_to_exit(server: Any) -> bool:
+    """Whether the uvicorn that serves ``server`` has been told to exit."""
+    uvicorn_server = getattr(server, "uvicorn_server", None)
+    return uvicorn_server is not None and bool(uvicorn_server.should_exit)
+
+
+def public_url_of(server: Any) -> str:
+    """The URL at which the public reaches ``server``, empty if none is configured."""
+    return getattr(server, "external_url", None) or ""
+
+
+def site_folder(server: Any, name: str) -> str | None:
+    """The local folder ``name`` on the site storage of ``server``, ``None`` if it has none."""
+    storage = getattr(server, "storage", None)
+    if storage is None:
+        return None
+    path = storage.node(f"site:{name}").resolved_path
+    return None if path is None else str(path)
+
+
+def end_unserved(server: AsgiServer) -> None:
+    """End the threads of ``server``, which has served nobody."""
+    server.pool.shutdown()
+
+
+def has_tasks(server: Any) -> bool:
+    """Whether the batch tasks and schedules of ``server`` are enabled."""
+    return getattr(server, "tasks_enabled", False)
+
+
+def event_hub_of(server: Any) -> EventHub:
+    """The event hub of ``server``; one of its own, where its tasks are not enabled."""
+    hub: EventHub = server.tasks.hub if has_tasks(server) else EventHub()
+    return hub
+
+
+def publish_of_task(
+    executor: LocalTaskExecutor, descriptor: dict[str, Any], event: dict[str, Any]
+) -> None:
+    """Tell the session that has launched the batch task of ``descriptor`` of ``event``."""
+    executor._publish(descriptor, event)
+
+
+async def descriptor_of_task(executor: LocalTaskExecutor, task_id: str) -> dict[str, Any] | None:
+    """What the spool knows of the batch task, ``None`` if it is gone."""
+    found: dict[str, Any] | None = await executor.server.run_sync(executor.spool.get, task_id)
+    return found
+
+
+async def is_task_cancelled(executor: LocalTaskExecutor, task_id: str) -> bool:
+    """Whether somebody has asked for the end of the batch task."""
+    return bool(await executor.server.run_sync(executor.spool.is_cancelled, task_id))
+
+
+async def settle_task(
+    executor: LocalTaskExecutor, task_id: str, worker_id: str, outcome: str, error: str
+) -> None:
+    """Note the end of the batch task in the spool."""
+    settle = partial(executor.spool.settle, task_id, worker_id, outcome, error=error)
+    await executor.server.run_sync(settle)
+
+
+async def write_progress_of_task(
+    executor: LocalTaskExecutor, task_id: str, worker_id: str, data: dict[str, Any]
+) -> None:
+    """Note the progress of the batch task in the spool, unless it has ended."""
+    spool = executor.spool
+
+    def write() -> None:
+        # Writing must not create the folder of a task again that was moved meanwhile.
+        descriptor = spool.get(task_id)
+        if descriptor is not None and descriptor["status"] == "active":
+            spool.write_progress(task_id, worker_id, data)
+
+    await executor.server.run_sync(write)
+
+
 # -- a server that genro-asgi built: its methods are replaced on the instance ----------------------
 
 
@@ -182,8 +273,11 @@ def put_around(server: Any, steps: Steps) -> None:
     server.lifespan.shutdown = lambda: steps.shutdown(shutdown)
 
 
-def publish_of_task(
-    executor: LocalTaskExecutor, descriptor: dict[str, Any], event: dict[str, Any]
-) -> None:
-    """Tell the session that has launched the batch task of ``descriptor`` of ``event``."""
-    executor._publish(descriptor, event)
+def require_lifespan(server: Any) -> None:
+    """Have the uvicorn that serves ``server`` take any exception of its lifespan for an end.
+
+    By default, uvicorn takes an application that raises at its start for one without a lifespan,
+    and serves it.
+    """
+    if server.uvicorn_server is not None:
+        server.uvicorn_server.config.lifespan = "on"

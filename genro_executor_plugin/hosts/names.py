@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         AsgiServerGrammar,
         AttachedApplication,
         ConfigurationHandler,
-        EventHub,
         FatalBootError,
         HTTPBadRequest,
         HTTPException,
@@ -40,12 +39,23 @@ if TYPE_CHECKING:
         TaskManager,
         TaskScheduler,
         asker_of,
+        descriptor_of_task,
+        end_unserved,
+        event_hub_of,
         has_authentication,
+        has_tasks,
+        is_task_cancelled,
+        is_told_to_exit,
+        public_url_of,
         publish_of_task,
         put_around,
         read_configuration,
+        require_lifespan,
         router_openapi,
+        settle_task,
+        site_folder,
         tells_of_disconnects,
+        write_progress_of_task,
     )
     from .genro_asgi_command import (
         LAUNCHER_ENV,
@@ -69,7 +79,6 @@ __all__ = [
     "Cli",
     "CliError",
     "ConfigurationHandler",
-    "EventHub",
     "FatalBootError",
     "HTTPBadRequest",
     "HTTPException",
@@ -91,38 +100,41 @@ __all__ = [
     "TaskScheduler",
     "asker_of",
     "described_source",
+    "descriptor_of_task",
+    "end_unserved",
+    "event_hub_of",
     "has_authentication",
+    "has_tasks",
+    "is_task_cancelled",
+    "is_told_to_exit",
+    "public_url_of",
     "publish_of_task",
     "put_around",
     "read_configuration",
+    "require_lifespan",
     "router_openapi",
     "save_at_the_end",
     "serve_parser",
+    "settle_task",
+    "site_folder",
     "tells_of_disconnects",
+    "write_progress_of_task",
 ]
 
-_OF_THE_COMMAND = frozenset(
-    {
-        "LAUNCHER_ENV",
-        "Cli",
-        "CliError",
-        "ServerLauncher",
-        "TargetResolver",
-        "described_source",
-        "save_at_the_end",
-        "serve_parser",
-    }
-)
-"""Only a program that starts servers from a command line needs these."""
+_HOMES = ("genro_asgi", "genro_asgi_command")
+"""The modules of the names. The second is asked last: only a command line needs it."""
 
 if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = "genro_asgi_command" if name in _OF_THE_COMMAND else "genro_asgi"
-        value = globals()[name] = getattr(import_module(f".{home}", __package__), name)
-        return value
+        for home in _HOMES:
+            module = import_module(f".{home}", __package__)
+            if name in module.__all__:
+                value = globals()[name] = getattr(module, name)
+                return value
+        raise AttributeError(f"no host has the name {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import ExecutorConfigError, UnknownExecutorError
 from ..executors.registry import ExecutorRegistry
+from ..hosts.contract import HostServer
 from ..hosts.loaded import HOST_PACKAGES
 from ..options.capabilities import Capability
 from ..options.source_line import place_of
@@ -28,7 +29,7 @@ from ..routing.live_request import live_request_refusal, takes_live_request
 from ..routing.route_options import RouteOptions, stray_markers
 from ..routing.tree import Route, adapter_of, routes_of
 
-__all__ = ["Mistake", "check_routes", "error_of", "mistakes_of", "modules_of", "route_mistakes"]
+__all__ = ["Mistake", "error_of", "mistakes_of", "modules_of", "route_mistakes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +45,12 @@ class Mistake:
     unknown_pool: str | None = None
 
 
-def check_routes(server: Any) -> None:
-    """Check every route of ``server`` that names a pool.
+def route_mistakes(server: HostServer) -> list[Mistake]:
+    """Every mistake of every route of ``server`` that names a pool.
 
-    Raises:
-        UnknownExecutorError: a route names a pool that nobody declared.
-        ExecutorConfigError: a route asks for what its pool cannot keep, takes ``_request``, or
-            was bound before the plugin was there. The message lists every mistake.
+    The pool is one that nobody declared, or cannot keep what the route asks for; or the route
+    takes ``_request``, or was bound before the plugin was there.
     """
-    if mistakes := route_mistakes(server):
-        raise error_of(mistakes)
-
-
-def route_mistakes(server: Any) -> list[Mistake]:
-    """Every mistake of every route of ``server``."""
     registry: ExecutorRegistry = server.executors
     return [
         mistake
@@ -140,7 +133,7 @@ def _placed(route: Route) -> str:
     return route.path if place is None else f"{route.path} ({place})"
 
 
-def modules_of(server: Any) -> list[str]:
+def modules_of(server: HostServer) -> list[str]:
     """The modules that a worker needs for the routes of ``server``, to be imported once."""
     modules = dict.fromkeys(("genro_routes", *HOST_PACKAGES))
     for route in routes_of(server):

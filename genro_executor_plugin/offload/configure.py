@@ -23,14 +23,12 @@ from pydantic import ValidationError, validate_call
 
 from ..errors import ExecutorConfigError
 from ..options.pydantic_errors import in_words
-from ..routing.privates import children, restore_options, stored_options
+from ..routing.privates import WHOLE_ROUTER, children, restore_options, stored_options
 from ..routing.route_options import PLUGIN, RouteOptions
 from ..routing.tree import own_entries, plugin_of, registry_of, routers_below, routes_below
 from .checks import Mistake, error_of, mistakes_of
 
 __all__ = ["ApplicationRouter"]
-
-_WHOLE_ROUTER = "_all_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class ApplicationRouter:
             raise ExecutorConfigError(f"a target is a route's name or path, not {target!r}")
         *sections, pattern = target.strip("/").split("/")
         if not pattern:
-            yield self._application.code, self._application.route, _WHOLE_ROUTER
+            yield self._application.code, self._application.route, WHOLE_ROUTER
             return
         for prefix, router in self._sections(self._application.route, "", sections):
             for name in own_entries(router):

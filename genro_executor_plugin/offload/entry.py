@@ -24,6 +24,7 @@ from genro_routes.plugins import MethodEntry
 
 from ..errors import ExecutorError, SerializationError
 from ..executors import BaseExecutor, Call
+from ..hosts.contract import HostServer
 from ..routing.caller import current_caller
 from ..routing.client import current_client
 from ..routing.live_request import LIVE_REQUEST, live_request_refusal
@@ -123,7 +124,7 @@ class OffloadedHandler:
                 if cleanup is not None:
                     cleanup()
 
-        server = getattr(application, "server", None)
+        server: HostServer | None = getattr(application, "server", None)
         if server is None:
             return await asyncio.to_thread(with_cleanup)
         return await server.run_sync(with_cleanup)

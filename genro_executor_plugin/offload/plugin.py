@@ -37,7 +37,7 @@ from pydantic import Field, ValidationError
 
 from ..errors import ExecutorConfigError
 from ..options.pydantic_errors import in_words
-from ..routing.privates import entries_of, is_bound, notify_children, own_options
+from ..routing.privates import WHOLE_ROUTER, entries_of, is_bound, notify_children, own_options
 from ..routing.route_options import PLUGIN
 from ..routing.tree import adapter_of, own_entries
 from .bridge import bridge
@@ -49,11 +49,8 @@ __all__ = ["ExecutorPlugin"]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 _Switch = Annotated[bool, Field(strict=True)]
 
-_WHOLE_ROUTER = "_all_"
-"""genro-routes' name for all entries of a router."""
-
 _Changes = Mapping[tuple["ExecutorPlugin", str], Mapping[str, Any]]
-"""Options by plugin and target: an entry's name, or ``"_all_"``."""
+"""Options by plugin and target: an entry's name, or ``WHOLE_ROUTER``."""
 
 
 class ExecutorPlugin(BasePlugin):
@@ -126,16 +123,16 @@ class ExecutorPlugin(BasePlugin):
 
     def is_affected(self, changes: _Changes, method_name: str) -> bool:
         """Whether ``changes`` would change the options in force of an entry."""
-        if (self, method_name) in changes or (self, _WHOLE_ROUTER) in changes:
+        if (self, method_name) in changes or (self, WHOLE_ROUTER) in changes:
             return True
-        return self._parent is not None and self._parent.is_affected(changes, _WHOLE_ROUTER)
+        return self._parent is not None and self._parent.is_affected(changes, WHOLE_ROUTER)
 
     def configuration_with(
         self, changes: _Changes, method_name: str | None = None
     ) -> dict[str, Any]:
         """``configuration`` as it would be after ``changes``, which are not made."""
         merged = self._parent.configuration_with(changes) if self._parent is not None else {}
-        for target in (_WHOLE_ROUTER, method_name):
+        for target in (WHOLE_ROUTER, method_name):
             if target:
                 merged.update(own_options(self.router, PLUGIN, target))
                 merged.update(changes.get((self, target), {}))
@@ -151,9 +148,9 @@ class ExecutorPlugin(BasePlugin):
         self._version += 1
 
     def options_changed(self, targets: str) -> None:
-        """Take note of new options of ``targets``: names of entries with commas, or ``"_all_"``."""
+        """Take note of new options of ``targets``: entries with commas, or ``WHOLE_ROUTER``."""
         self.touch()
-        if targets == _WHOLE_ROUTER:
+        if targets == WHOLE_ROUTER:
             self._offload_all()
             return
         if is_bound(self.router):
@@ -195,7 +192,7 @@ def _noticed(configure: Callable[..., None]) -> Callable[..., None]:
     def noticed(
         self: ExecutorPlugin,
         *,
-        _target: str = _WHOLE_ROUTER,
+        _target: str = WHOLE_ROUTER,
         flags: str | None = None,
         **options: Any,
     ) -> None:
@@ -203,7 +200,7 @@ def _noticed(configure: Callable[..., None]) -> Callable[..., None]:
             configure(self, _target=_target, flags=flags, **options)
         except ValidationError as error:
             owner = type(self.router.instance).__name__
-            where = f"router of {owner}" if _target == _WHOLE_ROUTER else f"route {owner}.{_target}"
+            where = f"router of {owner}" if _target == WHOLE_ROUTER else f"route {owner}.{_target}"
             words = in_words(error, known, f"{PLUGIN}_")
             raise ExecutorConfigError(f"{where}: {words}") from error
         self.options_changed(_target)

@@ -5,8 +5,8 @@
 
 ``PRIVATE_NAMES`` lists every such name with the public one that would take its place. A test
 looks all of them up, so that a new release of genro-routes which has taken one away fails it by
-that name. (The attributes that never travel to a worker are listed in
-``portable.state.placeholders``; the same test looks them up, too.)
+that name. Those of sections, which never travel to a worker, are written in
+``portable.state.section_names``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ..portable.state.section_names import CAPABILITIES, CONTEXT, PARENT, PROXY, ROUTER
+
 __all__ = [
     "PRIVATE_NAMES",
+    "WHOLE_ROUTER",
     "PrivateName",
     "chain_around",
     "children",
@@ -28,6 +31,10 @@ __all__ = [
     "restore_options",
     "stored_options",
 ]
+
+
+WHOLE_ROUTER = "_all_"
+"""The target of options that hold for every entry of a router."""
 
 
 class PrivateName(NamedTuple):
@@ -64,8 +71,10 @@ PRIVATE_NAMES = (
         "_notify_children",
         "BasePlugin.notify_children(): call on_parent_config_changed of the sections' plugins",
     ),
-    PrivateName(
-        "RoutingClass", "_routing_parent", "RoutingClass.parent: the section or application above"
+    PrivateName("RoutingClass", PARENT, "RoutingClass.parent: the section or application above"),
+    *(
+        PrivateName("RoutingClass", name, "a list of the attributes that are genro-routes' own")
+        for name in (CONTEXT, CAPABILITIES, ROUTER, PROXY)
     ),
     PrivateName(
         "@route function",
@@ -97,7 +106,7 @@ def children(router: Any) -> list[tuple[str, Any]]:
 
 def parent_of(instance: Any) -> Any:
     """The section or application that ``instance`` is mounted in, ``None`` for none."""
-    return getattr(instance, "_routing_parent", None)
+    return getattr(instance, PARENT, None)
 
 
 def markers_of(function: Any) -> Iterable[Mapping[str, Any]]:
@@ -113,7 +122,7 @@ def chain_around(router: Any, entry: Any, innermost: Callable[..., Any]) -> Call
 
 
 def own_options(router: Any, plugin: str, target: str) -> Mapping[str, Any]:
-    """What was configured of ``plugin`` for ``target`` alone: an entry's name, or ``"_all_"``."""
+    """What was configured of ``plugin`` for ``target`` alone: an entry, or ``WHOLE_ROUTER``."""
     slot: Mapping[str, Any] = router._plugin_info.get(plugin, {}).get(target, {})
     options: Mapping[str, Any] = slot.get("config", {})
     return options

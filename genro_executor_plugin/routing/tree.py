@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..executors.registry import ExecutorRegistry
+from ..hosts.contract import HostServer
 from ..hosts.loaded import is_default_cleanup
 from .privates import children, entries_of, markers_of, parent_of
 from .route_options import PLUGIN, RouteOptions
@@ -68,7 +69,7 @@ class Route:
 # -- down: every route -----------------------------------------------------------------------------
 
 
-def routed_applications(server: Any) -> Iterator[tuple[Any, Any]]:
+def routed_applications(server: HostServer) -> Iterator[tuple[Any, Any]]:
     """Every application of ``server`` that has routes, and its router."""
     for application in server.applications.values():
         router = getattr(application, "route", None)
@@ -76,7 +77,7 @@ def routed_applications(server: Any) -> Iterator[tuple[Any, Any]]:
             yield application, router
 
 
-def routes_of(server: Any) -> Iterator[Route]:
+def routes_of(server: HostServer) -> Iterator[Route]:
     """Every route of every application of ``server``; paths begin with the application's code."""
     for application, router in routed_applications(server):
         yield from routes_below(router, f"{application.code}/")

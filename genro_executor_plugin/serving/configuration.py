@@ -27,7 +27,6 @@ from ..hosts.names import (
     AsgiConfigBuilder,
     AsgiServerGrammar,
     ConfigurationHandler,
-    read_configuration,
 )
 from .grammar import (
     PoolGrammar,
@@ -42,7 +41,6 @@ __all__ = [
     "ExecutorServerGrammar",
     "configured_pools",
     "declarations",
-    "handler_of",
 ]
 
 ConfigSource = str | Path | type | BuilderBase | ConfigurationHandler
@@ -70,15 +68,6 @@ class ExecutorConfigBuilder(ExecutorServerGrammar, AsgiConfigBuilder):
     A recipe that wants the hooks of one of genro-asgi's own recipes has that as a second base:
     ``class ServerConfiguration(ExecutorConfigBuilder, BaseConfiguration)``.
     """
-
-
-def handler_of(config: ConfigSource) -> ConfigurationHandler:
-    """Return the handler that reads ``config`` and the layers below it.
-
-    It is the one that ``AsgiServer`` would build. It is built here because pools have to be known
-    before the server exists.
-    """
-    return read_configuration(config)
 
 
 def configured_pools(handler: ConfigurationHandler) -> list[WrittenPool]:

@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
-from ..offload.checks import check_routes, modules_of
+from ..hosts.names import is_told_to_exit
+from ..offload.checks import error_of, modules_of, route_mistakes
 from ..offload.plugin import ExecutorPlugin
 from ..routing.client import Answering
 from ..tasks.http.mount import MOUNT, TaskMount
@@ -57,6 +58,7 @@ class Lifecycle:
         self._task_mount = TaskMount(server, self.long_tasks)
         self._lifespan_ends = False
         self._ended = False
+        self._collected: ExecutorConfigError | None = None
 
     # -- every request ----------------------------------------------------------------------------
 
@@ -90,7 +92,9 @@ class Lifecycle:
         ``refusal`` says why.
         """
         self.registry.preload(modules_of(self._server))
-        check_routes(self._server)
+        if mistakes := route_mistakes(self._server):
+            self._collected = error_of(mistakes)
+            raise self._collected
         await self.registry.warm()
         await self.long_tasks.start()
 
@@ -101,9 +105,9 @@ class Lifecycle:
     def refusal(self, error: BaseException) -> str:
         """Why the server does not start, for the host to tell; the log gets the traceback, too.
 
-        The mistakes of a configuration have no traceback: their messages say where each is.
+        The mistakes that the checks have collected have none: their texts say where each is.
         """
-        if not isinstance(error, ExecutorConfigError):
+        if error is not self._collected:
             _logger.error("the server does not start: %s", error, exc_info=error)
         if isinstance(error, ExecutorError):
             return str(error)
@@ -117,10 +121,9 @@ class Lifecycle:
         genro-asgi calls it from the handler of every signal, and once more when its lifespan
         ends. A second signal ends what runs in the pools at once.
         """
-        uvicorn_server = getattr(self._server, "uvicorn_server", None)
         if self._lifespan_ends:
             self._lifespan_ends = False
-        elif uvicorn_server is not None and uvicorn_server.should_exit:
+        elif is_told_to_exit(self._server):
             # A signal's handler runs on the thread of the event loop, in the middle of anything.
             with suppress(RuntimeError):
                 asyncio.get_running_loop().call_soon_threadsafe(self.registry.hurry)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..executors.registry import ExecutorRegistry
-from ..hosts.names import FatalBootError, put_around
+from ..hosts.names import FatalBootError, has_tasks, put_around, require_lifespan
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
 from .lifecycle import Lifecycle, is_being_cancelled
@@ -41,7 +41,7 @@ class _Mounted(Lifecycle):
         """Start pools and jobs, then the applications."""
         try:
             await self.start()
-            if getattr(self._server, "tasks_enabled", False):
+            if has_tasks(self._server):
                 await self._follow_tasks()
             await own()
             self.begin()
@@ -49,6 +49,9 @@ class _Mounted(Lifecycle):
             await self.end()
             if isinstance(error, FatalBootError) or is_being_cancelled():
                 raise
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                require_lifespan(self._server)
+                raise  # it ends more than this server
             # After any other exception uvicorn takes the server for one without a lifespan.
             raise FatalBootError(self.refusal(error)) from error
 

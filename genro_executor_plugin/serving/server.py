@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
-from ..hosts.names import AsgiServer
+from ..hosts.names import AsgiServer, read_configuration
 from ..portable.modules import stop_main_import
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
@@ -22,7 +22,6 @@ from .configuration import (
     ConfigSource,
     ExecutorServerGrammar,
     declarations,
-    handler_of,
 )
 from .lifecycle import Lifecycle, is_being_cancelled
 
@@ -138,6 +137,8 @@ class ExecutorMixin:
                 raise
             message = lifecycle.refusal(error)
             await ending_send({"type": "lifespan.startup.failed", "message": message})
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise  # it ends more than this server
         finally:
             await lifecycle.end()
 
@@ -157,7 +158,8 @@ class ExecutorServer(ExecutorMixin, AsgiServer):
 
     def __init__(self, config: ConfigSource | None = None, **kwargs: Any) -> None:
         if config is not None:
-            config = handler_of(config)
+            # Built here and not by genro-asgi: pools are known before the server exists.
+            config = read_configuration(config)
             if kwargs.get("executors") is None:
                 kwargs["executors"] = declarations(config)
         super().__init__(config=config, **kwargs)

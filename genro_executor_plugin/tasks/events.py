@@ -3,7 +3,7 @@
 
 """Changes of long jobs, published at once to those who listen. Only the store keeps them.
 
-The courier is genro-asgi's own ``EventHub``: the server's, where its tasks are enabled, so that
+The courier is genro-asgi's own event hub: the server's, where its tasks are enabled, so that
 whoever listens there (an MCP session's stream, for example) is told of long jobs, too. Every job
 has a channel that is named after its id.
 """
@@ -14,7 +14,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from ..hosts.names import EventHub
+from ..hosts.contract import HostServer
+from ..hosts.names import event_hub_of
 from .status import TaskStatus
 
 __all__ = ["Events"]
@@ -23,10 +24,8 @@ __all__ = ["Events"]
 class Events:
     """Publishes events of jobs on the hub of ``server``, and subscribes to them."""
 
-    def __init__(self, server: Any) -> None:
-        self.hub: EventHub = (
-            server.tasks.hub if getattr(server, "tasks_enabled", False) else EventHub()
-        )
+    def __init__(self, server: HostServer) -> None:
+        self.hub = event_hub_of(server)
 
     def publish(self, kind: str, status: TaskStatus, couriers: Iterable[str] = ()) -> None:
         """Publish the new ``status`` of a job; ``kind`` is ``"state"`` or ``"progress"``.

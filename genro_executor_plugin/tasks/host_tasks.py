@@ -16,7 +16,17 @@ from dataclasses import asdict
 from typing import Any
 
 from ..errors import TaskCancelledError, TaskNotFoundError
-from ..hosts.names import LocalTaskExecutor, TaskManager, TaskScheduler, publish_of_task
+from ..hosts.names import (
+    LocalTaskExecutor,
+    TaskManager,
+    TaskScheduler,
+    descriptor_of_task,
+    event_hub_of,
+    is_task_cancelled,
+    publish_of_task,
+    settle_task,
+    write_progress_of_task,
+)
 from .followed_call import FollowedCall
 from .options import TaskSettings
 from .status import Progress
@@ -60,10 +70,8 @@ class PooledTaskExecutor(LocalTaskExecutor):
         except TaskCancelledError as error:
             await progress.written()
             outcome, reason = "cancelled", str(error)
-            await self.server.run_sync(
-                lambda: self.spool.settle(task_id, worker_id, outcome, error=reason)
-            )
-            descriptor = await self.server.run_sync(lambda: self.spool.get(task_id))
+            await settle_task(self, task_id, worker_id, outcome, reason)
+            descriptor = await descriptor_of_task(self, task_id)
             if descriptor is not None:
                 event = {"type": "settled", "outcome": outcome, "error": reason}
                 publish_of_task(self, descriptor, event)
@@ -73,7 +81,7 @@ class PooledTaskExecutor(LocalTaskExecutor):
         return outcome
 
     async def _cancel_at_marker(self, task_id: str, followed: FollowedCall) -> None:
-        while not await self.server.run_sync(lambda: self.spool.is_cancelled(task_id)):  # noqa: ASYNC110
+        while not await is_task_cancelled(self, task_id):  # noqa: ASYNC110
             await asyncio.sleep(CANCEL_POLL_SECONDS)
         if not followed.cancel(self._grace):
             _logger.warning("batch task %s runs in no pool: it cannot be cancelled", task_id)
@@ -101,31 +109,20 @@ class _SpoolProgress:
             await asyncio.gather(self._writing, return_exceptions=True)
 
     async def _write(self) -> None:
-        server: Any = self._executor.server
-        spool = self._executor.spool
+        executor, task_id = self._executor, self._task_id
         if not self._known:
-            descriptor = await server.run_sync(lambda: spool.get(self._task_id))
+            descriptor = await descriptor_of_task(executor, task_id)
             self._session = (descriptor or {}).get("session_id")
             self._known = True
         while self._latest is not None:
             data, self._latest = asdict(self._latest), None
             if self._session is not None:
-                event = {"type": "progress", "task_id": self._task_id, "data": data}
-                server.tasks.hub.publish(self._session, event)
+                event = {"type": "progress", "task_id": task_id, "data": data}
+                event_hub_of(executor.server).publish(self._session, event)
             try:
-                await server.run_sync(_writer(spool, self._task_id, self._worker_id, data))
+                await write_progress_of_task(executor, task_id, self._worker_id, data)
             except Exception as error:
-                _logger.warning("progress of batch task %s is lost: %s", self._task_id, error)
-
-
-def _writer(spool: Any, task_id: str, worker_id: str, data: dict[str, Any]) -> Callable[[], None]:
-    def write() -> None:
-        # Writing must not create the folder of a task again that was moved meanwhile.
-        descriptor = spool.get(task_id)
-        if descriptor is not None and descriptor["status"] == "active":
-            spool.write_progress(task_id, worker_id, data)
-
-    return write
+                _logger.warning("progress of batch task %s is lost: %s", task_id, error)
 
 
 class PooledTaskScheduler(TaskScheduler):

@@ -16,7 +16,9 @@ from pydantic import ByteSize, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ..errors import ExecutorConfigError
+from ..hosts.contract import HostServer
 from ..hosts.loaded import ADMIN_TAGS
+from ..hosts.names import site_folder
 from ..options.pydantic_errors import in_words
 
 __all__ = ["TaskOptions", "TaskSettings"]
@@ -126,7 +128,7 @@ class TaskSettings:
         settings: TaskSettings = _checked(cls, "long_tasks", given)
         return settings
 
-    def folder_of(self, server: Any) -> Path:
+    def folder_of(self, server: HostServer) -> Path:
         """The folder of the store of ``server``.
 
         Raises:
@@ -135,8 +137,7 @@ class TaskSettings:
         """
         if self.path is not None:
             return Path(self.path).absolute()
-        storage = getattr(server, "storage", None)
-        path = storage.node("site:long_tasks").resolved_path if storage is not None else None
+        path = site_folder(server, "long_tasks")
         if path is None:
             raise ExecutorConfigError(
                 "long jobs need a folder on a local disk, and the server's site storage is none; "

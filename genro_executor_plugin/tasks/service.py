@@ -25,6 +25,7 @@ from ..errors import (
     TaskStoreError,
 )
 from ..executors import BaseExecutor
+from ..hosts.contract import HostServer
 from ..portable.modules import stop_main_import
 from ..routing.caller import current_caller
 from .acceptance import Acceptance
@@ -55,7 +56,7 @@ class LongTasks:
         damage: what was found damaged in the store and set aside, in words.
     """
 
-    def __init__(self, server: Any, settings: TaskSettings) -> None:
+    def __init__(self, server: HostServer, settings: TaskSettings) -> None:
         self._server = server
         self.settings = settings
         self._factory = JobFactory(server, settings)

@@ -23,6 +23,7 @@ from typing import Any
 
 from ..errors import SerializationError
 from ..executors import BaseExecutor, Call
+from ..hosts.contract import HostServer
 from ..options.call import CallOptions
 from ..portable.pickling import StoredPickler, why
 from ..portable.references import describe, reference_to
@@ -172,7 +173,7 @@ class NewJob:
 class JobFactory:
     """Makes jobs of what is submitted to ``server``, and attempts of stored calls."""
 
-    def __init__(self, server: Any, settings: TaskSettings) -> None:
+    def __init__(self, server: HostServer, settings: TaskSettings) -> None:
         self.targets = Targets(server)
         self._server = server
         self._settings = settings

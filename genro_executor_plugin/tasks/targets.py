@@ -16,6 +16,7 @@ from types import MethodType
 from typing import Any
 
 from ..errors import ExecutorConfigError, SerializationError
+from ..hosts.contract import HostServer
 from ..portable.references import describe
 from ..portable.state.source import is_routing
 from ..routing.live_request import live_request_refusal, takes_live_request
@@ -62,7 +63,7 @@ class Target:
 class Targets:
     """Finds what jobs call, among the applications of ``server``."""
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: HostServer) -> None:
         self._server = server
 
     def of(self, job: Any, application: Any = None) -> Target:
@@ -121,12 +122,16 @@ class Targets:
     def _of_method(self, method: MethodType) -> Target | None:
         application = application_of(method.__self__)
         router = getattr(application, "route", None)
-        if router is None or application is not self._server.applications.get(application.code):
+        if router is None or not self._serves(application):
             return None
         for found in routes_below(router, f"{application.code}/"):
             if found.entry is not None and found.handler == method:
                 return self._handler(found.path, found.entry)
         return None
+
+    def _serves(self, application: Any) -> bool:
+        code: Any = getattr(application, "code", None)
+        return self._server.applications.get(code) is application
 
     def _handler(self, route: str, entry: Any) -> Target:
         func = handler_of(entry)
@@ -158,11 +163,10 @@ class Targets:
             SerializationError: this server does not serve it.
         """
         application = application_of(instance)
-        code = getattr(application, "code", None)
-        if self._server.applications.get(code) is application:
+        if self._serves(application):
             path = _path_to(application.route, instance)
             if path is not None:
-                return f"{code}/{path}"
+                return f"{application.code}/{path}"
         raise SerializationError(
             f"an instance of {describe(type(instance))} that this server does not serve"
         )

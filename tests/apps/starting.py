@@ -20,6 +20,7 @@ from genro_routes import route
 
 from genro_executor_plugin import (
     ExecutorApplication,
+    ExecutorConfigError,
     ExecutorConsole,
     ExecutorServer,
 )
@@ -82,6 +83,22 @@ class Cancelled(RoutedApplication):
         await waiting
 
 
+class Exits(RoutedApplication):
+    """Ends its process as a program does."""
+
+    mount = "exits"
+
+    async def on_startup(self) -> None:
+        sys.exit("no licence")
+
+
+class Interrupted(RoutedApplication):
+    mount = "interrupted"
+
+    async def on_startup(self) -> None:
+        raise KeyboardInterrupt("enough")
+
+
 class Plain(RoutedApplication):
     """Fails in a way that its host decides to live with."""
 
@@ -112,6 +129,10 @@ def unmakeable(name: str, **_options: Any) -> Any:
     raise KeyError(f"no device for pool {name}")
 
 
+def refusing(name: str, **_options: Any) -> Any:
+    raise ExecutorConfigError(f"no device for pool {name}")
+
+
 def odd_initializer() -> None:
     raise OddError("not", "here")
 
@@ -123,13 +144,17 @@ def note_end() -> None:
 
 APPLICATIONS = {
     "cancelled": Cancelled,
+    "exits": Exits,
     "fatal": Fatal,
+    "interrupted": Interrupted,
     "kind": OfAnotherKind,
     "odd": Odd,
     "plain": Plain,
+    "refusing": OfAnotherKind,
     "routes": Unroutable,
+    "undeclared": OfAnotherKind,
 }
-KINDS: dict[str, Any] = {"kind": unmakeable, "end": Unending}
+KINDS: dict[str, Any] = {"kind": unmakeable, "refusing": refusing, "end": Unending}
 
 
 def main(host: str, trouble: str) -> None:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvicorn
 from apps.left import Left
 from genro_asgi import AsgiServer, Avatar, RoutedApplication
 from genro_asgi_multiworker_spa.environ import AsgiSeam
@@ -24,7 +26,9 @@ from genro_executor_plugin.hosts.loaded import is_default_cleanup
 from genro_executor_plugin.hosts.names import (
     AttachedApplication,
     asker_of,
+    is_told_to_exit,
     put_around,
+    require_lifespan,
     tells_of_disconnects,
 )
 from genro_executor_plugin.routing.client import WATCH_AFTER_SECONDS
@@ -130,6 +134,19 @@ async def test_steps_are_put_around_the_methods_of_a_server() -> None:
         *("router", "startup", "application starts"),
         *("request", "shutdown", "leaving", "application ends"),
     ]
+
+
+def test_uvicorn_has_what_it_is_asked_and_told() -> None:
+    """Attributes of instances, which the list of reaches cannot name."""
+    uvicorn_server = uvicorn.Server(uvicorn.Config(AsgiServer(tasks=False)))
+    stand_in = SimpleNamespace(uvicorn_server=uvicorn_server)
+    assert not is_told_to_exit(AsgiServer(tasks=False)), "nobody serves it"
+    assert not is_told_to_exit(stand_in)
+    uvicorn_server.handle_exit(signal.SIGTERM, None)
+    assert is_told_to_exit(stand_in)
+    assert uvicorn_server.config.lifespan == "auto"
+    require_lifespan(stand_in)
+    assert uvicorn_server.config.lifespan == "on"
 
 
 def test_every_name_of_the_surface_is_used() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import genro_executor_plugin
 from genro_executor_plugin.hosts import builders, genro_asgi_reaches
-from genro_executor_plugin.hosts.contract import Reach, missing
+from genro_executor_plugin.hosts.contract import HostServer, Reach, missing
 
 PACKAGE = Path(genro_executor_plugin.__file__).parent
 
@@ -59,6 +59,31 @@ def test_each_has_a_use_and_a_wish(distribution: str) -> None:
         assert reach.names, reach
         assert reach.use, reach
         assert reach.wish, reach
+
+
+def test_what_is_typed_of_a_server_is_covered() -> None:
+    """All but the pools, which this package gives to the server itself."""
+    listed = {
+        name
+        for reach in genro_asgi_reaches.REACHES
+        if reach.owner == "genro_asgi:AsgiServer"
+        for name in reach.names
+    }
+    typed = {name for name in vars(HostServer) if not name.startswith("_")} - {"executors"}
+    assert {"run_sync", "application_at"} <= typed <= listed
+
+
+@pytest.mark.parametrize("reached", ["uvicorn_server", "tasks_enabled", "spool", "external_url"])
+def test_nobody_else_asks_a_server_for_what_only_this_host_has(reached: str) -> None:
+    found = [
+        f"{path}:{node.lineno}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "hosts" not in path.relative_to(PACKAGE).parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Attribute) and node.attr == reached)
+        or (isinstance(node, ast.Constant) and node.value == reached)
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_the_private_ones_are_used_in_hosts_only() -> None:

@@ -55,9 +55,12 @@ def workers_that_ended_in_order(folder: Path) -> int:
     ("trouble", "said"),
     [
         ("kind", ["Traceback", "KeyError: 'no device for pool mine'"]),
+        ("refusing", ["Traceback", "ExecutorConfigError: no device for pool mine"]),
         ("routes", ["Traceback", "ZeroDivisionError: no routes today"]),
         ("cancelled", ["Traceback", "CancelledError"]),
         ("odd", ["Traceback", "OddError: not today"]),
+        ("exits", ["Traceback", "SystemExit: no licence"]),
+        ("interrupted", ["Traceback", "KeyboardInterrupt: enough"]),
         ("initializer", ["Traceback", "pool 'q'", "OddError", "not here"]),
     ],
 )
@@ -66,8 +69,19 @@ def test_whatever_is_raised_the_server_does_not_start(
 ) -> None:
     with started(PROGRAM, host, trouble, cwd=tmp_path) as process:
         assert_refused(process, *said)
+    if trouble in ("exits", "interrupted"):
+        assert workers_that_ended_in_order(tmp_path) == 2
     if trouble == "initializer":
         assert workers_that_ended_in_order(tmp_path) == 2, "those of the other pool"
+
+
+@HOSTS
+def test_mistakes_that_the_checks_have_collected_need_no_traceback(
+    tmp_path: Path, host: str
+) -> None:
+    with started(PROGRAM, host, "undeclared", cwd=tmp_path) as process:
+        assert_refused(process, "route ofanotherkind/work", "'mine'")
+        assert "Traceback" not in process.log, "the text says where the mistake is"
 
 
 @HOSTS
@@ -177,4 +191,24 @@ async def test_a_start_that_is_cancelled_ends_what_was_started(host: Any, tmp_pa
     boot.cancel()
     with pytest.raises(asyncio.CancelledError):
         await boot
+    assert server.executors.get("p").pids == []
+
+
+@pytest.mark.parametrize("host", [ExecutorServer, AsgiServer])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_ends_a_whole_program_gets_through(host: Any, kind: Any) -> None:
+    """After what was started has ended; an event loop stops at these two, in whatever task."""
+
+    class Ends(RoutedApplication):
+        mount = "ends"
+
+        async def on_startup(self) -> None:
+            assert len(server.executors.get("p").pids) == 1
+            raise kind("enough")
+
+    pools = {"executors": {"p": {"max_workers": 1, "warm": True}}}
+    server = host(applications=[(ExecutorConsole, pools), Ends], tasks=False)
+    with pytest.raises(kind, match="enough"):
+        asyncio.run(boot_message(server))
+    assert server.executors.get("p").closed
     assert server.executors.get("p").pids == []

@@ -15,6 +15,7 @@ from typing import Any
 from ...errors import SerializationError
 from ...hosts.loaded import SERVER_ATTRIBUTE
 from ..modules import inside_worker
+from .section_names import CAPABILITIES, CONTEXT, PARENT, PROXY, ROUTER
 
 __all__ = ["LEFT_BEHIND", "Placeholder"]
 
@@ -23,13 +24,11 @@ LEFT_BEHIND: Mapping[str, str] = MappingProxyType(
         SERVER_ATTRIBUTE: (
             "the server is not in the worker; do what needs it before or after the call"
         ),
-        "_routing_parent": "the parent is not in the worker; give the handler what it needs of it",
-        "_ctx": "the request's context is not in the worker; pass what it holds as an argument",
-        "_capabilities": "capabilities are judged in the server, before the call",
-        "__genro_routes_router__": (
-            "the router is not in the worker; routes are called in the server"
-        ),
-        "__routing_proxy__": "the router is not in the worker",
+        PARENT: "the parent is not in the worker; give the handler what it needs of it",
+        CONTEXT: "the request's context is not in the worker; pass what it holds as an argument",
+        CAPABILITIES: "capabilities are judged in the server, before the call",
+        ROUTER: "the router is not in the worker; routes are called in the server",
+        PROXY: "the router is not in the worker",
     }
 )
 """Attributes that never travel, each with the reason and the cure, for code in a worker."""

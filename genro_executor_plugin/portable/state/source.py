@@ -31,6 +31,7 @@ from ..references import describe
 from .declared import attributes, is_fixed, state_of_class
 from .format import State, packed_state, replica_of
 from .placeholders import LEFT_BEHIND, Placeholder
+from .section_names import ROUTER
 from .stamps import Stamps
 
 __all__ = ["ReplicaCatalog", "ReplicaSource", "is_routing", "replica_reference"]
@@ -280,7 +281,7 @@ class ReplicaSource:
         def special(obj: Any) -> Any:
             if is_router(obj):
                 self._met_special = True
-                text = f"{describe(type(instance))}: {LEFT_BEHIND['__genro_routes_router__']}"
+                text = f"{describe(type(instance))}: {LEFT_BEHIND[ROUTER]}"
                 return Placeholder, (text,)
             if not is_routing(obj):
                 return NotImplemented

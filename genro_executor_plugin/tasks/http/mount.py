@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...hosts.contract import HostServer
 from ..service import LongTasks
 from .accepted import MOUNT
 from .routes import TaskApplication
@@ -24,7 +25,7 @@ __all__ = ["MOUNT", "TaskMount"]
 class TaskMount:
     """Finds the application that answers below ``/_tasks`` of ``server``, once it has jobs."""
 
-    def __init__(self, server: Any, long_tasks: LongTasks) -> None:
+    def __init__(self, server: HostServer, long_tasks: LongTasks) -> None:
         self._server = server
         self._long_tasks = long_tasks
         self._application: TaskApplication | None = None

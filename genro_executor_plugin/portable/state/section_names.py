@@ -1,0 +1,27 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Where genro-routes keeps what is its own in a section or an application: private names.
+
+They are here and not in ``routing.privates``, which lists them with all others, because what makes
+a call portable must know them without genro-routes.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CAPABILITIES", "CONTEXT", "PARENT", "PROXY", "ROUTER"]
+
+PARENT = "_routing_parent"
+"""The section or application above."""
+
+CONTEXT = "_ctx"
+"""The context of the request."""
+
+CAPABILITIES = "_capabilities"
+"""What the section is capable of."""
+
+ROUTER = "__genro_routes_router__"
+"""The router, once it was asked for."""
+
+PROXY = "__routing_proxy__"
+"""What ``routing`` returns, once it was asked for."""
