@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ..errors import RemoteError, RemoteTraceback
 from .error_text import text_of
 
-__all__ = ["Incident", "Incidents"]
+__all__ = ["Incidents"]
 
 _KEPT = 50
 """How many different errors a pool remembers."""

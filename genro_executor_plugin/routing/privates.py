@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "PRIVATE_NAMES",
-    "PrivateName",
     "chain_around",
     "children",
     "entries_of",

@@ -35,7 +35,7 @@ from .options import TaskOptions, TaskSettings
 from .status import Progress, TaskState, TaskStatus
 from .targets import Target, Targets
 
-__all__ = ["SMALL_BYTES", "JobFactory", "NewJob", "StoredCall", "pack", "unpack"]
+__all__ = ["SMALL_BYTES", "JobFactory", "pack", "unpack"]
 
 SMALL_BYTES = 64 * 1024
 """Stored bytes that are not more than this are read on the event loop, others on a thread."""

@@ -33,7 +33,7 @@ from .format import State, packed_state, replica_of
 from .placeholders import LEFT_BEHIND, Placeholder
 from .stamps import Stamps
 
-__all__ = ["ReplicaCatalog", "ReplicaSource", "is_routing", "replica_reference"]
+__all__ = ["ReplicaCatalog", "is_routing", "replica_reference"]
 
 _UNSET = object()
 
