@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
+
 """Pools that are steered while they work: paused, drained, restarted, looked at."""
 
 from __future__ import annotations

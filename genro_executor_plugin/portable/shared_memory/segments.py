@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
+
 """Large values in shared memory: written once by the sender, read once by the receiver.
 
 A value is pickled into a stream and the buffers beside it (pickle protocol 5, PEP 574). Both lie
