@@ -37,7 +37,7 @@ class Mistake:
 
     Attributes:
         text: the route, what is wrong, and what to do about it.
-        unknown_pool: the pool that nobody declared, if that is the mistake.
+        unknown_pool: the pool that is not declared, if that is the mistake.
     """
 
     text: str
@@ -48,7 +48,7 @@ def check_routes(server: Any) -> None:
     """Check every route of ``server`` that names a pool.
 
     Raises:
-        UnknownExecutorError: a route names a pool that nobody declared.
+        UnknownExecutorError: a route names a pool that is not declared.
         ExecutorConfigError: a route asks for what its pool cannot keep, takes ``_request``, or
             was bound before the plugin was there. The message lists every mistake.
     """

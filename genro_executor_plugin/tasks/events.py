@@ -4,7 +4,7 @@
 """Changes of long jobs, published at once to those who listen. Only the store keeps them.
 
 The courier is genro-asgi's own ``EventHub``: the server's, where its tasks are enabled, so that
-whoever listens there (an MCP session's stream, for example) is told of long jobs, too. Every job
+its other listeners (an MCP session's stream, for example) are told of long jobs, too. Every job
 has a channel that is named after its id.
 """
 

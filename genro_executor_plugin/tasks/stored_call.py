@@ -258,7 +258,7 @@ class JobFactory:
 
 
 def _new_id(who: Caller, key: str | None) -> str:
-    """An id that nobody can guess; with ``key``, the same id for the same submitter and key."""
+    """An id that cannot be guessed; with ``key``, the same id for the same submitter and key."""
     if key is None:
         return secrets.token_urlsafe(16)
     owner = (who.identity, "") if who.identity else ("", who.session)

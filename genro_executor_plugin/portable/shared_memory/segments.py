@@ -206,7 +206,7 @@ class Segments:
         return Segment(self._numbers, size)
 
     def release(self, segment: Segment) -> None:
-        """Keep ``segment``, which is read no more, for the next value, or close it."""
+        """Keep ``segment``, which is no longer read, for the next value, or close it."""
         kept = sum(other.capacity for other in self._kept)
         if segment.capacity >= MAPPED_BYTES or segment.fd < 0:
             segment.close()
