@@ -8,11 +8,11 @@
     ExecutorError                     500
     ├── ExecutorConfigError           boot: an option, a pool or a route is written wrong
     │   └── UnknownExecutorError      boot, 500: no pool of that name
-    ├── ExecutorOverloadError         503 + Retry-After: the waiting line is full
+    ├── ExecutorOverloadError         503 + Retry-After: the queue is full
     ├── ExecutorClosedError           503 + Retry-After: the pool is shutting down
     ├── ExecutorTimeoutError          504: the run took too long (also a TimeoutError)
     ├── SoftTimeoutError              504: raised inside the function at its soft_timeout
-    ├── ClientDisconnectedError       499: nobody waits for the answer any more
+    ├── ClientDisconnectedError       499: the HTTP client disconnected
     ├── WorkerCrashedError            500: the worker died during the call
     ├── SerializationError            500: something cannot travel
     ├── RemoteError                   500: an exception that could not be rebuilt here
@@ -154,7 +154,7 @@ class UnknownExecutorError(ExecutorConfigError, LookupError):
 
 
 class ExecutorOverloadError(_RetryLaterError):
-    """The waiting line of the pool is full, or ``queue_timeout`` passed before the run began.
+    """The queue of the pool is full, or ``queue_timeout`` passed before the run began.
 
     Nothing was started: repeating the call later is safe.
     """
@@ -211,7 +211,7 @@ class SoftTimeoutError(ExecutorError, TimeoutError):
 class ClientDisconnectedError(ExecutorError):
     """The HTTP client went away, and the call that it waited for was cancelled.
 
-    Nobody reads its answer; the status is the one that access logs know for it.
+    Its answer reaches no client; the status is the one that access logs know for this case.
     """
 
     status = 499
@@ -225,9 +225,9 @@ class WorkerCrashedError(ExecutorError):
 
     Attributes:
         exit_code: the worker's exit code, negative for a signal (``-9`` is SIGKILL), ``None``
-            when nobody could tell.
+            when it is not known.
         pid: the worker's process id, ``None`` when it never started.
-        peak_memory: the most memory it ever held, in bytes, ``None`` when nobody could tell.
+        peak_memory: the most memory it ever held, in bytes, ``None`` when it is not known.
         last_memory: what it held when it was last looked at (once a second while it works).
 
     What the worker's faulthandler wrote when native code crashed is a note of the error.

@@ -86,8 +86,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     import logging
 
     from ..tools.bench.measure import OVERHEAD_KINDS, machine, measure, overhead
+    from ..tools.bench.named_functions import TargetError, arguments_of, subject_of
     from ..tools.bench.suggest import suggest, warnings
-    from ..tools.bench.targets import TargetError, arguments_of, subject_of
 
     if os.environ.get(BYPASS_VARIABLE):
         raise CommandError(f"{BYPASS_VARIABLE} is set: no pool would be measured. Unset it")

@@ -87,7 +87,7 @@ class Access:
         """
         asker = asker_of(scope)
         if asker.identity is not None:
-            # Somebody without the tag is somebody all the same: that is a 403 and no 401.
+            # An identity without the tag is authenticated: 403, not 401.
             return [RULE] if self.tag in asker.tags else ["-"]
         if has_authentication(server, scope):
             return []

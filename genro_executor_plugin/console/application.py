@@ -50,7 +50,7 @@ from .snapshot import snapshot_of
 if TYPE_CHECKING:
     from ..hosts.names import Message, Receive, Scope, Send
 
-__all__ = ["ConsoleGrammar", "ExecutorConsole"]
+__all__ = ["ExecutorConsole"]
 
 _RESOURCES = {
     "console.css": "text/css",

@@ -27,7 +27,7 @@ class Call:
         deadline: loop time at which its run must have begun, ``None`` for no limit.
         raised: whether the error it ended with came out of the function itself.
         on_message: given ``(channel, value)`` of what the run sends, on the event loop, before
-            its result; ``None`` if nobody listens.
+            its result; ``None`` if it has no listener.
         handle: the engine's own object for it while it runs.
         context: the caller's context variables, where the engine has kept them.
         streams: whether it may answer in chunks.

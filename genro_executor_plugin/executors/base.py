@@ -68,10 +68,10 @@ class BaseExecutor(SteeredPool):
         """Run ``func(*args, **kwargs)`` in this pool and return what it returns.
 
         A coroutine function is awaited where it runs. Cancelling the caller takes a waiting
-        call out of the line; what happens to a running one is the pool's ``on_cancel``.
+        call out of the queue; what happens to a running one is the pool's ``on_cancel``.
 
         Raises:
-            ExecutorOverloadError: the waiting line is full; nothing was started.
+            ExecutorOverloadError: the queue is full; nothing was started.
             ExecutorTimeoutError: the run took longer than ``timeout`` seconds.
             WorkerCrashedError: the worker died during the call; the call may have had effects.
             SerializationError: the function, an argument or the result cannot travel.

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
+
 """A pool with other options: what ``BaseExecutor.options`` returns, and the decorator."""
 
 from __future__ import annotations

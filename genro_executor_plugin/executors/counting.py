@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
+
 """How the calls of a pool are counted, and what their outcomes are called."""
 
 from __future__ import annotations

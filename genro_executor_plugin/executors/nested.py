@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
+
 """Calls of a pool inside a worker run on the spot: they are offloaded already."""
 
 from __future__ import annotations

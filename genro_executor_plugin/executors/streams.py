@@ -20,7 +20,7 @@ from ..worker.streaming import STREAM, Chunk, Head
 __all__ = ["CallStream"]
 
 LEAVE_SECONDS = 5.0
-"""How long a function that nobody listens to any more has to come to its next chunk."""
+"""How long a function whose stream was closed has to come to its next chunk."""
 
 
 class Runner(Protocol):
@@ -46,7 +46,7 @@ class CallStream:
     """Runs a call and gives its chunks one by one; ``aclose`` ends it wherever it stands.
 
     The call runs in a task of its own, admitted, limited and counted as any other. It is ahead of
-    whoever takes its chunks by a bounded number only.
+    the consumer of its chunks by a bounded number only.
     """
 
     def __init__(self, executor: Runner, call: Call) -> None:
@@ -82,7 +82,7 @@ class CallStream:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._changed.set()
         if task.cancelled() or task.exception() is not None:
-            self._tell_left()  # a thread that waits for somebody to take a chunk waits for nobody
+            self._tell_left()  # a thread may still wait for a chunk to be taken, and none will be
 
     # -- what the taker asks ----------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ class CallStream:
         """
         try:
             while self._head is None and not self._task.done():
-                await self._wait(None)  # it may stand in line: that is not the function's time
+                await self._wait(None)  # it may wait in the queue: that is not the function's time
         except BaseException:
             await self.aclose()
             raise
@@ -150,14 +150,14 @@ class CallStream:
         await asyncio.gather(self._task, return_exceptions=True)
 
     def abandon(self) -> None:
-        """End the run without waiting for it; nobody has the stream any more. Any thread may."""
+        """End the run without waiting for it: the stream is not used. Any thread may call it."""
         if not self._task.done():
             with suppress(RuntimeError):  # its event loop is closed, and the run with it
                 self._task.get_loop().call_soon_threadsafe(self._leave)
 
     def _leave(self) -> None:
         leaving = asyncio.ensure_future(self.aclose())
-        self._task.add_done_callback(lambda _: leaving)  # a task that nobody holds may vanish
+        self._task.add_done_callback(lambda _: leaving)  # asyncio holds tasks weakly only
 
     def _tell_left(self) -> bool:
         handle, self._call.handle = self._call.handle, self._call.handle or self._handle

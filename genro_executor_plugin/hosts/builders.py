@@ -88,7 +88,7 @@ def recipe_frame(*machinery: str) -> FrameType | None:
 class FiledElements:
     """A part of a grammar whose ``filed`` elements are looked at when they are written.
 
-    What is wrong with their arguments is not judged then; whoever reads the recipe tells it.
+    What is wrong with their arguments is not judged then, but by what reads the recipe.
     """
 
     filed: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ class Asker(NamedTuple):
     """Who a request comes from, as the host has found out.
 
     Attributes:
-        identity: whom authentication found, ``None`` for nobody.
+        identity: the identity that authentication found, ``None`` without one.
         tags: the authorization tags of that identity.
         session_id: the id of the request's session, empty for no session.
     """

@@ -68,7 +68,6 @@ __all__ = [
     "Scope",
     "Send",
     "SseStream",
-    "Steps",
     "StreamingResponse",
     "TaskManager",
     "TaskScheduler",

@@ -27,7 +27,7 @@ __all__ = [
 def serve_parser(cli: Cli) -> ArgumentParser:
     """The parser of the arguments of ``serve`` alone."""
     parser = cli.parser()
-    # argparse has no public way to a parser of a subcommand that somebody else has added.
+    # argparse has no public way to a parser of a subcommand that other code has added.
     (commands,) = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
     found: ArgumentParser = commands.choices["serve"]
     return found

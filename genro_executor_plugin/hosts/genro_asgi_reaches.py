@@ -43,7 +43,7 @@ REACHES = (
     Reach(
         "genro_asgi.routed_application:RoutedApplication",
         ("route_cleanup",),
-        use="leave its call out in the worker where nobody has overridden it",
+        use="leave its call out in the worker where it is not overridden",
         wish="a documented mark of the method that does nothing",
     ),
     Reach(

@@ -19,7 +19,6 @@ __all__ = [
     "HOST_PACKAGES",
     "OWN_ATTRIBUTES",
     "SERVER_ATTRIBUTE",
-    "HostStream",
     "answerable",
     "is_default_cleanup",
     "stream_of",

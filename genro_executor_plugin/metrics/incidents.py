@@ -14,8 +14,9 @@ import traceback
 from dataclasses import dataclass
 
 from ..errors import RemoteError, RemoteTraceback
+from .error_text import text_of
 
-__all__ = ["Incident", "Incidents"]
+__all__ = ["Incidents"]
 
 _KEPT = 50
 """How many different errors a pool remembers."""
@@ -77,7 +78,7 @@ class Incidents:
 
     def add(self, outcome: str, route: str, function: str, error: BaseException) -> None:
         """Remember ``error``; one that is known already is counted."""
-        message = _shortened(_text_of(error), _MESSAGE_CHARACTERS)
+        message = _shortened(text_of(error), _MESSAGE_CHARACTERS)
         type_name = getattr(error, "type_name", "") or _name_of(type(error))
         # Errors whose texts differ only in numbers, a pid or a count, are the same error.
         key = (outcome, route, function, type_name, _NUMBERS.sub("#", message))
@@ -115,13 +116,6 @@ def _remote_traceback(error: BaseException) -> str:
         seen.add(id(link))
         link = link.__cause__
     return ""
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:
-        return f"(its text cannot be had: {type(broken).__name__})"
 
 
 def _name_of(cls: type) -> str:

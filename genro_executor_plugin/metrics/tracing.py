@@ -15,21 +15,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["MODULE", "attached", "call_span", "current_trace", "is_loaded"]
+__all__ = ["MODULE", "attached", "call_span", "current_trace"]
 
 
 MODULE = "opentelemetry.trace"
 """It is in ``sys.modules`` of a process that uses OpenTelemetry."""
 
 
-def is_loaded() -> bool:
-    """Whether this process uses OpenTelemetry."""
-    return MODULE in sys.modules
-
-
 def current_trace() -> Mapping[str, str]:
     """The current trace as the propagators write it; empty if there is none."""
-    if not is_loaded():
+    if MODULE not in sys.modules:
         return {}
     from opentelemetry import propagate
 

@@ -66,10 +66,10 @@ class BridgedEntry(MethodEntry):
 
     This is a trick, and the only one. What calls the chain has to stand outside of all plugins,
     and no plugin stands there for sure: ``wrap_handler`` puts it inside of those that were
-    attached before it, and the router tells nobody when it assigns the finished chain to
-    ``entry.handler``, which it does again at every registration and every ``plug``. So the entry
-    minds the assignment. It is never constructed: ``bridge`` changes the class of an existing
-    entry, because the router and whoever looked it up hold on to that object.
+    attached before it, and the router has no hook for the moment when it assigns the finished
+    chain to ``entry.handler``, which it does again at every registration and every ``plug``. So
+    the entry itself intercepts the assignment. It is never constructed: ``bridge`` changes the
+    class of an existing entry, because the router and all who looked it up hold that object.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -38,7 +38,7 @@ class Mistake:
 
     Attributes:
         text: the route, what is wrong, and what to do about it.
-        unknown_pool: the pool that nobody declared, if that is the mistake.
+        unknown_pool: the pool that is not declared, if that is the mistake.
     """
 
     text: str
@@ -48,7 +48,7 @@ class Mistake:
 def route_mistakes(server: HostServer) -> list[Mistake]:
     """Every mistake of every route of ``server`` that names a pool.
 
-    The pool is one that nobody declared, or cannot keep what the route asks for; or the route
+    The pool is one that was not declared, or cannot keep what the route asks for; or the route
     takes ``_request``, or was bound before the plugin was there.
     """
     registry: ExecutorRegistry = server.executors

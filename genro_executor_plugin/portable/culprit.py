@@ -17,7 +17,7 @@ from typing import Any
 __all__ = ["find_unpicklable"]
 
 _DEEPEST = 100
-"""A path with more steps than this helps nobody; the search ends there."""
+"""A path with more steps than this does not help its reader; the search ends there."""
 
 Attempt = Callable[[Any], object]
 """Pickles a value; what it raises is the reason why the value cannot be pickled."""

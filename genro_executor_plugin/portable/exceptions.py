@@ -19,6 +19,7 @@ from types import FunctionType, TracebackType
 from typing import Any
 
 from ..errors import RemoteError, RemoteTraceback
+from ..metrics.error_text import text_of
 from .pickling import CarefulPickler, StoredPickler
 
 __all__ = ["pack_as_itself", "pack_failure", "pack_stored_failure", "unpack_failure"]
@@ -101,11 +102,7 @@ def _may_leave_as_itself(error: BaseException) -> bool:
 
 def _substitute(error: BaseException, text: str) -> RemoteError:
     name = f"{type(error).__module__}.{type(error).__qualname__}"
-    try:
-        message = str(error)
-    except Exception as broken:
-        message = f"(its text cannot be had: {type(broken).__name__})"
-    return RemoteError(f"{name}: {message}", type_name=name, remote_traceback=text)
+    return RemoteError(f"{name}: {text_of(error)}", type_name=name, remote_traceback=text)
 
 
 def unpack_failure(

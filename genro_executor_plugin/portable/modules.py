@@ -25,7 +25,6 @@ from typing import Any
 
 __all__ = [
     "MAIN_ALIAS",
-    "MainModuleStop",
     "ModuleSources",
     "expose_main",
     "inside_worker",

@@ -25,7 +25,7 @@ from .shared_memory.segments import (
 )
 from .stored import PACKAGE
 
-__all__ = ["HasResults", "hold_result", "pack_result", "pack_stored_result"]
+__all__ = ["hold_result", "pack_result", "pack_stored_result"]
 
 _OURS = f"{PACKAGE}.".encode()
 

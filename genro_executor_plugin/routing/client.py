@@ -6,8 +6,8 @@
 **Answers.** The message of a pool's error is for the server's log, because it names functions,
 pids and values. The client reads the ``detail`` of its class instead, which is always the same.
 
-**Disconnects.** Calls of offloaded routes end when the client of their request has gone. Nobody
-reads the answer any more, so a waiting call leaves the queue, and what happens to a running one
+**Disconnects.** Calls of offloaded routes end when the client of their request has gone. Their
+answers could reach no client, so a waiting call leaves the queue, and what happens to a running one
 is its pool's ``on_cancel``. Only calls of offloaded routes end this way: a handler that runs in
 the server and calls a pool itself is not interrupted.
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -29,7 +29,7 @@ from ..errors import ClientDisconnectedError, ExecutorError
 from ..hosts.names import HTTPException, tells_of_disconnects
 
 if TYPE_CHECKING:
-    from ..hosts.names import Receive, Scope, Send
+    from ..hosts.names import Message, Receive, Scope, Send
 
 __all__ = ["WATCH_AFTER_SECONDS", "Answering", "Client", "client_of_request", "current_client"]
 
@@ -37,8 +37,6 @@ _logger = logging.getLogger("genro_executor_plugin")
 
 WATCH_AFTER_SECONDS = 0.05
 """How long a call runs or waits before its client is watched; most calls never get there."""
-
-Message = MutableMapping[str, Any]
 
 _client: ContextVar[Client | None] = ContextVar("genro_executor_client", default=None)
 

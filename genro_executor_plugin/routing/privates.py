@@ -19,7 +19,6 @@ from ..portable.state.section_names import CAPABILITIES, CONTEXT, PARENT, PROXY,
 __all__ = [
     "PRIVATE_NAMES",
     "WHOLE_ROUTER",
-    "PrivateName",
     "chain_around",
     "children",
     "entries_of",

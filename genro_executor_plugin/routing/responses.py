@@ -15,10 +15,10 @@ import inspect
 import mimetypes
 import os
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from ..executors.streams import CallStream
@@ -55,33 +55,44 @@ async def worker_response(
     if head.status is not None:
         response = DisconnectAwareResponse(_bytes(stream), head.status, list(head.headers))
     else:
-        try:
-            # A generator that fails here is answered as any handler that fails.
-            first = await anext(stream, b"")
-            begun = _encoded(first)
-        except BaseException:
-            await stream.aclose()
-            raise
-        response = DisconnectAwareResponse(
-            _bytes(stream, begun), 200, None, media_type or _type(first)
-        )
+        response = await _begun(stream, media_type)
     response.at_end = weakref.finalize(response, stream.abandon)
     response.at_end.atexit = False
     return response
 
 
-async def _bytes(stream: CallStream, first: bytes = b"") -> AsyncGenerator[bytes, None]:
+class _Chunks(Protocol):
+    """Chunks of bytes or text: a ``CallStream``, or an async generator of the server itself."""
+
+    def __aiter__(self) -> AsyncIterator[Any]: ...
+
+    def __anext__(self) -> Awaitable[Any]: ...
+
+    def aclose(self) -> Awaitable[None]: ...
+
+
+async def _begun(chunks: _Chunks, media_type: str | None) -> DisconnectAwareResponse:
+    """The response that sends ``chunks``; text and bytes have a media type each by default.
+
+    Raises:
+        Exception: what came instead of the first chunk; it is answered as any handler that fails.
+    """
     try:
+        first = await anext(chunks, b"")
+        encoded = _encoded(first)
+    except BaseException:
+        await chunks.aclose()
+        raise
+    by_default = "text/plain" if isinstance(first, str) else "application/octet-stream"
+    return DisconnectAwareResponse(_bytes(chunks, encoded), 200, None, media_type or by_default)
+
+
+async def _bytes(chunks: _Chunks, first: bytes = b"") -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks):
         if first:
             yield first
-        async for chunk in stream:
+        async for chunk in chunks:
             yield _encoded(chunk)
-    finally:
-        await stream.aclose()
-
-
-def _type(first: Any) -> str:
-    return "text/plain" if isinstance(first, str) else "application/octet-stream"
 
 
 def _encoded(chunk: Any) -> bytes:
@@ -109,16 +120,8 @@ async def local_response(result: Any, media_type: str | None) -> Any:
         result = blocks_of(result)
     if not isinstance(result, GeneratorType | AsyncGeneratorType):
         return result
-    source: Any = _on_threads(result) if isinstance(result, GeneratorType) else result
-    try:
-        first = await anext(source, b"")
-        begun = _encoded(first)
-    except BaseException:
-        await source.aclose()
-        raise
-    response = DisconnectAwareResponse(
-        _all_bytes(source, begun), 200, None, media_type or _type(first)
-    )
+    source = _on_threads(result) if isinstance(result, GeneratorType) else result
+    response = await _begun(source, media_type)
     response.at_end = weakref.finalize(response, _nothing)
     return response
 
@@ -135,16 +138,6 @@ async def _on_threads(generator: Any) -> AsyncGenerator[Any, None]:
             yield value
     finally:
         await asyncio.to_thread(generator.close)
-
-
-async def _all_bytes(
-    source: AsyncGenerator[Any, None], first: bytes
-) -> AsyncGenerator[bytes, None]:
-    async with aclosing(source):
-        if first:
-            yield first
-        async for chunk in source:
-            yield _encoded(chunk)
 
 
 async def _file_response(sent: SentFile, media_type: str | None) -> DisconnectAwareResponse:

@@ -31,7 +31,6 @@ __all__ = [
     "path_of",
     "plugin_of",
     "registry_of",
-    "routed_applications",
     "routers_below",
     "routes_below",
     "routes_of",
@@ -69,18 +68,12 @@ class Route:
 # -- down: every route -----------------------------------------------------------------------------
 
 
-def routed_applications(server: HostServer) -> Iterator[tuple[Any, Any]]:
-    """Every application of ``server`` that has routes, and its router."""
+def routes_of(server: HostServer) -> Iterator[Route]:
+    """Every route of every application of ``server``; paths begin with the application's code."""
     for application in server.applications.values():
         router = getattr(application, "route", None)
         if router is not None:
-            yield application, router
-
-
-def routes_of(server: HostServer) -> Iterator[Route]:
-    """Every route of every application of ``server``; paths begin with the application's code."""
-    for application, router in routed_applications(server):
-        yield from routes_below(router, f"{application.code}/")
+            yield from routes_below(router, f"{application.code}/")
 
 
 def routes_below(router: Any, prefix: str = "") -> Iterator[Route]:

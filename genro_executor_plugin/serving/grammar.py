@@ -182,7 +182,7 @@ def _written(node: Any) -> WrittenPool:
         try:
             value = _resolved(option, value)
         except Exception as error:
-            # A resolver is somebody's own code, and whatever it raises is a mistake in the recipe.
+            # A resolver is the user's own code, and whatever it raises is a mistake in the recipe.
             where = places.get(option, here)
             mistakes.append(f"{where}: pool {code!r}: {option} cannot be read: {error}")
             continue

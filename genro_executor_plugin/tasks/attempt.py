@@ -18,6 +18,7 @@ from ..errors import (
     TaskLostError,
 )
 from ..executors import BaseExecutor, Call
+from ..metrics.error_text import text_of
 from ..portable.exceptions import pack_stored_failure
 from ..portable.results import pack_stored_result
 from .followed_call import FollowedCall
@@ -90,11 +91,7 @@ def _in_words(error: BaseException) -> TaskFailure:
         if kind.__module__ == "builtins"
         else (f"{kind.__module__}.{kind.__qualname__}")
     )
-    try:
-        message = str(error)
-    except Exception as broken:
-        message = f"(its text cannot be had: {type(broken).__name__})"
-    return TaskFailure(name, message, "".join(traceback.format_exception(error)))
+    return TaskFailure(name, text_of(error), "".join(traceback.format_exception(error)))
 
 
 class Attempt:

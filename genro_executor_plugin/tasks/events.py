@@ -3,8 +3,8 @@
 
 """Changes of long jobs, published at once to those who listen. Only the store keeps them.
 
-The courier is genro-asgi's own event hub: the server's, where its tasks are enabled, so that
-whoever listens there (an MCP session's stream, for example) is told of long jobs, too. Every job
+The courier is genro-asgi's own ``EventHub``: the server's, where its tasks are enabled, so that
+its other listeners (an MCP session's stream, for example) are told of long jobs, too. Every job
 has a channel that is named after its id.
 """
 

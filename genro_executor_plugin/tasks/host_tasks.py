@@ -31,7 +31,7 @@ from .followed_call import FollowedCall
 from .options import TaskSettings
 from .status import Progress
 
-__all__ = ["PooledTaskExecutor", "PooledTaskScheduler", "in_pools"]
+__all__ = ["PooledTaskScheduler", "in_pools"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 

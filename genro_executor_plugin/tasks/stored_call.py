@@ -36,7 +36,7 @@ from .options import TaskOptions, TaskSettings
 from .status import Progress, TaskState, TaskStatus
 from .targets import Target, Targets
 
-__all__ = ["SMALL_BYTES", "JobFactory", "NewJob", "StoredCall", "pack", "unpack"]
+__all__ = ["SMALL_BYTES", "JobFactory", "pack", "unpack"]
 
 SMALL_BYTES = 64 * 1024
 """Stored bytes that are not more than this are read on the event loop, others on a thread."""
@@ -259,7 +259,7 @@ class JobFactory:
 
 
 def _new_id(who: Caller, key: str | None) -> str:
-    """An id that nobody can guess; with ``key``, the same id for the same submitter and key."""
+    """An id that cannot be guessed; with ``key``, the same id for the same submitter and key."""
     if key is None:
         return secrets.token_urlsafe(16)
     owner = (who.identity, "") if who.identity else ("", who.session)

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
+
 """Reads packed calls in a worker: bytes become a function and its arguments.
 
 The counterpart of ``portable/packing.py``, whichever engine brought the bytes. It also keeps what

@@ -20,7 +20,7 @@ from ..hosts.loaded import stream_of
 from ..portable.files import blocks_of, is_open_file
 from .running import RunningCall, current
 
-__all__ = ["STREAM", "Chunk", "Head", "is_stream", "streamed"]
+__all__ = ["STREAM", "Chunk", "Head", "streamed"]
 
 STREAM = "genro-executor.stream"
 """The channel of chunks, and of what the run is told of them."""
@@ -52,7 +52,7 @@ class Chunk:
     size: int
 
 
-def is_stream(result: Any) -> bool:
+def _is_stream(result: Any) -> bool:
     """Whether ``result`` is sent chunk by chunk."""
     return (
         inspect.isgenerator(result)
@@ -87,7 +87,7 @@ def streamed(func: Callable[..., Any], through: Through | None = None) -> Callab
 
 def _sent(result: Any, through: Through | None) -> Any:
     """Send what ``result`` holds, or return a coroutine that does."""
-    if not is_stream(result):
+    if not _is_stream(result):
         return result
     if is_open_file(result):
         result = blocks_of(result)

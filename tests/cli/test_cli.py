@@ -77,6 +77,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["serve"], "source"),
         (["serve", "config.py", "--port", "http"], "invalid int value: 'http'"),
         (["serve", "config.py", "--colour"], "--colour"),
+        (["bench", "--workers", "0"], "'0' is not a list of numbers of workers from 1 to 256"),
+        (["bench", "--workers", "1,,2"], "'1,,2' is not a list"),
+        (["bench", "--seconds", "0"], "'0' is not a number of seconds from 0.05"),
+        (["top", "h", "--interval", "0"], "'0' is not a number of seconds from 0.2 to 3600"),
+        (["top", "h", "--interval", "nan"], "'nan' is not a number of seconds"),
+        (["top", "h", "--once", "--json"], "not allowed with"),
+        (["top", "h", "--token", "t", "--user", "u"], "not allowed with"),
+        (["top"], "URL"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(

@@ -118,25 +118,6 @@ def test_a_function_that_fails_ends_the_measurement(
     assert shown.err == ("genro-executor: the measurement ended: ValueError: it was told to\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--workers", "0"], "'0' is not a list of numbers of workers from 1 to 256"),
-        (["--workers", "1,,2"], "'1,,2' is not a list"),
-        (["--seconds", "0"], "'0' is not a number of seconds from 0.05"),
-    ],
-)
-def test_a_wrong_command_line_is_one_line(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", *arguments])
-    assert ended.value.code == 2
-    shown = capsys.readouterr().err
-    assert said in shown
-    assert shown.count("\n") == 1
-
-
 def test_nothing_is_measured_where_pools_are_bypassed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

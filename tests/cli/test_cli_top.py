@@ -343,27 +343,6 @@ def test_an_address_that_is_none_is_refused(given: str) -> None:
         snapshot_url(given)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["h", "--interval", "0"], "'0' is not a number of seconds from 0.2 to 3600"),
-        (["h", "--interval", "nan"], "'nan' is not a number of seconds"),
-        (["h", "--once", "--json"], "not allowed with"),
-        (["h", "--token", "t", "--user", "u"], "not allowed with"),
-        ([], "URL"),
-    ],
-)
-def test_a_wrong_command_line_is_one_line(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["top", *arguments])
-    assert ended.value.code == 2
-    shown = capsys.readouterr().err
-    assert said in shown
-    assert shown.count("\n") == 1
-
-
 # -- live -----------------------------------------------------------------------------------------
 
 ALTERNATE_SCREEN, NORMAL_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"

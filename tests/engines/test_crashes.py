@@ -249,14 +249,20 @@ async def test_a_call_that_was_started_once_is_never_said_not_to_have_been(
 # -- the template process ---------------------------------------------------------------------
 
 
+async def kill_template_of(worker: int) -> int:
+    """Kill the process that forked ``worker``; its pid, once it is gone."""
+    template = template_of(worker)
+    os.kill(template, signal.SIGKILL)
+    await until(lambda: is_dead(template))
+    return template
+
+
 async def test_calls_in_flight_survive_the_template(make: Any, gate: Any) -> None:
     """Workers go on without the process that forked them; new ones get a new template."""
     pool = make(max_workers=2)
     held = asyncio.create_task(pool.submit(wf.hold, gate.path))
     worker = await gate.entered()
-    template = template_of(worker)
-    os.kill(template, signal.SIGKILL)
-    await until(lambda: is_dead(template))
+    template = await kill_template_of(worker)
     other = await pool.submit(wf.pid)
     assert other != worker
     assert template_of(other) != template
@@ -287,9 +293,7 @@ async def test_a_worker_without_its_template_still_crashes_as_any_other(
     pool = make(max_workers=1)
     victim = asyncio.create_task(pool.submit(wf.hold, gate.path))
     worker = await gate.entered()
-    template = template_of(worker)
-    os.kill(template, signal.SIGKILL)
-    await until(lambda: is_dead(template))
+    await kill_template_of(worker)
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(WorkerCrashedError) as caught:
         async with asyncio.timeout(5):
@@ -303,9 +307,7 @@ async def test_a_worker_of_an_earlier_template_crashes_as_any_other(make: Any, g
     pool = make(max_workers=2)
     victim = asyncio.create_task(pool.submit(wf.hold, gate.path))
     worker = await gate.entered()
-    template = template_of(worker)
-    os.kill(template, signal.SIGKILL)
-    await until(lambda: is_dead(template))
+    await kill_template_of(worker)
     assert await pool.submit(wf.pid) != worker
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(WorkerCrashedError):
@@ -320,9 +322,7 @@ async def test_a_worker_of_an_earlier_template_is_ended_by_its_limit(make: Any, 
     await asyncio.gather(pool.submit(wf.answer), pool.submit(wf.answer))
     stuck = asyncio.create_task(pool.options(timeout=0.5).submit(wf.hold, gate.path))
     worker = await gate.entered()
-    template = template_of(worker)
-    os.kill(template, signal.SIGKILL)
-    await until(lambda: is_dead(template))
+    await kill_template_of(worker)
     for pid in pool.pids:
         if pid != worker:
             os.kill(pid, signal.SIGKILL)
@@ -344,9 +344,7 @@ async def test_shutdown_without_the_template_leaves_nothing(make: Any, gate: Any
     pool = make(max_workers=1, shutdown_timeout=0.05)
     stuck = asyncio.create_task(pool.submit(wf.hold, gate.path))
     worker = await gate.entered()
-    template = template_of(worker)
-    os.kill(template, signal.SIGKILL)
-    await until(lambda: is_dead(template))
+    await kill_template_of(worker)
     async with asyncio.timeout(1.5):
         await pool.shutdown()
     with pytest.raises(ExecutorError):

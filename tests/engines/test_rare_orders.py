@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
+
 """What happened once in a rare order of events, and must not happen again."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
+
 """Pools of processes on uvloop, which treats sockets in its own way."""
 
 from __future__ import annotations

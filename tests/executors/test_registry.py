@@ -274,20 +274,15 @@ async def test_one_pool_can_be_bypassed() -> None:
     await registry.shutdown_all()
 
 
-async def test_a_pool_made_by_hand_can_be_bypassed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An option that is accepted works, with a registry and without."""
-    pool = ProcessExecutor("pdf", max_workers=1, bypass=True)
-    try:
-        assert await pool.submit(wf.pid) == os.getpid()
-    finally:
-        await pool.shutdown()
-
-
-async def test_the_environment_holds_for_a_pool_made_by_hand(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("environment", "options"), [("", {"bypass": True}), ("1", {})], ids=["option", "environment"]
+)
+async def test_a_pool_made_by_hand_can_be_bypassed(
+    environment: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GENRO_EXECUTOR_BYPASS", "1")
-    pool = ProcessExecutor("pdf", max_workers=1)
+    """What is accepted works, with a registry and without."""
+    monkeypatch.setenv("GENRO_EXECUTOR_BYPASS", environment)
+    pool = ProcessExecutor("pdf", max_workers=1, **options)
     try:
         assert await pool.submit(wf.pid) == os.getpid()
     finally:

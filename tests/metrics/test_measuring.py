@@ -157,7 +157,7 @@ def test_an_error_without_a_text_is_remembered_all_the_same() -> None:
 
     incidents = Incidents()
     incidents.add("failed", "", "f", Mute())
-    assert incidents.latest_first[0].message == "(its text cannot be had: RuntimeError)"
+    assert incidents.latest_first[0].message == "(its message cannot be read: RuntimeError)"
 
 
 @given(st.lists(st.floats(0, 1000), min_size=1, max_size=200), st.floats(0.01, 1))

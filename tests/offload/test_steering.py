@@ -59,29 +59,19 @@ async def pool_at(app: Any, path: str) -> str:
     return str(thread.removeprefix("genro-executor-").rpartition("-")[0])
 
 
-async def pools_of(app: Any) -> dict[str, str]:
-    paths = (
-        "report",
-        "report_async",
-        "billing/gen_bill",
-        "billing/gen_note",
-        "billing/send",
-        "billing/year/gen_total",
-    )
-    return {path: await pool_at(app, path) for path in paths}
-
-
-UNCHANGED = dict.fromkeys(
-    (
-        "report",
-        "report_async",
-        "billing/gen_bill",
-        "billing/gen_note",
-        "billing/send",
-        "billing/year/gen_total",
-    ),
-    "a",
+PATHS = (
+    "report",
+    "report_async",
+    "billing/gen_bill",
+    "billing/gen_note",
+    "billing/send",
+    "billing/year/gen_total",
 )
+UNCHANGED = dict.fromkeys(PATHS, "a")
+
+
+async def pools_of(app: Any) -> dict[str, str]:
+    return {path: await pool_at(app, path) for path in PATHS}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
+
 """Large arguments and results: through shared memory, whole, without holding the event loop."""
 
 from __future__ import annotations

@@ -274,7 +274,7 @@ def test_an_exception_that_breaks_everything_is_told_by_name() -> None:
     error = travelled(wf.fail, Broken())
     assert isinstance(error, RemoteError)
     assert error.type_name.endswith("Broken")
-    assert "its text cannot be had" in str(error)
+    assert "its message cannot be read" in str(error)
 
 
 def test_what_cannot_be_read_is_an_error_and_no_crash() -> None:

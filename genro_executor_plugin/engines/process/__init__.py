@@ -7,7 +7,7 @@
 
     the server, on its event loop            |  a worker process
                                              |
-    ProcessExecutor                          |
+    ProcessEngine.run                        |
       |  Job: packed call, future, limits    |
       v                                      |
     WorkerPool.submit -----> WaitingQueue    |

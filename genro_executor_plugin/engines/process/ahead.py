@@ -22,7 +22,7 @@ from .worker import Worker
 __all__ = ["Ahead"]
 
 _SHORT_SECONDS = 0.002
-"""Only calls expected to run at most this long are sent ahead: nobody waits long behind them."""
+"""Only calls expected to run at most this long are sent ahead: the wait behind them is short."""
 
 _LATE_SECONDS = 0.02
 """Nothing is sent ahead to a worker whose call has run this long by the server's clock, which

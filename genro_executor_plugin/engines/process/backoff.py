@@ -101,7 +101,7 @@ class StartBackoff:
         return error
 
     def stop(self) -> None:
-        """Call ``try_again`` no more."""
+        """Cancel the next call of ``try_again``."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -179,7 +179,7 @@ class ProcessEngine(Engine):
     def _let_go(self, segment: Segment, job: Job, pool: WorkerPool) -> None:
         if job.packed.segment is None:
             return
-        # A worker that has answered has read them; of another one nobody knows.
+        # A worker that has answered has read them; any other one may still do so.
         if job.answered and not self._ended:
             self._segments.release(segment)
             self._trim_later(pool.loop)

@@ -121,7 +121,7 @@ class WorkerHandover:
     def give_faults(self) -> int:
         """Make a file in memory for the faulthandler, and give the server its descriptor.
 
-        A file never blocks its writer, as a socket would that nobody reads: the process that
+        A file never blocks its writer, as an unread socket would: the process that
         writes is about to die.
         """
         fd = os.memfd_create("genro-executor-faults", os.MFD_CLOEXEC)

@@ -24,7 +24,7 @@ class Job:
 
     Attributes:
         packed: what to run.
-        owner: an object of whoever submitted the job, handed back with its messages; the engine
+        owner: an object of the submitter, handed back with its messages; the engine
             does not look at it.
         future: settled exactly once, with the result or with the error.
         timeout: seconds the run may take, ``None`` for no limit.

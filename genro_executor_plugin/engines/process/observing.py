@@ -56,7 +56,7 @@ class Observer:
             self._timer = self._loop.call_later(_EVERY_SECONDS, self._look)
 
     def stop(self) -> None:
-        """Read it no more."""
+        """Stop reading the memory of workers."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -193,7 +193,7 @@ class WorkerPool:
         """Kill the worker ``pid``; its calls fail. ``False`` if there is no such worker."""
         for worker in self._supervisor.workers:
             if worker.pid == pid and not worker.killed:
-                self._ended_workers.end_worker(worker, None, "killed", "somebody asked for it")
+                self._ended_workers.end_worker(worker, None, "killed", "on request")
                 return True
         return False
 

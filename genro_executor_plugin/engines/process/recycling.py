@@ -67,7 +67,7 @@ class Recycling:
         self._lifetimes.pop(worker, None)
 
     def stop(self) -> None:
-        """Look at no worker any more."""
+        """Stop looking at workers."""
         for worker in list(self._timers):
             self.ended(worker)
 

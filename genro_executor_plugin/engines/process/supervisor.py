@@ -252,7 +252,7 @@ class Supervisor:
             self._retire_for(worker, reason)
 
     def _drop_replacement(self, worker: Worker) -> None:
-        """Start no worker any more for the sake of replacing ``worker``."""
+        """Start no more workers in the place of ``worker``."""
         self._to_be_replaced = deque(item for item in self._to_be_replaced if item[0] is not worker)
 
     def retire(self, worker: Worker) -> None:

@@ -41,7 +41,7 @@ class Timeouts:
             self._alarm = self._loop.call_at(when, self._look)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop looking for runs that take too long."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
+
 """Large values in shared memory: written once by the sender, read once by the receiver.
 
 A value is pickled into a stream and the buffers beside it (pickle protocol 5, PEP 574). Both lie
@@ -205,7 +206,7 @@ class Segments:
         return Segment(self._numbers, size)
 
     def release(self, segment: Segment) -> None:
-        """Keep ``segment``, which is read no more, for the next value, or close it."""
+        """Keep ``segment``, which is no longer read, for the next value, or close it."""
         kept = sum(other.capacity for other in self._kept)
         if segment.capacity >= MAPPED_BYTES or segment.fd < 0:
             segment.close()

@@ -27,7 +27,7 @@ from ...hosts.loaded import OWN_ATTRIBUTES
 from ..references import describe
 from .placeholders import LEFT_BEHIND
 
-__all__ = ["WHOLE", "StateOfClass", "attributes", "is_fixed", "state_of_class"]
+__all__ = ["WHOLE", "attributes", "is_fixed", "state_of_class"]
 
 WHOLE = ""
 """The name under which a state that is not a dict travels; ``__setstate__`` takes it as it is."""

@@ -19,7 +19,6 @@ from ..references import describe
 
 __all__ = [
     "ReplicaHereError",
-    "Replicas",
     "State",
     "packed_state",
     "replica_of",

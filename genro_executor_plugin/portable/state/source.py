@@ -34,7 +34,7 @@ from .placeholders import LEFT_BEHIND, Placeholder
 from .section_names import ROUTER
 from .stamps import Stamps
 
-__all__ = ["ReplicaCatalog", "ReplicaSource", "is_routing", "replica_reference"]
+__all__ = ["ReplicaCatalog", "is_routing", "replica_reference"]
 
 _UNSET = object()
 

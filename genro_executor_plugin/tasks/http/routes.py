@@ -38,7 +38,7 @@ MAX_LISTED = 1000
 
 
 class _TaskRoutes:
-    """The routes. For an id of somebody else's job they answer as if there were no such job."""
+    """The routes. For an id of another submitter's job they answer as if there were none."""
 
     @property
     def _long_tasks(self) -> LongTasks:
@@ -51,12 +51,12 @@ class _TaskRoutes:
         """The job and the caller, if the caller may see the job.
 
         Raises:
-            TaskNotFoundError: there is no job of that id, or it is somebody else's.
+            TaskNotFoundError: there is no job of that id, or it is another submitter's.
         """
         status = await self._long_tasks.status(task_id)
         caller = caller_of(request.scope)
         if not _may_see(caller, status, self._long_tasks.settings.admin_tags):
-            raise TaskNotFoundError(f"job {task_id!r} is somebody else's", task_id=task_id)
+            raise TaskNotFoundError(f"job {task_id!r} is another submitter's", task_id=task_id)
         return status, caller
 
     def _shown(self, status: TaskStatus, caller: Caller) -> dict[str, Any]:

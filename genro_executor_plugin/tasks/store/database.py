@@ -160,7 +160,7 @@ def _committed(connection: sqlite3.Connection, operations: list[Operation]) -> l
 
 def _settle(future: Future[Any], result: Any = None, error: BaseException | None = None) -> None:
     if not future.set_running_or_notify_cancel():
-        return  # whoever waited has cancelled the future; the operation is done all the same
+        return  # the caller has cancelled the future; the operation is done all the same
     if error is None:
         future.set_result(result)
     else:

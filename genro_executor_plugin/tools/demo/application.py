@@ -83,7 +83,7 @@ class Reports(ExecutorApplication):
         """Work until ``/enough?call=...``; ``/running?call=...`` says in which process."""
         note = self.notes / f"{call}.pid"
         note.with_suffix(".new").write_text(str(os.getpid()), encoding="ascii")
-        note.with_suffix(".new").rename(note)  # whoever can see the note can read all of it
+        note.with_suffix(".new").rename(note)  # once the note can be seen, all of it can be read
         enough = self.notes / f"{call}.enough"
         while note.exists() and not enough.exists():
             time.sleep(0.005)

@@ -95,7 +95,7 @@ def _play(stage: Stage, server: ServerProcess, screen: Screen | None) -> list[Fi
     try:
         return asyncio.run(play())
     except BrokenPipeError:
-        raise  # nobody reads what is printed; the server has no part in that
+        raise  # the output was closed, which is no failure of the server
     except (OSError, httpx.HTTPError) as error:
         state = "still runs" if server.running else "is gone"
         raise DemoError(

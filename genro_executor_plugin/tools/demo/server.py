@@ -4,8 +4,8 @@
 """The demo's server in a process of its own: how it is started, found and ended.
 
 ``python -m genro_executor_plugin.tools.demo.server`` is that process. It serves until SIGTERM or
-SIGINT, or until its standard input ends: it never outlives whoever started it and holds the
-other end, however that one ended.
+SIGINT, or until its standard input ends: it never outlives the process that started it
+and holds the other end, however that one ended.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 class _Asking(threading.Thread):
     """Fetches snapshots on a thread of its own, so that a hanging server does not block the keys.
 
-    It is a daemon thread: when the view ends, nobody needs the answer that it may still wait for.
+    It is a daemon thread: when the view ends, the answer that it may still wait for is not needed.
     """
 
     def __init__(self, source: SnapshotSource, interval: float) -> None:

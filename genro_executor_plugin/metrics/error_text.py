@@ -1,0 +1,16 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The message of an exception, whatever its ``__str__`` does."""
+
+from __future__ import annotations
+
+__all__ = ["text_of"]
+
+
+def text_of(error: BaseException) -> str:
+    """What ``str(error)`` returns; in parentheses what it raises, if it does."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its message cannot be read: {type(broken).__name__})"
