@@ -183,7 +183,14 @@ def remote_traceback(error: BaseException) -> str:
     return str(error)
 
 
-async def check_every_job(app: Any, names: dict[str, str]) -> None:
+FORMER_PYTHON = (3, 11)
+"""What wrote the store of the former version. A function that travels by value is byte code of
+that Python, which no other one can run."""
+
+
+async def check_every_job(
+    app: Any, names: dict[str, str], written_with: tuple[int, int] = sys.version_info[:2]
+) -> None:
     """Everything that the store promises is there, has run or runs now."""
     tasks = app.tasks
     assert len(await tasks.list(limit=1000)) == len(names)
@@ -196,7 +203,9 @@ async def check_every_job(app: Any, names: dict[str, str]) -> None:
         error, expected_error = found.pop("error"), expected.pop("error")
         assert found == expected
         assert (type(error), str(error), error.task_id) == (type(expected_error), "too many", "x")
-    assert (await tasks.result(names["by value"]))(1) == 42
+    by_value = await tasks.result(names["by value"])
+    if written_with == sys.version_info[:2]:
+        assert by_value(1) == 42
 
     for name, (kind, text, traceback, check) in FAILURES.items():
         with pytest.raises(kind) as caught:
@@ -228,7 +237,7 @@ async def check_every_job(app: Any, names: dict[str, str]) -> None:
 async def test_the_store_of_a_former_version_goes_on(version: str, tmp_path: Path) -> None:
     names = unpacked(STORES / f"{version}.sqlite.gz", tmp_path / "store")
     async with archive(tmp_path / "store") as app:
-        await check_every_job(app, names)
+        await check_every_job(app, names, FORMER_PYTHON)
 
 
 def test_there_is_a_store_of_a_former_version() -> None:
