@@ -284,10 +284,11 @@ class BaseExecutor(SteeredPool):
 
     def _measured(self, call: Call) -> None:
         """Count how long ``call`` waited and ran; what is no duration is left out."""
-        waited, ran = call.waited, call.ran
+        waited: Any = call.waited  # an engine from outside may have set anything
+        ran: Any = call.ran
         try:
-            if 0.0 <= waited < math.inf and 0.0 <= ran < math.inf:  # type: ignore[operator]
-                self._metrics.ran(call.options.path, waited, ran)  # type: ignore[arg-type]
+            if 0.0 <= waited < math.inf and 0.0 <= ran < math.inf:
+                self._metrics.ran(call.options.path, waited, ran)
         except TypeError:
             _logger.error(
                 "pool %r: its engine says that a call waited %r and ran %r; give seconds",
