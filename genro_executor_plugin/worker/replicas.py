@@ -48,7 +48,8 @@ class ReplicaStore:
             Exception: no part of it can be rebuilt.
         """
         stamps, body = unpacked_state(payload)
-        self._met = met = set()
+        met: set[int] = set()
+        self._met = met
         try:
             state = pickle.loads(body)
         except BaseException as error:
