@@ -21,10 +21,11 @@ from genro_executor_plugin import (
 
 @pytest.mark.parametrize("kind", [InlineExecutor, ThreadExecutor, ProcessExecutor, LocalExecutor])
 async def test_an_executor_answers_fails_and_ends(kind: type[BaseExecutor]) -> None:
-    async with kind("plain", max_workers=1) as executor:
-        assert await executor.submit(pow, 2, 10) == 1024
-        with pytest.raises(ZeroDivisionError):
-            await executor.submit(operator.truediv, 1, 0)
-        assert await executor.submit(pow, 2, 11) == 2048
+    executor = kind("plain", max_workers=1)
+    assert await executor.submit(pow, 2, 10) == 1024
+    with pytest.raises(ZeroDivisionError):
+        await executor.submit(operator.truediv, 1, 0)
+    assert await executor.submit(pow, 2, 11) == 2048
+    await executor.shutdown()
     with pytest.raises(ExecutorClosedError):
         await executor.submit(pow, 2, 10)
