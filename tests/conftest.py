@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +19,10 @@ import pytest
 from worker_functions import PID
 
 from genro_executor_plugin import ProcessExecutor
+
+# What a server keeps for its user is kept here, not with whoever runs the tests.
+_STATE = tempfile.TemporaryDirectory(prefix="genro-executor-tests-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 LEAK_PATIENCE_SECONDS = 5.0
 """How long something that is ending may take to be gone."""
