@@ -14,6 +14,7 @@ import array
 import asyncio
 import contextlib
 import fcntl
+import math
 import os
 import socket
 import termios
@@ -144,7 +145,7 @@ class Link:
             if self.open:
                 self.handover.give(call.segment)
             kind += LARGE
-        soft_timeout = int(job.soft_timeout * 1000) if job.soft_timeout else 0
+        soft_timeout = math.ceil(job.soft_timeout * 1000) if job.soft_timeout else 0
         data = HEADER.pack(len(payload), number, soft_timeout, kind) + payload
         known = self._known
         for definition in call.definitions:
