@@ -32,6 +32,7 @@ from typing import Any
 from ..errors import ExecutorError, ExecutorTimeoutError
 from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
+from ..options.lacks import MORE_PROCESSES
 from ..options.pool import PoolOptions
 from ..portable.hooks import run_hook
 from ..portable.references import describe
@@ -217,12 +218,21 @@ class ThreadEngine(Engine):
         try:
             self._threads.append(self._new_thread())
         except RuntimeError as error:
-            if not self._threads and not self._waiting[0].began.done():  # nobody else would end it
-                refusal = ExecutorError(f"pool {self.pool.name!r} cannot start a thread: {error}")
-                refusal.__cause__ = error
-                self._waiting[0].began.set_exception(refusal)
+            if not self._threads:  # no call will end, and have those that wait begin
+                for run in self._waiting:
+                    if not run.began.done():
+                        run.began.set_exception(self._no_thread(error))
             return False
         return True
+
+    def _no_thread(self, cause: RuntimeError) -> ExecutorError:
+        error = ExecutorError(
+            f"pool {self.pool.name!r} cannot start a thread: {cause}. {MORE_PROCESSES}. Nothing "
+            "was started: repeating the call later is safe",
+            pool=self.pool.name,
+        )
+        error.__cause__ = cause
+        return error
 
     def _new_thread(self) -> threading.Thread:
         thread = threading.Thread(

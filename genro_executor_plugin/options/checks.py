@@ -16,19 +16,18 @@ from typing import Any
 
 from ..errors import ExecutorConfigError
 from .context_variables import ContextReference, context_reference
+from .environment import NO_VARIABLES, WorkerEnvironment
+from .granted import granted_memory
 
-__all__ = ["check_option", "granted_cpus"]
-
-
-def granted_cpus() -> int:
-    """How many CPUs this process may use: what the scheduler grants, not what the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0)) or 1
-    return os.cpu_count() or 1
+__all__ = ["check_option"]
 
 
 class _NotAllowedError(Exception):
-    """Carries what would have been allowed."""
+    """Carries what would have been allowed, and whether the value may be a secret."""
+
+    def __init__(self, allowed: str, *, hide: bool = False) -> None:
+        super().__init__(allowed)
+        self.hide = hide
 
 
 def _count(least: int, *, optional: bool = False) -> Callable[[Any], Any]:
@@ -97,7 +96,9 @@ def _context(value: Any) -> tuple[ContextReference, ...]:
 def _memory(value: Any) -> int | None:
     if value is None:
         return None
-    allowed = "a number of bytes above 0, or a text such as '512MB' or '2GiB'"
+    allowed = "a number of bytes above 0, or a text such as '512MB', '2GiB' or '25%'"
+    if isinstance(value, str) and (share := _SHARE.fullmatch(value)) is not None:
+        return _share_of_memory(float(share[1]))
     if isinstance(value, str):
         match = _MEMORY.fullmatch(value)
         if match is None:
@@ -106,6 +107,75 @@ def _memory(value: Any) -> int | None:
         value = int(size) if math.isfinite(size) else None
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
         raise _NotAllowedError(allowed)
+    return value
+
+
+def _share_of_memory(percent: float) -> int:
+    granted = granted_memory()
+    if not 0 < percent <= 100:
+        raise _NotAllowedError("above 0 % and at most 100 % of the memory that is granted")
+    if granted is None:
+        raise _NotAllowedError("a number of bytes: how much memory is granted cannot be read here")
+    return max(1, int(granted * percent / 100))
+
+
+def _environment(value: Any) -> WorkerEnvironment:
+    if isinstance(value, WorkerEnvironment):
+        return value
+    if value is None:
+        return NO_VARIABLES
+    if not isinstance(value, Mapping):
+        raise _NotAllowedError("a dict of names and texts", hide=True)
+    for name, text in value.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise _NotAllowedError(
+                f"a dict of names and texts: {name!r} cannot be the name of a variable", hide=True
+            )
+        if not isinstance(text, str) or "\0" in text:
+            raise _NotAllowedError(
+                f"a dict of names and texts: the value of {name!r} is no text that can be one",
+                hide=True,
+            )
+    return WorkerEnvironment.of(value)
+
+
+def _gpus(value: Any) -> tuple[str, ...]:
+    allowed = "a list of GPUs: numbers from 0, or their names such as 'GPU-8f2b'"
+    if value is None:
+        return ()
+    if not isinstance(value, tuple | list | range):
+        raise _NotAllowedError(allowed)
+    for gpu in value:
+        number = isinstance(gpu, int) and not isinstance(gpu, bool) and gpu >= 0
+        if not number and not (isinstance(gpu, str) and _GPU.fullmatch(gpu)):
+            raise _NotAllowedError(allowed)
+    return tuple(map(str, value))
+
+
+def _score(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1000:
+        raise _NotAllowedError("a whole number from 0 to 1000; a lower score needs privileges")
+    return value
+
+
+def _user(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise _NotAllowedError("the name of a user")
+    try:
+        import pwd
+
+        wanted = pwd.getpwnam(value).pw_uid
+    except ImportError:
+        raise _NotAllowedError("possible on this system: it has no such users") from None
+    except KeyError:
+        raise _NotAllowedError("the name of a user of this system") from None
+    if os.geteuid() not in (0, wanted):
+        raise _NotAllowedError(
+            "possible: only a server that runs as root can have workers of another user; start it "
+            "as root, or as that user and leave user= out"
+        )
     return value
 
 
@@ -120,6 +190,8 @@ def _processors(value: Any) -> tuple[int, ...] | None:
     return tuple(value)
 
 
+_GPU = re.compile(r"[A-Za-z0-9][\w:/.-]*(,[A-Za-z0-9][\w:/.-]*)*", re.ASCII)
+_SHARE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*", re.ASCII)
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B|)\s*", re.IGNORECASE)
 _UNITS = {
     "": 1,
@@ -139,6 +211,11 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "start_timeout": _seconds(optional=False),
     "nice": _count(0),
     "cpu_affinity": _processors,
+    "env": _environment,
+    "gpus": _gpus,
+    "memory_limit": _memory,
+    "oom_score_adj": _score,
+    "user": _user,
     "initializer": _function,
     "finalizer": _function,
     "initargs": _arguments,
@@ -171,6 +248,5 @@ def check_option(where: str, option: str, value: Any, pool: str | None = None) -
     try:
         return _CHECKS[option](value)
     except _NotAllowedError as wrong:
-        raise ExecutorConfigError(
-            f"{where}: {option}={value!r} is not {wrong}", pool=pool
-        ) from None
+        shown = "..." if wrong.hide else repr(value)
+        raise ExecutorConfigError(f"{where}: {option}={shown} is not {wrong}", pool=pool) from None

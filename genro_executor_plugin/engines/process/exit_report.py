@@ -11,10 +11,14 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-__all__ = ["ExitReport"]
+from .oom import why_sigkill
+
+__all__ = ["ExitReport", "is_ending"]
+
+_EXITING = 0x4
+"""``PF_EXITING`` of the kernel, among the flags in ``/proc/PID/stat``."""
 
 _HINTS = {
-    signal.SIGKILL: "the system ends processes this way when memory runs out, and so does kill -9",
     signal.SIGSEGV: "native code touched memory that it must not touch",
     signal.SIGABRT: "native code aborted the process",
     signal.SIGBUS: "native code touched memory that is not there; is /dev/shm full?",
@@ -36,12 +40,21 @@ class ExitReport:
     peak_memory: int = 0
     reason: str = ""
 
-    def in_words(self, memory: int | None = None) -> str:
+    def in_words(
+        self, memory: int | None = None, *, kills: int | None = None, cut_off: bool = False
+    ) -> str:
         """``exit code 3``, or ``signal SIGKILL (...)``, with the worker's memory.
 
         Args:
             memory: how much it held when it was last looked at, in bytes.
+            kills: ``oom_kills()`` when it was started.
+            cut_off: whether it was killed because its connection to the server had ended.
         """
+        if cut_off:
+            return (
+                "its connection to the server had ended, so the server ended it. Does the call "
+                "close files that are not its own?"
+            )
         if self.reason:
             return f"the system refused to start it: {self.reason}"
         code = self.exit_code
@@ -57,9 +70,21 @@ class ExitReport:
                 hint = _HINTS.get(signal.Signals(-code))
             except ValueError:
                 name, hint = str(-code), None
+            if code == -signal.SIGKILL:
+                hint = why_sigkill(kills, self.peak_memory)
             words = f"signal {name}" + (f" ({hint})" if hint else "")
         if self.peak_memory:
             words += f"; its peak memory was {self.peak_memory / 2**20:.0f} MB"
             if memory:
                 words += f", {memory / 2**20:.0f} MB when it was last looked at"
         return words
+
+
+def is_ending(pid: int) -> bool:
+    """Whether process ``pid`` has ended or is about to; true also where that cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return fields[0] in (b"Z", b"X") or bool(int(fields[6]) & _EXITING)
+    except (OSError, IndexError, ValueError):
+        return True

@@ -19,10 +19,11 @@ from typing import Any, Protocol
 from ...errors import ExecutorOverloadError
 from ...portable.exceptions import unpack_failure
 from .copying import LargeValueCopier
-from .exit_report import ExitReport
+from .exit_report import ExitReport, is_ending
 from .job import Job
 from .launcher import Launcher
 from .link import Link
+from .oom import oom_kills
 from .wire import (
     BOOT,
     BOOT_FAILED,
@@ -53,6 +54,9 @@ class WorkerOwner(Protocol):
     def run_begins(self, job: Job) -> None:
         """``job``, which was sent ahead, is taken to run now."""
 
+    def judged(self, worker: Worker, job: Job, error: BaseException) -> BaseException:
+        """What the caller of ``job`` is given for ``error``, which it has raised in ``worker``."""
+
     def job_done(self, worker: Worker, job: Job) -> None:
         """``worker`` has settled ``job``, or has all that is needed to settle it."""
 
@@ -67,6 +71,7 @@ class Worker:
     """One worker process, as the server knows it.
 
     Attributes:
+        index: its number among the living workers of its pool, from 0 on.
         running: the calls that it runs, by number.
         ahead: the calls that were sent to it while it was busy, oldest first.
         coroutines: how many of the running calls are coroutines.
@@ -74,15 +79,22 @@ class Worker:
         calls: how many calls it has been sent.
         to_be_replaced: whether it leaves as soon as another worker is up.
         memory: its resident memory in bytes when it was last read, ``None`` before.
+        cut_off: whether it was alive when its connection ended, and was killed for that.
         fault: what its faulthandler wrote when it died, empty for nothing.
     """
 
     def __init__(
-        self, owner: WorkerOwner, launcher: Launcher, copier: LargeValueCopier, boot: bytes
+        self,
+        owner: WorkerOwner,
+        launcher: Launcher,
+        copier: LargeValueCopier,
+        boot: bytes,
+        index: int,
     ) -> None:
         self._owner = owner
         self._launcher = launcher
         self._copier = copier
+        self.index = index
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.calls = 0
@@ -100,6 +112,8 @@ class Worker:
         self.memory: int | None = None
         self.fault = ""
         self.killed = False
+        self.cut_off = False
+        self._oom_kills = oom_kills()
         self._link = Link(self._launch)
         self._link.watch(self._readable)
         self._link.write(frame(BOOT, 0, boot))
@@ -223,6 +237,8 @@ class Worker:
         except BlockingIOError:
             return
         except (EOFError, ConnectionError):
+            if self.pid is not None and not is_ending(self.pid):
+                self.cut_off = True  # it lives, and nobody can reach it: hanging up ends it
             self._hang_up()
             self._launcher.forget(self._key)
             return
@@ -242,7 +258,10 @@ class Worker:
         elif kind == FAILURE:
             job = self._finished(number)
             job.raised = True
-            job.fail(unpack_failure(payload))
+            error = unpack_failure(payload)
+            if isinstance(error, OSError | MemoryError):
+                error = self._owner.judged(self, job, error)
+            job.fail(error)
             self._owner.job_done(self, job)
         elif kind == RESULT + LARGE:
             job = self._finished(number)
@@ -294,6 +313,10 @@ class Worker:
             _logger.exception("worker %s sent a message that cannot be rebuilt here", self.pid)
         else:
             self._owner.message(self, job, channel, value)
+
+    def how_it_ended(self, report: ExitReport) -> str:
+        """``report``, which is its own, in words."""
+        return report.in_words(self.memory, kills=self._oom_kills, cut_off=self.cut_off)
 
     def catch_up(self) -> None:
         """Read all that it has sent so far."""
