@@ -51,7 +51,7 @@ def lost_descriptor(whose: str) -> OSError:
     """The error when the kernel has dropped a descriptor that came: there was no room for it."""
     return OSError(
         errno.EMFILE,
-        f"too many files are open to take over {whose}. {MORE_FILES}",
+        f"there are too many files open to take over {whose}. {MORE_FILES}",
     )
 
 

@@ -158,7 +158,7 @@ class Supervisor:
     def grow(self) -> None:
         """Start workers for the jobs that wait, as far as the options and the backoff allow."""
         if len(self.workers) >= self.max_workers + len(self._to_be_replaced):
-            return  # a worker that is leaving makes room when it is gone
+            return
         staying = self.staying
         starting = sum(not worker.ready for worker in staying)
         wanted = max(
@@ -166,7 +166,8 @@ class Supervisor:
             self._options.min_workers - len(staying),
             len(self._to_be_replaced) - starting,
         )
-        wanted = min(wanted, self.max_workers + len(self._to_be_replaced) - len(staying))
+        # One that is leaving makes room when it is gone.
+        wanted = min(wanted, self.max_workers + len(self._to_be_replaced) - len(self.workers))
         if wanted <= 0 or self._owner.closing:
             return
         if self.backoff.must_wait():
@@ -256,16 +257,19 @@ class Supervisor:
     def replace(self, worker: Worker, reason: str, *, at_once: bool = False) -> None:
         """Start another worker in the place of ``worker``, which leaves when that one is up.
 
-        With ``at_once`` it takes no call any more, whether or not the other one is up. So it is
-        where workers have something of their own by their index, which no two may share.
+        With ``at_once`` it takes no call any more, whether or not the other one is up. Where
+        workers have something of their own by their index, the other one starts when it is gone.
         """
         if worker.leaving:
+            return
+        if self._options.is_ranked:
+            self._retire_for(worker, reason)
             return
         if not worker.to_be_replaced and not self._owner.closing:
             worker.to_be_replaced = True
             self._to_be_replaced.append((worker, reason))
             self.grow()
-        if at_once or self._options.is_ranked or self._owner.closing:
+        if at_once or self._owner.closing:
             self._drop_replacement(worker)
             self._retire_for(worker, reason)
 
