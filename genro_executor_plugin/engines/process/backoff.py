@@ -62,7 +62,7 @@ class StartBackoff:
         elif report.exit_code is None and not report.reason and self._last_reason is not None:
             self.impossible(*self._last_reason)  # the report knows nothing; the reason before does
         else:
-            self.impossible(worker.how_it_ended(report), None, report.exit_code)
+            self.impossible(report.in_words(), None, report.exit_code)
 
     def impossible(
         self, reason: str, cause: BaseException | None, exit_code: int | None = None

@@ -68,7 +68,8 @@ class EndedWorkers:
 
         A worker that has run out of something for good is replaced when its calls are done.
         """
-        if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        lives = worker in self._supervisor.workers and not worker.killed
+        if isinstance(error, OSError) and error.errno == errno.EMFILE and lives:
             _logger.warning(
                 "pool %r: worker %s has no file descriptors left, and is replaced; does what it "
                 "runs leave files open?",
@@ -137,7 +138,7 @@ class EndedWorkers:
         """Fail or repeat the calls of ``worker``, which has ended by itself."""
         jobs = self._take(worker)
         if not jobs:
-            words = f"{worker.how_it_ended(report)}\n{worker.fault}".rstrip()
+            words = f"{report.in_words(worker.memory)}\n{worker.fault}".rstrip()
             _logger.warning("pool %r: idle worker %s ended: %s", self._pool, worker.pid, words)
         for job in jobs:
             self._fail(job, lambda job: _crashed_error(self._pool, job, worker, report))
@@ -183,14 +184,14 @@ class EndedWorkers:
             job.started_at = None
             self._queue.put_back([job])
         else:
-            job.fail(error(job))
+            self._supervisor.arrivals.fail(job, error(job))
 
 
 def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> WorkerCrashedError:
     """The error of ``job`` when ``worker`` died while it ran it."""
     error = WorkerCrashedError(
         f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: "
-        f"{worker.how_it_ended(report)}",
+        f"{report.in_words(worker.memory)}",
         pool=pool,
         exit_code=report.exit_code,
         pid=worker.pid,

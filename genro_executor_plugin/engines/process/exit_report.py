@@ -9,7 +9,7 @@ Made by the launcher, told to callers by ``ended`` and ``backoff``. It touches n
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .oom import why_sigkill
 
@@ -34,23 +34,27 @@ class ExitReport:
         exit_code: its exit code, negative for a signal; ``None`` when it is not known.
         peak_memory: the most memory it ever held, in bytes; 0 when it is not known.
         reason: why it could not be started at all, empty for one that was.
+        oom_kills_before: ``oom_kills()`` when it was started.
+        cut_off: whether it was alive when its connection ended, and was ended for that.
     """
 
     exit_code: int | None
     peak_memory: int = 0
     reason: str = ""
+    oom_kills_before: int | None = None
+    cut_off: bool = False
 
-    def in_words(
-        self, memory: int | None = None, *, kills: int | None = None, cut_off: bool = False
-    ) -> str:
+    def of(self, oom_kills_before: int | None, cut_off: bool) -> ExitReport:
+        """This report with what its worker's other end knows."""
+        return replace(self, oom_kills_before=oom_kills_before, cut_off=cut_off)
+
+    def in_words(self, memory: int | None = None) -> str:
         """``exit code 3``, or ``signal SIGKILL (...)``, with the worker's memory.
 
         Args:
             memory: how much it held when it was last looked at, in bytes.
-            kills: ``oom_kills()`` when it was started.
-            cut_off: whether it was killed because its connection to the server had ended.
         """
-        if cut_off:
+        if self.cut_off:
             return (
                 "its connection to the server had ended, so the server ended it. Does the call "
                 "close files that are not its own?"
@@ -71,7 +75,7 @@ class ExitReport:
             except ValueError:
                 name, hint = str(-code), None
             if code == -signal.SIGKILL:
-                hint = why_sigkill(kills, self.peak_memory)
+                hint = why_sigkill(self.oom_kills_before, self.peak_memory)
             words = f"signal {name}" + (f" ({hint})" if hint else "")
         if self.peak_memory:
             words += f"; its peak memory was {self.peak_memory / 2**20:.0f} MB"

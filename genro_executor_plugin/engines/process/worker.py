@@ -10,15 +10,17 @@ through the launcher, and never decides which call it runs: its owner, the pool,
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import pickle
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol
 
 from ...errors import ExecutorOverloadError
 from ...portable.exceptions import unpack_failure
-from .copying import LargeValueCopier
+from .arrivals import Arrivals, Window
 from .exit_report import ExitReport, is_ending
 from .job import Job
 from .launcher import Launcher
@@ -79,21 +81,15 @@ class Worker:
         calls: how many calls it has been sent.
         to_be_replaced: whether it leaves as soon as another worker is up.
         memory: its resident memory in bytes when it was last read, ``None`` before.
-        cut_off: whether it was alive when its connection ended, and was killed for that.
         fault: what its faulthandler wrote when it died, empty for nothing.
     """
 
     def __init__(
-        self,
-        owner: WorkerOwner,
-        launcher: Launcher,
-        copier: LargeValueCopier,
-        boot: bytes,
-        index: int,
+        self, owner: WorkerOwner, launcher: Launcher, arrivals: Arrivals, boot: bytes, index: int
     ) -> None:
         self._owner = owner
         self._launcher = launcher
-        self._copier = copier
+        self._arrivals = arrivals
         self.index = index
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
@@ -107,14 +103,13 @@ class Worker:
         self.born_at = perf_counter()
         self.idle_since = self.born_at
         self.ready = False
-        self.leaving = False
-        self.to_be_replaced = False
+        self.leaving = self.to_be_replaced = False
         self.memory: int | None = None
         self.fault = ""
-        self.killed = False
-        self.cut_off = False
+        self.killed = self._cut_off = False
         self._oom_kills = oom_kills()
         self._link = Link(self._launch)
+        self._window = Window(self._link)
         self._link.watch(self._readable)
         self._link.write(frame(BOOT, 0, boot))
 
@@ -237,8 +232,8 @@ class Worker:
         except BlockingIOError:
             return
         except (EOFError, ConnectionError):
-            if self.pid is not None and not is_ending(self.pid):
-                self.cut_off = True  # it lives, and nobody can reach it: hanging up ends it
+            # If it lives, nobody can reach it any more: hanging up ends it.
+            self._cut_off = self.pid is not None and not is_ending(self.pid)
             self._hang_up()
             self._launcher.forget(self._key)
             return
@@ -252,24 +247,24 @@ class Worker:
         if kind == RESULT:
             job = self._finished(number)
             job.microseconds = detail
-            if not job.future.done():
-                job.settle(pickle.loads, payload)
+            if job.steps is None and type(payload) is bytes and b"\x93" not in payload:
+                # Plain data, nearly always: it names nothing that could have to be imported.
+                if not job.future.done():
+                    job.settle(pickle.loads, payload)
+            else:
+                self._arrivals.result(job, payload)
             self._owner.job_done(self, job)
         elif kind == FAILURE:
             job = self._finished(number)
-            job.raised = True
-            error = unpack_failure(payload)
-            if isinstance(error, OSError | MemoryError):
-                error = self._owner.judged(self, job, error)
-            job.fail(error)
+            self._arrivals.failure(job, payload, functools.partial(self._owner.judged, self, job))
             self._owner.job_done(self, job)
         elif kind == RESULT + LARGE:
             job = self._finished(number)
             job.microseconds = detail
-            self._copier.take_result(job, self._link.handover, payload)
+            self._arrivals.large_result(job, self._link.handover, payload)
             self._owner.job_done(self, job)
         elif kind == MESSAGE:
-            self._pass_on(self.running.get(number), payload)
+            self._message(self.running.get(number), payload, detail)
         elif kind == READY:
             self.pid = number
             self.ready = True
@@ -304,9 +299,21 @@ class Worker:
             self.running[number] = job
             self._owner.run_begins(job)
 
-    def _pass_on(self, job: Job | None, payload: bytes | memoryview) -> None:
+    def _message(self, job: Job | None, payload: bytes | memoryview, is_record: int) -> None:
+        if is_record:
+            # A thread that a call has started logs without a number: it may be any call's.
+            for sender in self.running.values() if job is None else (job,):
+                sender.has_sent()
+            self._arrivals.record(job, self.pid, payload)
+            self._window.add(len(payload), self._arrivals.records.behind)
+            return
+        self._arrivals.message(job, payload, functools.partial(self._pass_on, job))
+        if job is not None and job.steps:
+            self._window.add(len(payload), job.behind)
+
+    def _pass_on(self, job: Job | None, rebuilt: Callable[[], tuple[str, Any]]) -> None:
         try:
-            channel, value = pickle.loads(payload)
+            channel, value = rebuilt()
         except KeyboardInterrupt:
             raise
         except BaseException:  # the frames behind it still have to be read
@@ -314,13 +321,11 @@ class Worker:
         else:
             self._owner.message(self, job, channel, value)
 
-    def how_it_ended(self, report: ExitReport) -> str:
-        """``report``, which is its own, in words."""
-        return report.in_words(self.memory, kills=self._oom_kills, cut_off=self.cut_off)
-
     def catch_up(self) -> None:
-        """Read all that it has sent so far."""
-        while self._link.open:
+        """Read what it has sent by now; it may go on sending without pause."""
+        for _ in range(self._link.reads_left):
+            if not self._link.open:
+                return
             try:
                 frames = self._link.read()
             except (BlockingIOError, EOFError, ConnectionError):
@@ -333,7 +338,7 @@ class Worker:
         self._hang_up()
         if self._alarm is not None:
             self._alarm.cancel()
-        self._owner.worker_ended(self, report)
+        self._owner.worker_ended(self, report.of(self._oom_kills, self._cut_off))
 
     def _hang_up(self) -> None:
         if self._link.open:
