@@ -22,7 +22,7 @@ from ...metrics.worker_state import WorkerState
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
 from .ahead import Ahead
-from .copying import LargeValueCopier
+from .arrivals import Arrivals, OnRecord
 from .ended import EndedWorkers, closed_error
 from .exit_report import ExitReport
 from .job import Job
@@ -48,31 +48,40 @@ class WorkerPool:
     """
 
     def __init__(
-        self, name: str, options: PoolOptions, hooks: PackedHooks, on_message: OnMessage
+        self,
+        name: str,
+        options: PoolOptions,
+        hooks: PackedHooks,
+        on_message: OnMessage,
+        on_record: OnRecord,
     ) -> None:
         self._name = name
         self._on_message = on_message
         self.loop = asyncio.get_running_loop()
         self._threads = options.threads_per_worker
         self._queue = WaitingQueue()
-        self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop)
-        self._ended_workers = EndedWorkers(self, name, self._supervisor, self._queue)
+        self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop, on_record)
+        self._ended_workers = EndedWorkers(
+            self, name, self._supervisor, self._queue, options.memory_limit
+        )
         self._timeouts = Timeouts(self.loop, self._supervisor, self._ended_workers.timed_out)
         self._ahead = Ahead(self._supervisor, self._queue, self.loop, self._timeouts.watch)
         self._recycling = Recycling(options, self.loop, self._supervisor)
         # A call sent ahead could be one too many for a worker whose calls are counted.
         self._sends_ahead = options.threads_per_worker == 1 and not self._recycling.watched
         self._ahead.enabled = self._sends_ahead
-        self._observer = Observer(self.loop, self._supervisor)
+        self._observer = Observer(
+            self.loop, self._supervisor, options.memory_limit, self._ended_workers.over_limit
+        )
         self.closing = False
         self.paused = False
 
     # -- what can be seen ---------------------------------------------------------------------
 
     @property
-    def copier(self) -> LargeValueCopier:
-        """What copies large values for this pool."""
-        return self._supervisor.copier
+    def arrivals(self) -> Arrivals:
+        """What handles what the workers send, and has threads for it."""
+        return self._supervisor.arrivals
 
     @property
     def pids(self) -> list[int]:
@@ -245,6 +254,10 @@ class WorkerPool:
                 self._dispatch_waiting()
         if self.closing:
             supervisor.changed.set()
+
+    def judged(self, worker: Worker, job: Job, error: BaseException) -> BaseException:
+        """What the caller of ``job`` is given for ``error``, which it has raised in ``worker``."""
+        return self._ended_workers.judged(worker, job, error)
 
     def freed(self, worker: Worker) -> None:
         """Give ``worker`` a call if it can take one."""

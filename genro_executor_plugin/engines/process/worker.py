@@ -10,19 +10,22 @@ through the launcher, and never decides which call it runs: its owner, the pool,
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import pickle
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol
 
 from ...errors import ExecutorOverloadError
 from ...portable.exceptions import unpack_failure
-from .copying import LargeValueCopier
-from .exit_report import ExitReport
+from .arrivals import Arrivals, Window
+from .exit_report import ExitReport, is_ending
 from .job import Job
 from .launcher import Launcher
 from .link import Link
+from .oom import oom_kills
 from .wire import (
     BOOT,
     BOOT_FAILED,
@@ -53,6 +56,9 @@ class WorkerOwner(Protocol):
     def run_begins(self, job: Job) -> None:
         """``job``, which was sent ahead, is taken to run now."""
 
+    def judged(self, worker: Worker, job: Job, error: BaseException) -> BaseException:
+        """What the caller of ``job`` is given for ``error``, which it has raised in ``worker``."""
+
     def job_done(self, worker: Worker, job: Job) -> None:
         """``worker`` has settled ``job``, or has all that is needed to settle it."""
 
@@ -67,6 +73,7 @@ class Worker:
     """One worker process, as the server knows it.
 
     Attributes:
+        index: its number among the living workers of its pool, from 0 on.
         running: the calls that it runs, by number.
         ahead: the calls that were sent to it while it was busy, oldest first.
         coroutines: how many of the running calls are coroutines.
@@ -78,11 +85,12 @@ class Worker:
     """
 
     def __init__(
-        self, owner: WorkerOwner, launcher: Launcher, copier: LargeValueCopier, boot: bytes
+        self, owner: WorkerOwner, launcher: Launcher, arrivals: Arrivals, boot: bytes, index: int
     ) -> None:
         self._owner = owner
         self._launcher = launcher
-        self._copier = copier
+        self._arrivals = arrivals
+        self.index = index
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.calls = 0
@@ -95,12 +103,13 @@ class Worker:
         self.born_at = perf_counter()
         self.idle_since = self.born_at
         self.ready = False
-        self.leaving = False
-        self.to_be_replaced = False
+        self.leaving = self.to_be_replaced = False
         self.memory: int | None = None
         self.fault = ""
-        self.killed = False
+        self.killed = self._cut_off = False
+        self._oom_kills = oom_kills()
         self._link = Link(self._launch)
+        self._window = Window(self._link)
         self._link.watch(self._readable)
         self._link.write(frame(BOOT, 0, boot))
 
@@ -223,6 +232,8 @@ class Worker:
         except BlockingIOError:
             return
         except (EOFError, ConnectionError):
+            # If it lives, nobody can reach it any more: hanging up ends it.
+            self._cut_off = self.pid is not None and not is_ending(self.pid)
             self._hang_up()
             self._launcher.forget(self._key)
             return
@@ -236,21 +247,24 @@ class Worker:
         if kind == RESULT:
             job = self._finished(number)
             job.microseconds = detail
-            if not job.future.done():
-                job.settle(pickle.loads, payload)
+            if job.steps is None and type(payload) is bytes and b"\x93" not in payload:
+                # Plain data, nearly always: it names nothing that could have to be imported.
+                if not job.future.done():
+                    job.settle(pickle.loads, payload)
+            else:
+                self._arrivals.result(job, payload)
             self._owner.job_done(self, job)
         elif kind == FAILURE:
             job = self._finished(number)
-            job.raised = True
-            job.fail(unpack_failure(payload))
+            self._arrivals.failure(job, payload, functools.partial(self._owner.judged, self, job))
             self._owner.job_done(self, job)
         elif kind == RESULT + LARGE:
             job = self._finished(number)
             job.microseconds = detail
-            self._copier.take_result(job, self._link.handover, payload)
+            self._arrivals.large_result(job, self._link.handover, payload)
             self._owner.job_done(self, job)
         elif kind == MESSAGE:
-            self._pass_on(self.running.get(number), payload)
+            self._message(self.running.get(number), payload, detail)
         elif kind == READY:
             self.pid = number
             self.ready = True
@@ -285,9 +299,21 @@ class Worker:
             self.running[number] = job
             self._owner.run_begins(job)
 
-    def _pass_on(self, job: Job | None, payload: bytes | memoryview) -> None:
+    def _message(self, job: Job | None, payload: bytes | memoryview, is_record: int) -> None:
+        if is_record:
+            # A thread that a call has started logs without a number: it may be any call's.
+            for sender in self.running.values() if job is None else (job,):
+                sender.has_sent()
+            self._arrivals.record(job, self.pid, payload)
+            self._window.add(len(payload), self._arrivals.records.behind)
+            return
+        self._arrivals.message(job, payload, functools.partial(self._pass_on, job))
+        if job is not None and job.steps:
+            self._window.add(len(payload), job.behind)
+
+    def _pass_on(self, job: Job | None, rebuilt: Callable[[], tuple[str, Any]]) -> None:
         try:
-            channel, value = pickle.loads(payload)
+            channel, value = rebuilt()
         except KeyboardInterrupt:
             raise
         except BaseException:  # the frames behind it still have to be read
@@ -296,8 +322,10 @@ class Worker:
             self._owner.message(self, job, channel, value)
 
     def catch_up(self) -> None:
-        """Read all that it has sent so far."""
-        while self._link.open:
+        """Read what it has sent by now; it may go on sending without pause."""
+        for _ in range(self._link.reads_left):
+            if not self._link.open:
+                return
             try:
                 frames = self._link.read()
             except (BlockingIOError, EOFError, ConnectionError):
@@ -310,7 +338,7 @@ class Worker:
         self._hang_up()
         if self._alarm is not None:
             self._alarm.cancel()
-        self._owner.worker_ended(self, report)
+        self._owner.worker_ended(self, report.of(self._oom_kills, self._cut_off))
 
     def _hang_up(self) -> None:
         if self._link.open:
@@ -318,5 +346,5 @@ class Worker:
                 self.not_started.append(job)
             if not self.killed:
                 self.fault = self._link.handover.fault_report()
+            self._launcher.kill(self._key)  # first: it may have to look at what is below it
             self._link.close()
-            self._launcher.kill(self._key)
