@@ -33,6 +33,7 @@ from .attempt import Attempt
 from .events import Events
 from .live_job import LiveJob
 from .options import TaskOptions, TaskSettings
+from .places import tell_of_former
 from .results import is_expired, not_found, stored_outcome
 from .runner import Runner
 from .status import Progress, TaskId, TaskState, TaskStatus
@@ -62,6 +63,7 @@ class LongTasks:
         self._factory = JobFactory(server, settings)
         self._acceptance = Acceptance(settings, self._opened, self._accepted)
         self._store: TaskStore | None = None
+        self._candidate: TaskStore | None = None
         self._opening: asyncio.Future[None] | None = None
         self._runner: Runner | None = None
         self._events: Events | None = None
@@ -91,6 +93,8 @@ class LongTasks:
             TaskStoreError: another server has the store, or it cannot be read.
         """
         self._acceptance.loop = asyncio.get_running_loop()
+        if self.settings.path is None:
+            tell_of_former(self._server)
         if self._store is None and self._exists():
             self._holding = True
             await self._opened()
@@ -120,7 +124,13 @@ class LongTasks:
     async def _open(self) -> None:
         settings = self.settings
         folder = settings.folder_of(self._server)
-        store = TaskStore(folder, synchronous=settings.synchronous, max_bytes=settings.max_bytes)
+        store = self._candidate = TaskStore(
+            folder,
+            settings.key_path(),
+            accept_unsigned=settings.accept_unsigned,
+            synchronous=settings.synchronous,
+            max_bytes=settings.max_bytes,
+        )
         opened = await asyncio.to_thread(store.open)
         try:
             found: Recovered = await asyncio.wrap_future(opened)
@@ -140,7 +150,14 @@ class LongTasks:
             _logger.warning("long job %s (%s) ended with its server", was.task_id, was.title)
         for status in found.waiting:
             self._runner.add(LiveJob(status))
+        for status in found.held:
+            self._runner.jobs[status.task_id] = LiveJob(status)  # it can be cancelled
         self._purging = asyncio.create_task(self._acceptance.purge(store))
+
+    def leave(self) -> None:
+        """Give up what opening the store still waits for: the server is told to end."""
+        if self._candidate is not None:
+            self._candidate.leave()
 
     async def stop(self) -> None:
         """Begin no more jobs, end those that run, and release the store."""

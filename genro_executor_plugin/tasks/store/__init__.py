@@ -27,8 +27,11 @@ from ..status import (
 )
 from . import schema
 from .database import Database
+from .folder import check_file, make_folder, open_file
 from .ownership import Ownership
-from .recovery import Recovered, recover, replace_if_damaged
+from .recovery import Recovered, recover
+from .salvage import replace_if_damaged
+from .signing import Signer
 
 __all__ = ["Claim", "Recovered", "TaskStore"]
 
@@ -57,9 +60,18 @@ class TaskStore:
     """The store in ``folder``, which one process at a time has open."""
 
     def __init__(
-        self, folder: Path, *, synchronous: str = "FULL", max_bytes: int | None = None
+        self,
+        folder: Path,
+        key_file: Path,
+        *,
+        accept_unsigned: bool = False,
+        synchronous: str = "FULL",
+        max_bytes: int | None = None,
     ) -> None:
         self.folder = folder
+        self._signer = Signer(key_file)
+        self._accept_unsigned = accept_unsigned
+        self._told_to_end = False
         self._max_bytes = max_bytes
         self._ownership = Ownership(folder)
         self._database = Database(folder / "jobs.sqlite", self._prepare, synchronous=synchronous)
@@ -67,7 +79,7 @@ class TaskStore:
     @classmethod
     def exists(cls, folder: Path) -> bool:
         """Whether there is a store in ``folder``."""
-        return (folder / "jobs.sqlite").exists()
+        return os.path.lexists(folder / "jobs.sqlite")
 
     # -- opening and closing ----------------------------------------------------------------------
 
@@ -76,18 +88,22 @@ class TaskStore:
 
         Raises:
             TaskStoreError: at once if another server has the store, or its files cannot be
-                opened; in the future if it cannot be read.
+                opened or are not ours alone; in the future if it cannot be read.
         """
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.folder)
+            self._signer.load()
             self._ownership.take()
         except OSError as error:
             raise TaskStoreError(
                 f"the store of long jobs {self.folder} cannot be made: {error}"
             ) from error
         try:
-            damage = replace_if_damaged(self.folder / "jobs.sqlite")
-            os.close(os.open(self.folder / "jobs.sqlite", os.O_CREAT | os.O_RDWR, 0o600))
+            file = self.folder / "jobs.sqlite"
+            for ending in ("", "-wal", "-shm"):
+                check_file(Path(f"{file}{ending}"))
+            damage = replace_if_damaged(file, self._check_told)
+            os.close(open_file(file, os.O_CREAT | os.O_RDWR))
         except (OSError, sqlite3.Error) as error:
             self._ownership.release()
             raise TaskStoreError(
@@ -101,6 +117,14 @@ class TaskStore:
             _logger.error("%s", text)
         self._found_damage = damage
         return self._database.open()
+
+    def leave(self) -> None:
+        """Give up opening the store: the server is told to end. May be called at any time."""
+        self._told_to_end = True
+
+    def _check_told(self) -> None:
+        if self._told_to_end:
+            raise TaskStoreError(f"the server was told to end while it opened {self.folder}")
 
     def close(self, *, release: bool = True) -> None:
         """Commit what is queued and release the store. Blocks until that is done.
@@ -116,7 +140,7 @@ class TaskStore:
         if self._max_bytes is not None:
             (page,) = connection.execute("PRAGMA page_size").fetchone()
             connection.execute(f"PRAGMA max_page_count = {max(self._max_bytes // page, 1)}")
-        return recover(connection, self._found_damage)
+        return recover(connection, self._found_damage, self._signer, self._accept_unsigned)
 
     # -- steps ------------------------------------------------------------------------------------
 
@@ -138,7 +162,7 @@ class TaskStore:
                     return existing, expired
                 expired = existing
                 schema.remove_job(connection, status.task_id)
-            schema.write_payload(connection, status.task_id, "call", call)
+            schema.write_payload(connection, self._signer, status.task_id, "call", call)
             return None, expired
 
         return self._database.run(step)
@@ -157,7 +181,7 @@ class TaskStore:
             status = schema.read_job(connection, task_id)
             assert status is not None
             try:
-                call = schema.read_payload(connection, task_id, "call")
+                call = schema.read_payload(connection, self._signer, task_id, "call")
             except (TaskStoreError, sqlite3.DatabaseError) as error:
                 return Claim(status, None, str(error))
             damage = "" if call is not None else f"the call of job {task_id} is not in the store"
@@ -207,7 +231,7 @@ class TaskStore:
                 "DELETE FROM payloads WHERE task_id = ? AND kind = 'call'", (status.task_id,)
             )
             if content is not None:
-                schema.write_payload(connection, status.task_id, kind, content)
+                schema.write_payload(connection, self._signer, status.task_id, kind, content)
             return True
 
         return self._database.run(step)
@@ -301,7 +325,7 @@ class TaskStore:
             if status is None:
                 return None
             kind = "result" if status.state is TaskState.SUCCEEDED else "failure"
-            return status, schema.read_payload(connection, task_id, kind)
+            return status, schema.read_payload(connection, self._signer, task_id, kind)
 
         return self._database.run(step)
 

@@ -24,10 +24,12 @@ from ..status import (
     failure_text,
     progress_text,
 )
+from .signing import KEY_ID_BYTES, Signer
 
 __all__ = ["create", "read_payload", "row_of", "status_of", "write_payload"]
 
-VERSION = 1
+VERSION = 2
+"""2: what is stored is signed."""
 
 _TABLES = """
 CREATE TABLE tasks (
@@ -74,6 +76,22 @@ CREATE TABLE damaged (
 );
 """
 
+_SIGNATURES = """
+CREATE TABLE signatures (
+    task_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (task_id, kind)
+) WITHOUT ROWID
+"""
+# A table of their own: in ``payloads``, SQLite would read a whole call to find what is behind it.
+
+_SIGNATURE_GOES = """
+CREATE TRIGGER signature_goes AFTER DELETE ON payloads BEGIN
+    DELETE FROM signatures WHERE task_id = OLD.task_id AND kind = OLD.kind;
+END
+"""
+
 COLUMNS = tuple(column.name for column in fields(TaskStatus))
 _SELECTED = ", ".join(COLUMNS)
 _BOOLEANS = ("open_to_id", "repeatable", "cancel_requested")
@@ -86,7 +104,7 @@ INSERT = (
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make the tables in a new file; nothing in one that has them.
+    """Make the tables in a new file, and those that a former version did not have.
 
     Raises:
         TaskStoreError: the file was written by a newer version.
@@ -100,6 +118,9 @@ def create(connection: sqlite3.Connection) -> None:
     if version == 0:
         for statement in _TABLES.split(";"):
             connection.execute(statement)
+    if version < VERSION:
+        connection.execute(_SIGNATURES)
+        connection.execute(_SIGNATURE_GOES)
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -129,32 +150,68 @@ def status_of(row: tuple[Any, ...]) -> TaskStatus:
     return TaskStatus(**values)
 
 
-def write_payload(connection: sqlite3.Connection, task_id: str, kind: str, content: bytes) -> None:
-    """Store ``content`` with its checksum."""
+def write_payload(
+    connection: sqlite3.Connection, signer: Signer, task_id: str, kind: str, content: bytes
+) -> None:
+    """Store ``content`` with its checksum and its signature."""
     connection.execute(
         "INSERT OR REPLACE INTO payloads VALUES (?, ?, ?, ?)",
         (task_id, kind, zlib.crc32(content), content),
     )
+    connection.execute(
+        "INSERT OR REPLACE INTO signatures VALUES (?, ?, ?)",
+        (task_id, kind, signer.sign(task_id, kind, content)),
+    )
 
 
-def read_payload(connection: sqlite3.Connection, task_id: str, kind: str) -> bytes | None:
+def read_payload(
+    connection: sqlite3.Connection, signer: Signer, task_id: str, kind: str
+) -> bytes | None:
     """The content that was stored, ``None`` if there is none.
 
     Raises:
-        TaskStoreError: it is not what was written; its checksum differs.
+        TaskStoreError: it is not what this server has written: its checksum or signature differs.
     """
     found = connection.execute(
-        "SELECT checksum, content FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind)
+        "SELECT checksum, content, signature FROM payloads LEFT JOIN signatures "
+        "USING (task_id, kind) WHERE task_id = ? AND kind = ?",
+        (task_id, kind),
     ).fetchone()
     if found is None:
         return None
-    checksum, content = found
+    checksum, content, signature = found
     if not isinstance(content, bytes) or zlib.crc32(content) != checksum:
         raise TaskStoreError(
             f"the {kind} of job {task_id} is damaged in the store: its checksum is another one",
             task_id=task_id,
         )
+    signer.check(task_id, kind, content, signature)
     return content
+
+
+_NOT_BY_KEY = (
+    "FROM payloads LEFT JOIN signatures USING (task_id, kind) "
+    f"WHERE signature IS NULL OR substr(signature, 1, {KEY_ID_BYTES}) <> ?"
+)
+
+
+def unsigned(connection: sqlite3.Connection, signer: Signer) -> list[tuple[str, str]]:
+    """What nobody or another key has signed: the ids of the jobs, and the kinds."""
+    return connection.execute(f"SELECT task_id, kind {_NOT_BY_KEY}", (signer.key_id,)).fetchall()
+
+
+def sign_all(connection: sqlite3.Connection, signer: Signer) -> int:
+    """Sign what nobody or another key has signed; return how many pieces that were."""
+    found = unsigned(connection, signer)
+    for task_id, kind in found:
+        (content,) = connection.execute(
+            "SELECT content FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind)
+        ).fetchone()
+        signature = signer.sign(task_id, kind, bytes(content))
+        connection.execute(
+            "INSERT OR REPLACE INTO signatures VALUES (?, ?, ?)", (task_id, kind, signature)
+        )
+    return len(found)
 
 
 # -- steps on the rows of one job -----------------------------------------------------------------
