@@ -36,6 +36,7 @@ from genro_routes.plugins import BasePlugin, MethodEntry
 from pydantic import Field, ValidationError
 
 from ..errors import ExecutorConfigError
+from ..options.numbers import MAX_COUNT, MAX_SECONDS
 from ..options.pydantic_errors import in_words
 from ..routing.privates import WHOLE_ROUTER, entries_of, is_bound, notify_children, own_options
 from ..routing.route_options import PLUGIN
@@ -46,7 +47,7 @@ from .entry import offload
 __all__ = ["ExecutorPlugin"]
 
 # Strict: genro-routes stores a value as it was written; the text "false" would be true.
-_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+_Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False, strict=True)]
 _Switch = Annotated[bool, Field(strict=True)]
 
 _Changes = Mapping[tuple["ExecutorPlugin", str], Mapping[str, Any]]
@@ -90,7 +91,7 @@ class ExecutorPlugin(BasePlugin):
         soft_timeout: _Seconds | None = None,
         queue_timeout: _Seconds | None = None,
         on_overload: Literal["wait", "fail"] | None = None,
-        retries: Annotated[int, Field(ge=0, strict=True)] | None = None,
+        retries: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | None = None,
         idle: _Seconds | None = None,
         background: _Switch = False,
     ) -> None:

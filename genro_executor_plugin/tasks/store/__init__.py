@@ -29,6 +29,7 @@ from . import schema
 from .database import Database
 from .folder import check_file, make_folder, open_file
 from .ownership import Ownership
+from .questions import Questions
 from .recovery import Recovered, recover
 from .salvage import replace_if_damaged
 from .signing import Signer
@@ -56,7 +57,7 @@ class Claim:
     damage: str = ""
 
 
-class TaskStore:
+class TaskStore(Questions):
     """The store in ``folder``, which one process at a time has open."""
 
     def __init__(
@@ -308,51 +309,5 @@ class TaskStore:
 
         def step(connection: sqlite3.Connection) -> None:
             schema.set_payload_aside(connection, task_id, kind, reason)
-
-        return self._database.run(step)
-
-    # -- questions --------------------------------------------------------------------------------
-
-    def status(self, task_id: str) -> Future[TaskStatus | None]:
-        """The job of that id, ``None`` if there is none."""
-        return self._database.run(lambda connection: schema.read_job(connection, task_id))
-
-    def outcome(self, task_id: str) -> Future[tuple[TaskStatus, bytes | None] | None]:
-        """The job, and its result or its exception as bytes."""
-
-        def step(connection: sqlite3.Connection) -> tuple[TaskStatus, bytes | None] | None:
-            status = schema.read_job(connection, task_id)
-            if status is None:
-                return None
-            kind = "result" if status.state is TaskState.SUCCEEDED else "failure"
-            return status, schema.read_payload(connection, self._signer, task_id, kind)
-
-        return self._database.run(step)
-
-    def list(
-        self, state: str | None, submitter: str | None, session: str | None, limit: int
-    ) -> Future[list[TaskStatus]]:
-        """The jobs that match, the newest first, at most ``limit`` of them."""
-        wanted = {"state": state, "submitter": submitter, "session": session}
-        given = {name: value for name, value in wanted.items() if value is not None}
-        where = " AND ".join(f"{name} = ?" for name in given)
-        query = f"{schema.SELECT} {'WHERE ' + where if where else ''} ORDER BY seq DESC LIMIT ?"
-
-        def step(connection: sqlite3.Connection) -> list[TaskStatus]:
-            found = connection.execute(query, (*given.values(), limit)).fetchall()
-            return [schema.status_of(row) for row in found]
-
-        return self._database.run(step)
-
-    def counts(self) -> Future[dict[str, int]]:
-        """The number of jobs in each state, and of ``damaged`` pieces that were set aside."""
-
-        def step(connection: sqlite3.Connection) -> dict[str, int]:
-            counted = dict.fromkeys((state.value for state in TaskState), 0)
-            counted.update(
-                connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall()
-            )
-            (counted["damaged"],) = connection.execute("SELECT count(*) FROM damaged").fetchone()
-            return counted
 
         return self._database.run(step)
