@@ -70,6 +70,7 @@ class Changes(RoutingClass):
         on_overload: Literal["wait", "fail", "unchanged"] | None = "unchanged",
         retries: int | Unchanged | None = "unchanged",
         idle: float | Unchanged | None = "unchanged",
+        send_timeout: float | Unchanged | None = "unchanged",
         _request=None,
     ) -> dict[str, Any]:
         """Set options of a route, which hold from its next call on.
@@ -86,6 +87,7 @@ class Changes(RoutingClass):
             "on_overload": on_overload,
             "retries": retries,
             "idle": idle,
+            "send_timeout": send_timeout,
         }
         wanted = {option: value for option, value in given.items() if value != "unchanged"}
         if not wanted:

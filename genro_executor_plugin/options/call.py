@@ -9,7 +9,15 @@ from dataclasses import dataclass
 
 __all__ = ["CALL_OPTIONS", "CallOptions"]
 
-CALL_OPTIONS = ("timeout", "soft_timeout", "queue_timeout", "on_overload", "retries", "idle")
+CALL_OPTIONS = (
+    "timeout",
+    "soft_timeout",
+    "queue_timeout",
+    "on_overload",
+    "retries",
+    "idle",
+    "send_timeout",
+)
 """The options of a pool that a route or a call may set for itself."""
 
 
@@ -24,6 +32,7 @@ class CallOptions:
         on_overload: ``"wait"`` or ``"fail"`` when the pool has ``max_pending`` calls.
         retries: how often the call is sent again after its worker crashed.
         idle: seconds that may pass before the next chunk of a stream is there.
+        send_timeout: seconds that the client of a stream may take to read what it is sent.
         route: the route the call came from, for errors.
         path: that route with its application and sections, for metrics; empty without one.
     """
@@ -34,5 +43,6 @@ class CallOptions:
     on_overload: str | None = None
     retries: int | None = None
     idle: float | None = None
+    send_timeout: float | None = None
     route: str | None = None
     path: str = ""

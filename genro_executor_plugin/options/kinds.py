@@ -84,6 +84,7 @@ _NEEDS: Mapping[str, Capability] = {
     "cpu_affinity": Capability.PROCESSES,
     "finalizer": Capability.INITIALIZES,
     "idle": Capability.STREAMS,
+    "send_timeout": Capability.STREAMS,
     "idle_timeout": Capability.WORKERS,
     "initargs": Capability.INITIALIZES,
     "initializer": Capability.INITIALIZES,

@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from ..errors import ExecutorClosedError, ExecutorConfigError, TaskStoreError
+from ..errors import ExecutorClosedError, ExecutorConfigError
 from ..executors import BaseExecutor
 from ..hosts.contract import HostServer
 from .acceptance import Acceptance
@@ -100,10 +100,13 @@ class OpenedTasks:
                 raise ExecutorClosedError("the server stops; no long job is accepted any more")
             self._acceptance.loop = asyncio.get_running_loop()
             self._opening = asyncio.ensure_future(self._open())
+        opening = self._opening
         try:
-            await asyncio.shield(self._opening)
-        except TaskStoreError:
-            self._opening = None  # the other server may be gone next time
+            await asyncio.shield(opening)
+        except BaseException:
+            # Whatever it was, it may be gone next time. A waiter that is cancelled changes nothing.
+            if opening.done() and (opening.cancelled() or opening.exception() is not None):
+                self._opening = None if self._opening is opening else self._opening
             raise
         assert self._store is not None
         assert self._runner is not None
@@ -182,4 +185,4 @@ class OpenedTasks:
             self._runner.add(job)
 
     def _ended(self, status: TaskStatus, bytes_before: int) -> None:
-        self._acceptance.limits.resize(status.submitter, bytes_before, status.stored_bytes)
+        self._acceptance.limits.resize(status, bytes_before)

@@ -103,6 +103,11 @@ class TaskSettings:
             it survives the end of the server, however that comes, and submitting is faster.
         max_jobs_per_submitter: how many jobs one submitter may have in the store.
         max_bytes_per_submitter: how many bytes their arguments and results may take.
+        max_jobs_per_anonymous: how many jobs one session, and one client address, may have in
+            the store, of those that no identity has submitted.
+        max_bytes_per_anonymous: how many bytes these may take.
+        max_listeners_per_submitter: how many event streams one identity, session or client
+            address may have open.
         max_call_bytes: how many bytes one job's arguments may take.
         max_result_bytes: how many bytes one job's result may take.
         max_bytes: how large the store may become, ``None`` for as large as its disk.
@@ -119,6 +124,9 @@ class TaskSettings:
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
     max_jobs_per_submitter: Annotated[int, Field(ge=1, strict=True)] = 50_000
     max_bytes_per_submitter: _Bytes = ByteSize(1_000_000_000)
+    max_jobs_per_anonymous: Annotated[int, Field(ge=1, strict=True)] = 1_000
+    max_bytes_per_anonymous: _Bytes = ByteSize(100_000_000)
+    max_listeners_per_submitter: Annotated[int, Field(ge=1, strict=True)] = 100
     max_call_bytes: _Bytes = ByteSize(16_000_000)
     max_result_bytes: _Bytes = ByteSize(64_000_000)
     max_bytes: _Bytes | None = None

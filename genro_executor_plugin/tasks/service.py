@@ -19,11 +19,13 @@ from ..errors import (
     TaskError,
     TaskStoreError,
 )
+from ..hosts.contract import HostServer
 from ..portable.modules import stop_main_import
 from ..routing.caller import current_caller
+from .listeners import Listeners
 from .live_job import LiveJob
 from .opened import OpenedTasks
-from .options import TaskOptions
+from .options import TaskOptions, TaskSettings
 from .results import is_expired, not_found, stored_outcome
 from .status import TaskId, TaskState, TaskStatus
 from .store import TaskStore
@@ -35,7 +37,15 @@ _logger = logging.getLogger("genro_executor_plugin")
 
 
 class LongTasks(OpenedTasks):
-    """The long jobs of one server."""
+    """The long jobs of one server.
+
+    Attributes:
+        listeners: who is sent the events of jobs.
+    """
+
+    def __init__(self, server: HostServer, settings: TaskSettings) -> None:
+        super().__init__(server, settings)
+        self.listeners = Listeners(self.follow)
 
     def metadata_of(self, status: TaskStatus) -> dict[str, Any]:
         """The metadata of a job's route (``media_type``), empty for a function."""
@@ -73,7 +83,7 @@ class LongTasks(OpenedTasks):
         if self._stopped:
             raise ExecutorClosedError("the server stops; no long job is accepted any more")
         new = self._factory.new_job(target, args, kwargs, options)
-        return self._acceptance.accept(LiveJob(new.status, new.couriers), new.content, options)
+        return self._acceptance.accept(LiveJob(new.status, new.couriers), new, options)
 
     # -- reporting --------------------------------------------------------------------------------
 
@@ -189,7 +199,7 @@ class LongTasks(OpenedTasks):
         store, _ = await self._opened()
         removed = await asyncio.wrap_future(store.remove(task_id))
         if removed is not None:
-            self._acceptance.limits.give_back(removed.submitter, removed.stored_bytes)
+            self._acceptance.limits.give_back(removed)
         elif self._acceptance.refused.pop(task_id, None) is None:
             raise TaskError(
                 f"job {task_id} is {status.state.value}; it can be forgotten when it has ended. "

@@ -13,8 +13,9 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import TaskStoreError
@@ -26,7 +27,8 @@ from ..status import (
     progress_text,
 )
 from . import schema
-from .database import Database
+from .database import Database, is_busy
+from .facts import Claim, NewJob
 from .folder import check_file, make_folder, open_file
 from .ownership import Ownership
 from .questions import Questions
@@ -38,23 +40,11 @@ __all__ = ["Claim", "Recovered", "TaskStore"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
+START_PATIENCE_SECONDS = 15.0
+"""How long a start waits for a lock that another process has on the file."""
+
 PURGE_AT_ONCE = 500
 """How many expired jobs are removed in one step: the others wait that long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A job that this server runs now.
-
-    Attributes:
-        status: what is known of it.
-        call: its stored call, ``None`` if that cannot be read.
-        damage: why its call cannot be read.
-    """
-
-    status: TaskStatus
-    call: bytes | None
-    damage: str = ""
 
 
 class TaskStore(Questions):
@@ -96,6 +86,8 @@ class TaskStore(Questions):
             self._signer.load()
             self._ownership.take()
         except OSError as error:
+            # The lock is taken before the disk is found full: it must not stay taken.
+            self._ownership.release()
             raise TaskStoreError(
                 f"the store of long jobs {self.folder} cannot be made: {error}"
             ) from error
@@ -103,7 +95,7 @@ class TaskStore(Questions):
             file = self.folder / "jobs.sqlite"
             for ending in ("", "-wal", "-shm"):
                 check_file(Path(f"{file}{ending}"))
-            damage = replace_if_damaged(file, self._check_told)
+            damage = self._patiently(lambda: replace_if_damaged(file, self._check_told))
             os.close(open_file(file, os.O_CREAT | os.O_RDWR))
         except (OSError, sqlite3.Error) as error:
             self._ownership.release()
@@ -122,6 +114,28 @@ class TaskStore(Questions):
     def leave(self) -> None:
         """Give up opening the store: the server is told to end. May be called at any time."""
         self._told_to_end = True
+        self._database.leave()
+
+    def _patiently(self, work: Callable[[], list[str]]) -> list[str]:
+        """What ``work`` returns, tried again while another process has locked the file."""
+        deadline = time.monotonic() + START_PATIENCE_SECONDS
+        told = False
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise
+            self._check_told()
+            if not told:
+                _logger.warning(
+                    "the store of long jobs %s is locked by another process; the start waits for "
+                    "it for %g seconds",
+                    self.folder,
+                    START_PATIENCE_SECONDS,
+                )
+                told = True
+            time.sleep(0.1)
 
     def _check_told(self) -> None:
         if self._told_to_end:
@@ -146,9 +160,11 @@ class TaskStore(Questions):
     # -- steps ------------------------------------------------------------------------------------
 
     def add(
-        self, status: TaskStatus, call: bytes, now: float
+        self, status: TaskStatus, new: NewJob, now: float
     ) -> Future[tuple[TaskStatus | None, TaskStatus | None]]:
         """Accept a job, unless there is one of its id.
+
+        Raises, in the future, ``TaskError`` if that one was submitted with another call.
 
         The result is the job that has its id already, if there is one, and a job that had its id,
         has expired and was removed, if there was one.
@@ -160,10 +176,12 @@ class TaskStore(Questions):
                 existing = schema.read_job(connection, status.task_id)
                 assert existing is not None
                 if existing.ended_at is None or existing.ended_at + existing.keep > now:
+                    schema.check_same_call(connection, status, new.fingerprint)
                     return existing, expired
                 expired = existing
                 schema.remove_job(connection, status.task_id)
-            schema.write_payload(connection, self._signer, status.task_id, "call", call)
+            schema.note_origin(connection, status.task_id, new.client, new.fingerprint)
+            schema.write_payload(connection, self._signer, status.task_id, "call", new.content)
             return None, expired
 
         return self._database.run(step)

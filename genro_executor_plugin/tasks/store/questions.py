@@ -24,7 +24,7 @@ class Questions:
 
     def status(self, task_id: str) -> Future[TaskStatus | None]:
         """The job of that id, ``None`` if there is none."""
-        return self._database.run(lambda connection: schema.read_job(connection, task_id))
+        return self._database.ask(lambda connection: schema.read_job(connection, task_id))
 
     def outcome(self, task_id: str) -> Future[tuple[TaskStatus, bytes | None] | None]:
         """The job, and its result or its exception as bytes."""
@@ -36,7 +36,7 @@ class Questions:
             kind = "result" if status.state is TaskState.SUCCEEDED else "failure"
             return status, schema.read_payload(connection, self._signer, task_id, kind)
 
-        return self._database.run(step)
+        return self._database.ask(step)
 
     def list(
         self, state: str | None, submitter: str | None, session: str | None, limit: int
@@ -51,7 +51,7 @@ class Questions:
             found = connection.execute(query, (*given.values(), limit)).fetchall()
             return [schema.status_of(row) for row in found]
 
-        return self._database.run(step)
+        return self._database.ask(step)
 
     def counts(self) -> Future[dict[str, int]]:
         """The number of jobs in each state, and of ``damaged`` pieces that were set aside."""
@@ -64,4 +64,4 @@ class Questions:
             (counted["damaged"],) = connection.execute("SELECT count(*) FROM damaged").fetchone()
             return counted
 
-        return self._database.run(step)
+        return self._database.ask(step)

@@ -10,6 +10,7 @@ import sqlite3
 import time
 from dataclasses import dataclass, field
 
+from ..limits import Used
 from ..status import TaskFailure, TaskState, TaskStatus
 from . import schema
 from .signing import Signer
@@ -29,14 +30,14 @@ class Recovered:
         waiting: the jobs to run, in the order in which they were submitted.
         held: the jobs that do not run, because their calls are not signed by this server's key.
         ended: the jobs that were running and are cancelled or lost now.
-        usage: the number of jobs and of their bytes, by submitter.
+        usage: every job, as far as it counts for its submitter.
         damage: what was set aside as damaged, in words.
     """
 
     waiting: list[TaskStatus] = field(default_factory=list)
     held: list[TaskStatus] = field(default_factory=list)
     ended: list[TaskStatus] = field(default_factory=list)
-    usage: dict[str, tuple[int, int]] = field(default_factory=dict)
+    usage: list[Used] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
 
 
@@ -85,13 +86,13 @@ def recover(
         )
         _logger.error("%s", damage[-1])
     usage = connection.execute(
-        "SELECT submitter, count(*), sum(stored_bytes) FROM tasks GROUP BY submitter"
+        "SELECT task_id, submitter, session, client, stored_bytes FROM tasks"
     )
     return Recovered(
         waiting,
         held,
         ended,
-        {submitter: (count, size) for submitter, count, size in usage},
+        [Used(*row) for row in usage],
         damage,
     )
 

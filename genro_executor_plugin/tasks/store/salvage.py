@@ -66,7 +66,7 @@ def replace_if_damaged(path: Path, check: Callable[[], None]) -> list[str]:
 def _check(path: Path) -> str | None:
     """What is wrong with the file, ``None`` for nothing."""
     try:
-        with contextlib.closing(sqlite3.connect(path)) as connection:
+        with contextlib.closing(sqlite3.connect(path, timeout=0.5)) as connection:
             (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and "database disk" not in str(error):
@@ -86,13 +86,22 @@ def _copy_readable(damaged: Path, path: Path, check: Callable[[], None]) -> tupl
         path.chmod(0o600)
         schema.create(target)
         for table in _TABLES:
+            try:
+                # A former version has fewer columns, or has not the table at all.
+                columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})")]
+            except sqlite3.DatabaseError:
+                lost += 1
+                continue
+            if not columns:
+                continue
             for row in _rows(source, table):
                 check()
                 if row is None:
                     lost += 1
                     continue
                 marks = ", ".join("?" * len(row))
-                target.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
+                names = ", ".join(columns)
+                target.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", row)
                 jobs += table == "tasks"
     return jobs, lost
 
@@ -103,13 +112,6 @@ def _rows(source: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...] | 
     A range of row ids is read from both of its ends to the first place that cannot be read. What
     lies between the two is halved. Ranges in whose surroundings something was read come first.
     """
-    try:
-        columns = source.execute(f"PRAGMA table_info({table})").fetchall()
-    except sqlite3.DatabaseError:
-        yield None
-        return
-    if not columns:
-        return  # a former version did not have it
     if table == "signatures":
         yield from _in_key_order(source)
         return

@@ -15,7 +15,7 @@ import zlib
 from dataclasses import fields
 from typing import Any
 
-from ...errors import TaskStoreError
+from ...errors import TaskError, TaskStoreError
 from ..status import (
     Progress,
     TaskFailure,
@@ -29,7 +29,7 @@ from .signing import KEY_ID_BYTES, Signer
 __all__ = ["create", "read_payload", "row_of", "status_of", "write_payload"]
 
 VERSION = 2
-"""2: what is stored is signed."""
+"""2: what is stored is signed, and a job says where it comes from."""
 
 _TABLES = """
 CREATE TABLE tasks (
@@ -92,6 +92,11 @@ CREATE TRIGGER signature_goes AFTER DELETE ON payloads BEGIN
 END
 """
 
+_ORIGIN = (
+    "ALTER TABLE tasks ADD COLUMN client TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE tasks ADD COLUMN fingerprint TEXT NOT NULL DEFAULT ''",
+)
+
 COLUMNS = tuple(column.name for column in fields(TaskStatus))
 _SELECTED = ", ".join(COLUMNS)
 _BOOLEANS = ("open_to_id", "repeatable", "cancel_requested")
@@ -121,6 +126,8 @@ def create(connection: sqlite3.Connection) -> None:
     if version < VERSION:
         connection.execute(_SIGNATURES)
         connection.execute(_SIGNATURE_GOES)
+        for statement in _ORIGIN:
+            connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -259,3 +266,32 @@ def set_payload_aside(connection: sqlite3.Connection, task_id: str, kind: str, r
         (time.time(), reason, task_id, kind),
     )
     connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind))
+
+
+def note_origin(
+    connection: sqlite3.Connection, task_id: str, client: str, fingerprint: str
+) -> None:
+    """Store which network a job comes from, and what its call has in common with the same ones."""
+    if client or fingerprint:
+        connection.execute(
+            "UPDATE tasks SET client = ?, fingerprint = ? WHERE task_id = ?",
+            (client, fingerprint, task_id),
+        )
+
+
+def check_same_call(connection: sqlite3.Connection, status: TaskStatus, fingerprint: str) -> None:
+    """Check that the job that has the id of ``status`` was submitted with the same call.
+
+    Raises:
+        TaskError: it was not: the key was used for something else.
+    """
+    (title, found) = connection.execute(
+        "SELECT title, fingerprint FROM tasks WHERE task_id = ?", (status.task_id,)
+    ).fetchone()
+    # What a former version has stored has no fingerprint.
+    if title != status.title or (found and found != fingerprint):
+        raise TaskError(
+            f"the idempotency key of this call of {status.title} was used for a call of {title} "
+            "with other arguments. Use a key for one call only",
+            task_id=status.task_id,
+        )
