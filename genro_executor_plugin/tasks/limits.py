@@ -13,31 +13,13 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from ..errors import TaskLimitError
 from .options import TaskSettings
 from .status import TaskStatus
+from .store.facts import Used
 
-__all__ = ["Limits", "Used", "network_of"]
-
-
-class Used(NamedTuple):
-    """One job in the store, as far as it counts.
-
-    Attributes:
-        task_id: its id.
-        submitter: the identity of its submitter, empty for none.
-        session: its session, empty for none.
-        client: the network of its anonymous submitter, empty for others.
-        size: the bytes of its arguments or its result.
-    """
-
-    task_id: str
-    submitter: str
-    session: str
-    client: str
-    size: int
+__all__ = ["Limits", "network_of"]
 
 
 def network_of(address: str) -> str:

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..status import TaskStatus
 
-__all__ = ["Claim", "NewJob"]
+__all__ = ["Claim", "NewJob", "Used"]
 
 
 class NewJob(Protocol):
@@ -43,3 +43,21 @@ class Claim:
     status: TaskStatus
     call: bytes | None
     damage: str = ""
+
+
+class Used(NamedTuple):
+    """One job in the store, as far as it counts.
+
+    Attributes:
+        task_id: its id.
+        submitter: the identity of its submitter, empty for none.
+        session: its session, empty for none.
+        client: the network of its anonymous submitter, empty for others.
+        size: the bytes of its arguments or its result.
+    """
+
+    task_id: str
+    submitter: str
+    session: str
+    client: str
+    size: int

@@ -10,9 +10,9 @@ import sqlite3
 import time
 from dataclasses import dataclass, field
 
-from ..limits import Used
 from ..status import TaskFailure, TaskState, TaskStatus
 from . import schema
+from .facts import Used
 from .signing import Signer
 
 __all__ = ["Recovered", "recover"]
