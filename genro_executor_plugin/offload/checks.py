@@ -23,7 +23,7 @@ from ..options.capabilities import Capability
 from ..options.source_line import place_of
 from ..portable.culprit import find_unpicklable
 from ..portable.pickling import dumps, why
-from ..portable.references import describe, reference_to
+from ..portable.references import class_refusal, describe, reference_to
 from ..portable.state.declared import state_of_class
 from ..routing.live_request import live_request_refusal, takes_live_request
 from ..routing.route_options import RouteOptions, stray_markers
@@ -109,6 +109,10 @@ def _stays_here(func: Callable[..., Any], owner: type) -> Iterator[str]:
         state_of_class(owner)
     except ExecutorConfigError as error:
         yield str(error)
+    if reference_to(owner) is None:
+        trouble = find_unpicklable(owner, dumps)
+        if trouble is not None:
+            yield class_refusal(owner, why(trouble[1]))
     plain = getattr(func, "__func__", func)
     if reference_to(plain, owner) is None:
         trouble = find_unpicklable(plain, dumps)

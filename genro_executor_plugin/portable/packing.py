@@ -20,6 +20,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from ..errors import SerializationError
+from .by_type import plain_dumps
 from .culprit import find_unpicklable
 from .definitions import CALL_HEAD, FUNCTION, Definition
 from .pickling import dumps, why
@@ -36,6 +37,9 @@ from .shared_memory.segments import (
 from .state.source import ReplicaCatalog, is_routing, replica_reference
 
 __all__ = ["CallPacker", "PackedCall"]
+
+_GLOBAL = pickle.STACK_GLOBAL
+"""The byte without which a pickle holds no class and no instance of one, only plain values."""
 
 
 class PackedCall:
@@ -82,7 +86,16 @@ class PackedCall:
 class _Function:
     """What a packer knows of a function: the same for all of its calls."""
 
-    __slots__ = ("_own", "definitions", "is_async", "key", "large", "settings", "title")
+    __slots__ = (
+        "_own",
+        "definitions",
+        "has_objects",
+        "is_async",
+        "key",
+        "large",
+        "settings",
+        "title",
+    )
 
     def __init__(self, title: str, is_async: bool, definition: Definition | None = None) -> None:
         self.title = title
@@ -92,6 +105,7 @@ class _Function:
         self.settings: Definition | None = None
         self.key = 0 if definition is None else definition.key
         self.large = False
+        self.has_objects = False
 
     def begin_with(self, settings: Definition) -> None:
         """Have ``definitions`` begin with the process settings."""
@@ -162,7 +176,7 @@ class CallPacker:
             body = segment.layout
         else:
             try:
-                body = pickle.dumps(call, 5) if key else dumps(call)
+                body = self._body(function, call, unbound)
             except Exception:
                 body = self._pack_carefully(func, call, states, seen)
             if len(body) >= LARGE_BYTES and self._segments is not None:
@@ -178,6 +192,19 @@ class CallPacker:
             definitions = (definitions[0], *states, *definitions[1:])
         payload = body + CALL_HEAD.pack(key, owner_key, cleanup_key, extras is not None)
         return PackedCall(payload, definitions, function.title, function.is_async, key, segment)
+
+    @staticmethod
+    def _body(function: _Function, call: tuple[Any, ...], unbound: Any) -> bytes:
+        """The call as bytes, by the fastest pickler that is right for it."""
+        if not function.key:
+            # Pickle would name a function that no worker finds.
+            return dumps(call, None, plain=type(unbound) is not FunctionType)
+        if not function.has_objects:
+            body = pickle.dumps(call, 5)
+            if _GLOBAL not in body:
+                return body
+            function.has_objects = True  # what is done by type is done from the start next time
+        return plain_dumps(call)
 
     def _hold(
         self,

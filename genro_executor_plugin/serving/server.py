@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import AsgiServer, read_configuration
-from ..portable.modules import stop_main_import
+from ..portable.main_module import stop_main_import
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
 from ..tasks.service import LongTasks

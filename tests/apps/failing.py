@@ -81,7 +81,7 @@ def circular() -> None:
 
 def holds_a_lock() -> None:
     error = LostError("lock", code=1)
-    error.lock = threading.Lock()  # type: ignore[attr-defined]
+    error.lock = threading.Event()  # type: ignore[attr-defined]
     raise error
 
 

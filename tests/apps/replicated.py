@@ -115,9 +115,9 @@ class Locked(RoutedApplication):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.name = "locked"
-        self.lock = threading.Lock()
+        self.lock = threading.Event()
         self.jobs: list[Any] = []
-        self.pair = (threading.Lock(), 1)
+        self.pair = (threading.Event(), 1)
 
     @route(executor="p")
     def harmless(self) -> list[Any]:
@@ -147,7 +147,7 @@ class Locked(RoutedApplication):
     @route(executor="p")
     def replace(self) -> str:
         """A handler may put something in the place of what did not travel."""
-        self.lock = threading.Lock()
+        self.lock = threading.Event()
         with self.lock:
             return "locked"
 
@@ -194,7 +194,7 @@ class Hooked(RoutedApplication):
 
     def on_worker_startup(self) -> None:
         note(self.log, "start", "app")
-        self.model = threading.Lock()
+        self.model = threading.Event()
 
     def on_worker_shutdown(self) -> None:
         note(self.log, "end", "app")

@@ -132,7 +132,7 @@ async def test_an_application_as_an_argument_is_its_replica(pool: ProcessExecuto
     assert await pool.submit(shop.takes, shop.till) == [False, "Till", None]
     other.name = "changed"
     assert await pool.submit(shop.takes, other) == [False, "Shop", "changed"]
-    other.prices["lock"] = [threading.Lock()]
+    other.prices["lock"] = [threading.Event()]
     assert await pool.submit(shop.takes, other) == [False, "Shop", "changed"]
     assert await pool.submit(wf.echo, [1, {"two": 2}]) == [1, {"two": 2}]
 
@@ -237,7 +237,7 @@ async def test_an_attribute_that_cannot_travel_any_more_and_one_that_can_again(
     app = Locked()
     app.jobs.append(1)
     assert await pool.submit(app.harmless) == ["locked", [1]]
-    app.jobs.append(threading.Lock())
+    app.jobs.append(threading.Event())
     with pytest.raises(SerializationError, match=r"Locked\.jobs"):
         await pool.submit(app.harmless)  # its result would be the attribute
     app.jobs = [2]
@@ -251,7 +251,7 @@ async def test_a_container_travels_again_when_what_cannot_has_left_it(
     pool: ProcessExecutor,
 ) -> None:
     app = Locked()
-    app.jobs.append(threading.Lock())
+    app.jobs.append(threading.Event())
     with pytest.raises(SerializationError):
         await pool.submit(app.harmless)
     app.jobs[:] = [3]

@@ -21,7 +21,8 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from ...portable.modules import ModuleSources, expose_main
+from ...portable.main_module import expose_main
+from ...portable.modules import ModuleSources
 from .exit_report import ExitReport
 from .template import (
     EVENT,

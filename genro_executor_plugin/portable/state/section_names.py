@@ -9,7 +9,10 @@ a call portable must know them without genro-routes.
 
 from __future__ import annotations
 
-__all__ = ["CAPABILITIES", "CONTEXT", "PARENT", "PROXY", "ROUTER"]
+__all__ = ["ASKS_FOR_CLASSES", "CAPABILITIES", "CONTEXT", "PARENT", "PROXY", "ROUTER"]
+
+ASKS_FOR_CLASSES = "genro_toolbox.typeutils"
+"""The module that asks an attribute of a section for its class when it is set anew."""
 
 PARENT = "_routing_parent"
 """The section or application above."""
