@@ -23,6 +23,7 @@ from typing import Any
 from ..errors import RemoteError, RemoteTraceback
 from ..hosts.loaded import plain_http_exception
 from ..metrics.error_text import text_of
+from .main_module import MAIN_ALIAS
 from .pickling import CarefulPickler, StoredPickler, dumps
 from .references import describe
 
@@ -105,6 +106,8 @@ def pack_stored_failure(error: BaseException) -> bytes:
 
 def _pack(error: BaseException, pickler: type[CarefulPickler]) -> bytes:
     text = "".join(traceback.format_exception(error))
+    # A class of the main module has another module's name in a worker.
+    text = text.replace(f"{MAIN_ALIAS}.", "__main__.")
     if _may_leave_as_itself(error):
         packed = (
             _dumps_itself(error, text, pickler)
@@ -160,7 +163,7 @@ def _may_leave_as_itself(error: BaseException) -> bool:
 
 
 def _substitute(error: BaseException, text: str) -> RemoteError:
-    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    name = describe(type(error))
     return RemoteError(f"{name}: {text_of(error)}", type_name=name, remote_traceback=text)
 
 

@@ -10,21 +10,28 @@ tells where it comes from; ``MainModule`` stands for it in a worker.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
 import os
 import pkgutil
 import sys
+import threading
+import traceback
+from collections.abc import Callable
 from functools import cache
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any
 
+from .main_watch import MainWatch, one_logger_for_both_names
+
 __all__ = [
     "MAIN_ALIAS",
     "MAIN_NAMES",
     "MainModule",
+    "continue_with",
     "expose_main",
     "inside_worker",
     "main_source",
@@ -39,7 +46,7 @@ MAIN_NAMES = ("__main__", MAIN_ALIAS)
 
 
 class MainModuleStop(BaseException):
-    """Ends the import of the main module in a worker: the rest of it is for the server alone."""
+    """Ends the import of the main module where its frames cannot be left standing."""
 
 
 @cache
@@ -179,17 +186,56 @@ class MainModule(ModuleType):
         self.__file__ = spec.origin
         self.__package__ = package
         del self.__dict__["_source"]
-        self.__dict__["_running"] = True
+        self.__dict__["_running"] = threading.get_ident()
+        one_logger_for_both_names(*MAIN_NAMES)
+        watch = self.__dict__["_watch"] = MainWatch(code, stop_main_import)
+        watch.begin()
         try:
             exec(code, self.__dict__)
         except BaseException as error:
-            # A worker needs only what stands before the call that starts the server.
             if not _is_stop(error):
                 # The next attribute that is read raises the same error.
                 self.__dict__["_source"] = source
                 raise
         finally:
-            del self.__dict__["_running"]
+            watch.end()
+            self.__dict__.pop("_running", None)
+
+    def continue_with(self, decide: Callable[[], Callable[[], None] | None]) -> None:
+        """Have ``decide`` say what follows where the import of the main module is stopped.
+
+        Where it returns ``None``, what asked for the module has to be gone back to: the import
+        ends with an exception.
+        """
+        self.__dict__["_decide"] = decide
+
+    def stop(self) -> None:
+        """Go on with what the process is for, and never come back.
+
+        The frames of the main module stay where they are: what stands in an ``except`` or a
+        ``finally`` around the call that serves is for the server alone. A worker needs only what
+        stands before that call.
+        """
+        decide = self.__dict__.get("_decide")
+        is_here = threading.get_ident() == self.__dict__["_running"]
+        then: Callable[[], None] | None = decide() if decide is not None and is_here else None
+        if then is None:
+            raise MainModuleStop
+        del self.__dict__["_running"]
+        self.__dict__["_watch"].end()
+        if "asyncio" in sys.modules:
+            sys.modules["asyncio"].events._set_running_loop(None)
+        code = 1
+        try:
+            then()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
 
 
 def _is_stop(error: BaseException) -> bool:
@@ -213,8 +259,16 @@ def inside_worker() -> bool:
 def stop_main_import() -> None:
     """End the import of the main module, if this is a worker that is importing it now.
 
-    Called where only a server gets to: when it serves, and when it calls a pool. So a main module
+    Called where only a server gets to: when it serves, starts, or calls a pool. So a main module
     needs no ``if __name__ == "__main__":`` around that.
     """
-    if "_running" in getattr(sys.modules.get(MAIN_ALIAS), "__dict__", ()):
-        raise MainModuleStop
+    main = sys.modules.get(MAIN_ALIAS)
+    if isinstance(main, MainModule) and "_running" in main.__dict__:
+        main.stop()
+
+
+def continue_with(decide: Callable[[], Callable[[], None] | None]) -> None:
+    """As ``MainModule.continue_with``, for the main module of this worker."""
+    main = sys.modules.get(MAIN_ALIAS)
+    if isinstance(main, MainModule):
+        main.continue_with(decide)

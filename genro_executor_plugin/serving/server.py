@@ -109,6 +109,7 @@ class ExecutorMixin:
         if scope["type"] != "lifespan":
             await super().__call__(scope, receive, send)  # type: ignore[misc]
             return
+        stop_main_import()
         lifecycle = self._lifecycle
         waiting: list[Message] = [await receive()]
         answered = False

@@ -18,8 +18,12 @@ from setproctitle import setproctitle
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.process_settings import ProcessSettings
+from ...portable.process_start import ProcessStart, reseed
 
-__all__ = ["WorkerBoot"]
+__all__ = ["SERVER_VARIABLE", "WorkerBoot"]
+
+SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
+"""In a worker's environment: the pid of its server, for tools that look at it from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class WorkerBoot:
         nice: added to its niceness.
         cpu_affinity: the processors it may use, ``None`` for those it has.
         settings: what is set in the server's process: log levels, locale and the like.
+        start: the server's environment, working directory and umask.
     """
 
     pool: str
@@ -46,9 +51,13 @@ class WorkerBoot:
     nice: int = 0
     cpu_affinity: tuple[int, ...] | None = None
     settings: ProcessSettings | None = None
+    start: ProcessStart | None = None
 
     def prepare_process(self) -> None:
-        """Give this process, a worker, its name, its priority and its processors."""
+        """Give this process, a worker, its name, its place, its priority and its processors."""
+        reseed()
+        if self.start is not None:
+            self.start.apply(own=(SERVER_VARIABLE,))
         if self.nice:
             os.nice(self.nice)
         if self.cpu_affinity is not None:

@@ -23,6 +23,7 @@ from dataclasses import asdict
 
 from ...portable.main_module import expose_main
 from ...portable.modules import ModuleSources
+from .boot import SERVER_VARIABLE
 from .exit_report import ExitReport
 from .template import (
     EVENT,
@@ -36,9 +37,6 @@ from .template import (
 )
 
 __all__ = ["SERVER_VARIABLE", "Launcher"]
-
-SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
-"""In a worker's environment: the pid of its server, for tools that look at it from outside."""
 
 _CLOSE_SECONDS = 2.0
 """How long the template may take to end, when it has been told to, before it is killed."""

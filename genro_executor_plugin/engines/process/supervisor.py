@@ -21,6 +21,7 @@ from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.pickling import why
 from ...portable.process_settings import ProcessSettings
+from ...portable.process_start import ProcessStart
 from .backoff import StartBackoff
 from .boot import WorkerBoot
 from .copying import LargeValueCopier
@@ -189,6 +190,7 @@ class Supervisor:
             options.nice,
             options.cpu_affinity,
             ProcessSettings.here(),
+            ProcessStart.here(),
         )
         packed = pickle.dumps(boot, 5)
         for _ in range(count):

@@ -20,6 +20,8 @@ import socket
 import struct
 import sys
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 __all__ = [
     "EVENT",
@@ -61,7 +63,13 @@ def main(control_fd: int, preload: str) -> None:
     """
     _drop_interrupts()
     control = socket.socket(fileno=control_fd)
-    _preload(json.loads(preload))
+    _preload(json.loads(preload), lambda: _run(control))
+    _run(control)
+
+
+def _run(control: socket.socket) -> None:
+    gc.collect()
+    gc.freeze()
     _Template(control).run()
 
 
@@ -72,18 +80,19 @@ def _drop_interrupts() -> None:
     signal.signal(signal.SIGINT, handler)
 
 
-def _preload(wanted: dict[str, object]) -> None:
+def _preload(wanted: dict[str, Any], then: Callable[[], None]) -> None:
+    """Import modules first. The main module is the last: it may end in ``then`` and not return."""
+    from ...portable.main_module import continue_with
     from ...portable.modules import ModuleSources, install, load
 
     modules = wanted.pop("preload")
-    install(ModuleSources(**wanted))  # type: ignore[arg-type]
-    for name in modules:  # type: ignore[attr-defined]
+    install(ModuleSources(**wanted))
+    continue_with(lambda: then)
+    for name in sorted(modules, key="__main__".__eq__):
         try:
             load(name)
         except BaseException:
             sys.stderr.write(f"genro-executor: cannot preload {name!r}\n{traceback.format_exc()}")
-    gc.collect()
-    gc.freeze()
 
 
 class _Template:
