@@ -20,7 +20,9 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from ..errors import SerializationError
+from ..options.context_variables import ContextReference
 from .by_type import plain_dumps
+from .context_reads import UnsentVariables
 from .culprit import find_unpicklable
 from .definitions import CALL_HEAD, FUNCTION, Definition
 from .pickling import dumps, why
@@ -34,7 +36,9 @@ from .shared_memory.segments import (
     looks_large,
     split,
 )
-from .state.source import ReplicaCatalog, is_routing, replica_reference
+from .state.placeholders import Placeholder
+from .state.section_names import is_routing
+from .state.source import ReplicaCatalog, replica_reference
 
 __all__ = ["CallPacker", "PackedCall"]
 
@@ -95,6 +99,7 @@ class _Function:
         "large",
         "settings",
         "title",
+        "unsent",
     )
 
     def __init__(self, title: str, is_async: bool, definition: Definition | None = None) -> None:
@@ -106,6 +111,14 @@ class _Function:
         self.key = 0 if definition is None else definition.key
         self.large = False
         self.has_objects = False
+        self.unsent: UnsentVariables | None = None
+
+    def look_for_unsent(self) -> None:
+        """Log context variables that the caller has set and that do not go along."""
+        assert self.unsent is not None
+        self.unsent.look(self.title)
+        if not self.unsent:
+            self.unsent = None
 
     def begin_with(self, settings: Definition) -> None:
         """Have ``definitions`` begin with the process settings."""
@@ -116,10 +129,14 @@ class _Function:
 class CallPacker:
     """Packs the calls of one pool; remembers what it has packed before.
 
-    With ``segments``, large arguments go there; without, they stay in the payload.
+    With ``segments``, large arguments go there; without, they stay in the payload. ``context`` are
+    the context variables that go along with every call.
     """
 
-    def __init__(self, segments: Segments | None = None) -> None:
+    def __init__(
+        self, segments: Segments | None = None, context: tuple[ContextReference, ...] = ()
+    ) -> None:
+        self._context = context
         self._keys = itertools.count(1)
         self._replicas = ReplicaCatalog(self._keys)
         self._segments = segments
@@ -161,6 +178,8 @@ class CallPacker:
         function = self._by_reference.get(unbound) if type(unbound) is FunctionType else None
         if function is None:
             function = self._function(unbound, func)
+        if function.unsent is not None:
+            function.look_for_unsent()
         key = function.key
         call: tuple[Any, ...] = (args, kwargs) if key else (args, kwargs, unbound)
         if extras is not None:
@@ -205,6 +224,10 @@ class CallPacker:
                 return body
             function.has_objects = True  # what is done by type is done from the start next time
         return plain_dumps(call)
+
+    def placeholders_of(self, instance: Any) -> dict[str, Placeholder]:
+        """What a worker has in place of attributes of ``instance`` that cannot travel, by name."""
+        return self._replicas.source_of(instance).placeholders()
 
     def _hold(
         self,
@@ -258,6 +281,8 @@ class CallPacker:
         key = next(self._keys)
         definition = Definition(key, 1, key, FUNCTION, pickle.dumps(reference, 5))
         known = self._by_reference[unbound] = _Function(title, is_async, definition)
+        sent = [variable.resolve() for variable in self._context]
+        known.unsent = UnsentVariables(unbound, owner, sent) or None
         return known
 
     def _pack_carefully(

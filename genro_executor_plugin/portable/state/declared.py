@@ -28,7 +28,7 @@ from ..references import describe
 from .placeholders import LEFT_BEHIND, Placeholder
 from .section_names import CAPABILITIES, CONTEXT
 
-__all__ = ["WHOLE", "attributes", "is_fixed", "state_of_class"]
+__all__ = ["WHOLE", "attributes", "is_fixed", "slots_of", "state_of_class"]
 
 WHOLE = ""
 """The name under which a state that is not a dict travels; ``__setstate__`` takes it as it is."""
@@ -165,7 +165,7 @@ def attributes(instance: Any) -> Iterator[tuple[str, Any]]:
 def _chosen(instance: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     own = getattr(instance, "__dict__", _NOTHING)
     owner: Any = type(instance)
-    slots = _slots(owner)
+    slots = slots_of(owner)
     for name in names:
         value = own.get(name, _UNSET)
         if value is _UNSET and name in slots:
@@ -177,7 +177,7 @@ def _chosen(instance: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 def _all(instance: Any) -> Iterator[tuple[str, Any]]:
     yield from getattr(instance, "__dict__", _NOTHING).items()
     owner: Any = type(instance)
-    for name in _slots(owner):
+    for name in slots_of(owner):
         value = getattr(instance, name, _UNSET)
         if value is not _UNSET:
             yield name, value
@@ -208,7 +208,7 @@ def _as_the_class_says(instance: Any, how: StateOfClass) -> Iterator[tuple[str, 
 
 
 @cache
-def _slots(owner: Any) -> tuple[str, ...]:
+def slots_of(owner: Any) -> tuple[str, ...]:
     """The names of the slots that instances of ``owner`` have."""
     names = []
     for cls in owner.__mro__:

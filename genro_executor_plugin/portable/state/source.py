@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -33,27 +32,15 @@ from .format import State, packed_state, replica_of
 from .left_behind import LeftBehind
 from .lock_notice import LockNotice
 from .placeholders import LEFT_BEHIND, Placeholder
-from .section_names import ROUTER
+from .section_names import ROUTER, is_router, is_routing
 from .stamps import Stamps
 
-__all__ = ["ReplicaCatalog", "is_routing", "replica_reference"]
+__all__ = ["ReplicaCatalog", "replica_reference"]
 
 _UNSET = object()
 
 _ATTEMPTS = 5
 """How often state is read again when another thread changed it while it was read."""
-
-
-def is_routing(obj: Any) -> bool:
-    """Whether ``obj`` is an application or a section (a genro-routes ``RoutingClass``)."""
-    routing = sys.modules.get("genro_routes.core.routing")
-    return routing is not None and isinstance(obj, routing.RoutingClass)
-
-
-def is_router(obj: Any) -> bool:
-    """Whether ``obj`` is a genro-routes router, which leads to everything in the server."""
-    base = sys.modules.get("genro_routes.core.base_router")
-    return base is not None and isinstance(obj, base.BaseRouter)
 
 
 class _Part:
@@ -119,6 +106,13 @@ class ReplicaSource:
         for part in self._parts:
             assert part.definition is not None
             yield part.definition
+
+    def placeholders(self) -> dict[str, Placeholder]:
+        """What a worker has in place of the attributes that cannot travel, by name."""
+        self._refresh()
+        own = {name: placeholder for name, (_, placeholder) in self._unpicklable.items()}
+        left = {name: v for name, v in self._fixed.items() if type(v) is Placeholder}
+        return {**self._undeclared, **left, **own}
 
     # -- what has changed -------------------------------------------------------------------
 
