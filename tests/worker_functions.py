@@ -122,7 +122,7 @@ def give_lambda() -> Any:
 
 
 def give_lock() -> Any:
-    return threading.Event()
+    return threading.Condition()
 
 
 def environment(name: str) -> str | None:
@@ -535,7 +535,7 @@ def join_the_thread_that_sends() -> str:
 def send_what_does_not_pickle() -> None:
     import threading
 
-    _here().send("lock", threading.Event())
+    _here().send("lock", threading.Condition())
 
 
 def initialize_if_there(path: str) -> None:
@@ -588,7 +588,7 @@ def crash_once(flag: str, value: Any) -> str:
 def large_and_unpicklable(size: int) -> Any:
     import threading
 
-    return [b"x" * size, threading.Event()]
+    return [b"x" * size, threading.Condition()]
 
 
 def finalize() -> None:

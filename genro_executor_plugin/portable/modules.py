@@ -31,7 +31,14 @@ from .main_module import (
     names_below_the_guard,
 )
 
-__all__ = ["ModuleSources", "has_its_packages", "install", "is_importable", "load"]
+__all__ = [
+    "ModuleSources",
+    "has_its_packages",
+    "install",
+    "is_importable",
+    "is_made_by_code",
+    "load",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +133,26 @@ def has_its_packages(module: str) -> bool:
     return True
 
 
+def is_made_by_code(module: str) -> bool:
+    """Whether code has put the module together: it has no source, and no worker imports it."""
+    found = sys.modules.get(module)
+    if found is None or module in MAIN_NAMES or "." in module:
+        return False
+    return getattr(found, "__spec__", None) is None and getattr(found, "__file__", None) is None
+
+
 def is_importable(module: object, path: str = "") -> bool:
     """Whether a worker finds the module of the name ``module``, and what it has at ``path``.
 
-    A module that code has put together has no file; it is in this process alone. What a main
+    What a main
     module makes below ``if __name__ == "__main__":`` is in the server alone.
     """
     found = sys.modules.get(module) if isinstance(module, str) else None
     if found is None:
         return False
-    if module in MAIN_NAMES:
-        if not any(main_source()) or path.partition(".")[0] in names_below_the_guard():
-            return False
-    elif "." not in str(module) and getattr(found, "__spec__", None) is None:
+    if module in MAIN_NAMES and (
+        not any(main_source()) or path.partition(".")[0] in names_below_the_guard()
+    ):
         return False
     if "<" in path:
         return False

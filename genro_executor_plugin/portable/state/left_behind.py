@@ -9,6 +9,7 @@ parent, and the application's own configuration as far as it is plain data.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,16 +18,24 @@ from ..references import describe
 from .placeholders import LEFT_BEHIND, Placeholder
 from .section_names import PARENT
 
-__all__ = ["ApplicationConfiguration", "LeftBehind"]
+__all__ = ["ApplicationConfiguration", "LeftBehind", "weakly"]
 
 _MISSING = object()
+
+
+def weakly(value: Any) -> Callable[[], Any]:
+    """What returns ``value`` as long as it is there; for good, if it cannot be held weakly."""
+    try:
+        return weakref.ref(value)
+    except TypeError:
+        return lambda: value
 
 
 class LeftBehind:
     """The placeholders of one application or section; each stays the same until it changes."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Any, Any, Placeholder]] = {}
+        self._known: dict[str, tuple[Callable[[], Any], Any, Placeholder]] = {}
 
     def of(self, instance: Any, name: str, value: Any) -> Any:
         """What is sent in place of ``value``, the attribute ``name`` of ``instance``."""
@@ -35,7 +44,7 @@ class LeftBehind:
             return value  # it only has the name of a host's attribute
         told = getattr(value, "ctx", None) if name == PARENT else None
         before = self._known.get(name)
-        if before is not None and before[0] is value and before[1] is told:
+        if before is not None and before[0]() is value and before[1] is told:
             return before[2]
         explanation = f"{describe(cls)}: {LEFT_BEHIND[name]}"
         known: dict[str, Any] = {}
@@ -44,7 +53,8 @@ class LeftBehind:
         elif name == SERVER_ATTRIBUTE:
             known["config"] = _configuration(instance, value, explanation)
         placeholder = Placeholder(explanation, known)
-        self._known[name] = value, told, placeholder
+        # Held weakly: a section's parent holds the section.
+        self._known[name] = weakly(value), told, placeholder
         return placeholder
 
 

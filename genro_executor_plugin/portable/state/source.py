@@ -29,7 +29,7 @@ from ..pickling import CarefulPickler, why
 from ..references import class_refusal, describe
 from .declared import attributes, is_fixed, state_of_class
 from .format import State, packed_state, replica_of
-from .left_behind import LeftBehind
+from .left_behind import LeftBehind, weakly
 from .lock_notice import LockNotice
 from .placeholders import LEFT_BEHIND, Placeholder
 from .section_names import ROUTER, is_router, is_routing
@@ -81,7 +81,7 @@ class ReplicaSource:
     def __init__(self, catalog: ReplicaCatalog, instance: Any) -> None:
         self.key = next(catalog.keys)
         self._catalog = catalog
-        self._instance = _reference(instance)
+        self._instance = weakly(instance)
         owner: Any = type(instance)
         self._how = state_of_class(owner)
         self._fixed: dict[str, Any] = {}
@@ -313,13 +313,6 @@ def _plainly(values: dict[str, Any]) -> bytes | None:
 
 def _changed_meanwhile(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "changed size during iteration" in str(error)
-
-
-def _reference(instance: Any) -> Callable[[], Any]:
-    try:
-        return weakref.ref(instance)
-    except TypeError:
-        return lambda: instance
 
 
 class ReplicaCatalog:
