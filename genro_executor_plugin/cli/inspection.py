@@ -21,6 +21,7 @@ from ..executors.kinds import EVERYWHERE
 from ..executors.registry import BUILT_IN_POOLS, ExecutorRegistry
 from ..hosts.names import end_unserved, read_configuration
 from ..offload.checks import route_mistakes
+from ..offload.doubts import doubts_of
 from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..options.source_line import place_of
@@ -77,9 +78,10 @@ class Report:
 
     Attributes:
         source: what was inspected.
-        pools: its pools.
-        routes: its routes.
-        mistakes: what is wrong.
+        pools: the pools that there would be.
+        routes: every route, by path.
+        mistakes: what a server would not start with.
+        warnings: where offloading was probably meant and does not happen.
         globals: where modules of routes with worker processes change their globals at run time.
     """
 
@@ -87,6 +89,7 @@ class Report:
     pools: tuple[PoolReport, ...]
     routes: tuple[RouteReport, ...]
     mistakes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
     globals: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -123,6 +126,7 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
             return Report(launcher.source, (), (), (*mistakes, *error.__cause__.mistakes))
         raise
     try:
+        server.arm_tools()
         mistakes += [mistake.text for mistake in route_mistakes(server)]
         found = (_route(server.executors, route) for route in routes_of(server))
         routes = tuple(sorted(found, key=lambda route: route.path))
@@ -132,6 +136,7 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
             pools=tuple(_pools(server.executors, places, routes)),
             routes=routes,
             mistakes=tuple(mistakes),
+            warnings=tuple(doubts_of(server)),
             globals=tuple(changed_globals(_modules_in_workers(server))),
         )
     finally:

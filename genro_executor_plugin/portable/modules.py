@@ -16,7 +16,7 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -65,7 +65,7 @@ class ModuleSources:
         """The sources of this process, now."""
         name, file = main_source()
         return cls(
-            path=[entry or os.getcwd() for entry in _path()],
+            path=_path_from_everywhere(),
             files=_files_off_the_path(),
             main_name=name,
             main_file=file,
@@ -79,25 +79,45 @@ def _path() -> list[str]:
     return [entry for entry in entries if isinstance(entry, str)]
 
 
+def _path_from_everywhere() -> list[str]:
+    """``sys.path`` without a deleted working directory, and with any other one by its name."""
+    entries = [entry if os.path.isabs(entry) else _absolute(entry) for entry in _path()]
+    return [entry for entry in entries if entry is not None]
+
+
+def _absolute(path: str) -> str | None:
+    """``path`` as it is found from everywhere; ``None`` if the working directory is deleted."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        return None  # nothing is found by this path here, either
+
+
+def _folders(package: str) -> Iterable[str]:
+    found: Iterable[str] = getattr(sys.modules.get(package), "__path__", ())
+    return found
+
+
 def _files_off_the_path() -> dict[str, str | None]:
-    known = {os.path.abspath(entry) for entry in _path()}
+    known = set(map(_absolute, _path()))
     files: dict[str, str | None] = {}
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__spec__", None)
         if spec is None or not getattr(spec, "has_location", False):
             continue
         package = name.rpartition(".")[0]
-        folder = os.path.dirname(spec.origin)
-        if os.path.basename(spec.origin).startswith("__init__."):
-            folder = os.path.dirname(folder)
-        if package:
-            # Absolute paths of every module of every library would take long to compute.
-            if folder in getattr(sys.modules.get(package), "__path__", ()):
-                continue
-        elif os.path.abspath(folder) in known:
+        if package and os.path.dirname(spec.origin) in _folders(package):
+            continue  # as most of them: their absolute paths would take long to compute
+        origin = _absolute(spec.origin)
+        if origin is None:
             continue
-        if spec.origin.endswith(".py"):
-            files[name] = os.path.abspath(spec.origin)
+        folder, stem = os.path.split(origin)
+        if stem.startswith("__init__."):
+            folder = os.path.dirname(folder)
+        if folder in (_folders(package) if package else known):
+            continue
+        if origin.endswith(".py"):
+            files[name] = origin
             while package:
                 if getattr(sys.modules.get(package), "__file__", None) is None:
                     files.setdefault(package, None)

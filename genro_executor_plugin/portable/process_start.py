@@ -15,7 +15,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,20 +37,20 @@ class ProcessStart:
     umask: int
 
     @classmethod
-    def here(cls) -> ProcessStart:
-        """What holds in this process, now."""
+    def here(cls, environment: Mapping[str, str]) -> ProcessStart:
+        """What holds in this process, now; with the ``environment`` of a process below it."""
         directory: str | None = None
         with contextlib.suppress(OSError):
             directory = os.getcwd()
-        return cls(dict(os.environ), directory, _umask())
+        return cls(dict(environment), directory, _umask())
 
-    def apply(self, own: Collection[str]) -> None:
-        """Make this process so. ``own`` are environment variables that it keeps."""
+    def apply(self) -> None:
+        """Make this process so. A directory that it may not enter is left out."""
         before = os.environ.get("TZ")
-        for name in os.environ.keys() - self.environment.keys() - set(own):
+        for name in os.environ.keys() - self.environment.keys():
             del os.environ[name]
         for name, value in self.environment.items():
-            if name not in own and os.environ.get(name) != value:
+            if os.environ.get(name) != value:
                 os.environ[name] = value
         if os.environ.get("TZ") != before:
             time.tzset()
