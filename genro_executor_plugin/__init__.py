@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ExecutorError,
         ExecutorOverloadError,
         ExecutorTimeoutError,
+        MemoryLimitError,
         RemoteError,
         SerializationError,
         SoftTimeoutError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .tasks.progress import cancelled, progress
     from .tasks.status import Progress, TaskFailure, TaskState, TaskStatus
     from .worker.packed_call import run_packed
+    from .worker.running import worker_index
 
     LocalExecutor = ProcessExecutor
 
@@ -81,6 +83,7 @@ __all__ = [
     "InlineExecutor",
     "Load",
     "LocalExecutor",
+    "MemoryLimitError",
     "PortableCalls",
     "ProcessExecutor",
     "Progress",
@@ -104,6 +107,7 @@ __all__ = [
     "progress",
     "register_factory",
     "run_packed",
+    "worker_index",
 ]
 
 _HOMES = {
@@ -128,6 +132,7 @@ _HOMES = {
     "progress": "tasks.progress",
     "register_factory": "executors.kinds",
     "run_packed": "worker.packed_call",
+    "worker_index": "worker.running",
 }
 """Where a name is defined, if it is neither an error nor a kind of pool."""
 
