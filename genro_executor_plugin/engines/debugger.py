@@ -5,14 +5,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from types import FrameType
 from typing import Any
 
-__all__ = ["debugger_is_attached"]
+__all__ = ["debugger_is_attached", "ends_within"]
+
+_DEBUGGED_SECONDS = 1.0
+"""How often it is looked whether the debugger is still there."""
 
 _DEBUGGERS = ("bdb", "pdb", "pydevd", "debugpy", "_pydevd_bundle")
 """The modules of debuggers, or what their names begin with."""
+
+
+async def ends_within(future: asyncio.Future[Any], seconds: float, minds_debuggers: bool) -> bool:
+    """Whether ``future`` is done after ``seconds``, and after the time that a debugger holds it."""
+    done, _ = await asyncio.wait([future], timeout=seconds)
+    while not done and minds_debuggers and debugger_is_attached():
+        done, _ = await asyncio.wait([future], timeout=_DEBUGGED_SECONDS)
+    return bool(done)
 
 
 def debugger_is_attached() -> bool:

@@ -36,7 +36,6 @@ from ..portable.state.format import ReplicaHereError
 from ..portable.state.section_names import is_routing
 from .base import Pool
 from .call import Call
-from .debugger import debugger_is_attached
 from .thread import ThreadEngine
 
 __all__ = ["InlineEngine"]
@@ -50,6 +49,7 @@ class InlineEngine(ThreadEngine):
     def __init__(self, pool: Pool, options: PoolOptions, *, bypassed: bool | str = False) -> None:
         super().__init__(pool, options)
         self._bypassed = bypassed
+        self.minds_debuggers = bool(bypassed)
         self._checks = (bypassed or options.bypass) != "fast"
         self._packer = CallPacker(context=options.context)
         if self._checks:
@@ -104,9 +104,6 @@ class InlineEngine(ThreadEngine):
                 checked.give_back()
 
         call.func = called
-
-    def _holds_the_limit(self) -> bool:
-        return bool(self._bypassed) and debugger_is_attached()
 
     def _through(self, call: Call) -> Callable[[Any], Any] | None:
         return functools.partial(_there_and_back, describe(call.func)) if self._checks else None

@@ -39,16 +39,13 @@ from ..portable.references import describe
 from ..worker.streaming import streamed
 from .base import Engine, Load, Pool
 from .call import Call
+from .debugger import ends_within
 from .thread_loop import PoolLoop, raisable
 from .thread_run import ThreadRun, no_thread
 
 __all__ = ["ThreadEngine"]
 
 _logger = logging.getLogger("genro_executor_plugin")
-
-
-_DEBUGGED_SECONDS = 1.0
-"""How often it is looked whether a call's limit still does not count."""
 
 
 class ThreadEngine(Engine):
@@ -66,6 +63,7 @@ class ThreadEngine(Engine):
         }
     )
     default_workers = 40
+    minds_debuggers = False
 
     def __init__(self, pool: Pool, options: PoolOptions) -> None:
         super().__init__(pool, options)
@@ -177,10 +175,7 @@ class ThreadEngine(Engine):
             return await run.future
         assert run.started_at is not None
         left = run.started_at + limit - perf_counter()
-        done, _ = await asyncio.wait([run.future], timeout=left)
-        while not done and self._holds_the_limit():
-            done, _ = await asyncio.wait([run.future], timeout=_DEBUGGED_SECONDS)
-        if done:
+        if await ends_within(run.future, left, self.minds_debuggers):
             return run.future.result()
         run.end_coroutine()
         becomes = "it was cancelled" if run.is_async else "it goes on in its thread"
@@ -190,10 +185,6 @@ class ThreadEngine(Engine):
             pool=self.pool.name,
             timeout=limit,
         )
-
-    def _holds_the_limit(self) -> bool:
-        """Whether a limit that has passed does not count now."""
-        return False
 
     def _start_next(self) -> None:
         while self._waiting and self._taken < self.options.max_workers and not self.pool.paused:
