@@ -20,7 +20,7 @@ from ..errors import (
     TaskStoreError,
 )
 from ..hosts.contract import HostServer
-from ..portable.modules import stop_main_import
+from ..portable.main_module import stop_main_import
 from ..routing.caller import current_caller
 from .listeners import Listeners
 from .live_job import LiveJob
