@@ -17,6 +17,8 @@ from pydantic import ValidationError
 
 from genro_executor_plugin import ProcessExecutor, RemoteError
 
+pytestmark = pytest.mark.usefixtures("loop_goes_on")
+
 
 @pytest.fixture
 async def pool() -> AsyncIterator[ProcessExecutor]:
