@@ -31,13 +31,16 @@ class Timeouts:
         self._loop = loop
         self._supervisor = supervisor
         self._run_over = run_over
-        self._alarm: asyncio.TimerHandle | None = None
+        # call_at of uvloop returns a handle that does not know when, for moments that are near.
+        self._alarm: asyncio.Handle | None = None
+        self._when = 0.0
 
     def watch(self, seconds: float) -> None:
         """Look for runs over their timeout in ``seconds``; an earlier look that is set stays."""
         when = self._loop.time() + seconds
-        if self._alarm is None or when < self._alarm.when():
+        if self._alarm is None or when < self._when:
             self.stop()
+            self._when = when
             self._alarm = self._loop.call_at(when, self._look)
 
     def stop(self) -> None:
