@@ -22,7 +22,13 @@ from ..errors import RemoteError, RemoteTraceback
 from ..metrics.error_text import text_of
 from .pickling import CarefulPickler, StoredPickler
 
-__all__ = ["pack_as_itself", "pack_failure", "pack_stored_failure", "unpack_failure"]
+__all__ = [
+    "pack_as_itself",
+    "pack_failure",
+    "pack_stored_failure",
+    "raisable",
+    "unpack_failure",
+]
 
 
 def _reduce(obj: Any) -> Any:
@@ -100,6 +106,15 @@ def _may_leave_as_itself(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, StopIteration)
 
 
+def raisable(error: BaseException) -> BaseException:
+    """``error``, or a substitute for one that a future does not take or that ends the server."""
+    if _may_leave_as_itself(error):
+        return error
+    raised = RuntimeError(f"{type(error).__name__}: {text_of(error)} was raised in a call")
+    raised.__cause__ = error
+    return raised
+
+
 def _substitute(error: BaseException, text: str) -> RemoteError:
     name = f"{type(error).__module__}.{type(error).__qualname__}"
     return RemoteError(f"{name}: {text_of(error)}", type_name=name, remote_traceback=text)
@@ -112,9 +127,11 @@ def unpack_failure(
     try:
         error: BaseException
         error, text = loads(packed)
-    except Exception as unreadable:
+        error = raisable(error)
+    except BaseException as unreadable:  # a class may raise anything when it is unpickled
         return RemoteError(
-            f"the function failed, and its exception cannot be read here: {unreadable!r}"
+            "the function failed, and its exception cannot be read here: "
+            f"{type(unreadable).__name__}: {text_of(unreadable)}"
         )
     root, seen = error, set()
     while root.__cause__ is not None and id(root) not in seen:

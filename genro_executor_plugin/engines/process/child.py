@@ -54,6 +54,7 @@ from .wire import (
     RESULT,
     STOP,
     TELL,
+    UNCLAIMED,
     FrameSocket,
 )
 
@@ -127,6 +128,8 @@ class _Worker:
         for kind, number, detail, payload in frames:
             if kind == CALL or (kind == CALL_AHEAD and self._claims.claim(number)):
                 self._start(number, payload, detail)
+            elif kind == CALL_AHEAD:
+                self._channel.send(UNCLAIMED, number)
             elif kind == STOP:
                 break
             elif kind == TELL:
@@ -135,6 +138,8 @@ class _Worker:
                 self._start_large(kind - LARGE, number, payload, detail)
             elif kind > DEFINE:
                 self._reader.define(number, detail, kind - DEFINE, payload)
+            else:
+                raise ConnectionError(f"the server's frames cannot be read: {payload!r}")
         self._shut_down()
 
     def _boot(self, boot: WorkerBoot) -> bool:
@@ -170,6 +175,7 @@ class _Worker:
         """Start a call whose arguments lie in a segment."""
         if kind != CALL and not self._claims.claim(number):
             self._handover.drop()
+            self._channel.send(UNCLAIMED, number)
             return
         try:
             segment = self._handover.take()
@@ -189,11 +195,7 @@ class _Worker:
                 self._start_beside(number, call, soft_timeout / 1000)
                 return
             began = perf_counter_ns()
-            if soft_timeout:
-                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
-                    result = self._run(number, call)
-            else:
-                result = self._run(number, call)
+            result = self._run(number, call, soft_timeout)
             microseconds = (perf_counter_ns() - began) // 1000 + 1
             if type(result) is CoroutineType:  # the function is not declared as async
                 self._start_coroutine(number, function, result, soft_timeout / 1000)
@@ -249,16 +251,13 @@ class _Worker:
                 del result
             del item, call
 
-    def _run(self, number: int, call: ReadCall) -> Any:
-        function, args, kwargs, cleanup = call
+    def _run(self, number: int, call: ReadCall, soft_timeout: int = 0) -> Any:
         token = enter(self._messages.begin(number))
         try:
-            if cleanup is None:
-                return function.func(*args, **kwargs)
-            try:
-                return function.func(*args, **kwargs)
-            finally:
-                cleanup()
+            if soft_timeout:
+                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
+                    return _called(*call)
+            return _called(*call)
         finally:
             leave(token)
             self._messages.end(number)
@@ -296,6 +295,20 @@ class _Worker:
             _guarded(self._coroutines.close)
         if self._finalizer is not None:
             _guarded(functools.partial(run_hook, self._finalizer))
+
+
+def _called(
+    function: WorkerFunction,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    cleanup: Callable[[], Any] | None,
+) -> Any:
+    if cleanup is None:
+        return function.func(*args, **kwargs)
+    try:
+        return function.func(*args, **kwargs)
+    finally:
+        cleanup()
 
 
 def _guarded(hook: Callable[[], Any]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -38,6 +39,8 @@ __all__ = ["SERVER_VARIABLE", "Launcher"]
 
 SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
 """In a worker's environment: the pid of its server, for tools that look at it from outside."""
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 _CLOSE_SECONDS = 2.0
 """How long the template may take to end, when it has been told to, before it is killed."""
@@ -204,7 +207,10 @@ class Launcher:
         self._forgotten.discard(key)
         on_exit = self._on_exit.pop(key, None)
         if on_exit is not None:
-            on_exit(report)
+            try:
+                on_exit(report)
+            except Exception:  # the ends of other workers may have arrived with this one
+                _logger.exception("the end of worker %s could not be taken in", key)
 
     def _template_is_gone(self) -> None:
         """Take in that the template has ended; workers that it has not killed go on as orphans."""

@@ -26,8 +26,9 @@ from .boot import WorkerBoot
 from .copying import LargeValueCopier
 from .job import Job
 from .launcher import Launcher
+from .owner import WorkerOwner
 from .waiting import WaitingQueue
-from .worker import Worker, WorkerOwner
+from .worker import Worker
 
 __all__ = ["STOP_GRACE_SECONDS", "Supervisor", "SupervisorOwner"]
 

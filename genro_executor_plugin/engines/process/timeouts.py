@@ -9,6 +9,7 @@ It finds the runs that take too long; ``ended`` ends them.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from time import perf_counter
 
@@ -17,6 +18,8 @@ from .supervisor import Supervisor
 from .worker import Worker
 
 __all__ = ["Timeouts"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 
 class Timeouts:
@@ -49,6 +52,12 @@ class Timeouts:
             self._alarm.cancel()
             self._alarm = None
 
+    def _end(self, worker: Worker, job: Job) -> None:
+        try:
+            self._run_over(worker, job)
+        except Exception:  # the limits of the other calls hold nevertheless
+            _logger.exception("%s ran over its timeout and could not be ended", job.packed.title)
+
     def _look(self) -> None:
         self._alarm = None
         now = perf_counter()
@@ -60,6 +69,6 @@ class Timeouts:
                 if remaining > 0:
                     self.watch(remaining)
                 else:
-                    self._run_over(worker, job)
+                    self._end(worker, job)
                     if worker.killed:
                         break

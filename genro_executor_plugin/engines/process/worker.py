@@ -14,15 +14,15 @@ import logging
 import pickle
 from collections import deque
 from time import perf_counter
-from typing import Any, Protocol
 
-from ...errors import ExecutorOverloadError
 from ...portable.exceptions import unpack_failure
 from .copying import LargeValueCopier
 from .exit_report import ExitReport
+from .handover import NonsenseError
 from .job import Job
 from .launcher import Launcher
 from .link import Link
+from .owner import WorkerOwner
 from .wire import (
     BOOT,
     BOOT_FAILED,
@@ -35,32 +35,15 @@ from .wire import (
     RESULT,
     STOP,
     TELL,
+    UNCLAIMED,
+    WRONG,
     Frame,
     frame,
 )
 
-__all__ = ["Worker", "WorkerOwner"]
+__all__ = ["Worker"]
 
 _logger = logging.getLogger("genro_executor_plugin")
-
-
-class WorkerOwner(Protocol):
-    """The pool that owns a worker, and what the worker tells it."""
-
-    def worker_started(self, worker: Worker) -> None:
-        """``worker`` is up and can take its first call."""
-
-    def run_begins(self, job: Job) -> None:
-        """``job``, which was sent ahead, is taken to run now."""
-
-    def job_done(self, worker: Worker, job: Job) -> None:
-        """``worker`` has settled ``job``, or has all that is needed to settle it."""
-
-    def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
-        """``job``, or code outside of any call (``None``), has sent ``value``."""
-
-    def worker_ended(self, worker: Worker, report: ExitReport) -> None:
-        """``worker`` is gone; its unfinished jobs are still in its attributes."""
 
 
 class Worker:
@@ -75,6 +58,7 @@ class Worker:
         to_be_replaced: whether it leaves as soon as another worker is up.
         memory: its resident memory in bytes when it was last read, ``None`` before.
         fault: what its faulthandler wrote when it died, empty for nothing.
+        nonsense: what is wrong with what it has sent, empty for nothing; it is killed for that.
     """
 
     def __init__(
@@ -99,6 +83,8 @@ class Worker:
         self.to_be_replaced = False
         self.memory: int | None = None
         self.fault = ""
+        self.nonsense = ""
+        self._answered: Job | None = None
         self.killed = False
         self._link = Link(self._launch)
         self._link.watch(self._readable)
@@ -129,7 +115,7 @@ class Worker:
             if not self._link.send(CALL, number, job):
                 return False
         except BlockingIOError:
-            job.fail(self._overload_error(job))
+            job.too_many_large_ones(self.pid)
             return True
         self.running[number] = job
         if job.packed.is_async:
@@ -146,7 +132,7 @@ class Worker:
             try:
                 frames.append(self._link.encode(CALL_AHEAD, self.calls, job))
             except BlockingIOError:
-                job.fail(self._overload_error(job))
+                job.too_many_large_ones(self.pid)
                 continue
             except OSError:
                 frames.append(b"")  # the process is gone; the call goes back into the queue
@@ -158,16 +144,7 @@ class Worker:
     def take_back(self) -> Job | None:
         """Take the oldest call that has not started back from it; ``None`` if there is none."""
         number = self._link.claims.take_back() if self._link.open else None
-        if number is None:
-            return None
-        job = self.running.pop(number, None)  # it was expected to run, and has not started
-        if job is None:
-            job = next(waiting for n, waiting in self.ahead if n == number)
-            self.ahead.remove((number, job))
-        job.started_at = None
-        job.begun = False
-        self._next_runs()
-        return job
+        return self._not_started(number) if number is not None else None
 
     def tell(self, job: Job, message: bytes) -> bool:
         """Give the running ``job`` a message; ``False`` if it is not running here."""
@@ -207,14 +184,6 @@ class Worker:
         """Close its descriptors without the event loop, which is closed already; so it ends."""
         self._link.abandon()
 
-    # -- to the process -----------------------------------------------------------------------
-
-    def _overload_error(self, job: Job) -> ExecutorOverloadError:
-        return ExecutorOverloadError(
-            f"worker {self.pid} has not taken over the large arguments of earlier calls yet; "
-            f"{job.packed.title} was not started. Lower max_pending"
-        )
-
     # -- from the process ---------------------------------------------------------------------
 
     def _readable(self) -> None:
@@ -226,11 +195,19 @@ class Worker:
             self._hang_up()
             self._launcher.forget(self._key)
             return
+        self._receive_all(frames)
+
+    def _receive_all(self, frames: list[Frame]) -> None:
+        """Take in ``frames``; what goes wrong with one fails its call, and not the next ones."""
+        self._answered = None
         for item in frames:
-            self._receive(item)
+            try:
+                self._receive(item)
+            except BaseException as error:
+                self._went_wrong(item, error)
 
     def _receive(self, item: Frame) -> None:
-        if self.killed:
+        if self.killed or self.nonsense:
             return
         kind, number, detail, payload = item
         if kind == RESULT:
@@ -249,26 +226,78 @@ class Worker:
             job.microseconds = detail
             self._copier.take_result(job, self._link.handover, payload)
             self._owner.job_done(self, job)
-        elif kind == MESSAGE:
+        elif kind == MESSAGE and number <= self.calls:
             self._pass_on(self.running.get(number), payload)
-        elif kind == READY:
+        elif kind == UNCLAIMED:
+            if (lost := self._not_started(number)) is not None:
+                self._owner.unclaimed(self, lost)
+        elif kind == READY and not self.ready:
             self.pid = number
             self.ready = True
             if self._alarm is not None:
                 self._alarm.cancel()
                 self._alarm = None
             self._owner.worker_started(self)
-        elif kind == BOOT_FAILED:
+        elif kind == BOOT_FAILED and not self.ready:
             self.boot_error = unpack_failure(payload)
+        elif kind == WRONG:
+            raise NonsenseError(bytes(payload).decode())
+        else:
+            raise NonsenseError(f"a frame of kind {kind} for call {number}, out of turn")
+
+    def _talks_nonsense(self, what: str) -> None:
+        """Kill it for ``what`` it has sent: nothing behind that can be told apart."""
+        self.nonsense = what
+        if not self.ready:
+            self.boot_error = ConnectionError(f"it sent {what}")
+        self._hang_up()
+        self._launcher.forget(self._key)
+
+    def _went_wrong(self, item: Frame, error: BaseException) -> None:
+        """End what the frame ``item``, which could not be taken in, was about."""
+        job, self._answered = self._answered, None
+        try:
+            if isinstance(error, NonsenseError):
+                if job is not None:
+                    self.running[item[1]] = job  # it ends as one whose worker has crashed
+                self._talks_nonsense(str(error))
+                return
+            _logger.error("a frame of worker %s was lost", self.pid, exc_info=error)
+            if job is not None:
+                job.cannot_be_settled(error)
+                self._owner.job_done(self, job)
+            elif item[0] == READY:
+                self._talks_nonsense("a start that could not be taken in")
+        except BaseException:
+            _logger.exception("worker %s could not be freed; it is killed", self.pid)
+            self._talks_nonsense("an answer that could not be taken in")
+
+    def _not_started(self, number: int) -> Job | None:
+        """Take out the job of ``number``, which the worker does not start."""
+        job = self._remove(number)  # it may count as running: it was expected to start
+        if job is not None:
+            job.started_at = None
+            job.begun = False
+            self._next_runs()
+        return job
+
+    def _remove(self, number: int) -> Job | None:
+        """Take the job of ``number`` out; ``None`` if there is none (any more)."""
+        for position, (ahead, job) in enumerate(self.ahead):
+            if ahead == number:
+                del self.ahead[position]
+                return job
+        return self.running.pop(number, None)
 
     def _finished(self, number: int) -> Job:
         """The job of ``number``, which is answered; the next one that was sent ahead runs now."""
         job = self.running.pop(number, None)
         if job is None:
-            position = next(i for i, (n, _) in enumerate(self.ahead) if n == number)
-            job = self.ahead[position][1]
-            del self.ahead[position]
+            job = self._remove(number)
+            if job is None:
+                raise NonsenseError(f"an answer to call {number}, which it does not run")
             job.started_at = job.started_at or perf_counter()
+        self._answered = job
         job.answered = True
         if job.packed.is_async:
             self.coroutines -= 1
@@ -288,8 +317,6 @@ class Worker:
     def _pass_on(self, job: Job | None, payload: bytes | memoryview) -> None:
         try:
             channel, value = pickle.loads(payload)
-        except KeyboardInterrupt:
-            raise
         except BaseException:  # the frames behind it still have to be read
             _logger.exception("worker %s sent a message that cannot be rebuilt here", self.pid)
         else:
@@ -302,8 +329,7 @@ class Worker:
                 frames = self._link.read()
             except (BlockingIOError, EOFError, ConnectionError):
                 return  # the event loop notices the end by itself
-            for item in frames:
-                self._receive(item)
+            self._receive_all(frames)
 
     def _exited(self, report: ExitReport) -> None:
         self.catch_up()  # what it sent before it ended still counts
