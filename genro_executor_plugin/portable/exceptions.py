@@ -93,7 +93,7 @@ def _dumps_itself(error: BaseException, text: str, pickler: type[CarefulPickler]
         survivor = pickle.loads(packed)[0]
         str(survivor)
         survives = type(survivor).__name__ == type(error).__name__
-    except Exception:
+    except BaseException:  # whatever a class raises when it is unpickled, it does not survive
         return None
     return packed if survives else None
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import cloudpickle
 
+from ..metrics.error_text import text_of
 from .modules import main_source
 from .references import describe, reference_to
 from .stored import PACKAGE, is_stable, memory_view, public_name, resolve
@@ -115,5 +116,5 @@ def why(error: BaseException) -> str:
     """The reason that ``error`` gives, in one line."""
     if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
         return "it nests too deeply"
-    text = str(error).strip().splitlines()
+    text = text_of(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
