@@ -345,7 +345,8 @@ def test_names_are_imported_when_they_are_used() -> None:
     shown = run_program(
         "-c",
         "import sys, genro_executor_plugin as package\n"
-        "def loaded(): return sorted(m for m in sys.modules if m.startswith('genro_'))\n"
+        "def loaded(): return sorted({'.'.join(m.split('.')[:2]) for m in sys.modules"
+        " if m.startswith('genro_')})\n"
         "print(loaded())\n"
         "package.ExecutorOverloadError\n"
         "print(loaded())\n"
@@ -354,8 +355,7 @@ def test_names_are_imported_when_they_are_used() -> None:
     ).splitlines()
     assert shown == [
         "['genro_executor_plugin']",
-        "['genro_executor_plugin', 'genro_executor_plugin.errors', "
-        "'genro_executor_plugin.hosts', 'genro_executor_plugin.hosts.loaded']",
+        "['genro_executor_plugin', 'genro_executor_plugin.errors', 'genro_executor_plugin.hosts']",
         "True",
     ]
 

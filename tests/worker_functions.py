@@ -30,6 +30,10 @@ def echo(value: Any) -> Any:
     return value
 
 
+def class_name(value: Any) -> str:
+    return type(value).__name__
+
+
 def add(left: Any, right: Any = 1) -> Any:
     return left + right
 

@@ -133,6 +133,9 @@ class CallReader:
                     if segment >= 0:
                         os.close(segment)
                     raise broken
+        has_new = self.replicas.has_new
+        if has_new:
+            self.replicas.forget_met()
         try:
             # Pickle ignores the call's head, which stands behind the end of the pickle.
             call = pickle.loads(payload) if segment < 0 else self._from(segment, payload)
@@ -148,14 +151,15 @@ class CallReader:
             function = function.with_extras(others[-1])
         if self.logs is not None:
             self.logs.imported()
-            if self.replicas.has_new:
-                self.replicas.start_new()
+        if has_new:
+            self.replicas.start_new(owner_key, cleanup_key)
+            if self.logs is not None:
                 self.logs.keep()
         if owner_key:
-            args = (self.replicas.ready(owner_key), *args)
+            args = (self.replicas.get(owner_key), *args)
         if not cleanup_key:
             return function, args, kwargs, None
-        return function, args, kwargs, self.replicas.ready(cleanup_key).route_cleanup
+        return function, args, kwargs, self.replicas.get(cleanup_key).route_cleanup
 
     @staticmethod
     def _from(segment: int, payload: bytes | memoryview) -> Any:

@@ -30,7 +30,9 @@ class ReplicaStore:
     def __init__(self) -> None:
         self._replicas: dict[int, Any] = {}
         self._origin: dict[int, dict[str, tuple[int, int]]] = {}
-        self._not_started: list[Any] = []
+        self._refers_to: dict[tuple[int, int], set[int]] = {}
+        self._met: set[int] = set()
+        self._not_started: dict[int, Any] = {}
         self._started: list[Any] = []
 
     def activate(self) -> None:
@@ -46,10 +48,13 @@ class ReplicaStore:
             Exception: no part of it can be rebuilt.
         """
         stamps, body = unpacked_state(payload)
+        met: set[int] = set()
+        self._met = met
         try:
             state = pickle.loads(body)
         except BaseException as error:
             state = self._what_is_left(body, error)
+        self._refers_to[state.key, state.part] = met
         self._update(state, stamps)
 
     def _what_is_left(self, body: memoryview, error: BaseException) -> State:
@@ -73,6 +78,7 @@ class ReplicaStore:
 
     def shell(self, key: int, cls: Any) -> Any:
         """The replica of ``key``; an empty one of ``cls`` if there is none yet."""
+        self._met.add(key)
         replica = self._replicas.get(key)
         if replica is None:
             replica = self._replicas[key] = cls.__new__(cls)
@@ -81,7 +87,7 @@ class ReplicaStore:
                     continue
                 explanation = f"{describe(cls)}: {text}"
                 object.__setattr__(replica, name, Placeholder(explanation))
-            self._not_started.append(replica)
+            self._not_started[key] = replica
         return replica
 
     def _update(self, state: State, stamps: Mapping[str, int]) -> None:
@@ -107,19 +113,41 @@ class ReplicaStore:
         """Whether there are replicas whose ``on_worker_startup`` was not called yet."""
         return bool(self._not_started)
 
-    def start_new(self) -> None:
-        """Call ``on_worker_startup`` of every new replica."""
-        while self._not_started:
-            replica = self._not_started[0]
+    def forget_met(self) -> None:
+        """Begin to collect which replicas are met, for ``start_new`` after a call was unpickled."""
+        self._met = set()
+
+    def start_new(self, *keys: int) -> None:
+        """Call ``on_worker_startup`` of the new ones among the replicas that a call needs.
+
+        These are the replicas of ``keys``, those that were met since ``forget_met``, and all that
+        their states lead to. A hook that raises fails the calls that need its replica, and no
+        others; the next one of them tries it again.
+
+        Raises:
+            Exception: what a hook raises.
+        """
+        needed = self._reached_from({*keys, *self._met})
+        for key in [key for key in self._not_started if key in needed]:
+            replica = self._not_started[key]
             startup: Callable[[], Any] | None = getattr(replica, "on_worker_startup", None)
             if startup is not None:
                 startup()
-            self._started.append(self._not_started.pop(0))
+            self._started.append(self._not_started.pop(key))
 
-    def ready(self, key: int) -> Any:
-        """The replica of ``key``, after ``on_worker_startup`` of every new replica."""
-        if self._not_started:
-            self.start_new()
+    def _reached_from(self, keys: set[int]) -> set[int]:
+        """``keys``, and the keys of all that the states of their replicas lead to."""
+        found, left = set(keys), list(keys)
+        while left:
+            key = left.pop()
+            for part in 0, 1:
+                new = self._refers_to.get((key, part), set()) - found
+                found |= new
+                left += new
+        return found
+
+    def get(self, key: int) -> Any:
+        """The replica of ``key``, which was defined."""
         return self._replicas[key]
 
     def shutdown_hooks(self) -> Iterator[Callable[[], Any]]:

@@ -296,6 +296,32 @@ async def test_a_hook_that_fails_is_told_and_tried_again(tmp_path: Path) -> None
     await pool.shutdown()
 
 
+async def test_a_hook_that_fails_breaks_only_the_calls_that_need_its_replica(
+    pool: ProcessExecutor, tmp_path: Path
+) -> None:
+    failing, other = FailsToStart(str(tmp_path / "model")), Hooked(str(tmp_path / "log"))
+    with pytest.raises(LookupError, match="no model yet"):
+        await pool.submit(failing.use)
+    assert await pool.submit(wf.answer) == 42
+    assert await pool.submit(other.use)
+    assert await pool.submit(wf.class_name, other) == "Hooked"
+    with pytest.raises(LookupError, match="no model yet"):
+        await pool.submit(failing.use)
+    (tmp_path / "model").touch()
+    assert await pool.submit(failing.use) in pool.pids
+
+
+async def test_a_replica_that_another_one_leads_to_is_started_with_it(
+    pool: ProcessExecutor, tmp_path: Path
+) -> None:
+    failing, shop = FailsToStart(str(tmp_path / "model")), Shop()
+    shop.prices["helper"] = failing
+    with pytest.raises(LookupError, match="no model yet"):
+        await pool.submit(shop.names)
+    del shop.prices["helper"]
+    assert await pool.submit(shop.names)
+
+
 async def test_a_hook_that_is_a_coroutine_runs_or_is_refused(pool: ProcessExecutor) -> None:
     """It is never quietly left out."""
     (said,) = await asyncio.gather(pool.submit(AsyncHooked().use), return_exceptions=True)
