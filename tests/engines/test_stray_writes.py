@@ -116,6 +116,31 @@ async def test_a_worker_that_closes_its_descriptors_ends_its_own_call(make: Any)
     assert await pool.submit(wf.answer) == 42
 
 
+def cut_off_segments(size: int) -> Any:
+    """Return a large array, and shorten every file in memory all the time meanwhile."""
+    import threading
+
+    import numpy
+
+    def cut() -> None:
+        while True:
+            for name in os.listdir("/proc/self/fd"):
+                with suppress(OSError):
+                    if "memfd:genro-executor " in os.readlink(f"/proc/self/fd/{name}"):
+                        os.ftruncate(int(name), 0)
+
+    threading.Thread(target=cut, daemon=True).start()
+    return numpy.ones(size, dtype="uint8")
+
+
+async def test_a_segment_cannot_be_cut_off_under_its_reader(make: Any) -> None:
+    pool = make(max_workers=1)
+    for size in (1_000_000, 80 * 2**20):  # copied, and mapped
+        value = await pool.submit(cut_off_segments, size)
+        await asyncio.sleep(0.2)  # the worker's thread has its time to shorten what is read now
+        assert int(value[::4096].sum()) == len(value[::4096])
+
+
 async def test_calls_whose_tokens_are_lost_run_nevertheless(make: Any) -> None:
     pool = make(max_workers=1)
     for n in range(ECHOES):

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from .claims import Claims
 from .handover import Handover
 from .job import Job
-from .wire import DEFINE, FROM_WORKER, LARGE, Frame, FrameCutter, frame
+from .wire import DEFINE, FROM_WORKER, HEADER, LARGE, MARK, Frame, FrameCutter, frame
 
 __all__ = ["Link"]
 
@@ -116,7 +116,7 @@ class Link:
                 self.handover.give(call.segment)
             kind += LARGE
         soft_timeout = int(job.soft_timeout * 1000) if job.soft_timeout else 0
-        data = frame(kind, number, payload, soft_timeout)
+        data = HEADER.pack(len(payload), number, soft_timeout, MARK + kind) + payload
         known = self._known
         for definition in call.definitions:
             if known.get(definition.key) != definition.version:

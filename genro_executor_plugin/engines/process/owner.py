@@ -5,34 +5,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .exit_report import ExitReport
 from .job import Job
 
-if TYPE_CHECKING:
-    from .worker import Worker
-
 __all__ = ["WorkerOwner"]
 
 
-class WorkerOwner(Protocol):
+W = TypeVar("W", contravariant=True)
+
+
+class WorkerOwner(Protocol[W]):
     """The pool that owns a worker, and what the worker tells it."""
 
-    def worker_started(self, worker: Worker) -> None:
+    def worker_started(self, worker: W) -> None:
         """``worker`` is up and can take its first call."""
 
-    def unclaimed(self, worker: Worker, job: Job) -> None:
+    def unclaimed(self, worker: W, job: Job) -> None:
         """``worker`` does not run ``job``, which it was sent ahead: its token got lost."""
 
     def run_begins(self, job: Job) -> None:
         """``job``, which was sent ahead, is taken to run now."""
 
-    def job_done(self, worker: Worker, job: Job) -> None:
+    def job_done(self, worker: W, job: Job) -> None:
         """``worker`` has settled ``job``, or has all that is needed to settle it."""
 
-    def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
+    def message(self, worker: W, job: Job | None, channel: str, value: Any) -> None:
         """``job``, or code outside of any call (``None``), has sent ``value``."""
 
-    def worker_ended(self, worker: Worker, report: ExitReport) -> None:
+    def worker_ended(self, worker: W, report: ExitReport) -> None:
         """``worker`` is gone; its unfinished jobs are still in its attributes."""

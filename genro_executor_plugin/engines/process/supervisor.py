@@ -36,7 +36,7 @@ STOP_GRACE_SECONDS = 2.0
 """How long, at least, a worker has to run its shutdown hooks before it is killed."""
 
 
-class SupervisorOwner(WorkerOwner, Protocol):
+class SupervisorOwner(WorkerOwner[Worker], Protocol):
     """The pool, as its supervisor sees it."""
 
     closing: bool

@@ -35,6 +35,7 @@ __all__ = [
     "FROM_WORKER",
     "HEADER",
     "LARGE",
+    "MARK",
     "MESSAGE",
     "READY",
     "RESULT",
@@ -51,7 +52,7 @@ __all__ = [
 HEADER = struct.Struct("<QIII")
 _HEADER_SIZE = HEADER.size
 
-_MARK = 0x9E4758 << 8
+MARK = 0x9E4758 << 8
 """Stands beside the kind in each header, so that bytes which are no header are found out."""
 
 BOOT, CALL, CALL_AHEAD, STOP, TELL, DEFINE = 1, 2, 3, 4, 5, 16
@@ -70,8 +71,8 @@ LARGE = 64
 WRONG = 0
 """No frame: what was read makes no sense; the payload says what is wrong with it."""
 
-FROM_SERVER = {_MARK + kind: kind for kind in (*range(1, 33), *range(65, 97))}
-FROM_WORKER = {_MARK + kind: kind for kind in (*range(33, 64), *range(97, 128))}
+FROM_SERVER = {MARK + kind: kind for kind in (*range(1, 33), *range(65, 97))}
+FROM_WORKER = {MARK + kind: kind for kind in (*range(33, 64), *range(97, 128))}
 """The kinds that come from either side, by the last word of a header."""
 
 _CHUNK = 16 * 1024
@@ -90,7 +91,7 @@ Frame = tuple[int, int, int, bytes | memoryview]
 
 def frame(kind: int, number: int = 0, payload: bytes = b"", detail: int = 0) -> bytes:
     """A frame as bytes."""
-    return HEADER.pack(len(payload), number, detail, _MARK + kind) + payload
+    return HEADER.pack(len(payload), number, detail, MARK + kind) + payload
 
 
 class FrameCutter:
@@ -252,7 +253,7 @@ class FrameSocket:
 
     def send(self, kind: int, number: int = 0, payload: bytes = b"", detail: int = 0) -> None:
         """Send a frame; any thread may, and a signal handler in the midst of a frame may, too."""
-        head = HEADER.pack(len(payload), number, detail, _MARK + kind)
+        head = HEADER.pack(len(payload), number, detail, MARK + kind)
         with self._sending:  # calls on other threads send their answers, too
             if self._holder:
                 # A finalizer or a signal handler has interrupted a frame of this thread, and logs.

@@ -62,7 +62,7 @@ class Worker:
     """
 
     def __init__(
-        self, owner: WorkerOwner, launcher: Launcher, copier: LargeValueCopier, boot: bytes
+        self, owner: WorkerOwner[Worker], launcher: Launcher, copier: LargeValueCopier, boot: bytes
     ) -> None:
         self._owner = owner
         self._launcher = launcher
