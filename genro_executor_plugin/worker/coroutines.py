@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
 from typing import Any
 
 from ..errors import SoftTimeoutError
@@ -23,11 +24,9 @@ Done = Callable[[asyncio.Task[Any]], None]
 class CoroutineThread:
     """An event loop on a thread of its own, and the coroutines that run on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "genro-executor-coroutines") -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._run, name="genro-executor-coroutines", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._thread.start()
 
@@ -37,15 +36,47 @@ class CoroutineThread:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
                 continue  # it is the outcome of the task that raised it; the others go on
-            return
+            break
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
 
-    def start(self, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done) -> None:
-        """Run ``coroutine``; ``done`` is called on the loop's thread with its task."""
-        self._loop.call_soon_threadsafe(self._start, coroutine, soft_timeout, done)
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+        return self._loop
 
-    def _start(self, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done) -> None:
+    @property
+    def ident(self) -> int:
+        """The identity of the thread that the loop runs on."""
+        assert self._thread.ident is not None  # it was started
+        return self._thread.ident
+
+    def start(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        soft_timeout: float,
+        done: Done,
+        context: Context | None = None,
+    ) -> None:
+        """Run ``coroutine``; ``done`` is called on the loop's thread with its task.
+
+        Args:
+            coroutine: what to run.
+            soft_timeout: seconds after which ``SoftTimeoutError`` is raised in it, 0 for never.
+            done: called when it has ended.
+            context: the context variables that it runs with, ``None`` for the caller's.
+        """
+        self._loop.call_soon_threadsafe(self._start, coroutine, soft_timeout, done, context)
+
+    def _start(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        soft_timeout: float,
+        done: Done,
+        context: Context | None,
+    ) -> None:
         limited = _SoftlyLimited(coroutine)
-        task = self._loop.create_task(_awaiting(limited))
+        task = self._loop.create_task(_awaiting(limited), context=context)
         self._tasks.add(task)
         timer = None
         if soft_timeout:
@@ -63,8 +94,6 @@ class CoroutineThread:
         """End the loop and its thread; no coroutine may be running on it."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
 
 
 class _SoftlyLimited:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-__all__ = ["ExitReport"]
+__all__ = ["ExitReport", "starts_too_long"]
 
 _HINTS = {
     signal.SIGKILL: "the system ends processes this way when memory runs out, and so does kill -9",
@@ -63,3 +63,11 @@ class ExitReport:
             if memory:
                 words += f", {memory / 2**20:.0f} MB when it was last looked at"
         return words
+
+
+def starts_too_long(seconds: float) -> TimeoutError:
+    """Why a worker is given up that was not ready after ``seconds``."""
+    return TimeoutError(
+        f"it was not ready after {seconds:g} s, its start_timeout; what its initializer or a "
+        "module waits for does not come"
+    )

@@ -29,6 +29,7 @@ __all__ = [
     "BOOT_FAILED",
     "CALL",
     "CALL_AHEAD",
+    "CHUNK",
     "DEFINE",
     "FAILURE",
     "FROM_SERVER",
@@ -62,8 +63,9 @@ a message for a running call."""
 
 READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE, UNCLAIMED = 33, 34, 35, 36, 37, 48
 """Worker to server. The detail of a result is how long the call ran, in microseconds, 0 if that
-was not measured. The number of a message that no call sent is 0. ``UNCLAIMED`` says that a call
-sent ahead is not run, because the worker has found no token for it."""
+was not measured. The number of a message that no call sent is 0; the detail of a log record or a
+warning is 1, of other messages 0. ``UNCLAIMED`` says that a call sent ahead is not run, because
+the worker has found no token for it."""
 
 LARGE = 64
 """Added to the kind of a call or a result that lies in a segment; its payload is the layout."""
@@ -75,7 +77,7 @@ FROM_SERVER = {MARK + kind: kind for kind in (*range(1, 33), *range(65, 97))}
 FROM_WORKER = {MARK + kind: kind for kind in (*range(33, 64), *range(97, 128))}
 """The kinds that come from either side, by the last word of a header."""
 
-_CHUNK = 16 * 1024
+CHUNK = 16 * 1024
 """How much is read at once: most frames are far smaller, and a larger buffer costs more."""
 
 _SMALL = 64 * 1024
@@ -121,7 +123,7 @@ class FrameCutter:
         """
         if self._large is not None:
             return self._read_large(self._large)
-        data = self._receive(_CHUNK)
+        data = self._receive(CHUNK)
         if not data:
             raise EOFError
         if self._rest:

@@ -10,14 +10,15 @@ through the launcher, and never decides which call it runs: its owner, the pool,
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import pickle
 from collections import deque
 from time import perf_counter
 
 from ...portable.exceptions import unpack_failure
-from .copying import LargeValueCopier
-from .exit_report import ExitReport
+from .arrivals import Arrivals, Window
+from .exit_report import ExitReport, starts_too_long
 from .handover import NonsenseError
 from .job import Job
 from .launcher import Launcher
@@ -62,11 +63,11 @@ class Worker:
     """
 
     def __init__(
-        self, owner: WorkerOwner[Worker], launcher: Launcher, copier: LargeValueCopier, boot: bytes
+        self, owner: WorkerOwner[Worker], launcher: Launcher, arrivals: Arrivals, boot: bytes
     ) -> None:
         self._owner = owner
         self._launcher = launcher
-        self._copier = copier
+        self._arrivals = arrivals
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.calls = 0
@@ -87,14 +88,13 @@ class Worker:
         self._answered: Job | None = None
         self.killed = False
         self._link = Link(self._launch)
+        self._window = Window(self._link)
         self._link.watch(self._readable)
         self._link.write(frame(BOOT, 0, boot))
 
     def _launch(self, descriptors: list[int]) -> int:
         self._key = self._launcher.start_worker(descriptors, self._exited)
         return self._key
-
-    # -- what the pool asks for ---------------------------------------------------------------
 
     @property
     def sync_running(self) -> int:
@@ -168,10 +168,7 @@ class Worker:
         self._alarm = asyncio.get_running_loop().call_later(seconds, self._starts_too_long, seconds)
 
     def _starts_too_long(self, seconds: float) -> None:
-        self.boot_error = TimeoutError(
-            f"it was not ready after {seconds:g} s, its start_timeout; what its initializer or a "
-            "module waits for does not come"
-        )
+        self.boot_error = starts_too_long(seconds)
         self._launcher.give_up(self._key)
 
     def kill(self) -> None:
@@ -183,8 +180,6 @@ class Worker:
     def abandon(self) -> None:
         """Close its descriptors without the event loop, which is closed already; so it ends."""
         self._link.abandon()
-
-    # -- from the process ---------------------------------------------------------------------
 
     def _readable(self) -> None:
         try:
@@ -213,21 +208,23 @@ class Worker:
         if kind == RESULT:
             job = self._finished(number)
             job.microseconds = detail
-            if not job.future.done():
-                job.settle(pickle.loads, payload)
+            if job.steps is None and type(payload) is bytes and b"\x93" not in payload:
+                # Plain data, nearly always: it names nothing that could have to be imported.
+                if not job.future.done():
+                    job.settle(pickle.loads, payload)
+            else:
+                self._arrivals.result(job, payload)
             self._owner.job_done(self, job)
-        elif kind == FAILURE:
+        elif kind == FAILURE or kind == RESULT + LARGE:
             job = self._finished(number)
-            job.raised = True
-            job.fail(unpack_failure(payload))
-            self._owner.job_done(self, job)
-        elif kind == RESULT + LARGE:
-            job = self._finished(number)
-            job.microseconds = detail
-            self._copier.take_result(job, self._link.handover, payload)
+            if kind == FAILURE:
+                self._arrivals.failure(job, payload)
+            else:
+                job.microseconds = detail
+                self._arrivals.large_result(job, self._link.handover, payload)
             self._owner.job_done(self, job)
         elif kind == MESSAGE and number <= self.calls:
-            self._pass_on(self.running.get(number), payload)
+            self._message(self.running.get(number), payload, detail)
         elif kind == UNCLAIMED:
             if (lost := self._not_started(number)) is not None:
                 self._owner.unclaimed(self, lost)
@@ -248,8 +245,6 @@ class Worker:
     def _talks_nonsense(self, what: str) -> None:
         """Kill it for ``what`` it has sent: nothing behind that can be told apart."""
         self.nonsense = what
-        if not self.ready:
-            self.boot_error = ConnectionError(f"it sent {what}")
         self._hang_up()
         self._launcher.forget(self._key)
 
@@ -314,17 +309,23 @@ class Worker:
             self.running[number] = job
             self._owner.run_begins(job)
 
-    def _pass_on(self, job: Job | None, payload: bytes | memoryview) -> None:
-        try:
-            channel, value = pickle.loads(payload)
-        except BaseException:  # the frames behind it still have to be read
-            _logger.exception("worker %s sent a message that cannot be rebuilt here", self.pid)
-        else:
-            self._owner.message(self, job, channel, value)
+    def _message(self, job: Job | None, payload: bytes | memoryview, is_record: int) -> None:
+        if is_record:
+            # A thread that a call has started logs without a number: it may be any call's.
+            for sender in self.running.values() if job is None else (job,):
+                sender.has_sent()
+            self._arrivals.record(job, self.pid, payload)
+            self._window.add(len(payload), self._arrivals.records.behind)
+            return
+        self._arrivals.message(job, payload, functools.partial(self._owner.message, self, job))
+        if job is not None and job.steps:
+            self._window.add(len(payload), job.behind)
 
     def catch_up(self) -> None:
-        """Read all that it has sent so far."""
-        while self._link.open:
+        """Read what it has sent by now; it may go on sending without pause."""
+        for _ in range(self._link.reads_left):
+            if not self._link.open:
+                return
             try:
                 frames = self._link.read()
             except (BlockingIOError, EOFError, ConnectionError):
@@ -344,5 +345,5 @@ class Worker:
                 self.not_started.append(job)
             if not self.killed:
                 self.fault = self._link.handover.fault_report()
+            self._launcher.kill(self._key)  # first: it may have to look at what is below it
             self._link.close()
-            self._launcher.kill(self._key)
