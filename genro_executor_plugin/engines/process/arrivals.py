@@ -20,7 +20,7 @@ import asyncio
 import functools
 import logging
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...errors import RemoteError, SerializationError
@@ -59,13 +59,32 @@ class Window:
     worker that sends without pause is held up, and fills neither the memory nor the event loop.
     """
 
-    __slots__ = ("_bytes", "_count", "_link")
+    __slots__ = ("_arrivals", "_bytes", "_count", "_link")
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, arrivals: Arrivals) -> None:
         self._link = link
+        self._arrivals = arrivals
         self._count = self._bytes = 0
 
-    def add(self, size: int, behind: Callable[[Callable[[], None]], None]) -> None:
+    def record(
+        self, job: Job | None, running: Iterable[Job], pid: int | None, packed: bytes | memoryview
+    ) -> None:
+        """Have a record of ``job`` handled, or of code outside of the calls that are running."""
+        # A thread that a call has started logs without a number: it may be any call's.
+        for sender in running if job is None else (job,):
+            sender.has_sent()
+        self._arrivals.record(job, pid, packed)
+        self._add(len(packed), self._arrivals.records.behind)
+
+    def message(
+        self, job: Job | None, packed: bytes | memoryview, deliver: Callable[[str, Any], None]
+    ) -> None:
+        """Have a message rebuilt and delivered."""
+        self._arrivals.message(job, packed, deliver)
+        if job is not None and job.steps:
+            self._add(len(packed), job.behind)
+
+    def _add(self, size: int, behind: Callable[[Callable[[], None]], None]) -> None:
         """Count something of ``size`` bytes; ``behind`` calls its argument once it is handled."""
         self._count += 1
         self._bytes += size
@@ -119,8 +138,19 @@ class Arrivals:
         else:
             self._settle(job, functools.partial(pickle.loads, packed))
 
-    def failure(self, job: Job, packed: bytes | memoryview) -> None:
-        """Settle ``job`` with what its function has raised, behind what it has sent before."""
+    def failure(
+        self,
+        job: Job,
+        packed: bytes | memoryview,
+        judged: Callable[[BaseException], BaseException],
+    ) -> None:
+        """Settle ``job`` with what its function has raised, behind what it has sent before.
+
+        Args:
+            job: the call that has failed.
+            packed: the exception.
+            judged: returns what the caller is given for an exception that tells of a lack.
+        """
 
         def fail(rebuilt: Callable[[], Any]) -> None:
             try:
@@ -130,7 +160,7 @@ class Arrivals:
                     f"the function failed, and its exception cannot be read here: {unreadable}"
                 )
             job.raised = True
-            job.fail(error)
+            job.fail(judged(error) if isinstance(error, OSError | MemoryError) else error)
 
         self._wait_for_records(job)
         job.then(self._on_a_thread(functools.partial(unpack_failure, packed), fail))

@@ -12,6 +12,7 @@ every forked worker has.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -43,6 +44,9 @@ REQUEST = struct.Struct("<BII")
 EVENT = struct.Struct("<BIiQ")
 """Template to server: what, which worker, pid, wait status or errno, peak memory in bytes."""
 
+_LENGTH = struct.Struct("<I")
+"""Ahead of the first thing that the server sends, which is as long as it says."""
+
 FORK, SPAWN, KILL = 1, 2, 3
 STARTED, EXITED, NOT_STARTED = 1, 2, 3
 
@@ -64,19 +68,39 @@ _SPAWN_CODE = (
 )
 
 
-def main(control_fd: int, preload: str) -> None:
+def main(control_fd: int) -> None:
     """Serve requests from ``control_fd`` until the server closes its end.
 
     Args:
-        control_fd: the socket to the server.
-        preload: the ``ModuleSources`` fields and the modules to import first, as JSON.
+        control_fd: the socket to the server, which sends first where modules come from.
     """
     _drop_interrupts()
     _unblock_signals()
     os.set_inheritable(control_fd, False)
     control = socket.socket(fileno=control_fd)
-    _preload(json.loads(preload))
-    _Template(control).run()
+    settings = _read_settings(control)
+    if settings is not None:
+        _preload(settings)
+        _Template(control).run()
+
+
+def _read_settings(control: socket.socket) -> dict[str, object] | None:
+    """The ``ModuleSources`` fields and the modules to import; ``None`` if the server is gone."""
+    with contextlib.suppress(ConnectionError, EOFError):
+        (length,) = _LENGTH.unpack(_read_exactly(control, _LENGTH.size))
+        settings: dict[str, object] = json.loads(_read_exactly(control, length))
+        return settings
+    return None
+
+
+def _read_exactly(control: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        piece = control.recv(length - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return bytes(data)
 
 
 def _drop_interrupts() -> None:
@@ -171,6 +195,8 @@ class _Template:
                     os.kill(pid, number)
             return True
         try:
+            if len(fds) < _DESCRIPTORS:  # the kernel drops those for which there is no room
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             pid = os.fork()
         except OSError as error:
             self._tell(NOT_STARTED, key, error.errno or 0)

@@ -10,19 +10,20 @@ through the launcher, and never decides which call it runs: its owner, the pool,
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import pickle
 from collections import deque
+from functools import partial
 from time import perf_counter
 
 from ...portable.exceptions import unpack_failure
 from .arrivals import Arrivals, Window
-from .exit_report import ExitReport, starts_too_long
+from .exit_report import ExitReport, is_ending, starts_too_long
 from .handover import NonsenseError
 from .job import Job
 from .launcher import Launcher
 from .link import Link
+from .oom import oom_kills
 from .owner import WorkerOwner
 from .wire import (
     BOOT,
@@ -51,6 +52,7 @@ class Worker:
     """One worker process, as the server knows it.
 
     Attributes:
+        index: its number among the living workers of its pool, from 0 on.
         running: the calls that it runs, by number.
         ahead: the calls that were sent to it while it was busy, oldest first.
         coroutines: how many of the running calls are coroutines.
@@ -63,11 +65,17 @@ class Worker:
     """
 
     def __init__(
-        self, owner: WorkerOwner[Worker], launcher: Launcher, arrivals: Arrivals, boot: bytes
+        self,
+        owner: WorkerOwner[Worker],
+        launcher: Launcher,
+        arrivals: Arrivals,
+        boot: bytes,
+        index: int,
     ) -> None:
         self._owner = owner
         self._launcher = launcher
         self._arrivals = arrivals
+        self.index = index
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.calls = 0
@@ -80,15 +88,15 @@ class Worker:
         self.born_at = perf_counter()
         self.idle_since = self.born_at
         self.ready = False
-        self.leaving = False
-        self.to_be_replaced = False
+        self.leaving = self.to_be_replaced = False
         self.memory: int | None = None
         self.fault = ""
         self.nonsense = ""
         self._answered: Job | None = None
-        self.killed = False
+        self.killed = self._cut_off = False
+        self._oom_kills = oom_kills()
         self._link = Link(self._launch)
-        self._window = Window(self._link)
+        self._window = Window(self._link, arrivals)
         self._link.watch(self._readable)
         self._link.write(frame(BOOT, 0, boot))
 
@@ -187,6 +195,8 @@ class Worker:
         except BlockingIOError:
             return
         except (EOFError, ConnectionError):
+            # If it lives, nobody can reach it any more: hanging up ends it.
+            self._cut_off = self.pid is not None and not is_ending(self.pid)
             self._hang_up()
             self._launcher.forget(self._key)
             return
@@ -194,12 +204,12 @@ class Worker:
 
     def _receive_all(self, frames: list[Frame]) -> None:
         """Take in ``frames``; what goes wrong with one fails its call, and not the next ones."""
-        self._answered = None
         for item in frames:
             try:
                 self._receive(item)
             except BaseException as error:
                 self._went_wrong(item, error)
+            self._answered = None
 
     def _receive(self, item: Frame) -> None:
         if self.killed or self.nonsense:
@@ -218,13 +228,17 @@ class Worker:
         elif kind == FAILURE or kind == RESULT + LARGE:
             job = self._finished(number)
             if kind == FAILURE:
-                self._arrivals.failure(job, payload)
+                self._arrivals.failure(job, payload, partial(self._owner.judged, self, job))
             else:
                 job.microseconds = detail
                 self._arrivals.large_result(job, self._link.handover, payload)
             self._owner.job_done(self, job)
         elif kind == MESSAGE and number <= self.calls:
-            self._message(self.running.get(number), payload, detail)
+            job = self.running.get(number)
+            if detail:
+                self._window.record(job, self.running.values(), self.pid, payload)
+            else:
+                self._window.message(job, payload, partial(self._owner.message, self, job))
         elif kind == UNCLAIMED:
             if (lost := self._not_started(number)) is not None:
                 self._owner.unclaimed(self, lost)
@@ -309,18 +323,6 @@ class Worker:
             self.running[number] = job
             self._owner.run_begins(job)
 
-    def _message(self, job: Job | None, payload: bytes | memoryview, is_record: int) -> None:
-        if is_record:
-            # A thread that a call has started logs without a number: it may be any call's.
-            for sender in self.running.values() if job is None else (job,):
-                sender.has_sent()
-            self._arrivals.record(job, self.pid, payload)
-            self._window.add(len(payload), self._arrivals.records.behind)
-            return
-        self._arrivals.message(job, payload, functools.partial(self._owner.message, self, job))
-        if job is not None and job.steps:
-            self._window.add(len(payload), job.behind)
-
     def catch_up(self) -> None:
         """Read what it has sent by now; it may go on sending without pause."""
         for _ in range(self._link.reads_left):
@@ -337,7 +339,7 @@ class Worker:
         self._hang_up()
         if self._alarm is not None:
             self._alarm.cancel()
-        self._owner.worker_ended(self, report)
+        self._owner.worker_ended(self, report.of(self._oom_kills, self._cut_off))
 
     def _hang_up(self) -> None:
         if self._link.open:

@@ -137,6 +137,9 @@ class Segment:
         self.layout = b""
         self._later: list[tuple[int, Any]] = []
         self.fd = os.memfd_create("genro-executor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        # A limit of the size of files is met here, where the socket can still take the value.
+        os.ftruncate(self.fd, capacity)
+        os.ftruncate(self.fd, 0)  # what is not written is missed, and not read as zeros
         # A process dies of SIGBUS when it reads pages that another one has cut off.
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
 
