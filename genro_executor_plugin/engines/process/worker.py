@@ -90,8 +90,7 @@ class Worker:
         self.ready = False
         self.leaving = self.to_be_replaced = False
         self.memory: int | None = None
-        self.fault = ""
-        self.nonsense = ""
+        self.fault = self.nonsense = ""
         self._answered: Job | None = None
         self.killed = self._cut_off = False
         self._oom_kills = oom_kills()
@@ -234,11 +233,11 @@ class Worker:
                 self._arrivals.large_result(job, self._link.handover, payload)
             self._owner.job_done(self, job)
         elif kind == MESSAGE and number <= self.calls:
-            job = self.running.get(number)
+            of = self.running.get(number)
             if detail:
-                self._window.record(job, self.running.values(), self.pid, payload)
+                self._window.record(of, self.running.values(), self.pid, payload)
             else:
-                self._window.message(job, payload, partial(self._owner.message, self, job))
+                self._window.message(of, payload, partial(self._owner.message, self, of))
         elif kind == UNCLAIMED:
             if (lost := self._not_started(number)) is not None:
                 self._owner.unclaimed(self, lost)
