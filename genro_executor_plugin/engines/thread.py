@@ -26,6 +26,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -74,6 +75,9 @@ class ThreadEngine(Engine):
         self._loop: asyncio.AbstractEventLoop
         self._waiting: deque[ThreadRun] = deque()
         self._begun: set[ThreadRun] = set()
+        self._serving = 0
+        self._lock = threading.Lock()
+        self._all_ended = asyncio.Event()
 
     @property
     def mode(self) -> str:
@@ -227,7 +231,14 @@ class ThreadEngine(Engine):
             name=f"genro-executor-{self.pool.name}-{len(self._threads)}",
             daemon=True,  # a call that never ends must not keep the server from ending
         )
-        thread.start()
+        with self._lock:
+            self._serving += 1
+        try:
+            thread.start()
+        except BaseException:
+            with self._lock:
+                self._serving -= 1
+            raise
         return thread
 
     def _serve(self, runs: queue.SimpleQueue[ThreadRun | None]) -> None:
@@ -251,6 +262,12 @@ class ThreadEngine(Engine):
                 run_hook(self.options.finalizer)
             except Exception:
                 _logger.exception("pool %r: its finalizer failed", self.pool.name)
+        with self._lock:
+            self._serving -= 1
+            if self._serving:
+                return
+        with suppress(RuntimeError):  # the event loop is closed
+            self._loop.call_soon_threadsafe(self._all_ended.set)
 
     def _tell(self, run: ThreadRun, result: Any, error: BaseException | None) -> None:
         """Report the end of ``run`` on its event loop, or on the one that is used by now."""
@@ -291,8 +308,15 @@ class ThreadEngine(Engine):
             for run in self._begun:
                 run.end_coroutine()
             return  # what they run goes on; nothing can end it
-        for thread in threads:
-            thread.join()
+        if threads:
+            try:
+                await asyncio.wait_for(self._all_ended.wait(), self.options.shutdown_timeout)
+            except TimeoutError:
+                _logger.warning(
+                    "pool %r: its finalizer has not ended after %g s, its shutdown_timeout; its "
+                    "thread is left behind",
+                    *(self.pool.name, self.options.shutdown_timeout),
+                )
         if self._coroutines is not None:
             self._coroutines.close()
 

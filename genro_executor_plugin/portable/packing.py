@@ -30,7 +30,7 @@ from .shared_memory.segments import (
     Segment,
     Segments,
     Split,
-    looks_large,
+    is_large_call,
     split,
 )
 from .state.source import ReplicaCatalog, is_routing, replica_reference
@@ -152,11 +152,7 @@ class CallPacker:
         if extras is not None:
             call = (*call, extras)
         segment, body = None, None
-        if self._segments is not None and (
-            function.large
-            or (args and any(map(looks_large, args)))
-            or (kwargs and any(map(looks_large, kwargs.values())))
-        ):
+        if self._segments is not None and (function.large or is_large_call(args, kwargs)):
             segment = self._hold(function, call, states, seen)
         if segment is not None:
             body = segment.layout

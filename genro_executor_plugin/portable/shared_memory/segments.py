@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pickle
+import resource
 import struct
 from collections.abc import Callable
 from pickle import PickleBuffer
@@ -30,6 +31,7 @@ __all__ = [
     "Segments",
     "Split",
     "aligned",
+    "is_large_call",
     "looks_large",
     "split",
 ]
@@ -60,6 +62,13 @@ def looks_large(value: Any) -> bool:
     if cls is memoryview or (cls.__name__ == "ndarray" and cls.__module__ == "numpy"):
         return bool(value.nbytes >= LARGE_BYTES)
     return False
+
+
+def is_large_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether an argument is large by itself."""
+    return (bool(args) and any(map(looks_large, args))) or (
+        bool(kwargs) and any(map(looks_large, kwargs.values()))
+    )
 
 
 class Split:
@@ -196,6 +205,9 @@ class Segments:
         segment: Segment | None = None
         try:
             segment = self._segment(size)
+            if segment.fd >= _descriptors_for_segments():
+                segment.close()  # requests and other work need what descriptors there are
+                return None
             segment.put(parts)
         except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
             if segment is not None:
@@ -228,6 +240,14 @@ class Segments:
         """Close the segments that are kept."""
         while self._kept:
             self._kept.pop().close()
+
+
+def _descriptors_for_segments() -> int:
+    """How many descriptors of this process may be open when one more is taken for a segment.
+
+    A new descriptor is the lowest that is free, so that its number tells how many are open.
+    """
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
 
 def aligned(position: int) -> int:
