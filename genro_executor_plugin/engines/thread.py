@@ -39,6 +39,7 @@ from ..portable.references import describe
 from ..worker.streaming import streamed
 from .base import Engine, Load, Pool
 from .call import Call
+from .debugger import ends_within
 from .thread_loop import PoolLoop, raisable
 from .thread_run import ThreadRun, no_thread
 
@@ -62,6 +63,7 @@ class ThreadEngine(Engine):
         }
     )
     default_workers = 40
+    minds_debuggers = False
 
     def __init__(self, pool: Pool, options: PoolOptions) -> None:
         super().__init__(pool, options)
@@ -172,8 +174,8 @@ class ThreadEngine(Engine):
         if limit is None:
             return await run.future
         assert run.started_at is not None
-        done, _ = await asyncio.wait([run.future], timeout=run.started_at + limit - perf_counter())
-        if done:
+        left = run.started_at + limit - perf_counter()
+        if await ends_within(run.future, left, self.minds_debuggers):
             return run.future.result()
         run.end_coroutine()
         becomes = "it was cancelled" if run.is_async else "it goes on in its thread"

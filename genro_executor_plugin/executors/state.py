@@ -19,7 +19,7 @@ from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.kinds import Kind
 from ..options.pool import PoolOptions
-from ..portable.modules import inside_worker
+from ..portable.main_module import inside_worker
 from .admission import Admission
 
 __all__ = ["PoolState"]

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pickle
 import resource
 import struct
 from collections.abc import Callable
 from pickle import PickleBuffer
 from typing import Any
 
-from ..modules import main_source
+from ..by_type import plain_pickler
+from ..main_module import main_source
 from ..pickling import CarefulPickler
 
 __all__ = [
@@ -119,7 +119,7 @@ def split(value: Any, special: Callable[[Any], Any] | None) -> Split:
     if any(main_source()):
         parts = Split()
         try:
-            pickle.Pickler(parts, 5, buffer_callback=parts.set_aside).dump(value)
+            plain_pickler(parts, buffer_callback=parts.set_aside).dump(value)
         except Exception:
             parts = Split()  # the careful pickler succeeds, or raises a clearer error
         else:
