@@ -37,7 +37,7 @@ from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
 from ...worker.logs import WorkerLogs
-from ...worker.reading import CallReader, ReadCall, WorkerFunction
+from ...worker.reading import CallReader, ReadCall, WorkerFunction, called
 from ...worker.running import enter, leave
 from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
@@ -297,8 +297,8 @@ class _Worker:
         try:
             if soft_timeout:
                 with soft_limit(soft_timeout / 1000, self._uses_the_channel):
-                    return _called(*call)
-            return _called(*call)
+                    return called(*call)
+            return called(*call)
         finally:
             leave(token)
             self._messages.end(number)
@@ -336,20 +336,6 @@ class _Worker:
             _guarded(self._coroutines.close)
         if self._finalizer is not None:
             _guarded(functools.partial(run_hook, self._finalizer))
-
-
-def _called(
-    function: WorkerFunction,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    cleanup: Callable[[], Any] | None,
-) -> Any:
-    if cleanup is None:
-        return function.func(*args, **kwargs)
-    try:
-        return function.func(*args, **kwargs)
-    finally:
-        cleanup()
 
 
 def _guarded(hook: Callable[[], Any]) -> None:
