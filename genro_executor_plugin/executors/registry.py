@@ -14,6 +14,7 @@ from ..errors import ExecutorClosedError, ExecutorConfigError, UnknownExecutorEr
 from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from .base import BaseExecutor
+from .declarations import declared
 from .kinds import EVERYWHERE, Factory, Kinds, KnownKind
 from .steering import Ending
 
@@ -91,7 +92,7 @@ class ExecutorRegistry:
         """
         mistakes: list[str] = []
         pools: set[str | None] = set()
-        for name, options in _declared(executors, mistakes):
+        for name, options in declared(executors, mistakes):
             try:
                 self.declare(name, **options)
             except ExecutorConfigError as error:
@@ -313,52 +314,6 @@ class _Declared(Mapping[str, BaseExecutor]):
 
 async def _awaited(end: Awaitable[None]) -> None:
     await end
-
-
-def _declared(executors: Any, mistakes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The pools in ``{name: options}`` or ``[{"name": ..., **options}]``.
-
-    What is neither goes to ``mistakes``.
-    """
-    if executors is None:
-        return
-    if isinstance(executors, Mapping):
-        for name, options in executors.items():
-            if isinstance(options, Mapping):
-                yield name, _named(name, options, mistakes)
-            else:
-                mistakes.append(f"pool {name!r}: its options are a dict, not {options!r}")
-        return
-    if isinstance(executors, str) or not isinstance(executors, Iterable):
-        mistakes.append(
-            f"executors={executors!r}: give {{name: options}} or a list of dicts with a 'name'"
-        )
-        return
-    seen: set[str] = set()
-    for item in executors:
-        if not isinstance(item, Mapping) or "name" not in item:
-            mistakes.append(
-                f"executors: {item!r} is not a dict with a 'name' and the pool's options"
-            )
-            continue
-        name = item["name"]
-        if isinstance(name, str) and name in seen:
-            mistakes.append(f"executors: pool {name!r} is in the list twice")
-            continue
-        seen.add(str(name))
-        options = {option: value for option, value in item.items() if option != "name"}
-        yield name, _named(name, options, mistakes)
-
-
-def _named(name: object, options: Mapping[Any, Any], mistakes: list[str]) -> dict[str, Any]:
-    """``options`` as keyword arguments; what can be none is an unknown option."""
-    usable: dict[str, Any] = {}
-    for option, value in options.items():
-        if isinstance(option, str) and option not in ("name", "self"):
-            usable[option] = value
-        else:
-            mistakes.append(f"pool {name!r}: unknown option {option!r}")
-    return usable
 
 
 def _same(one: _Pool, other: _Pool) -> bool:
