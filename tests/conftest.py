@@ -19,6 +19,7 @@ from typing import Any
 import loops
 import psutil
 import pytest
+from loop_watch import LoopWatch
 from worker_functions import PID
 
 from genro_executor_plugin import ProcessExecutor
@@ -97,6 +98,16 @@ async def make() -> AsyncIterator[Any]:
     yield make
     for executor in made:
         await executor.shutdown()
+
+
+@pytest.fixture
+async def loop_goes_on() -> AsyncIterator[None]:
+    """Nothing of this package holds up the event loop for more than 100 ms in the test."""
+    watch = LoopWatch()
+    watch.start()
+    yield
+    watch.stop()
+    assert not watch.found, "\n".join(watch.found)
 
 
 def _children() -> set[int]:
