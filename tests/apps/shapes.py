@@ -230,8 +230,8 @@ STREAMED = {f"streams_{name}" for name in STREAMS if "response" not in name and 
 """Bare generators: the plugin streams them wherever they run; without it there is their repr."""
 
 REFUSED = {
-    "looks_event": "self.state_event",
-    "looks_queue": "self.state_queue",
+    "looks_event": "Shapes.state_event",
+    "looks_queue": "Shapes.state_queue",
     "looks_async_lock": "asyncio.locks.Lock",
     "looks_async_queue": "asyncio.queues.Queue",
     "looks_async_event": "asyncio.locks.Event",
