@@ -33,6 +33,7 @@ from ..errors import ExecutorTimeoutError
 from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
+from ..portable.files import discard_result
 from ..portable.hooks import run_hook
 from ..portable.references import describe
 from ..worker.streaming import streamed
@@ -276,6 +277,8 @@ class ThreadEngine(Engine):
             else:
                 run.future.set_exception(raisable(error))
                 run.future.exception()  # an abandoned run has nobody to retrieve it
+        elif error is None:
+            discard_result(result)
         self._start_next()
 
     async def close(self) -> None:

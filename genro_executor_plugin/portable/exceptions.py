@@ -15,6 +15,7 @@ import io
 import pickle
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from types import FunctionType, TracebackType
 from typing import Any
@@ -74,7 +75,18 @@ def _pack(error: BaseException, pickler: type[CarefulPickler]) -> bytes:
         packed = _dumps_itself(error, text, pickler) or _dumps_itself(_bare(error), text, pickler)
         if packed is not None:
             return packed
-    return _dumps(_substitute(error, text), text, pickler)
+    try:
+        return _dumps(_substitute(error, text), text, pickler)
+    except (ImportError, OSError):  # no descriptor is left to import with what it takes
+        return _dumps_plainly(error, text)
+
+
+def _dumps_plainly(error: BaseException, text: str) -> bytes:
+    """As ``_pack``, without frames and causes, and without an import."""
+    if type(error).__module__ == "builtins" and _may_leave_as_itself(error):
+        with suppress(Exception):  # its arguments are the user's; the substitute has texts only
+            return pickle.dumps((error, text), 5)
+    return pickle.dumps((_substitute(error, text), text), 5)
 
 
 def pack_as_itself(error: BaseException) -> bytes | None:

@@ -30,6 +30,8 @@ from time import perf_counter_ns
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from ...errors import ExecutorError
+from ...options.lacks import MORE_PROCESSES
 from ...portable.exceptions import pack_failure
 from ...portable.hooks import run_hook
 from ...portable.modules import install
@@ -165,7 +167,12 @@ class _Worker:
             for _ in range(count)
         ]
         for thread in self._threads:
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise ExecutorError(
+                    f"it cannot start its {count} threads: {error}. {MORE_PROCESSES}"
+                ) from error
 
     def _start_large(
         self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
@@ -272,7 +279,14 @@ class _Worker:
         if self._coroutines is None:
             from ...worker.coroutines import CoroutineThread
 
-            self._coroutines = CoroutineThread()
+            try:
+                self._coroutines = CoroutineThread()
+            except RuntimeError as error:
+                coroutine.close()
+                raise ExecutorError(
+                    f"the worker cannot start a thread for its coroutines: {error}. "
+                    f"{MORE_PROCESSES}. Nothing was started: repeating the call later is safe"
+                ) from error
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)

@@ -141,6 +141,7 @@ class ProcessEngine(Engine):
             return await job.future
         except asyncio.CancelledError:
             pool.cancel(job)
+            job.discard()
             raise
         finally:
             call.raised = job.raised

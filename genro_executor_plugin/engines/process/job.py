@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import SerializationError
+from ...portable.files import discard_result
 from ...portable.packing import PackedCall
 from ...portable.pickling import why
 
@@ -120,6 +121,11 @@ class Job:
         if not self.future.done():
             self.future.set_exception(error)
 
+    def discard(self) -> None:
+        """Let go of the result, if there is one: its caller was cancelled before it took it."""
+        if self.future.done() and not self.future.cancelled() and not self.future.exception():
+            discard_result(self.future.result())
+
     def settle(self, rebuild: Callable[..., Any], *args: Any) -> None:
         """Give the caller what ``rebuild(*args)`` returns, or an error that says why it failed."""
         try:
@@ -134,5 +140,7 @@ class Job:
             refusal.__cause__ = error
             self.fail(refusal)
         else:
-            if not self.future.done():
+            if self.future.done():
+                discard_result(result)  # its caller has left
+            else:
                 self.future.set_result(result)
