@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +21,10 @@ import pytest
 from worker_functions import PID
 
 from genro_executor_plugin import ProcessExecutor
+
+# What a server keeps for its user is kept here, not with whoever runs the tests.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="genro-executor-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 LEAK_PATIENCE_SECONDS = 5.0
 """How long something that is ending may take to be gone."""
@@ -88,6 +95,13 @@ async def make() -> AsyncIterator[Any]:
 
 def _children() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+@pytest.fixture(autouse=True)
+def state_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
+    """Each test has a state folder of its own: no store and no key of the user is touched."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
 
 
 @pytest.fixture(autouse=True)

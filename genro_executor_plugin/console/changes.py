@@ -68,8 +68,10 @@ class Changes(RoutingClass):
         soft_timeout: float | Unchanged | None = "unchanged",
         queue_timeout: float | Unchanged | None = "unchanged",
         on_overload: Literal["wait", "fail", "unchanged"] | None = "unchanged",
+        max_waiting: int | Unchanged | None = "unchanged",
         retries: int | Unchanged | None = "unchanged",
         idle: float | Unchanged | None = "unchanged",
+        send_timeout: float | Unchanged | None = "unchanged",
         _request=None,
     ) -> dict[str, Any]:
         """Set options of a route, which hold from its next call on.
@@ -84,8 +86,10 @@ class Changes(RoutingClass):
             "soft_timeout": soft_timeout,
             "queue_timeout": queue_timeout,
             "on_overload": on_overload,
+            "max_waiting": max_waiting,
             "retries": retries,
             "idle": idle,
+            "send_timeout": send_timeout,
         }
         wanted = {option: value for option, value in given.items() if value != "unchanged"}
         if not wanted:

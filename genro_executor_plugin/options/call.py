@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 __all__ = ["CALL_OPTIONS", "CallOptions"]
 
-CALL_OPTIONS = ("timeout", "soft_timeout", "queue_timeout", "on_overload", "retries", "idle")
+CALL_OPTIONS = (
+    *("timeout", "soft_timeout", "queue_timeout"),
+    *("on_overload", "max_waiting", "retries", "idle", "send_timeout"),
+)
 """The options of a pool that a route or a call may set for itself."""
 
 
@@ -22,8 +25,10 @@ class CallOptions:
         soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
         queue_timeout: seconds the call may wait before its run starts.
         on_overload: ``"wait"`` or ``"fail"`` when the pool has ``max_pending`` calls.
+        max_waiting: how many calls may wait for a place when this one would have to.
         retries: how often the call is sent again after its worker crashed.
         idle: seconds that may pass before the next chunk of a stream is there.
+        send_timeout: seconds that the client of a stream may take to read what it is sent.
         route: the route the call came from, for errors.
         path: that route with its application and sections, for metrics; empty without one.
     """
@@ -32,7 +37,9 @@ class CallOptions:
     soft_timeout: float | None = None
     queue_timeout: float | None = None
     on_overload: str | None = None
+    max_waiting: int | None = None
     retries: int | None = None
     idle: float | None = None
+    send_timeout: float | None = None
     route: str | None = None
     path: str = ""

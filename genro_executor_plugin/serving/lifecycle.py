@@ -173,8 +173,10 @@ class Lifecycle:
         A start that waits for workers has ``shutdown_timeout`` left at the first signal.
 
         genro-asgi calls it from the handler of every signal, and once more when its lifespan
-        ends. A second signal ends what runs in the pools at once.
+        ends. The first one ends a start that waits for the store of long jobs. A second one ends
+        what runs in the pools at once.
         """
+        self.long_tasks.leave()
         if self._lifespan_ends:
             self._lifespan_ends = False
         else:

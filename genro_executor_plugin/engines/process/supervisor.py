@@ -21,11 +21,13 @@ from ...options.pool import GPU_VARIABLE, PoolOptions
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.process_settings import ProcessSettings
+from ...portable.process_start import ProcessStart
 from .arrivals import Arrivals, OnRecord
 from .backoff import StartBackoff, refused
 from .boot import WorkerBoot
 from .job import Job
 from .launcher import Launcher
+from .template_start import environment_of
 from .waiting import WaitingQueue
 from .worker import Worker, WorkerOwner
 
@@ -90,6 +92,11 @@ class Supervisor:
         return [worker for worker in self.workers if not worker.leaving]
 
     @property
+    def kept(self) -> int:
+        """How many workers are up at all times: all of them in a warm pool."""
+        return self.max_workers if self._options.warm else self._options.min_workers
+
+    @property
     def is_too_large(self) -> bool:
         """Whether there are more workers than there may be."""
         if len(self.workers) <= self.max_workers:
@@ -135,9 +142,8 @@ class Supervisor:
         Raises:
             WorkerCrashedError: a worker could not be started.
         """
-        wanted = self.max_workers if self._options.warm else self._options.min_workers
         before = self.backoff.error
-        self.start(wanted - len(self.workers))
+        self.start(self.kept - len(self.workers))
         await self.until(
             lambda: (
                 all(worker.ready for worker in self.workers)
@@ -157,14 +163,14 @@ class Supervisor:
         self.grow()
 
     def grow(self) -> None:
-        """Start workers for the jobs that wait, as far as the options and the backoff allow."""
+        """Start workers for the jobs that wait, and those that are kept, as far as may be."""
         if len(self.workers) >= self.max_workers + len(self._to_be_replaced):
             return
         staying = self.staying
         starting = sum(not worker.ready for worker in staying)
         wanted = max(
             len(self._queue) - starting,
-            self._options.min_workers - len(staying),
+            self.kept - len(staying),
             len(self._to_be_replaced) - starting,
         )
         # One that is leaving makes room when it is gone.
@@ -182,10 +188,11 @@ class Supervisor:
         if number <= 0:
             return
         sources, settings = ModuleSources.here(), ProcessSettings.here()
+        start = ProcessStart.here(environment_of(self._options))
         for _ in range(number):
             try:
                 index = self._free_index()
-                boot = pickle.dumps(self._boot(index, sources, settings), 5)
+                boot = pickle.dumps(self._boot(index, sources, settings, start), 5)
                 worker = Worker(self._owner, self._launcher, self.arrivals, boot, index)
                 worker.must_start_within(self._options.start_timeout)
                 self.workers.add(worker)
@@ -201,7 +208,9 @@ class Supervisor:
         taken = {worker.index for worker in self.workers}
         return next(index for index in count() if index not in taken)
 
-    def _boot(self, index: int, sources: ModuleSources, settings: ProcessSettings) -> WorkerBoot:
+    def _boot(
+        self, index: int, sources: ModuleSources, settings: ProcessSettings, start: ProcessStart
+    ) -> WorkerBoot:
         """What worker ``index`` is told before its first call."""
         options = self._options
         variables = options.env.of_one(index)
@@ -220,6 +229,7 @@ class Supervisor:
             oom_score_adj=options.oom_score_adj,
             memory_limit=options.memory_limit,
             settings=settings,
+            start=start,
         )
 
     def started(self, worker: Worker) -> bool:

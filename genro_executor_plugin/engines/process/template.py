@@ -22,7 +22,9 @@ import socket
 import struct
 import sys
 import traceback
+from collections.abc import Callable
 from time import monotonic
+from typing import Any
 
 from .groups import GRACE_SECONDS, Leftovers, allow_subreapers, lead_a_group
 
@@ -80,15 +82,15 @@ def main(control_fd: int) -> None:
     control = socket.socket(fileno=control_fd)
     settings = _read_settings(control)
     if settings is not None:
-        _preload(settings)
-        _Template(control).run()
+        _preload(settings, lambda: _run(control))
+        _run(control)
 
 
-def _read_settings(control: socket.socket) -> dict[str, object] | None:
+def _read_settings(control: socket.socket) -> dict[str, Any] | None:
     """The ``ModuleSources`` fields and the modules to import; ``None`` if the server is gone."""
     with contextlib.suppress(ConnectionError, EOFError):
         (length,) = _LENGTH.unpack(_read_exactly(control, _LENGTH.size))
-        settings: dict[str, object] = json.loads(_read_exactly(control, length))
+        settings: dict[str, Any] = json.loads(_read_exactly(control, length))
         return settings
     return None
 
@@ -101,6 +103,13 @@ def _read_exactly(control: socket.socket, length: int) -> bytes:
             raise EOFError
         data += piece
     return bytes(data)
+
+
+def _run(control: socket.socket) -> None:
+    _unblock_signals()  # a module may have blocked some, for threads of its own
+    gc.collect()
+    gc.freeze()
+    _Template(control).run()
 
 
 def _drop_interrupts() -> None:
@@ -123,19 +132,19 @@ def _unblock_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _preload(wanted: dict[str, object]) -> None:
+def _preload(wanted: dict[str, Any], then: Callable[[], None]) -> None:
+    """Import modules first. The main module is the last: it may end in ``then`` and not return."""
+    from ...portable.main_module import continue_with
     from ...portable.modules import ModuleSources, install, load
 
     modules = wanted.pop("preload")
-    install(ModuleSources(**wanted))  # type: ignore[arg-type]
-    for name in modules:  # type: ignore[attr-defined]
+    install(ModuleSources(**wanted))
+    continue_with(lambda: then)
+    for name in sorted(modules, key="__main__".__eq__):
         try:
             load(name)
         except BaseException:
             sys.stderr.write(f"genro-executor: cannot preload {name!r}\n{traceback.format_exc()}")
-    _unblock_signals()  # a module may have blocked some, for threads of its own
-    gc.collect()
-    gc.freeze()
 
 
 class _Template:
