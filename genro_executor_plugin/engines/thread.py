@@ -214,8 +214,7 @@ class ThreadEngine(Engine):
             if not self._taken:  # no call will end, and have those that wait begin
                 refused, self._waiting = self._waiting, deque()
                 for waiting in refused:
-                    if not waiting.began.done():
-                        waiting.began.set_exception(no_thread(self.pool.name, error))
+                    waiting.refuse(no_thread(self.pool.name, error))
             return False
         return True
 

@@ -198,17 +198,14 @@ class _Worker:
 
     def _start_threads(self, count: int) -> None:
         self._calls = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._serve_thread, args=(self._calls,), daemon=True)
-            for _ in range(count)
-        ]
-        for thread in self._threads:
-            try:
+        try:
+            for _ in range(count):
+                thread = threading.Thread(target=self._serve_thread, args=(self._calls,))
+                thread.daemon = True
                 thread.start()
-            except RuntimeError as error:
-                raise ExecutorError(
-                    f"it cannot start its {count} threads: {error}. {MORE_PROCESSES}"
-                ) from error
+                self._threads.append(thread)
+        except RuntimeError as error:
+            raise ExecutorError(f"it cannot start {count} threads: {error}. {MORE_PROCESSES}") from error
 
     def _start_large(
         self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
@@ -315,16 +312,9 @@ class _Worker:
         self, number: int, function: WorkerFunction, coroutine: Any, soft_timeout: float
     ) -> None:
         if self._coroutines is None:
-            from ...worker.coroutines import CoroutineThread
+            from ...worker.coroutines import thread_for
 
-            try:
-                self._coroutines = CoroutineThread()
-            except RuntimeError as error:
-                coroutine.close()
-                raise ExecutorError(
-                    f"the worker cannot start a thread for its coroutines: {error}. "
-                    f"{MORE_PROCESSES}. Nothing was started: repeating the call later is safe"
-                ) from error
+            self._coroutines = thread_for(coroutine)
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)
