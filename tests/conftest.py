@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+from loop_watch import LoopWatch
 from worker_functions import PID
 
 from genro_executor_plugin import ProcessExecutor
@@ -91,6 +92,16 @@ async def make() -> AsyncIterator[Any]:
     yield make
     for executor in made:
         await executor.shutdown()
+
+
+@pytest.fixture
+async def loop_goes_on() -> AsyncIterator[None]:
+    """Nothing of this package holds up the event loop for more than 100 ms in the test."""
+    watch = LoopWatch()
+    watch.start()
+    yield
+    watch.stop()
+    assert not watch.found, "\n".join(watch.found)
 
 
 def _children() -> set[int]:
