@@ -96,7 +96,7 @@ LACKS = [
         "threads_for_a_worker",
         "no thread in a worker, for `threads_per_worker`",
         "WorkerCrashedError",
-        (NO_WORKER, "it cannot start 2 threads", PROCESSES),
+        (NO_WORKER, "cannot start 2 threads", PROCESSES),
         NO_WORKER,
     ),
     Lack(

@@ -204,8 +204,8 @@ class _Worker:
                 thread.daemon = True
                 thread.start()
                 self._threads.append(thread)
-        except RuntimeError as error:
-            raise ExecutorError(f"it cannot start {count} threads: {error}. {MORE_PROCESSES}") from error
+        except RuntimeError as err:
+            raise ExecutorError(f"cannot start {count} threads: {err}. {MORE_PROCESSES}") from err
 
     def _start_large(
         self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
