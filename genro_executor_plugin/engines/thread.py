@@ -35,6 +35,7 @@ from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..portable.hooks import run_hook
 from ..portable.references import describe
+from ..worker.forks import end_child
 from ..worker.running import RunningCall, enter
 from ..worker.streaming import streamed
 from .base import Engine, Load, Pool
@@ -235,6 +236,7 @@ class ThreadEngine(Engine):
         return thread
 
     def _serve(self, runs: queue.SimpleQueue[_Run | None]) -> None:
+        pid = os.getpid()
         initialized = self.options.initializer is None
         while (run := runs.get()) is not None:
             result, error = None, None
@@ -246,6 +248,8 @@ class ThreadEngine(Engine):
                 result = run.context.run(run.func)
             except BaseException as raised:
                 error = raised
+            if os.getpid() != pid:
+                end_child(error)
             self._tell(run, result, error)
             del run, result, error  # what is idle must not keep anybody's objects
         if initialized and self.options.finalizer is not None:

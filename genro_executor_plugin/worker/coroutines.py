@@ -9,11 +9,13 @@ Imported with the first coroutine: this is where a worker gets asyncio.
 from __future__ import annotations
 
 import asyncio
+import selectors
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from ..errors import SoftTimeoutError
+from .forks import end_child, when_forked
 
 __all__ = ["CoroutineThread"]
 
@@ -23,8 +25,18 @@ Done = Callable[[asyncio.Task[Any]], None]
 class CoroutineThread:
     """An event loop on a thread of its own, and the coroutines that run on it."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+    def __init__(self, broken: Callable[[BaseException], None]) -> None:
+        """Start the thread.
+
+        Args:
+            broken: called on it when the loop cannot go on, because a coroutine has closed it or
+                its descriptors. Nothing on it will ever end then, so it must end the process.
+        """
+        self._broken = broken
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._is_forked = self._closing = False
+        when_forked(self.let_go)
         self._thread = threading.Thread(
             target=self._run, name="genro-executor-coroutines", daemon=True
         )
@@ -36,8 +48,31 @@ class CoroutineThread:
             try:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
-                continue  # it is the outcome of the task that raised it; the others go on
-            return
+                pass  # it is the outcome of the task that raised it; the others go on
+            except BaseException as error:
+                if not self._is_forked:
+                    self._broken(error)
+            if self._is_forked:
+                end_child(self._error())
+            if self._closing:
+                return
+            # Otherwise a coroutine has stopped the loop; the others go on.
+
+    def let_go(self) -> None:
+        """Have the loop fail in a forked child, which is to end when its coroutine awaits or ends.
+
+        Both have the same epoll and the same pipe that wakes it: a child that went on waiting would
+        take what the parent waits for.
+        """
+        self._is_forked = True
+        self._selector.close()
+
+    def _error(self) -> BaseException | None:
+        """What a coroutine has raised, which nothing was told of yet."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                return task.exception()
+        return None
 
     def start(self, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done) -> None:
         """Run ``coroutine``; ``done`` is called on the loop's thread with its task."""
@@ -60,11 +95,24 @@ class CoroutineThread:
         task.add_done_callback(finished)
 
     def close(self) -> None:
-        """End the loop and its thread; no coroutine may be running on it."""
+        """End the loop and its thread, and the tasks and threads that coroutines have left."""
+        self._closing = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._end_what_is_left())
         self._loop.close()
+
+    async def _end_what_is_left(self) -> None:
+        """As ``asyncio.run`` does at its end."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        for outcome in await asyncio.gather(*left, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                context = {"message": "a task raised at its worker's end", "exception": outcome}
+                self._loop.call_exception_handler(context)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
 
 
 class _SoftlyLimited:

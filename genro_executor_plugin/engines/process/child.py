@@ -35,12 +35,15 @@ from ...portable.hooks import run_hook
 from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
+from ...worker.ending import run_exit_hooks
+from ...worker.forks import when_forked
 from ...worker.logs import WorkerLogs
 from ...worker.reading import CallReader, ReadCall, WorkerFunction
 from ...worker.running import enter, leave
 from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
 from .claims import WorkerClaims
+from .exit_report import BROKEN_LOOP
 from .handover import WorkerHandover
 from .messages import WorkerMessageChannel
 from .wire import (
@@ -82,7 +85,9 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
         # What a worker that is killed has printed is not lost.
         sys.stdout.reconfigure(line_buffering=True)
     with socket.socket(fileno=socket_fd) as sock:
-        _Worker(sock, WorkerClaims(claims_fd), handover).run()
+        worker = _Worker(sock, WorkerClaims(claims_fd), handover, lifeline)
+        when_forked(worker.let_go)
+        worker.run()
     handover.close()
 
 
@@ -107,16 +112,34 @@ def _die_with_the_server(lifeline: int) -> None:
 class _Worker:
     """The main loop of a worker process, and what the process keeps between calls."""
 
-    def __init__(self, sock: socket.socket, claims: WorkerClaims, handover: WorkerHandover) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        claims: WorkerClaims,
+        handover: WorkerHandover,
+        lifeline: int,
+    ) -> None:
         self._channel = FrameSocket(sock)
         self._claims = claims
         self._handover = handover
+        self._lifeline = lifeline
         self._messages = WorkerMessageChannel(self._channel)
         self._reader = CallReader()
         self._coroutines: CoroutineThread | None = None
         self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
         self._threads: list[threading.Thread] = []
         self._finalizer: Callable[[], Any] | None = None
+
+    def let_go(self) -> None:
+        """Close everything in a child that a handler has forked: this worker answers its call."""
+        self._channel.let_go()
+        self._messages.let_go()
+        if self._reader.logs is not None:
+            self._reader.logs.let_go()
+        faulthandler.disable()  # its file tells of this worker
+        os.close(self._lifeline)
+        self._claims.let_go()
+        self._handover.let_go()
 
     def _uses_the_channel(self) -> bool:
         return self._channel.is_in_use_here
@@ -271,7 +294,7 @@ class _Worker:
         if self._coroutines is None:
             from ...worker.coroutines import CoroutineThread
 
-            self._coroutines = CoroutineThread()
+            self._coroutines = CoroutineThread(_end_with_broken_loop)
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)
@@ -298,6 +321,16 @@ class _Worker:
             _guarded(self._coroutines.close)
         if self._finalizer is not None:
             _guarded(functools.partial(run_hook, self._finalizer))
+        _guarded(run_exit_hooks)
+
+
+def _end_with_broken_loop(error: BaseException) -> None:
+    """End this worker, whose coroutines would never come to an end."""
+    logging.getLogger("genro_executor_plugin").error(
+        "the worker ends: a coroutine has closed its event loop, or the loop's descriptors",
+        exc_info=error,
+    )
+    os._exit(BROKEN_LOOP)
 
 
 def _guarded(hook: Callable[[], Any]) -> None:

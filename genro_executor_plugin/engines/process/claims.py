@@ -67,6 +67,10 @@ class WorkerClaims:
             return True
         return False  # the server took it back; a token that is held belongs to a later call
 
+    def let_go(self) -> None:
+        """Close it in a forked child, which starts no calls."""
+        os.close(self._fd)
+
 
 def _take(fd: int) -> int | None:
     with contextlib.suppress(BlockingIOError):

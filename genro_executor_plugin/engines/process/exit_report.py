@@ -11,7 +11,10 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-__all__ = ["ExitReport"]
+__all__ = ["BROKEN_LOOP", "ExitReport"]
+
+BROKEN_LOOP = 71
+"""The exit code of a worker whose event loop a coroutine has closed."""
 
 _HINTS = {
     signal.SIGKILL: "the system ends processes this way when memory runs out, and so does kill -9",
@@ -49,7 +52,9 @@ class ExitReport:
             return "how is not known (the process that could tell is gone, too)"
         if code >= 0:
             words = f"exit code {code}"
-            if code == 0:
+            if code == BROKEN_LOOP:
+                words += " (a coroutine closed the worker's event loop, or the loop's descriptors)"
+            elif code == 0:
                 words += " (it ended by itself; did the call use os._exit?)"
         else:
             try:

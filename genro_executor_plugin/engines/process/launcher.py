@@ -146,6 +146,12 @@ class Launcher:
         for process in self._ended_templates:
             _ended(process)
 
+    def let_go(self) -> None:
+        """Close the socket to the template in a forked child; the template is the parent's."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
     def _start_template(self) -> None:
         expose_main()
         sources = ModuleSources.here()

@@ -293,6 +293,12 @@ class Supervisor:
         await self.copier.close()
         await self._launcher.close()
 
+    def let_go(self) -> None:
+        """Close what it has of every worker in a forked child; the parent goes on having them."""
+        for worker in self.workers:
+            worker.abandon()
+        self._launcher.let_go()
+
     def abandon(self) -> None:
         """End every worker without the event loop, which is closed already."""
         for worker in self.workers:

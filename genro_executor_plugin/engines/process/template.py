@@ -199,8 +199,10 @@ class _Template:
                 flags = sys.orig_argv[1 : sys.orig_argv.index("-c")]
                 arguments = ["-c", _SPAWN_CODE, *map(str, descriptors), *sys.path]
                 os.execv(sys.executable, [sys.executable, *flags, *arguments])
+            from ...worker.ending import leave_inherited_hooks
             from .child import run_worker
 
+            leave_inherited_hooks()
             run_worker(*descriptors)
             code = 0
         except BaseException:

@@ -14,9 +14,12 @@ import math
 import select
 import socket
 import struct
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+
+from ...worker.forks import end_child
 
 __all__ = [
     "BOOT",
@@ -59,6 +62,9 @@ _CHUNK = 16 * 1024
 _SMALL = 64 * 1024
 """Up to this size a payload is copied behind its header: one write is cheaper than two."""
 
+
+_NOBODY = -1
+"""In the place of the thread that sends: this process is a forked child, and must not."""
 
 Frame = tuple[int, int, int, bytes | memoryview]
 """A frame as it was read: kind, number, detail, payload."""
@@ -203,6 +209,8 @@ class FrameSocket:
     ) -> None:
         """Call ``first`` and send a frame, with no other frame in between."""
         with self._sending:
+            if self._holder == _NOBODY:
+                end_child(sys.exception())
             self._holder = threading.get_ident()
             try:
                 first()
@@ -216,6 +224,8 @@ class FrameSocket:
         head = HEADER.pack(len(payload), number, detail, kind)
         with self._sending:  # calls on other threads send their answers, too
             if self._holder:
+                if self._holder == _NOBODY:
+                    end_child(sys.exception())
                 # A finalizer or a signal handler has interrupted a frame of this thread, and logs.
                 self._late.append((kind, number, payload, detail))
                 return
@@ -230,6 +240,12 @@ class FrameSocket:
                 self._holder = 0
             if self._late:
                 self._send_late()
+
+    def let_go(self) -> None:
+        """Close the socket in a forked child, which ends when it would send something."""
+        self._socket.close()
+        self._sending = threading.RLock()  # a thread that is not there may hold the other one
+        self._holder = _NOBODY
 
     def _send_late(self) -> None:
         while self._late:
