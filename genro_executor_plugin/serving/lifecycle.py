@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
-from ..hosts.names import is_told_to_exit
+from ..hosts.names import is_told_to_exit, wait_at_least
 from ..offload.checks import error_of, modules_of, route_mistakes
 from ..offload.plugin import ExecutorPlugin
 from ..routing.client import Answering
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from ..hosts.names import ASGIApp, Scope
 
 __all__ = ["Lifecycle", "is_being_cancelled"]
+
+ANSWER_SECONDS = 5.0
+"""How long, at most, it takes to answer what was ended because its pool's time was up."""
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -119,7 +122,8 @@ class Lifecycle:
         """Turn the server's state by ``leave``; at a second signal, hurry.
 
         genro-asgi calls it from the handler of every signal, and once more when its lifespan
-        ends. A second signal ends what runs in the pools at once.
+        ends. At the first signal, the time that running calls have begins. A second one ends at
+        once what runs in the pools.
         """
         if self._lifespan_ends:
             self._lifespan_ends = False
@@ -127,11 +131,25 @@ class Lifecycle:
             # A signal's handler runs on the thread of the event loop, in the middle of anything.
             with suppress(RuntimeError):
                 asyncio.get_running_loop().call_soon_threadsafe(self.registry.hurry)
+        else:
+            with suppress(RuntimeError):
+                asyncio.get_running_loop().call_soon_threadsafe(self._wait_for_pools)
         leave()
 
     def lifespan_ends(self) -> None:
         """Note that the lifespan ends: the next call of ``start_leaving`` is its, and no signal."""
         self._lifespan_ends = True
+        self.registry.stop_counting_down()  # no request waits any more
+
+    def _wait_for_pools(self) -> None:
+        """Have requests wait as long as their pools let calls finish, whatever the host's limit is.
+
+        What still runs then is ended by its pool, and answered with its error, a 503; the host
+        would cut it off, with a 500.
+        """
+        seconds = self.registry.count_down()
+        if seconds:
+            wait_at_least(self._server, seconds + ANSWER_SECONDS)
 
     # -- end --------------------------------------------------------------------------------------
 
