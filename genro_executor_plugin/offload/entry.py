@@ -94,7 +94,7 @@ class OffloadedHandler:
             result = await self.run_here(functools.partial(self.original, *args, **kwargs))
             return await local_response(result, self.media_type) if self.may_stream else result
         try:
-            if self.takes_request and LIVE_REQUEST in kwargs:
+            if self.takes_request and LIVE_REQUEST in kwargs and plan.executor.needs_portable_calls:
                 raise self._live_request_error(plan.executor)
             if plan.background and current_caller() is not None:
                 return await answer_later(self.instance, self.original, args, kwargs)

@@ -36,11 +36,12 @@ from genro_routes.plugins import BasePlugin, MethodEntry
 from pydantic import Field, ValidationError
 
 from ..errors import ExecutorConfigError
+from ..hosts.loaded import is_hosts_own
 from ..options.numbers import MAX_COUNT, MAX_SECONDS
 from ..options.pydantic_errors import in_words
 from ..routing.privates import WHOLE_ROUTER, entries_of, is_bound, notify_children, own_options
 from ..routing.route_options import PLUGIN
-from ..routing.tree import adapter_of, own_entries
+from ..routing.tree import adapter_of, names_a_pool_itself, own_entries
 from .bridge import bridge
 from .entry import offload
 
@@ -102,7 +103,9 @@ class ExecutorPlugin(BasePlugin):
     def on_decore(self, router: Any, func: Callable[..., Any], entry: MethodEntry) -> None:
         """Put the adapter in the place of the handler of an entry that has a pool."""
         # An alias is its own router's business: that one's options hold for it.
-        if entry.router is router and self.configuration(entry.name).get("pool"):
+        if entry.router is not router or not self.configuration(entry.name).get("pool"):
+            return
+        if names_a_pool_itself(router, entry.name) or not is_hosts_own(func):
             offload(entry, self)
 
     def wrap_handler(

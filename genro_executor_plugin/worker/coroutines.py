@@ -12,6 +12,8 @@ import asyncio
 import selectors
 import threading
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
+from contextvars import Context
 from typing import Any
 
 from ..errors import SoftTimeoutError
@@ -25,21 +27,24 @@ Done = Callable[[asyncio.Task[Any]], None]
 class CoroutineThread:
     """An event loop on a thread of its own, and the coroutines that run on it."""
 
-    def __init__(self, broken: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        broken: Callable[[BaseException], None],
+        name: str = "genro-executor-coroutines",
+    ) -> None:
         """Start the thread.
 
         Args:
-            broken: called on it when the loop cannot go on, because a coroutine has closed it or
-                its descriptors. Nothing on it will ever end then, so it must end the process.
+            broken: called on it, at its end, when the loop cannot go on, because a coroutine has
+                closed it or its descriptors. Nothing that runs on it will ever end by itself then.
+            name: the name of the thread.
         """
         self._broken = broken
         self._selector = selectors.DefaultSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._is_forked = self._closing = False
         when_forked(self.let_go)
-        self._thread = threading.Thread(
-            target=self._run, name="genro-executor-coroutines", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._thread.start()
 
@@ -52,11 +57,14 @@ class CoroutineThread:
             except BaseException as error:
                 if not self._is_forked:
                     self._broken(error)
+                    return
             if self._is_forked:
                 end_child(self._error())
             if self._closing:
-                return
+                break
             # Otherwise a coroutine has stopped the loop; the others go on.
+        self._loop.run_until_complete(self._end_what_is_left())
+        self._loop.close()
 
     def let_go(self) -> None:
         """Have the loop fail in a forked child, which is to end when its coroutine awaits or ends.
@@ -74,13 +82,43 @@ class CoroutineThread:
                 return task.exception()
         return None
 
-    def start(self, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done) -> None:
-        """Run ``coroutine``; ``done`` is called on the loop's thread with its task."""
-        self._loop.call_soon_threadsafe(self._start, coroutine, soft_timeout, done)
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+        return self._loop
 
-    def _start(self, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done) -> None:
+    @property
+    def ident(self) -> int:
+        """The identity of the thread that the loop runs on."""
+        assert self._thread.ident is not None  # it was started
+        return self._thread.ident
+
+    def start(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        soft_timeout: float,
+        done: Done,
+        context: Context | None = None,
+    ) -> None:
+        """Run ``coroutine``; ``done`` is called on the loop's thread with its task.
+
+        Args:
+            coroutine: what to run.
+            soft_timeout: seconds after which ``SoftTimeoutError`` is raised in it, 0 for never.
+            done: called when it has ended.
+            context: the context variables that it runs with, ``None`` for the caller's.
+        """
+        self._loop.call_soon_threadsafe(self._start, coroutine, soft_timeout, done, context)
+
+    def _start(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        soft_timeout: float,
+        done: Done,
+        context: Context | None,
+    ) -> None:
         limited = _SoftlyLimited(coroutine)
-        task = self._loop.create_task(_awaiting(limited))
+        task = self._loop.create_task(_awaiting(limited), context=context)
         self._tasks.add(task)
         timer = None
         if soft_timeout:
@@ -97,10 +135,9 @@ class CoroutineThread:
     def close(self) -> None:
         """End the loop and its thread, and the tasks and threads that coroutines have left."""
         self._closing = True
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        with suppress(RuntimeError):  # a coroutine has closed it
+            self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(self._end_what_is_left())
-        self._loop.close()
 
     async def _end_what_is_left(self) -> None:
         """As ``asyncio.run`` does at its end."""

@@ -16,6 +16,7 @@ import threading
 from typing import Any
 
 from ...worker.forks import end_child
+from ...worker.logs import LOG, WARNING
 from ...worker.running import RunningCall
 from .wire import (
     MESSAGE,
@@ -65,7 +66,8 @@ class WorkerMessageChannel:
     def send(self, number: int, channel: str, value: Any) -> None:
         """Send ``value`` to the server; a call that has ended sends nothing any more."""
         if number in self._running or not (number or self._is_forked):
-            self._channel.send(MESSAGE, number, pickle.dumps((channel, value), 5))
+            is_record = channel in (LOG, WARNING)
+            self._channel.send(MESSAGE, number, pickle.dumps((channel, value), 5), is_record)
 
     def let_go(self) -> None:
         """Neither send nor read in a forked child: its messages are not those of the call."""

@@ -10,15 +10,17 @@ through the launcher, and never decides which call it runs: its owner, the pool,
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import pickle
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol
 
 from ...errors import ExecutorOverloadError
 from ...portable.exceptions import unpack_failure
-from .copying import LargeValueCopier
+from .arrivals import Arrivals, Window
 from .exit_report import ExitReport
 from .job import Job
 from .launcher import Launcher
@@ -78,11 +80,11 @@ class Worker:
     """
 
     def __init__(
-        self, owner: WorkerOwner, launcher: Launcher, copier: LargeValueCopier, boot: bytes
+        self, owner: WorkerOwner, launcher: Launcher, arrivals: Arrivals, boot: bytes
     ) -> None:
         self._owner = owner
         self._launcher = launcher
-        self._copier = copier
+        self._arrivals = arrivals
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.calls = 0
@@ -101,6 +103,7 @@ class Worker:
         self.fault = ""
         self.killed = False
         self._link = Link(self._launch)
+        self._window = Window(self._link)
         self._link.watch(self._readable)
         self._link.write(frame(BOOT, 0, boot))
 
@@ -236,21 +239,24 @@ class Worker:
         if kind == RESULT:
             job = self._finished(number)
             job.microseconds = detail
-            if not job.future.done():
-                job.settle(pickle.loads, payload)
+            if job.steps is None and type(payload) is bytes and b"\x93" not in payload:
+                # Plain data, nearly always: it names nothing that could have to be imported.
+                if not job.future.done():
+                    job.settle(pickle.loads, payload)
+            else:
+                self._arrivals.result(job, payload)
             self._owner.job_done(self, job)
         elif kind == FAILURE:
             job = self._finished(number)
-            job.raised = True
-            job.fail(unpack_failure(payload))
+            self._arrivals.failure(job, payload)
             self._owner.job_done(self, job)
         elif kind == RESULT + LARGE:
             job = self._finished(number)
             job.microseconds = detail
-            self._copier.take_result(job, self._link.handover, payload)
+            self._arrivals.large_result(job, self._link.handover, payload)
             self._owner.job_done(self, job)
         elif kind == MESSAGE:
-            self._pass_on(self.running.get(number), payload)
+            self._message(self.running.get(number), payload, detail)
         elif kind == READY:
             self.pid = number
             self.ready = True
@@ -285,9 +291,21 @@ class Worker:
             self.running[number] = job
             self._owner.run_begins(job)
 
-    def _pass_on(self, job: Job | None, payload: bytes | memoryview) -> None:
+    def _message(self, job: Job | None, payload: bytes | memoryview, is_record: int) -> None:
+        if is_record:
+            # A thread that a call has started logs without a number: it may be any call's.
+            for sender in self.running.values() if job is None else (job,):
+                sender.has_sent()
+            self._arrivals.record(job, self.pid, payload)
+            self._window.add(len(payload), self._arrivals.records.behind)
+            return
+        self._arrivals.message(job, payload, functools.partial(self._pass_on, job))
+        if job is not None and job.steps:
+            self._window.add(len(payload), job.behind)
+
+    def _pass_on(self, job: Job | None, rebuilt: Callable[[], tuple[str, Any]]) -> None:
         try:
-            channel, value = pickle.loads(payload)
+            channel, value = rebuilt()
         except KeyboardInterrupt:
             raise
         except BaseException:  # the frames behind it still have to be read
@@ -296,8 +314,10 @@ class Worker:
             self._owner.message(self, job, channel, value)
 
     def catch_up(self) -> None:
-        """Read all that it has sent so far."""
-        while self._link.open:
+        """Read what it has sent by now; it may go on sending without pause."""
+        for _ in range(self._link.reads_left):
+            if not self._link.open:
+                return
             try:
                 frames = self._link.read()
             except (BlockingIOError, EOFError, ConnectionError):
