@@ -28,6 +28,7 @@ from .template import (
     EVENT,
     EXITED,
     FORK,
+    FOUND,
     KILL,
     NOT_STARTED,
     REQUEST,
@@ -54,9 +55,23 @@ _TEMPLATE_CODE = (
 class Launcher:
     """Starts workers through a template process, which it starts with the first one."""
 
-    def __init__(self, start_method: str, preload: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        start_method: str,
+        preload: tuple[str, ...] = (),
+        found: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Start workers later.
+
+        Args:
+            start_method: ``"forkserver"`` or ``"spawn"``.
+            preload: the modules that the template imports.
+            found: called with what these have made that forked workers must not share, for which
+                reason workers are spawned.
+        """
         self._what = SPAWN if start_method == "spawn" else FORK
         self._preload = preload
+        self._found = found
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_templates: list[subprocess.Popen[bytes]] = []
         self._control: socket.socket | None = None
@@ -155,7 +170,8 @@ class Launcher:
     def _start_template(self) -> None:
         expose_main()
         sources = ModuleSources.here()
-        wanted = {**asdict(sources), "preload": self._preload}
+        forks = self._what == FORK
+        wanted = {"sources": asdict(sources), "preload": self._preload, "forks": forks}
         mine, theirs = socket.socketpair()
         with theirs, _no_interrupt(), contextlib.ExitStack() as undo:
             undo.callback(mine.close)
@@ -194,11 +210,16 @@ class Launcher:
         if not data:
             self._template_is_gone()
             return
-        data = self._buffer + data
-        cut = len(data) - len(data) % EVENT.size
-        self._buffer = data[cut:]
-        for what, key, number, memory in EVENT.iter_unpack(data[:cut]):
-            if what == STARTED:
+        self._buffer += data
+        while len(self._buffer) >= EVENT.size:
+            what, key, number, memory = EVENT.unpack_from(self._buffer)
+            end = EVENT.size + (number if what == FOUND else 0)
+            if len(self._buffer) < end:
+                return
+            text, self._buffer = self._buffer[EVENT.size : end], self._buffer[end:]
+            if what == FOUND:
+                self._found(text.decode())
+            elif what == STARTED:
                 self._pids[key] = number
             elif what == EXITED:
                 self._ended(key, ExitReport(os.waitstatus_to_exitcode(number), memory))

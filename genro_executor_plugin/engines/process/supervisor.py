@@ -10,6 +10,7 @@ Processes are started and killed by the launcher alone.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pickle
 from collections import deque
@@ -30,6 +31,8 @@ from .waiting import WaitingQueue
 from .worker import Worker, WorkerOwner
 
 __all__ = ["STOP_GRACE_SECONDS", "Supervisor", "SupervisorOwner"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 STOP_GRACE_SECONDS = 2.0
 """How long, at least, a worker has to run its shutdown hooks before it is killed."""
@@ -72,7 +75,7 @@ class Supervisor:
         self._hooks = hooks
         self._queue = queue
         self._loop = loop
-        self._launcher = Launcher(options.start_method, options.preload)
+        self._launcher = Launcher(options.start_method, options.preload, self._found)
         self.arrivals = Arrivals(name, loop, on_record)
         self.backoff = StartBackoff(name, loop, self.grow)
         self.workers: set[Worker] = set()
@@ -80,6 +83,7 @@ class Supervisor:
         self.restarts: dict[str, int] = {}
         self.max_workers = options.max_workers
         self.changed = asyncio.Event()
+        self._found_before = ""
         self._to_be_replaced: deque[tuple[Worker, str]] = deque()
 
     # -- which workers there are --------------------------------------------------------------
@@ -126,6 +130,18 @@ class Supervisor:
                     await self.changed.wait()
         except TimeoutError:
             return
+
+    def _found(self, text: str) -> None:
+        """Tell why this pool's workers are not forked, though they were to be."""
+        if text != self._found_before:  # a template that was killed finds the same again
+            self._found_before = text
+            _logger.warning(
+                "pool %r: %s\nThe workers of this pool are started as new interpreters instead "
+                "(start_method='spawn'), which takes longer and shares no memory. To have them "
+                "forked, make it at its first use, in on_worker_startup, or in the pool's "
+                "initializer, and not when the module is imported",
+                *(self._name, text),
+            )
 
     # -- workers start ------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ every forked worker has.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import json
@@ -22,13 +23,16 @@ import struct
 import sys
 import traceback
 from time import monotonic
+from typing import Any
 
+from .before_fork import Imported
 from .groups import GRACE_SECONDS, Leftovers, allow_subreapers, lead_a_group
 
 __all__ = [
     "EVENT",
     "EXITED",
     "FORK",
+    "FOUND",
     "KILL",
     "NOT_STARTED",
     "REQUEST",
@@ -44,7 +48,9 @@ EVENT = struct.Struct("<BIiQ")
 """Template to server: what, which worker, pid, wait status or errno, peak memory in bytes."""
 
 FORK, SPAWN, KILL = 1, 2, 3
-STARTED, EXITED, NOT_STARTED = 1, 2, 3
+STARTED, EXITED, NOT_STARTED, FOUND = 1, 2, 3, 4
+"""``FOUND`` is followed by a text, whose length in bytes is in the place of the pid: what modules
+have made at their import that forked workers must not share."""
 
 _NEEDED_SIGNALS = (signal.SIGCHLD, signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -69,14 +75,32 @@ def main(control_fd: int, preload: str) -> None:
 
     Args:
         control_fd: the socket to the server.
-        preload: the ``ModuleSources`` fields and the modules to import first, as JSON.
+        preload: as JSON, the ``sources`` of modules, those to import first (``preload``), and
+            whether workers are forked (``forks``) or started as new interpreters.
     """
     _drop_interrupts()
     _unblock_signals()
     os.set_inheritable(control_fd, False)
     control = socket.socket(fileno=control_fd)
-    _preload(json.loads(preload))
-    _Template(control).run()
+    wanted = json.loads(preload)
+    found = _preload(**wanted)
+    if found and wanted["forks"]:
+        text = "\n".join(found).encode()
+        control.sendall(EVENT.pack(FOUND, 0, len(text), 0) + text)
+        _start_anew(control_fd, wanted)
+    _Template(control, wanted["forks"]).run()
+
+
+def _start_anew(control_fd: int, wanted: dict[str, Any]) -> None:
+    """Become a template that imports no modules, and starts workers as new interpreters.
+
+    So it keeps neither the connections nor the threads of the modules, nor their memory.
+    """
+    atexit._run_exitfuncs()  # what the modules have made, a temporary folder say, ends now
+    os.set_inheritable(control_fd, True)
+    arguments = [*sys.orig_argv]
+    arguments[arguments.index("-c") + 3] = json.dumps({**wanted, "forks": False, "preload": []})
+    os.execv(sys.executable, arguments)
 
 
 def _drop_interrupts() -> None:
@@ -99,24 +123,29 @@ def _unblock_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _preload(wanted: dict[str, object]) -> None:
+def _preload(sources: dict[str, Any], preload: list[str], forks: bool) -> list[str]:
+    """Import the modules; what they have made that forked workers must not share."""
     from ...portable.modules import ModuleSources, install, load
 
-    modules = wanted.pop("preload")
-    install(ModuleSources(**wanted))  # type: ignore[arg-type]
-    for name in modules:  # type: ignore[attr-defined]
+    install(ModuleSources(**sources))
+    imported = Imported()
+    found = []
+    for name in preload:
         try:
             load(name)
         except BaseException:
             sys.stderr.write(f"genro-executor: cannot preload {name!r}\n{traceback.format_exc()}")
+        found += imported.look(name)
     _unblock_signals()  # a module may have blocked some, for threads of its own
     gc.collect()
     gc.freeze()
+    return found
 
 
 class _Template:
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, forks: bool) -> None:
         self._control = control
+        self._forks = forks
         self._workers: dict[int, int] = {}
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -193,7 +222,7 @@ class _Template:
             self._control.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
-            if what == SPAWN:
+            if what == SPAWN or not self._forks:
                 for descriptor in descriptors:
                     os.set_inheritable(descriptor, True)
                 flags = sys.orig_argv[1 : sys.orig_argv.index("-c")]
