@@ -19,6 +19,7 @@ from ..executors.kinds import EVERYWHERE
 from ..executors.registry import BUILT_IN_POOLS, ExecutorRegistry
 from ..hosts.names import end_unserved, read_configuration
 from ..offload.checks import route_mistakes
+from ..offload.doubts import doubts_of
 from ..options.pool import PoolOptions
 from ..options.source_line import place_of
 from ..routing.tree import Route, routes_of
@@ -69,12 +70,21 @@ class RouteReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that was found in a configuration."""
+    """Everything that was found in a configuration.
+
+    Attributes:
+        source: what was inspected.
+        pools: the pools that there would be.
+        routes: every route, by path.
+        mistakes: what a server would not start with.
+        warnings: where offloading was probably meant and does not happen.
+    """
 
     source: str
     pools: tuple[PoolReport, ...]
     routes: tuple[RouteReport, ...]
     mistakes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values; any other value is shown as ``repr`` writes it."""
@@ -110,6 +120,7 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
             return Report(launcher.source, (), (), (*mistakes, *error.__cause__.mistakes))
         raise
     try:
+        server.arm_tools()
         mistakes += [mistake.text for mistake in route_mistakes(server)]
         found = (_route(server.executors, route) for route in routes_of(server))
         routes = tuple(sorted(found, key=lambda route: route.path))
@@ -119,6 +130,7 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
             pools=tuple(_pools(server.executors, places, routes)),
             routes=routes,
             mistakes=tuple(mistakes),
+            warnings=tuple(doubts_of(server)),
         )
     finally:
         asyncio.run(server.executors.shutdown_all())

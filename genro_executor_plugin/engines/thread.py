@@ -29,7 +29,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from ..errors import ExecutorError, ExecutorTimeoutError
+from ..errors import ExecutorTimeoutError
 from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
@@ -40,7 +40,7 @@ from ..worker.streaming import streamed
 from .base import Engine, Load, Pool
 from .call import Call
 from .thread_loop import PoolLoop, raisable
-from .thread_run import ThreadRun
+from .thread_run import ThreadRun, no_thread
 
 __all__ = ["ThreadEngine"]
 
@@ -96,7 +96,8 @@ class ThreadEngine(Engine):
                 run.end_coroutine()
             call.handle = None  # or the two would wait for the garbage collector
             if run.started_at is None:
-                self._waiting.remove(run)
+                if run in self._waiting:
+                    self._waiting.remove(run)
             else:
                 call.waited = run.started_at - run.queued_at
                 call.ran = perf_counter() - run.started_at
@@ -204,10 +205,11 @@ class ThreadEngine(Engine):
             elif len(self._threads) <= self._on_threads:
                 self._threads.append(self._new_thread())
         except RuntimeError as error:
-            if not self._taken and not self._waiting[0].began.done():  # nobody else would end it
-                refusal = ExecutorError(f"pool {self.pool.name!r} cannot start a thread: {error}")
-                refusal.__cause__ = error
-                self._waiting[0].began.set_exception(refusal)
+            if not self._taken:  # no call will end, and have those that wait begin
+                refused, self._waiting = self._waiting, deque()
+                for waiting in refused:
+                    if not waiting.began.done():
+                        waiting.began.set_exception(no_thread(self.pool.name, error))
             return False
         return True
 

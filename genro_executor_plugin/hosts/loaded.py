@@ -20,6 +20,8 @@ __all__ = [
     "OWN_ATTRIBUTES",
     "SERVER_ATTRIBUTE",
     "answerable",
+    "has_section",
+    "has_tools",
     "is_default_cleanup",
     "is_hosts_own",
     "stream_of",
@@ -51,6 +53,17 @@ def is_hosts_own(handler: Any) -> bool:
     """
     module = getattr(handler, "__module__", None)
     return isinstance(module, str) and module.partition(".")[0] in _NOT_THE_USERS
+
+
+def has_section(server: Any, name: str) -> bool:
+    """Whether the recipe that ``server`` was built from has the section ``name``."""
+    node = getattr(getattr(server, "config", None), "node", None)
+    return node is not None and node(name) is not None
+
+
+def has_tools(application: Any) -> bool:
+    """Whether ``application`` offers routes as tools (MCP)."""
+    return getattr(application, "mcp_engine", None) is not None
 
 
 class HostStream(NamedTuple):

@@ -79,7 +79,8 @@ def mistakes_of(
         for name in stray_markers(metadata)[:1]:
             yield Mistake(
                 f"route {route.path} was bound before genro_executor_plugin was imported, so "
-                f"that {name}={metadata[name]!r} means nothing; import it first"
+                f"that {name}={metadata[name]!r} means nothing; put `import "
+                "genro_executor_plugin` at the top of the module that makes its section"
             )
     pool = options.pool
     if pool is None or options.left_alone:

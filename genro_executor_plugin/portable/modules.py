@@ -65,7 +65,7 @@ class ModuleSources:
         """The sources of this process, now."""
         name, file = main_source()
         return cls(
-            path=[entry or os.getcwd() for entry in _path()],
+            path=_path_from_everywhere(),
             files=_files_off_the_path(),
             main_name=name,
             main_file=file,
@@ -98,14 +98,30 @@ def _path() -> list[str]:
     return [entry for entry in entries if isinstance(entry, str)]
 
 
+def _path_from_everywhere() -> list[str]:
+    """``sys.path`` without a deleted working directory, and with any other one by its name."""
+    entries = [entry if os.path.isabs(entry) else _absolute(entry) for entry in _path()]
+    return [entry for entry in entries if entry is not None]
+
+
+def _absolute(path: str) -> str | None:
+    """``path`` as it is found from everywhere; ``None`` if the working directory is deleted."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        return None  # nothing is found by this path here, either
+
+
 def _files_off_the_path() -> dict[str, str]:
-    known = {os.path.abspath(entry) for entry in _path()}
+    known = set(map(_absolute, _path()))
     files: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__spec__", None)
         if "." in name or spec is None or not getattr(spec, "has_location", False):
             continue
-        origin = os.path.abspath(spec.origin)
+        origin = _absolute(spec.origin)
+        if origin is None:
+            continue
         folder, stem = os.path.split(origin)
         if stem.startswith("__init__."):
             folder = os.path.dirname(folder)

@@ -164,8 +164,8 @@ class _Worker:
 
     def _boot(self, boot: WorkerBoot) -> bool:
         try:
+            boot.prepare_process()  # first: modules read the environment when they are imported
             install(boot.sources)
-            boot.prepare_process()
             if boot.settings is not None:
                 self._reader.logs = WorkerLogs(self._messages, boot.settings)
                 self._reader.logs.install()
@@ -174,20 +174,23 @@ class _Worker:
                 self._finalizer = pickle.loads(finalizer)[0]
             if initializer is not None:
                 run_hook(*pickle.loads(initializer))
+            if boot.threads > 1:
+                self._start_threads(boot.threads)
         except BaseException as error:
             self._channel.send(BOOT_FAILED, 0, pack_failure(error))
             return False
-        if boot.threads > 1:
-            self._calls = queue.SimpleQueue()
-            self._threads = [
-                threading.Thread(target=self._serve_thread, args=(self._calls,), daemon=True)
-                for _ in range(boot.threads)
-            ]
-            for thread in self._threads:
-                thread.start()
         gc.freeze()  # the collector need not look at what was loaded for good
         self._channel.send(READY, os.getpid())
         return True
+
+    def _start_threads(self, count: int) -> None:
+        self._calls = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._serve_thread, args=(self._calls,), daemon=True)
+            for _ in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def _start_large(
         self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
@@ -243,7 +246,7 @@ class _Worker:
         try:
             if function.large or looks_large(result):
                 segment = hold_result(result, function, self._handover.hold)
-                if segment is not None:
+                if segment is not None and self._handover.can_give(segment):
                     self._channel.send_behind(
                         functools.partial(self._handover.give, segment),
                         RESULT + LARGE,

@@ -10,20 +10,19 @@ Processes are started and killed by the launcher alone.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import pickle
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from typing import Protocol
 
-from ...options.pool import PoolOptions
+from ...options.pool import GPU_VARIABLE, PoolOptions
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
-from ...portable.pickling import why
 from ...portable.process_settings import ProcessSettings
 from .arrivals import Arrivals, OnRecord
-from .backoff import StartBackoff
+from .backoff import StartBackoff, refused
 from .boot import WorkerBoot
 from .job import Job
 from .launcher import Launcher
@@ -31,8 +30,6 @@ from .waiting import WaitingQueue
 from .worker import Worker, WorkerOwner
 
 __all__ = ["STOP_GRACE_SECONDS", "Supervisor", "SupervisorOwner"]
-
-_logger = logging.getLogger("genro_executor_plugin")
 
 STOP_GRACE_SECONDS = 2.0
 """How long, at least, a worker has to run its shutdown hooks before it is killed."""
@@ -75,15 +72,14 @@ class Supervisor:
         self._hooks = hooks
         self._queue = queue
         self._loop = loop
-        self._launcher = Launcher(options.start_method, options.preload, self._found)
-        self.arrivals = Arrivals(name, loop, on_record)
         self.backoff = StartBackoff(name, loop, self.grow)
+        self._launcher = Launcher(options, self.backoff.not_forked)
+        self.arrivals = Arrivals(name, loop, on_record)
         self.workers: set[Worker] = set()
         self.free: list[Worker] = []
         self.restarts: dict[str, int] = {}
         self.max_workers = options.max_workers
         self.changed = asyncio.Event()
-        self._found_before = ""
         self._to_be_replaced: deque[tuple[Worker, str]] = deque()
 
     # -- which workers there are --------------------------------------------------------------
@@ -131,18 +127,6 @@ class Supervisor:
         except TimeoutError:
             return
 
-    def _found(self, text: str) -> None:
-        """Tell why this pool's workers are not forked, though they were to be."""
-        if text != self._found_before:  # a template that was killed finds the same again
-            self._found_before = text
-            _logger.warning(
-                "pool %r: %s\nThe workers of this pool are started as new interpreters instead "
-                "(start_method='spawn'), which takes longer and shares no memory. To have them "
-                "forked, make it at its first use, in on_worker_startup, or in the pool's "
-                "initializer, and not when the module is imported",
-                *(self._name, text),
-            )
-
     # -- workers start ------------------------------------------------------------------------
 
     async def warm(self) -> None:
@@ -175,7 +159,7 @@ class Supervisor:
     def grow(self) -> None:
         """Start workers for the jobs that wait, as far as the options and the backoff allow."""
         if len(self.workers) >= self.max_workers + len(self._to_be_replaced):
-            return  # a worker that is leaving makes room when it is gone
+            return
         staying = self.staying
         starting = sum(not worker.ready for worker in staying)
         wanted = max(
@@ -183,7 +167,8 @@ class Supervisor:
             self._options.min_workers - len(staying),
             len(self._to_be_replaced) - starting,
         )
-        wanted = min(wanted, self.max_workers + len(self._to_be_replaced) - len(staying))
+        # One that is leaving makes room when it is gone.
+        wanted = min(wanted, self.max_workers + len(self._to_be_replaced) - len(self.workers))
         if wanted <= 0 or self._owner.closing:
             return
         if self.backoff.must_wait():
@@ -192,33 +177,50 @@ class Supervisor:
             return
         self.start(wanted)
 
-    def start(self, count: int) -> None:
-        """Start ``count`` workers, whatever the limits are."""
-        if count <= 0:
+    def start(self, number: int) -> None:
+        """Start ``number`` workers, whatever the limits are."""
+        if number <= 0:
             return
-        options = self._options
-        boot = WorkerBoot(
-            self._name,
-            os.getpid(),
-            ModuleSources.here(),
-            self._hooks,
-            options.threads_per_worker,
-            options.nice,
-            options.cpu_affinity,
-            ProcessSettings.here(),
-        )
-        packed = pickle.dumps(boot, 5)
-        for _ in range(count):
+        sources, settings = ModuleSources.here(), ProcessSettings.here()
+        for _ in range(number):
             try:
-                worker = Worker(self._owner, self._launcher, self.arrivals, packed)
-                worker.must_start_within(options.start_timeout)
+                index = self._free_index()
+                boot = pickle.dumps(self._boot(index, sources, settings), 5)
+                worker = Worker(self._owner, self._launcher, self.arrivals, boot, index)
+                worker.must_start_within(self._options.start_timeout)
                 self.workers.add(worker)
             except OSError as error:
-                self.backoff.impossible(why(error), error)
+                self.backoff.impossible(refused(error), error)
                 self.backoff.must_wait()  # sets the timer for the next try
                 if not self.staying:
                     self.backoff.refuse(self._queue.drain())
                 return
+
+    def _free_index(self) -> int:
+        """The smallest index that no living worker has."""
+        taken = {worker.index for worker in self.workers}
+        return next(index for index in count() if index not in taken)
+
+    def _boot(self, index: int, sources: ModuleSources, settings: ProcessSettings) -> WorkerBoot:
+        """What worker ``index`` is told before its first call."""
+        options = self._options
+        variables = options.env.of_one(index)
+        if options.gpus:
+            variables[GPU_VARIABLE] = options.gpus[index % len(options.gpus)]
+        return WorkerBoot(
+            pool=self._name,
+            server=os.getpid(),
+            sources=sources,
+            hooks=self._hooks,
+            threads=options.threads_per_worker,
+            nice=options.nice,
+            cpu_affinity=options.cpu_affinity,
+            index=index,
+            variables=variables,
+            oom_score_adj=options.oom_score_adj,
+            memory_limit=options.memory_limit,
+            settings=settings,
+        )
 
     def started(self, worker: Worker) -> bool:
         """Take in that ``worker`` is up; ``False`` if it is not needed any more and leaves."""
@@ -256,9 +258,13 @@ class Supervisor:
     def replace(self, worker: Worker, reason: str, *, at_once: bool = False) -> None:
         """Start another worker in the place of ``worker``, which leaves when that one is up.
 
-        With ``at_once`` it takes no call any more, whether or not the other one is up.
+        With ``at_once`` it takes no call any more, whether or not the other one is up. Where
+        workers have something of their own by their index, the other one starts when it is gone.
         """
         if worker.leaving:
+            return
+        if self._options.is_ranked:
+            self._retire_for(worker, reason)
             return
         if not worker.to_be_replaced and not self._owner.closing:
             worker.to_be_replaced = True

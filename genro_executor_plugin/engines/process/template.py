@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import gc
+import io
 import json
 import os
 import select
@@ -22,6 +24,7 @@ import socket
 import struct
 import sys
 import traceback
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -47,6 +50,9 @@ REQUEST = struct.Struct("<BII")
 EVENT = struct.Struct("<BIiQ")
 """Template to server: what, which worker, pid, wait status or errno, peak memory in bytes."""
 
+_LENGTH = struct.Struct("<I")
+"""Ahead of the first thing that the server sends, which is as long as it says."""
+
 FORK, SPAWN, KILL = 1, 2, 3
 STARTED, EXITED, NOT_STARTED, FOUND = 1, 2, 3, 4
 """``FOUND`` is followed by a text, whose length in bytes is in the place of the pid: what modules
@@ -69,38 +75,76 @@ _SPAWN_CODE = (
     "run_worker(*map(int, sys.argv[1:5]))"
 )
 
+_ANEW_CODE = (
+    "import sys; sys.path[:] = sys.argv[3:]; "
+    "from genro_executor_plugin.engines.process.template import main; "
+    "main(*map(int, sys.argv[1:3]))"
+)
 
-def main(control_fd: int, preload: str) -> None:
+
+def main(control_fd: int, settings_fd: int = -1) -> None:
     """Serve requests from ``control_fd`` until the server closes its end.
 
     Args:
-        control_fd: the socket to the server.
-        preload: as JSON, the ``sources`` of modules, those to import first (``preload``), and
-            whether workers are forked (``forks``) or started as new interpreters.
+        control_fd: the socket to the server, which sends first where modules come from.
+        settings_fd: a file with what the server has sent first, in a template that starts anew.
     """
     _drop_interrupts()
     _unblock_signals()
     os.set_inheritable(control_fd, False)
     control = socket.socket(fileno=control_fd)
-    wanted = json.loads(preload)
-    found = _preload(**wanted)
-    if found and wanted["forks"]:
+    settings = _read_settings(control if settings_fd < 0 else os.fdopen(settings_fd, "rb"))
+    if settings is None:
+        return
+    forks, modules = settings.pop("forks"), settings.pop("preload")
+    found = _preload(settings, modules)
+    if found and forks:
         text = "\n".join(found).encode()
         control.sendall(EVENT.pack(FOUND, 0, len(text), 0) + text)
-        _start_anew(control_fd, wanted)
-    _Template(control, wanted["forks"]).run()
+        _start_anew(control_fd, settings)
+    _Template(control, forks).run()
 
 
-def _start_anew(control_fd: int, wanted: dict[str, Any]) -> None:
+def _read_settings(source: socket.socket | io.BufferedReader) -> dict[str, Any] | None:
+    """The ``ModuleSources`` fields, the modules to import (``preload``) and whether to fork.
+
+    ``None`` if the server is gone.
+    """
+    read = source.read if isinstance(source, io.BufferedReader) else source.recv
+    with contextlib.suppress(ConnectionError, EOFError):
+        (length,) = _LENGTH.unpack(_read_exactly(read, _LENGTH.size))
+        settings: dict[str, Any] = json.loads(_read_exactly(read, length))
+        return settings
+    return None
+
+
+def _read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        piece = read(length - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return bytes(data)
+
+
+def _start_anew(control_fd: int, settings: dict[str, Any]) -> None:
     """Become a template that imports no modules, and starts workers as new interpreters.
 
     So it keeps neither the connections nor the threads of the modules, nor their memory.
     """
+    import tempfile  # no other template needs it
+
     atexit._run_exitfuncs()  # what the modules have made, a temporary folder say, ends now
-    os.set_inheritable(control_fd, True)
-    arguments = [*sys.orig_argv]
-    arguments[arguments.index("-c") + 3] = json.dumps({**wanted, "forks": False, "preload": []})
-    os.execv(sys.executable, arguments)
+    content = json.dumps({**settings, "forks": False, "preload": []}).encode("ascii")
+    with tempfile.TemporaryFile() as file:
+        file.write(_LENGTH.pack(len(content)) + content)
+        file.seek(0)
+        for fd in (control_fd, file.fileno()):
+            os.set_inheritable(fd, True)
+        flags = sys.orig_argv[1 : sys.orig_argv.index("-c")]
+        arguments = ["-c", _ANEW_CODE, str(control_fd), str(file.fileno()), *settings["path"]]
+        os.execv(sys.executable, [sys.executable, *flags, *arguments])
 
 
 def _drop_interrupts() -> None:
@@ -123,14 +167,14 @@ def _unblock_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _preload(sources: dict[str, Any], preload: list[str], forks: bool) -> list[str]:
+def _preload(sources: dict[str, Any], modules: list[str]) -> list[str]:
     """Import the modules; what they have made that forked workers must not share."""
     from ...portable.modules import ModuleSources, install, load
 
     install(ModuleSources(**sources))
     imported = Imported()
     found = []
-    for name in preload:
+    for name in modules:
         try:
             load(name)
         except BaseException:
@@ -200,6 +244,8 @@ class _Template:
                     os.kill(pid, number)
             return True
         try:
+            if len(fds) < _DESCRIPTORS:  # the kernel drops those for which there is no room
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             pid = os.fork()
         except OSError as error:
             self._tell(NOT_STARTED, key, error.errno or 0)

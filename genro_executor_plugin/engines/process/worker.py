@@ -21,10 +21,11 @@ from typing import Any, Protocol
 from ...errors import ExecutorOverloadError
 from ...portable.exceptions import unpack_failure
 from .arrivals import Arrivals, Window
-from .exit_report import ExitReport
+from .exit_report import ExitReport, is_ending
 from .job import Job
 from .launcher import Launcher
 from .link import Link
+from .oom import oom_kills
 from .wire import (
     BOOT,
     BOOT_FAILED,
@@ -55,6 +56,9 @@ class WorkerOwner(Protocol):
     def run_begins(self, job: Job) -> None:
         """``job``, which was sent ahead, is taken to run now."""
 
+    def judged(self, worker: Worker, job: Job, error: BaseException) -> BaseException:
+        """What the caller of ``job`` is given for ``error``, which it has raised in ``worker``."""
+
     def job_done(self, worker: Worker, job: Job) -> None:
         """``worker`` has settled ``job``, or has all that is needed to settle it."""
 
@@ -69,6 +73,7 @@ class Worker:
     """One worker process, as the server knows it.
 
     Attributes:
+        index: its number among the living workers of its pool, from 0 on.
         running: the calls that it runs, by number.
         ahead: the calls that were sent to it while it was busy, oldest first.
         coroutines: how many of the running calls are coroutines.
@@ -80,11 +85,12 @@ class Worker:
     """
 
     def __init__(
-        self, owner: WorkerOwner, launcher: Launcher, arrivals: Arrivals, boot: bytes
+        self, owner: WorkerOwner, launcher: Launcher, arrivals: Arrivals, boot: bytes, index: int
     ) -> None:
         self._owner = owner
         self._launcher = launcher
         self._arrivals = arrivals
+        self.index = index
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.calls = 0
@@ -97,11 +103,11 @@ class Worker:
         self.born_at = perf_counter()
         self.idle_since = self.born_at
         self.ready = False
-        self.leaving = False
-        self.to_be_replaced = False
+        self.leaving = self.to_be_replaced = False
         self.memory: int | None = None
         self.fault = ""
-        self.killed = False
+        self.killed = self._cut_off = False
+        self._oom_kills = oom_kills()
         self._link = Link(self._launch)
         self._window = Window(self._link)
         self._link.watch(self._readable)
@@ -226,6 +232,8 @@ class Worker:
         except BlockingIOError:
             return
         except (EOFError, ConnectionError):
+            # If it lives, nobody can reach it any more: hanging up ends it.
+            self._cut_off = self.pid is not None and not is_ending(self.pid)
             self._hang_up()
             self._launcher.forget(self._key)
             return
@@ -248,7 +256,7 @@ class Worker:
             self._owner.job_done(self, job)
         elif kind == FAILURE:
             job = self._finished(number)
-            self._arrivals.failure(job, payload)
+            self._arrivals.failure(job, payload, functools.partial(self._owner.judged, self, job))
             self._owner.job_done(self, job)
         elif kind == RESULT + LARGE:
             job = self._finished(number)
@@ -330,7 +338,7 @@ class Worker:
         self._hang_up()
         if self._alarm is not None:
             self._alarm.cancel()
-        self._owner.worker_ended(self, report)
+        self._owner.worker_ended(self, report.of(self._oom_kills, self._cut_off))
 
     def _hang_up(self) -> None:
         if self._link.open:

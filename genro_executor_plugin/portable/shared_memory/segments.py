@@ -136,6 +136,9 @@ class Segment:
         self.layout = b""
         self._later: list[tuple[int, Any]] = []
         self.fd = os.memfd_create("genro-executor", os.MFD_CLOEXEC)
+        # A limit of the size of files is met here, where the socket can still take the value.
+        os.ftruncate(self.fd, capacity)
+        os.ftruncate(self.fd, 0)  # what is not written is missed, and not read as zeros
 
     def put(self, parts: Split) -> None:
         """Write those of ``parts`` that may still change; ``finish`` writes the others."""
