@@ -157,7 +157,7 @@ def __dir__() -> list[str]:
 
 def _register() -> None:
     """Register the plugin with genro-routes, but for a worker: it sends no calls to pools."""
-    from .portable.modules import inside_worker
+    from .portable.main_module import inside_worker
 
     # A host imports genro-routes on its own way: then it is the host that is waited for.
     if not inside_worker() and not any(map(is_being_imported, HOST_PACKAGES)):
@@ -166,7 +166,7 @@ def _register() -> None:
 
 def _meet(host: str) -> None:
     """Register the plugin, and have servers without pools warned of when they start."""
-    from .portable.modules import inside_worker
+    from .portable.main_module import inside_worker
 
     if not inside_worker():
         _register()

@@ -87,6 +87,11 @@ def _lines(report: Report, paint: Painter) -> Iterator[str]:
     head = ("route", "runs in", "limits")
     yield from _heading("Routes", table(head, map(_route, report.routes)), paint)
     yield ""
+    if report.globals:
+        yield paint("What is changed in one process only", "bold")
+        for line in report.globals:
+            yield f"  {line}"
+        yield ""
     for warning in report.warnings:
         yield paint(f"Warning: {warning}", "yellow")
     if not report.mistakes:

@@ -24,7 +24,9 @@ __all__ = [
     "has_tools",
     "is_default_cleanup",
     "is_hosts_own",
+    "plain_http_exception",
     "stream_of",
+    "written_configuration",
 ]
 
 HOST_PACKAGES = ("genro_asgi",)
@@ -108,6 +110,45 @@ def _both(cls: Any, http_exception: type) -> Any:
         "_plain": cls,
     }
     return type(cls.__name__, (cls, http_exception), body)
+
+
+def plain_http_exception(error: BaseException) -> Exception | None:
+    """An ``HTTPException`` that answers as ``error`` does; ``None`` if that is none."""
+    http_exception = _loaded("exceptions", "HTTPException")
+    if http_exception is None or not isinstance(error, http_exception):
+        return None
+    answered: Any = error
+    try:
+        plain: Exception = http_exception(
+            answered.status, answered.detail, headers=answered.headers
+        )
+    except Exception:  # a subclass that has none of these
+        return None
+    return plain
+
+
+def written_configuration(read: Any, prefix: str) -> dict[str, Any]:
+    """The plain values that a recipe has written below ``prefix``, by their whole path.
+
+    Args:
+        read: the host's door to its configuration.
+        prefix: the path of an application's part.
+    """
+    values: dict[str, Any] = {}
+    waiting = [prefix]
+    while waiting:
+        path = waiting.pop()
+        try:
+            node = read.node(path)
+            written = read.open_attrs(node) if node is not None else {}
+            children = [child.label for child in getattr(node, "value", None) or ()]
+        except Exception:  # a door of another make; the worker then says what it was not told
+            return values
+        for name, value in written.items():
+            if type(value) in (str, int, float, bool, type(None)):
+                values[f"{path}.{name}"] = value
+        waiting += [f"{path}.{label}" for label in children if label]
+    return values
 
 
 def is_default_cleanup(cleanup: Callable[..., Any]) -> bool:

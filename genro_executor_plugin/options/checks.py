@@ -153,6 +153,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "initargs": _arguments,
     "preload": _modules,
     "start_method": _one_of("forkserver", "spawn"),
+    "max_waiting": _count(0, optional=True),
     "max_pending": _count(1),
     "on_overload": _one_of("wait", "fail"),
     "queue_timeout": _seconds(),

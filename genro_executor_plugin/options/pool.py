@@ -56,6 +56,7 @@ class PoolOptions:
     preload: tuple[str, ...] = ()
     start_method: str = "forkserver"
     max_pending: int = 100
+    max_waiting: int | None = None
     on_overload: str = "wait"
     queue_timeout: float | None = None
     timeout: float | None = None
@@ -152,6 +153,11 @@ class PoolOptions:
         if options.min_workers > options.max_workers:
             raise ExecutorConfigError(_too_few_workers(pool, options), pool=pool)
         return options
+
+    @property
+    def places_to_wait(self) -> int:
+        """How many calls may wait for a place: ``max_waiting``, or ten times ``max_pending``."""
+        return 10 * self.max_pending if self.max_waiting is None else self.max_waiting
 
     @property
     def is_ranked(self) -> bool:

@@ -73,6 +73,7 @@ class PoolGrammar(FiledElements):
         start_method: str | BagResolver | None = None,
         start_timeout: float | BagResolver | None = None,
         max_pending: int | BagResolver | None = None,
+        max_waiting: int | BagResolver | None = None,
         on_overload: str | BagResolver | None = None,
         queue_timeout: float | BagResolver | None = None,
         timeout: float | BagResolver | None = None,

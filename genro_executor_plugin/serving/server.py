@@ -15,7 +15,7 @@ from ..errors import ExecutorConfigError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import AsgiServer, read_configuration
-from ..portable.modules import stop_main_import
+from ..portable.main_module import stop_main_import
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
 from ..tasks.service import LongTasks
@@ -119,6 +119,7 @@ class ExecutorMixin:
         if scope["type"] != "lifespan":
             await super().__call__(scope, receive, send)  # type: ignore[misc]
             return
+        stop_main_import()
         lifecycle = self._lifecycle
         waiting: list[Message] = [await receive()]
         answered = False

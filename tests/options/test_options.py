@@ -26,6 +26,7 @@ COUNTS = (
     "threads_per_worker",
     "nice",
     "max_pending",
+    "max_waiting",
     "retries",
     "max_tasks_per_child",
 )

@@ -26,32 +26,41 @@ _CONNECTED_KINDS = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
 
 
 class Imported:
-    """What is open and what runs in this process; ``look`` finds what has come since."""
+    """Finds what is open and runs in this process since it was made.
+
+    Attributes:
+        found: one sentence for each thing that a module has made.
+    """
 
     def __init__(self) -> None:
+        self.found: list[str] = []
+        self._module = ""
         self._descriptors = _descriptors()
         self._threads = set(sys._current_frames())
 
-    def look(self, module: str) -> list[str]:
-        """One sentence for each thing that ``module``, which was just imported, has made.
+    def begins(self, module: str) -> None:
+        """What ``look`` finds from now on was made by ``module``, which is imported next."""
+        self._module = module
+
+    def look(self) -> None:
+        """Find what has been made since the last time.
 
         Connections that carry single datagrams are left out: processes may share them.
         """
-        found = []
+        module = self._module
         descriptors = _descriptors()
         for fd in sorted(descriptors - self._descriptors):
             with suppress(OSError):
-                found += _of_descriptor(module, fd)
+                self.found += _of_descriptor(module, fd)
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         threads = set(sys._current_frames())
         for ident in sorted(threads - self._threads):
-            found.append(
+            self.found.append(
                 f"module {module!r} has started the thread {names.get(ident, ident)!r}, which "
                 "would not run in a forked worker; a lock that it holds would never be released "
                 "there."
             )
         self._descriptors, self._threads = descriptors, threads
-        return found
 
 
 def _descriptors() -> set[int]:
@@ -72,6 +81,8 @@ def _of_descriptor(module: str, fd: int) -> list[str]:
             if sock.type not in _CONNECTED_KINDS:
                 return []
             peer = sock.getpeername()  # an OSError if it is not connected
+        if not peer and _is_in_a_loop():
+            return []  # the loop that runs the main module, which no worker will use
         return [
             f"module {module!r} has opened a connection ({_shown(peer)}), which forked workers "
             "would share: one would read the answers to another one's requests."
@@ -84,6 +95,14 @@ def _of_descriptor(module: str, fd: int) -> list[str]:
             "carried into a forked process: its locks do not hold there."
         ]
     return []
+
+
+def _is_in_a_loop() -> bool:
+    """Whether an event loop runs here: a main module that calls a pool has come to that point."""
+    asyncio = sys.modules.get("asyncio")
+    with suppress(RuntimeError):
+        return asyncio is not None and asyncio.get_running_loop() is not None
+    return False
 
 
 def _shown(peer: object) -> str:

@@ -18,6 +18,7 @@ from setproctitle import setproctitle
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.process_settings import ProcessSettings
+from ...portable.process_start import ProcessStart, reseed
 from ...worker.memory import limit_allocations
 from ...worker.running import INDEX_VARIABLE
 
@@ -38,10 +39,11 @@ class WorkerBoot:
         nice: added to its niceness.
         cpu_affinity: the processors it may use, ``None`` for those it has.
         index: its number among the workers of its pool.
-        variables: the environment variables that are its own, beside those of its template.
+        variables: the environment variables that are its own, beside those of ``start``.
         oom_score_adj: added to its score, by which the kernel chooses whom to end without memory.
         memory_limit: how many bytes it may hold, ``None`` for no limit.
         settings: what is set in the server's process: log levels, locale and the like.
+        start: the server's environment, working directory and umask.
     """
 
     pool: str
@@ -56,9 +58,13 @@ class WorkerBoot:
     oom_score_adj: int = 0
     memory_limit: int | None = None
     settings: ProcessSettings | None = None
+    start: ProcessStart | None = None
 
     def prepare_process(self) -> None:
         """Give this process, a worker, its environment, its name, its priority and its limits."""
+        reseed()
+        if self.start is not None:
+            self.start.apply()
         os.environ.update(self.variables)
         os.environ[INDEX_VARIABLE] = str(self.index)
         if self.oom_score_adj:

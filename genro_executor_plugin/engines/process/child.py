@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...portable.exceptions import pack_failure
 from ...portable.hooks import run_hook
+from ...portable.main_module import continue_with
 from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
@@ -129,6 +130,8 @@ class _Worker:
         self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
         self._threads: list[threading.Thread] = []
         self._finalizer: Callable[[], Any] | None = None
+        self._frames = self._channel.frames()
+        self._again: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
 
     def let_go(self) -> None:
         """Close everything in a child that a handler has forked: this worker answers its call."""
@@ -145,11 +148,13 @@ class _Worker:
         return self._channel.is_in_use_here
 
     def run(self) -> None:
-        frames = self._channel.frames()
-        boot = next(frames, None)
-        if boot is None or not self._boot(pickle.loads(boot[3])):
-            return
-        for kind, number, detail, payload in frames:
+        boot = next(self._frames, None)
+        if boot is not None and self._boot(pickle.loads(boot[3])):
+            self._serve()
+
+    def _serve(self) -> None:
+        """Take what comes from the server until it is the end of it."""
+        for kind, number, detail, payload in self._frames:
             if kind == CALL or (kind == CALL_AHEAD and self._claims.claim(number)):
                 self._start(number, payload, detail)
             elif kind == STOP:
@@ -159,8 +164,25 @@ class _Worker:
             elif kind > LARGE:
                 self._start_large(kind - LARGE, number, payload, detail)
             elif kind > DEFINE:
+                self._again = self._reader.define, (number, detail, kind - DEFINE, payload)
                 self._reader.define(number, detail, kind - DEFINE, payload)
         self._shut_down()
+
+    def _instead_of_the_main_module(self) -> Callable[[], None] | None:
+        """What this worker does where the main module, of which it needs something, would serve.
+
+        What needed it is read once more, and then comes what comes. ``None`` while a function runs
+        that must not run twice.
+        """
+        if self._again is None:
+            return None
+        again, arguments = self._again
+
+        def go_on() -> None:
+            if again(*arguments) is not False:
+                self._serve()
+
+        return go_on
 
     def _boot(self, boot: WorkerBoot) -> bool:
         try:
@@ -169,11 +191,23 @@ class _Worker:
             if boot.settings is not None:
                 self._reader.logs = WorkerLogs(self._messages, boot.settings)
                 self._reader.logs.install()
+        except BaseException as error:
+            self._channel.send(BOOT_FAILED, 0, pack_failure(error))
+            return False
+        continue_with(self._instead_of_the_main_module)
+        self._again = self._set_up, (boot,)
+        return self._set_up(boot)
+
+    def _set_up(self, boot: WorkerBoot) -> bool:
+        """Run the pool's initializer and get ready for calls."""
+        try:
             initializer, finalizer = boot.hooks
             if finalizer is not None:
                 self._finalizer = pickle.loads(finalizer)[0]
             if initializer is not None:
-                run_hook(*pickle.loads(initializer))
+                hook = pickle.loads(initializer)
+                self._again = None
+                run_hook(*hook)
             if boot.threads > 1:
                 self._start_threads(boot.threads)
         except BaseException as error:
@@ -210,8 +244,10 @@ class _Worker:
         self, number: int, payload: bytes | memoryview, soft_timeout: int, segment: int = -1
     ) -> None:
         """Start a call. ``soft_timeout`` is in milliseconds, 0 for none."""
+        self._again = self._start, (number, payload, soft_timeout, segment)
         try:
             call = self._reader.read(payload, segment)
+            self._again = None
             function = call[0]
             if function.is_async or self._calls is not None:
                 self._start_beside(number, call, soft_timeout / 1000)

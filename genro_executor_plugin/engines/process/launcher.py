@@ -21,7 +21,8 @@ from collections.abc import Callable, Sequence
 
 from ...options.lacks import cure_for
 from ...options.pool import PoolOptions
-from ...portable.modules import ModuleSources, expose_main
+from ...portable.main_module import expose_main
+from ...portable.modules import ModuleSources
 from .exit_report import ExitReport
 from .groups import GRACE_SECONDS, signal_all, tree
 from .template import (

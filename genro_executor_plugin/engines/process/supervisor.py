@@ -21,11 +21,13 @@ from ...options.pool import GPU_VARIABLE, PoolOptions
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.process_settings import ProcessSettings
+from ...portable.process_start import ProcessStart
 from .arrivals import Arrivals, OnRecord
 from .backoff import StartBackoff, refused
 from .boot import WorkerBoot
 from .job import Job
 from .launcher import Launcher
+from .template_start import environment_of
 from .waiting import WaitingQueue
 from .worker import Worker, WorkerOwner
 
@@ -182,10 +184,11 @@ class Supervisor:
         if number <= 0:
             return
         sources, settings = ModuleSources.here(), ProcessSettings.here()
+        start = ProcessStart.here(environment_of(self._options))
         for _ in range(number):
             try:
                 index = self._free_index()
-                boot = pickle.dumps(self._boot(index, sources, settings), 5)
+                boot = pickle.dumps(self._boot(index, sources, settings, start), 5)
                 worker = Worker(self._owner, self._launcher, self.arrivals, boot, index)
                 worker.must_start_within(self._options.start_timeout)
                 self.workers.add(worker)
@@ -201,7 +204,9 @@ class Supervisor:
         taken = {worker.index for worker in self.workers}
         return next(index for index in count() if index not in taken)
 
-    def _boot(self, index: int, sources: ModuleSources, settings: ProcessSettings) -> WorkerBoot:
+    def _boot(
+        self, index: int, sources: ModuleSources, settings: ProcessSettings, start: ProcessStart
+    ) -> WorkerBoot:
         """What worker ``index`` is told before its first call."""
         options = self._options
         variables = options.env.of_one(index)
@@ -220,6 +225,7 @@ class Supervisor:
             oom_score_adj=options.oom_score_adj,
             memory_limit=options.memory_limit,
             settings=settings,
+            start=start,
         )
 
     def started(self, worker: Worker) -> bool:

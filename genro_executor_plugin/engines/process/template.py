@@ -96,13 +96,21 @@ def main(control_fd: int, settings_fd: int = -1) -> None:
     settings = _read_settings(control if settings_fd < 0 else os.fdopen(settings_fd, "rb"))
     if settings is None:
         return
-    forks, modules = settings.pop("forks"), settings.pop("preload")
-    found = _preload(settings, modules)
-    if found and forks:
-        text = "\n".join(found).encode()
-        control.sendall(EVENT.pack(FOUND, 0, len(text), 0) + text)
-        _start_anew(control_fd, settings)
-    _Template(control, forks).run()
+    imported = Imported()
+
+    def run() -> None:
+        imported.look()
+        if imported.found and settings["forks"]:
+            text = "\n".join(imported.found).encode()
+            control.sendall(EVENT.pack(FOUND, 0, len(text), 0) + text)
+            _start_anew(control_fd, settings)
+        _unblock_signals()  # a module may have blocked some, for threads of its own
+        gc.collect()
+        gc.freeze()
+        _Template(control, settings["forks"]).run()
+
+    _preload(settings, imported, run)
+    run()
 
 
 def _read_settings(source: socket.socket | io.BufferedReader) -> dict[str, Any] | None:
@@ -167,23 +175,21 @@ def _unblock_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _preload(sources: dict[str, Any], modules: list[str]) -> list[str]:
-    """Import the modules; what they have made that forked workers must not share."""
+def _preload(settings: dict[str, Any], imported: Imported, then: Callable[[], None]) -> None:
+    """Import modules first. The main module is the last: it may end in ``then`` and not return."""
+    from ...portable.main_module import continue_with
     from ...portable.modules import ModuleSources, install, load
 
+    sources = {name: settings[name] for name in settings if name not in ("preload", "forks")}
     install(ModuleSources(**sources))
-    imported = Imported()
-    found = []
-    for name in modules:
+    continue_with(lambda: then)
+    for name in sorted(settings["preload"], key="__main__".__eq__):
+        imported.begins(name)
         try:
             load(name)
         except BaseException:
             sys.stderr.write(f"genro-executor: cannot preload {name!r}\n{traceback.format_exc()}")
-        found += imported.look(name)
-    _unblock_signals()  # a module may have blocked some, for threads of its own
-    gc.collect()
-    gc.freeze()
-    return found
+        imported.look()
 
 
 class _Template:

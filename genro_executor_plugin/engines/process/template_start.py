@@ -25,7 +25,7 @@ from ...options.granted import granted_cpus
 from ...options.pool import PoolOptions
 from ...portable.modules import ModuleSources
 
-__all__ = ["SERVER_VARIABLE", "settings_for", "start_template"]
+__all__ = ["SERVER_VARIABLE", "environment_of", "settings_for", "start_template"]
 
 SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
 """In a worker's environment: the pid of its server, for tools that look at it from outside."""
@@ -73,14 +73,14 @@ def start_template(
             pass_fds=[control],
             # A terminal's Ctrl-C is for the server alone, which then drains its workers.
             start_new_session=True,
-            env=_environment(options),
+            env=environment_of(options),
             user=uid,
             group=gid,
             extra_groups=groups,
         )
 
 
-def _environment(options: PoolOptions) -> dict[str, str]:
+def environment_of(options: PoolOptions) -> dict[str, str]:
     """The environment of the template, which every worker has before its own code runs."""
     given = {**os.environ, **_home(options.user), **options.env.of_all()}
     cpus = granted_cpus() if options.cpu_affinity is None else len(options.cpu_affinity)
