@@ -91,6 +91,13 @@ def _children() -> set[int]:
 
 
 @pytest.fixture(autouse=True)
+def state_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
+    """Each test has a state folder of its own: no store and no key of the user is touched."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test leaves a process, a thread or a file descriptor of a pool behind."""
     monkeypatch.delenv("GENRO_EXECUTOR_BYPASS", raising=False)

@@ -42,16 +42,20 @@ class Imported:
         """What ``look`` finds from now on was made by ``module``, which is imported next."""
         self._module = module
 
-    def look(self) -> None:
+    def look(self, in_loop: bool = False) -> None:
         """Find what has been made since the last time.
 
         Connections that carry single datagrams are left out: processes may share them.
+
+        Args:
+            in_loop: whether this is where the main module calls a pool. An event loop may run
+                there then, with a connection to itself; no worker will use it.
         """
         module = self._module
         descriptors = _descriptors()
         for fd in sorted(descriptors - self._descriptors):
             with suppress(OSError):
-                self.found += _of_descriptor(module, fd)
+                self.found += _of_descriptor(module, fd, in_loop)
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         threads = set(sys._current_frames())
         for ident in sorted(threads - self._threads):
@@ -74,15 +78,15 @@ def _descriptors() -> set[int]:
     return found
 
 
-def _of_descriptor(module: str, fd: int) -> list[str]:
+def _of_descriptor(module: str, fd: int, in_loop: bool) -> list[str]:
     mode = os.fstat(fd).st_mode
     if stat.S_ISSOCK(mode):
         with socket.socket(fileno=os.dup(fd)) as sock:
             if sock.type not in _CONNECTED_KINDS:
                 return []
             peer = sock.getpeername()  # an OSError if it is not connected
-        if not peer and _is_in_a_loop():
-            return []  # the loop that runs the main module, which no worker will use
+        if not peer and in_loop:
+            return []
         return [
             f"module {module!r} has opened a connection ({_shown(peer)}), which forked workers "
             "would share: one would read the answers to another one's requests."
@@ -95,14 +99,6 @@ def _of_descriptor(module: str, fd: int) -> list[str]:
             "carried into a forked process: its locks do not hold there."
         ]
     return []
-
-
-def _is_in_a_loop() -> bool:
-    """Whether an event loop runs here: a main module that calls a pool has come to that point."""
-    asyncio = sys.modules.get("asyncio")
-    with suppress(RuntimeError):
-        return asyncio is not None and asyncio.get_running_loop() is not None
-    return False
 
 
 def _shown(peer: object) -> str:

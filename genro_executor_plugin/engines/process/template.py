@@ -99,7 +99,7 @@ def main(control_fd: int, settings_fd: int = -1) -> None:
     imported = Imported()
 
     def run() -> None:
-        imported.look()
+        imported.look(in_loop=True)  # the main module may not have come to its end
         if imported.found and settings["forks"]:
             text = "\n".join(imported.found).encode()
             control.sendall(EVENT.pack(FOUND, 0, len(text), 0) + text)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -16,11 +17,12 @@ from genro_routes import RoutingClass, route
 
 from ... import errors
 from ...errors import ExecutorConfigError, TaskNotFoundError
-from ...hosts.names import HTTPBadRequest, HTTPException, RoutedApplication, SseStream
+from ...hosts.names import HTTPBadRequest, HTTPException, RoutedApplication, StreamingResponse
 from ...options.numbers import NotAllowedError, count_of, seconds_of, shown
 from ...routing.caller import Caller, caller_of
 from ...routing.streaming_response import DisconnectAwareResponse
 from ..application import long_tasks_of
+from ..listeners import END
 from ..service import LongTasks
 from ..status import TaskState, TaskStatus
 from .accepted import (
@@ -128,18 +130,22 @@ class _TaskRoutes:
     @route()
     async def events(self, task_id: str = "", _request=None) -> Any:  # type: ignore[no-untyped-def]
         """A job as Server-Sent Events: its state at once, then progress and changes, to its end."""
-        _, caller = await self._job(task_id, _request)
-
-        async def source() -> AsyncIterator[dict[str, Any]]:
-            async for kind, status in self._long_tasks.follow(task_id):
-                yield {"event": kind, "data": self._shown(status, caller)}
-
+        status, caller = await self._job(task_id, _request)
+        if status.state.final and _last_event(_request) == END:
+            return StreamingResponse(_nothing(), status_code=204)  # a browser stays away then
+        tasks = self._long_tasks
+        who = caller.identity or caller.session or caller.address
+        most = tasks.settings.max_listeners_per_submitter
+        if tasks.listeners.count(who) >= most:
+            raise HTTPException(429, f"You listen to jobs {most} times; end some of them first")
+        view = "all" if caller.is_admin(tasks.settings.admin_tags) else "own"
+        frames = tasks.listeners.listen(task_id, view, lambda status: self._shown(status, caller))
         response = DisconnectAwareResponse(
-            aiter(SseStream(source())),
+            frames,
             headers=[("cache-control", "no-cache"), ("connection", "keep-alive")],
             media_type="text/event-stream",
         )
-        response.at_end = _nothing
+        response.at_end = weakref.finalize(response, tasks.listeners.add(who))
         return response
 
     @route(openapi_method="post")
@@ -162,8 +168,15 @@ class _TaskRoutes:
         return {"forgotten": task_id}
 
 
-def _nothing() -> None:
-    """Do nothing at the end of the response: the stream unsubscribes by itself."""
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield
+
+
+def _last_event(request: Any) -> str:
+    """The id of the last event that a browser has been sent before it came back."""
+    headers = dict(request.scope.get("headers", ()))
+    return str(headers.get(b"last-event-id", b"").decode("latin-1"))
 
 
 def _only_post(request: Any) -> None:
