@@ -142,14 +142,9 @@ class Lifecycle:
     def start_leaving(self, leave: Callable[[], None]) -> None:
         """Turn the server's state by ``leave``; at a second signal, hurry.
 
-                genro-asgi calls it from the handler of every signal, and once more when its lifespan
-        <<<<<<< HEAD
-                ends. At the first signal, the time that running calls have begins. A second one ends at
-                once what runs in the pools.
-        =======
-                ends. The first one ends a start that waits for the store of long jobs. A second one ends
-                what runs in the pools at once.
-        >>>>>>> main
+        genro-asgi calls it from the handler of every signal, and once more when its lifespan
+        ends. The first one ends a start that waits for the store of long jobs, and from then on
+        the time of running calls is counted. A second one ends what runs in the pools at once.
         """
         self.long_tasks.leave()
         if self._lifespan_ends:

@@ -23,11 +23,8 @@ import psutil
 
 from ...engines.process.template_start import SERVER_VARIABLE
 from ...errors import TaskStoreError
-<<<<<<< HEAD
 from ...worker.forks import when_forked
-=======
 from .folder import open_file
->>>>>>> main
 
 __all__ = ["Ownership"]
 
