@@ -36,7 +36,7 @@ from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..portable.hooks import run_hook
 from ..portable.references import describe
-from ..worker.forks import end_child
+from ..worker.forks import end_child_of
 from ..worker.streaming import streamed
 from .base import Engine, Load, Pool
 from .call import Call
@@ -245,8 +245,7 @@ class ThreadEngine(Engine):
         return thread
 
     def _serve(self, runs: queue.SimpleQueue[ThreadRun | None]) -> None:
-        pid = os.getpid()
-        initialized = self.options.initializer is None
+        pid, initialized = os.getpid(), self.options.initializer is None
         self.own_threads.add(threading.get_ident())
         while (run := runs.get()) is not None:
             result, error = None, None
@@ -258,8 +257,7 @@ class ThreadEngine(Engine):
                 result = run.context.run(run.body)
             except BaseException as raised:
                 error = raised
-            if os.getpid() != pid:
-                end_child(error)
+            end_child_of(pid, error)
             self._tell(run, result, error)
             del run, result, error  # what is idle must not keep anybody's objects
         self.own_threads.discard(threading.get_ident())

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import NoReturn
 from weakref import WeakMethod
 
-__all__ = ["end_child", "when_forked"]
+__all__ = ["end_child", "end_child_of", "when_forked"]
 
 _holders: list[WeakMethod[Callable[[], None]]] = []
 _is_registered = False
@@ -58,6 +58,12 @@ def end_child(error: BaseException | None = None) -> NoReturn:
         sys.stderr.flush()
     finally:
         os._exit(code & 0xFF)
+
+
+def end_child_of(pid: int, error: BaseException | None = None) -> None:
+    """As ``end_child``, if this process is not ``pid``, which has begun the handler."""
+    if os.getpid() != pid:
+        end_child(error)
 
 
 def _let_go() -> None:

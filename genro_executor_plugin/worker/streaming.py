@@ -19,7 +19,7 @@ from typing import Any
 
 from ..hosts.loaded import stream_of
 from ..portable.files import blocks_of, is_open_file
-from .forks import end_child
+from .forks import end_child_of
 from .running import RunningCall, current
 
 __all__ = ["STREAM", "Chunk", "Head", "streamed"]
@@ -127,8 +127,7 @@ class _Sender:
             self.call.send(STREAM, head)
 
     def send(self, value: Any) -> None:
-        if os.getpid() != self._pid:
-            end_child()  # forked by the generator: its parent sends the chunks
+        end_child_of(self._pid)  # forked by the generator: its parent sends the chunks
         self.begin(Head())
         if self._through is not None:
             value = self._through(value)

@@ -12,16 +12,13 @@ host nor asyncio: a worker for plain functions starts fast and stays small.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import functools
 import gc
 import io
-import logging
 import os
 import pickle
 import queue
-import signal
 import socket
 import sys
 import threading
@@ -44,8 +41,8 @@ from ...worker.running import enter, leave
 from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
 from .claims import WorkerClaims
-from .exit_report import BROKEN_LOOP
 from .handover import WorkerHandover
+from .last_steps import die_with_the_server, end_with_broken_loop, guarded
 from .messages import WorkerMessageChannel
 from .wire import (
     BOOT_FAILED,
@@ -76,7 +73,7 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
     """Serve calls from a socket until it closes. ``lifeline`` closes when the server dies."""
     for descriptor in (socket_fd, lifeline, claims_fd, handover_fd):
         os.set_inheritable(descriptor, False)  # they came from another process, which passes none
-    _die_with_the_server(lifeline)
+    die_with_the_server(lifeline)
     handover = WorkerHandover(handover_fd)
     try:
         faulthandler.enable(handover.give_faults())  # the server reads it after a crash
@@ -90,24 +87,6 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
         when_forked(worker.let_go)
         worker.run()
     handover.close()
-
-
-def _die_with_the_server(lifeline: int) -> None:
-    """Have the kernel kill this process when the other end of ``lifeline`` is closed.
-
-    A worker that is stuck in a call does not read its socket: it would not notice by itself.
-    """
-    import fcntl
-
-    if not hasattr(fcntl, "F_SETSIG"):
-        return  # not Linux: the template, which sees the server go, kills its workers
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-    os.set_blocking(lifeline, False)
-    with contextlib.suppress(BlockingIOError):
-        if os.read(lifeline, 1) == b"":
-            os._exit(1)  # it was closed before the signal was set up
 
 
 class _Worker:
@@ -333,7 +312,7 @@ class _Worker:
         if self._coroutines is None:
             from ...worker.coroutines import CoroutineThread
 
-            self._coroutines = CoroutineThread(_end_with_broken_loop)
+            self._coroutines = CoroutineThread(end_with_broken_loop)
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)
@@ -355,25 +334,9 @@ class _Worker:
             for _ in self._threads:
                 self._calls.put(None)
         for hook in self._reader.replicas.shutdown_hooks():
-            _guarded(hook)
+            guarded(hook)
         if self._coroutines is not None:
-            _guarded(self._coroutines.close)
+            guarded(self._coroutines.close)
         if self._finalizer is not None:
-            _guarded(functools.partial(run_hook, self._finalizer))
-        _guarded(run_exit_hooks)
-
-
-def _end_with_broken_loop(error: BaseException) -> None:
-    """End this worker, whose coroutines would never come to an end."""
-    logging.getLogger("genro_executor_plugin").error(
-        "the worker ends: a coroutine has closed its event loop, or the loop's descriptors",
-        exc_info=error,
-    )
-    os._exit(BROKEN_LOOP)
-
-
-def _guarded(hook: Callable[[], Any]) -> None:
-    try:
-        hook()
-    except Exception:
-        logging.getLogger("genro_executor_plugin").exception("%r failed at the worker's end", hook)
+            guarded(functools.partial(run_hook, self._finalizer))
+        guarded(run_exit_hooks)
