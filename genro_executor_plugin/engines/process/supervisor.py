@@ -92,6 +92,11 @@ class Supervisor:
         return [worker for worker in self.workers if not worker.leaving]
 
     @property
+    def kept(self) -> int:
+        """How many workers are up at all times: all of them in a warm pool."""
+        return self.max_workers if self._options.warm else self._options.min_workers
+
+    @property
     def is_too_large(self) -> bool:
         """Whether there are more workers than there may be."""
         if len(self.workers) <= self.max_workers:
@@ -137,9 +142,8 @@ class Supervisor:
         Raises:
             WorkerCrashedError: a worker could not be started.
         """
-        wanted = self.max_workers if self._options.warm else self._options.min_workers
         before = self.backoff.error
-        self.start(wanted - len(self.workers))
+        self.start(self.kept - len(self.workers))
         await self.until(
             lambda: (
                 all(worker.ready for worker in self.workers)
@@ -159,14 +163,14 @@ class Supervisor:
         self.grow()
 
     def grow(self) -> None:
-        """Start workers for the jobs that wait, as far as the options and the backoff allow."""
+        """Start workers for the jobs that wait, and those that are kept, as far as may be."""
         if len(self.workers) >= self.max_workers + len(self._to_be_replaced):
             return
         staying = self.staying
         starting = sum(not worker.ready for worker in staying)
         wanted = max(
             len(self._queue) - starting,
-            self._options.min_workers - len(staying),
+            self.kept - len(staying),
             len(self._to_be_replaced) - starting,
         )
         # One that is leaving makes room when it is gone.
