@@ -335,11 +335,9 @@ def wait_at_least(server: Any, seconds: float) -> None:
 
     It reads its limit, after which it cancels them, only once it has stopped listening.
     """
-    if server.uvicorn_server is not None:
-        config = server.uvicorn_server.config
-        if config.timeout_graceful_shutdown is not None:
-            longest = max(config.timeout_graceful_shutdown, math.ceil(seconds))
-            config.timeout_graceful_shutdown = longest
+    config = getattr(server.uvicorn_server, "config", None)
+    if config is not None and (limit := config.timeout_graceful_shutdown) is not None:
+        config.timeout_graceful_shutdown = max(limit, math.ceil(seconds))
 
 
 def require_lifespan(server: Any) -> None:

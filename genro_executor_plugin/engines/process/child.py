@@ -36,7 +36,7 @@ from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
 from ...worker.ending import run_exit_hooks
 from ...worker.forks import when_forked
 from ...worker.logs import WorkerLogs
-from ...worker.reading import CallReader, ReadCall, WorkerFunction
+from ...worker.reading import CallReader, ReadCall, WorkerFunction, called
 from ...worker.running import enter, leave
 from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
@@ -55,6 +55,7 @@ from .wire import (
     RESULT,
     STOP,
     TELL,
+    UNCLAIMED,
     FrameSocket,
 )
 
@@ -136,6 +137,8 @@ class _Worker:
         for kind, number, detail, payload in self._frames:
             if kind == CALL or (kind == CALL_AHEAD and self._claims.claim(number)):
                 self._start(number, payload, detail)
+            elif kind == CALL_AHEAD:
+                self._channel.send(UNCLAIMED, number)
             elif kind == STOP:
                 break
             elif kind == TELL:
@@ -145,6 +148,8 @@ class _Worker:
             elif kind > DEFINE:
                 self._again = self._reader.define, (number, detail, kind - DEFINE, payload)
                 self._reader.define(number, detail, kind - DEFINE, payload)
+            else:
+                raise ConnectionError(f"the server's frames cannot be read: {payload!r}")
         self._shut_down()
 
     def _instead_of_the_main_module(self) -> Callable[[], None] | None:
@@ -211,6 +216,7 @@ class _Worker:
         """Start a call whose arguments lie in a segment."""
         if kind != CALL and not self._claims.claim(number):
             self._handover.drop()
+            self._channel.send(UNCLAIMED, number)
             return
         try:
             segment = self._handover.take()
@@ -232,11 +238,7 @@ class _Worker:
                 self._start_beside(number, call, soft_timeout / 1000)
                 return
             began = perf_counter_ns()
-            if soft_timeout:
-                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
-                    result = self._run(number, call)
-            else:
-                result = self._run(number, call)
+            result = self._run(number, call, soft_timeout)
             microseconds = (perf_counter_ns() - began) // 1000 + 1
             if type(result) is CoroutineType:  # the function is not declared as async
                 self._start_coroutine(number, function, result, soft_timeout / 1000)
@@ -292,16 +294,13 @@ class _Worker:
                 del result
             del item, call
 
-    def _run(self, number: int, call: ReadCall) -> Any:
-        function, args, kwargs, cleanup = call
+    def _run(self, number: int, call: ReadCall, soft_timeout: int = 0) -> Any:
         token = enter(self._messages.begin(number))
         try:
-            if cleanup is None:
-                return function.func(*args, **kwargs)
-            try:
-                return function.func(*args, **kwargs)
-            finally:
-                cleanup()
+            if soft_timeout:
+                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
+                    return called(*call)
+            return called(*call)
         finally:
             leave(token)
             self._messages.end(number)

@@ -189,9 +189,17 @@ class EndedWorkers:
 
 def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> WorkerCrashedError:
     """The error of ``job`` when ``worker`` died while it ran it."""
+    how = f"died while it ran {job.packed.title} in pool {pool!r}: "
+    if worker.nonsense:
+        how = (
+            f"was killed while it ran {job.packed.title} in pool {pool!r}: it sent "
+            f"{worker.nonsense}. Code in it has written to a descriptor that is not its own, or "
+            "has closed one"
+        )
+    else:
+        how += report.in_words(worker.memory)
     error = WorkerCrashedError(
-        f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: "
-        f"{report.in_words(worker.memory)}",
+        f"the worker (pid {worker.pid}) {how}",
         pool=pool,
         exit_code=report.exit_code,
         pid=worker.pid,

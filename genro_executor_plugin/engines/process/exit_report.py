@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from .oom import why_sigkill
 
-__all__ = ["BROKEN_LOOP", "ExitReport", "is_ending"]
+__all__ = ["BROKEN_LOOP", "ExitReport", "is_ending", "starts_too_long"]
 
 BROKEN_LOOP = 71
 """The exit code of a worker whose event loop a coroutine has closed."""
@@ -97,3 +97,11 @@ def is_ending(pid: int) -> bool:
         return fields[0] in (b"Z", b"X") or bool(int(fields[6]) & _EXITING)
     except (OSError, IndexError, ValueError):
         return True
+
+
+def starts_too_long(seconds: float) -> TimeoutError:
+    """Why a worker is given up that was not ready after ``seconds``."""
+    return TimeoutError(
+        f"it was not ready after {seconds:g} s, its start_timeout; what its initializer or a "
+        "module waits for does not come"
+    )
