@@ -34,9 +34,9 @@ from ..errors import ExecutorTimeoutError
 from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
+from ..portable.files import discard_result
 from ..portable.hooks import run_hook
 from ..portable.references import describe
-from ..worker.forks import end_child_of
 from ..worker.streaming import streamed
 from .base import Engine, Load, Pool
 from .call import Call
@@ -214,8 +214,7 @@ class ThreadEngine(Engine):
             if not self._taken:  # no call will end, and have those that wait begin
                 refused, self._waiting = self._waiting, deque()
                 for waiting in refused:
-                    if not waiting.began.done():
-                        waiting.began.set_exception(no_thread(self.pool.name, error))
+                    waiting.refuse(no_thread(self.pool.name, error))
             return False
         return True
 
@@ -245,7 +244,7 @@ class ThreadEngine(Engine):
         return thread
 
     def _serve(self, runs: queue.SimpleQueue[ThreadRun | None]) -> None:
-        pid, initialized = os.getpid(), self.options.initializer is None
+        initialized = self.options.initializer is None
         self.own_threads.add(threading.get_ident())
         while (run := runs.get()) is not None:
             result, error = None, None
@@ -257,7 +256,6 @@ class ThreadEngine(Engine):
                 result = run.context.run(run.body)
             except BaseException as raised:
                 error = raised
-            end_child_of(pid, error)
             self._tell(run, result, error)
             del run, result, error  # what is idle must not keep anybody's objects
         self.own_threads.discard(threading.get_ident())
@@ -297,6 +295,8 @@ class ThreadEngine(Engine):
             else:
                 run.future.set_exception(raisable(error))
                 run.future.exception()  # an abandoned run has nobody to retrieve it
+        elif error is None:
+            discard_result(result)
         self._start_next()
 
     async def close(self) -> None:

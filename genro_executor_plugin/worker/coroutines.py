@@ -16,10 +16,11 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
-from ..errors import SoftTimeoutError
+from ..errors import ExecutorError, SoftTimeoutError
+from ..options.lacks import MORE_PROCESSES
 from .forks import end_child, when_forked
 
-__all__ = ["CoroutineThread"]
+__all__ = ["CoroutineThread", "thread_for"]
 
 Done = Callable[[asyncio.Task[Any]], None]
 
@@ -46,7 +47,11 @@ class CoroutineThread:
         when_forked(self.let_go)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._loop.close()
+            raise
 
     def _run(self) -> None:
         while True:
@@ -192,3 +197,21 @@ def _throwing(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> Call
 
 async def _awaiting(limited: _SoftlyLimited) -> Any:
     return await limited
+
+
+def thread_for(
+    coroutine: Coroutine[Any, Any, Any], broken: Callable[[BaseException], None]
+) -> CoroutineThread:
+    """A thread for coroutines, ``coroutine`` the first of them; ``broken`` as for the class.
+
+    Raises:
+        ExecutorError: the system has no thread; ``coroutine`` is closed.
+    """
+    try:
+        return CoroutineThread(broken)
+    except RuntimeError as error:
+        coroutine.close()
+        raise ExecutorError(
+            f"the worker cannot start a thread for its coroutines: {error}. {MORE_PROCESSES}. "
+            "Nothing was started: repeating the call later is safe"
+        ) from error

@@ -17,10 +17,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 from weakref import WeakMethod
 
-__all__ = ["end_child", "end_child_of", "when_forked"]
+__all__ = ["end_child", "end_child_of", "ending_children", "when_forked"]
 
 _holders: list[WeakMethod[Callable[[], None]]] = []
 _is_registered = False
@@ -64,6 +64,22 @@ def end_child_of(pid: int, error: BaseException | None = None) -> None:
     """As ``end_child``, if this process is not ``pid``, which has begun the handler."""
     if os.getpid() != pid:
         end_child(error)
+
+
+def ending_children(func: Callable[[], Any]) -> Callable[[], Any]:
+    """``func``, from which a child that is forked in it does not come back."""
+
+    def called() -> Any:
+        pid, error = os.getpid(), None
+        try:
+            return func()
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            end_child_of(pid, error)
+
+    return called
 
 
 def _let_go() -> None:
