@@ -101,7 +101,7 @@ def main(control_fd: int, settings_fd: int = -1) -> None:
     def run() -> None:
         imported.look(in_loop=True)  # the main module may not have come to its end
         if imported.found and settings["forks"]:
-            text = "\n".join(imported.found).encode()
+            text = "\n".join(dict.fromkeys(imported.found)).encode()
             control.sendall(EVENT.pack(FOUND, 0, len(text), 0) + text)
             _start_anew(control_fd, settings)
         _unblock_signals()  # a module may have blocked some, for threads of its own
