@@ -38,6 +38,7 @@ Which file to read for what, in the order in which a job passes through them::
 
     progress           ``progress`` and ``cancelled``, which a job calls in its worker
     host_tasks         the host's own batch tasks and schedules, in the pools of their routes
+    siblings           whether another process serves the same application
     turn               which of several servers begins the schedules
     http/
         routes         status, result, events, cancel and forget as routes

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -25,6 +26,7 @@ from .live_job import LiveJob
 from .options import TaskSettings
 from .places import tell_of_former
 from .runner import Runner
+from .siblings import Siblings
 from .status import Progress, TaskStatus
 from .store import Recovered, TaskStore
 from .stored_call import JobFactory
@@ -58,6 +60,7 @@ class OpenedTasks:
         self._stopped = False
         self._holding = False
         self._purging: asyncio.Task[None] | None = None
+        self._siblings = Siblings(server)
         self.damage: list[str] = []
 
     # -- opening and closing ----------------------------------------------------------------------
@@ -83,6 +86,8 @@ class OpenedTasks:
         self._acceptance.loop = asyncio.get_running_loop()
         if self.settings.path is None:
             tell_of_former(self._server)
+        with suppress(ExecutorConfigError):  # without a place for a store, its first job says so
+            self._siblings.tell(self.settings.folder_of(self._server))
         if self._store is None and self._exists():
             self._holding = True
             await self._opened()
@@ -153,6 +158,7 @@ class OpenedTasks:
     async def stop(self) -> None:
         """Begin no more jobs, end those that run, and release the store."""
         self._stopped = True
+        self._siblings.release()
         if self._opening is not None:
             await asyncio.wait([self._opening])
         if self._purging is not None:

@@ -129,6 +129,21 @@ async def test_an_unexpected_error_at_the_end_of_a_job_leaves_it_failed(
         assert (await tasks.status(job)).state is TaskState.FAILED
 
 
+async def test_the_second_process_of_an_application_says_what_does_not_work_in_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with tasks_in(tmp_path / "store"):
+        assert "another process serves" not in caplog.text
+        async with tasks_in(tmp_path / "another store"):
+            assert "another process serves" not in caplog.text
+        async with tasks_in(tmp_path / "store"):
+            assert "another process serves the same applications" in caplog.text
+            assert "Serve with one process" in caplog.text
+    caplog.clear()
+    async with tasks_in(tmp_path / "store"):  # the others have ended
+        assert "another process serves" not in caplog.text
+
+
 async def test_one_of_several_servers_begins_the_schedules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
