@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import ExecutorError
 from ..options.lacks import MORE_PROCESSES
+from ..worker.forks import ending_children
 from ..worker.running import RunningCall, enter
 from .base import Pool
 from .call import Call
@@ -56,7 +57,7 @@ class ThreadRun:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.call = call
-        self.body = body
+        self.body = body if is_async else ending_children(body)
         self.is_async = is_async
         self.loop = loop
         self.context = contextvars.copy_context()
@@ -77,6 +78,11 @@ class ThreadRun:
         if task is not None:
             with suppress(RuntimeError):  # that loop is closed: it runs nothing any more
                 task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def refuse(self, error: Exception) -> None:
+        """Give the caller ``error`` if it has not begun."""
+        if not self.began.done():
+            self.began.set_exception(error)
 
 
 class _Messages:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import ExecutorClosedError, ExecutorConfigError, UnknownExecutorError
 from ..options.capabilities import Capability
+from ..options.environment import WorkerEnvironment
 from ..options.pool import PoolOptions
 from .base import BaseExecutor
 from .declarations import declared
@@ -277,6 +278,19 @@ class ExecutorRegistry:
         for executor in self.used.values():
             executor.hurry()
 
+    def count_down(self) -> float:
+        """Have every pool end, after its ``shutdown_timeout``, what it runs then.
+
+        Returns:
+            the longest of these times among the pools that have calls now, 0 if none has.
+        """
+        return max((executor.count_down() for executor in self.executors.values()), default=0.0)
+
+    def stop_counting_down(self) -> None:
+        """End nothing by itself any more: ``shutdown_all`` is about to come."""
+        for executor in self.executors.values():
+            executor.stop_counting_down()
+
     def __len__(self) -> int:
         return len(self._pools)
 
@@ -325,5 +339,8 @@ def _same(one: _Pool, other: _Pool) -> bool:
 
 
 def _shown(pool: _Pool) -> str:
-    options = ", ".join(f"{name}={value!r}" for name, value in pool.given.items())
+    given = dict(pool.given)
+    if isinstance(given.get("env"), Mapping):
+        given["env"] = WorkerEnvironment.of(given["env"])  # which shows no values
+    options = ", ".join(f"{name}={value!r}" for name, value in given.items())
     return f"executor_type={pool.known.name!r}" + (f", {options}" if options else "")

@@ -24,7 +24,9 @@ from ...options.lacks import MORE_FILES
 from ...portable.shared_memory.segments import Segment, Segments, Split
 from ...worker.heap import keep_freed_blocks
 
-__all__ = ["Handover", "NonsenseError", "WorkerHandover"]
+__all__ = ["Handover", "NonsenseError", "WorkerHandover", "is_lost_descriptor"]
+
+_NO_ROOM = "there are too many files open to take over"
 
 _MESSAGE = struct.Struct("<BI")
 _GIVEN, _READ, _FAULTS = 1, 2, 3
@@ -61,11 +63,16 @@ def _receive(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, lis
     return data, descriptors
 
 
+def is_lost_descriptor(error: OSError) -> bool:
+    """Whether ``error`` is a ``lost_descriptor``."""
+    return str(error.strerror).startswith(_NO_ROOM)
+
+
 def lost_descriptor(whose: str) -> OSError:
     """The error when the kernel has dropped a descriptor that came: there was no room for it."""
     return OSError(
         errno.EMFILE,
-        f"there are too many files open to take over {whose}. {MORE_FILES}",
+        f"{_NO_ROOM} {whose}. {MORE_FILES}",
     )
 
 
@@ -141,6 +148,7 @@ class WorkerHandover:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         self._poll = poll.poll
+        self._faults = -1
         self._taken: deque[int] = deque()
         self._given: dict[int, Segment] = {}
         self._segments = Segments()
@@ -153,7 +161,7 @@ class WorkerHandover:
         A file never blocks its writer, as an unread socket would: the process that
         writes is about to die.
         """
-        fd = os.memfd_create("genro-executor-faults", os.MFD_CLOEXEC)
+        fd = self._faults = os.memfd_create("genro-executor-faults", os.MFD_CLOEXEC)
         socket.send_fds(self._socket, [_MESSAGE.pack(_FAULTS, 0)], [fd])
         return fd
 
@@ -161,6 +169,16 @@ class WorkerHandover:
         """Close the socket and the segments, at the end of the worker."""
         self._segments.close()
         self._socket.close()
+
+    def let_go(self) -> None:
+        """Close everything that is open here in a forked child of the worker."""
+        if self._faults >= 0:
+            os.close(self._faults)
+        for segment in self._given.values():
+            segment.close()
+        for descriptor in self._taken:
+            os.close(descriptor)
+        self.close()
 
     def hold(self, parts: Split) -> Segment | None:
         """A segment with ``parts`` in it; ``None`` if the system has no shared memory for it."""
