@@ -31,6 +31,7 @@ import numpy
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parent))
+import loops
 import worker_functions as wf
 
 from genro_executor_plugin import ExecutorTimeoutError, ProcessExecutor, WorkerCrashedError
@@ -208,7 +209,7 @@ def main() -> None:
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     before = psutil.Process().num_fds()
     began = time.perf_counter()
-    result = asyncio.run(soak(calls))
+    result = loops.run(soak(calls))
     megabytes: Any = {
         name: f"{samples[-1] / 2**20:.0f} MB, growth {result.growth(samples) / 2**20:+.1f} MB"
         for name, samples in (("server", result.server), ("worker", result.worker))

@@ -32,8 +32,8 @@ from ..portable.pickling import why
 from ..portable.references import describe
 from ..portable.results import pack_result
 from ..portable.state.checked_self import CheckedSelf
+from ..portable.state.declared import is_routing
 from ..portable.state.format import ReplicaHereError
-from ..portable.state.section_names import is_routing
 from .base import Pool
 from .call import Call
 from .thread import ThreadEngine
@@ -69,8 +69,6 @@ class InlineEngine(ThreadEngine):
             call.args, call.kwargs = packed.reread_arguments()
         except ReplicaHereError:
             return  # an application among the arguments is itself here, and no replica
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # as in a worker, where it would not end the server
             raise SerializationError(
                 f"the arguments of {packed.title} cannot be rebuilt in a worker: {why(error)}. "

@@ -30,6 +30,8 @@ from time import perf_counter_ns
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from ...errors import ExecutorError
+from ...options.lacks import MORE_PROCESSES
 from ...portable.exceptions import pack_failure
 from ...portable.hooks import run_hook
 from ...portable.main_module import continue_with
@@ -37,7 +39,7 @@ from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
 from ...worker.logs import WorkerLogs
-from ...worker.reading import CallReader, ReadCall, WorkerFunction
+from ...worker.reading import CallReader, ReadCall, WorkerFunction, called
 from ...worker.running import enter, leave
 from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
@@ -55,6 +57,7 @@ from .wire import (
     RESULT,
     STOP,
     TELL,
+    UNCLAIMED,
     FrameSocket,
 )
 
@@ -134,6 +137,8 @@ class _Worker:
         for kind, number, detail, payload in self._frames:
             if kind == CALL or (kind == CALL_AHEAD and self._claims.claim(number)):
                 self._start(number, payload, detail)
+            elif kind == CALL_AHEAD:
+                self._channel.send(UNCLAIMED, number)
             elif kind == STOP:
                 break
             elif kind == TELL:
@@ -143,6 +148,8 @@ class _Worker:
             elif kind > DEFINE:
                 self._again = self._reader.define, (number, detail, kind - DEFINE, payload)
                 self._reader.define(number, detail, kind - DEFINE, payload)
+            else:
+                raise ConnectionError(f"the server's frames cannot be read: {payload!r}")
         self._shut_down()
 
     def _instead_of_the_main_module(self) -> Callable[[], None] | None:
@@ -196,12 +203,14 @@ class _Worker:
 
     def _start_threads(self, count: int) -> None:
         self._calls = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._serve_thread, args=(self._calls,), daemon=True)
-            for _ in range(count)
-        ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for _ in range(count):
+                thread = threading.Thread(target=self._serve_thread, args=(self._calls,))
+                thread.daemon = True
+                thread.start()
+                self._threads.append(thread)
+        except RuntimeError as err:
+            raise ExecutorError(f"cannot start {count} threads: {err}. {MORE_PROCESSES}") from err
 
     def _start_large(
         self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
@@ -209,6 +218,7 @@ class _Worker:
         """Start a call whose arguments lie in a segment."""
         if kind != CALL and not self._claims.claim(number):
             self._handover.drop()
+            self._channel.send(UNCLAIMED, number)
             return
         try:
             segment = self._handover.take()
@@ -230,11 +240,7 @@ class _Worker:
                 self._start_beside(number, call, soft_timeout / 1000)
                 return
             began = perf_counter_ns()
-            if soft_timeout:
-                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
-                    result = self._run(number, call)
-            else:
-                result = self._run(number, call)
+            result = self._run(number, call, soft_timeout)
             microseconds = (perf_counter_ns() - began) // 1000 + 1
             if type(result) is CoroutineType:  # the function is not declared as async
                 self._start_coroutine(number, function, result, soft_timeout / 1000)
@@ -290,16 +296,13 @@ class _Worker:
                 del result
             del item, call
 
-    def _run(self, number: int, call: ReadCall) -> Any:
-        function, args, kwargs, cleanup = call
+    def _run(self, number: int, call: ReadCall, soft_timeout: int = 0) -> Any:
         token = enter(self._messages.begin(number))
         try:
-            if cleanup is None:
-                return function.func(*args, **kwargs)
-            try:
-                return function.func(*args, **kwargs)
-            finally:
-                cleanup()
+            if soft_timeout:
+                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
+                    return called(*call)
+            return called(*call)
         finally:
             leave(token)
             self._messages.end(number)
@@ -308,9 +311,9 @@ class _Worker:
         self, number: int, function: WorkerFunction, coroutine: Any, soft_timeout: float
     ) -> None:
         if self._coroutines is None:
-            from ...worker.coroutines import CoroutineThread
+            from ...worker.coroutines import thread_for
 
-            self._coroutines = CoroutineThread()
+            self._coroutines = thread_for(coroutine)
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)

@@ -18,9 +18,11 @@ from ...errors import (
     ExecutorClosedError,
     ExecutorTimeoutError,
     MemoryLimitError,
+    SerializationError,
     WorkerCrashedError,
 )
 from .exit_report import ExitReport
+from .handover import is_lost_descriptor
 from .job import Job
 from .supervisor import STOP_GRACE_SECONDS, Supervisor, SupervisorOwner
 from .waiting import WaitingQueue
@@ -77,6 +79,14 @@ class EndedWorkers:
                 worker.pid,
             )
             self._supervisor.replace(worker, "files", at_once=True)
+            if is_lost_descriptor(error):
+                job.raised = False
+                refused = SerializationError(
+                    f"the large arguments of {job.packed.title} did not reach worker {worker.pid}: "
+                    f"{error.strerror}"
+                )
+                refused.__cause__ = error
+                return refused
         elif isinstance(error, MemoryError) and self._memory_limit is not None:
             job.raised = False
             refusal = MemoryLimitError(
@@ -189,9 +199,17 @@ class EndedWorkers:
 
 def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> WorkerCrashedError:
     """The error of ``job`` when ``worker`` died while it ran it."""
+    how = f"died while it ran {job.packed.title} in pool {pool!r}: "
+    if worker.nonsense:
+        how = (
+            f"was killed while it ran {job.packed.title} in pool {pool!r}: it sent "
+            f"{worker.nonsense}. Code in it has written to a descriptor that is not its own, or "
+            "has closed one"
+        )
+    else:
+        how += report.in_words(worker.memory)
     error = WorkerCrashedError(
-        f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: "
-        f"{report.in_words(worker.memory)}",
+        f"the worker (pid {worker.pid}) {how}",
         pool=pool,
         exit_code=report.exit_code,
         pid=worker.pid,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -38,6 +39,8 @@ from .template import (
 from .template_start import settings_for, start_template
 
 __all__ = ["Launcher"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 _CLOSE_SECONDS = GRACE_SECONDS + 3.0
 """How long the template may take to end, when it has been told to, before it is killed. It ends
@@ -254,7 +257,10 @@ class Launcher:
         self._forgotten.discard(key)
         on_exit = self._on_exit.pop(key, None)
         if on_exit is not None:
-            on_exit(report)
+            try:
+                on_exit(report)
+            except Exception:  # the ends of other workers may have arrived with this one
+                _logger.exception("the end of worker %s could not be taken in", key)
 
     def _template_is_gone(self) -> None:
         """Take in that the template has ended; workers that it has not killed go on as orphans."""

@@ -264,6 +264,11 @@ class WorkerPool:
         self._free_again(worker)
         self._dispatch_waiting()
 
+    def unclaimed(self, worker: Worker, job: Job) -> None:
+        """Have ``job`` run, which was sent ahead to ``worker`` and is not run there."""
+        self._queue.put_back([job])
+        self.freed(worker)
+
     def run_begins(self, job: Job) -> None:
         """Watch the timeout of ``job``, which was sent ahead and is taken to run now."""
         if job.timeout is not None:
@@ -317,7 +322,12 @@ class WorkerPool:
         free = self._supervisor.free
         while free:
             worker = free[-1] if not job.packed.is_async else min(free, key=_load)
-            if not worker.send(job):
+            try:
+                taken = worker.send(job)
+            except Exception as error:
+                job.cannot_be_sent(error)
+                return
+            if not taken:
                 free.remove(worker)  # it is gone; its exit report is on the way
                 continue
             if len(worker.running) - worker.coroutines >= self._threads:

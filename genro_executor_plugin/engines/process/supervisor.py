@@ -27,9 +27,10 @@ from .backoff import StartBackoff, refused
 from .boot import WorkerBoot
 from .job import Job
 from .launcher import Launcher
+from .owner import WorkerOwner
 from .template_start import environment_of
 from .waiting import WaitingQueue
-from .worker import Worker, WorkerOwner
+from .worker import Worker
 
 __all__ = ["STOP_GRACE_SECONDS", "Supervisor", "SupervisorOwner"]
 
@@ -37,7 +38,7 @@ STOP_GRACE_SECONDS = 2.0
 """How long, at least, a worker has to run its shutdown hooks before it is killed."""
 
 
-class SupervisorOwner(WorkerOwner, Protocol):
+class SupervisorOwner(WorkerOwner[Worker], Protocol):
     """The pool, as its supervisor sees it."""
 
     closing: bool

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import mmap
 import os
@@ -15,7 +16,7 @@ from typing import Any
 
 from .segments import MAPPED_BYTES, aligned
 
-__all__ = ["read_value", "total_length"]
+__all__ = ["loads_in_pieces", "read_value"]
 
 _READ_BYTES = 64 * 1024
 """A longer stream is read piece by piece, by the unpickler itself."""
@@ -40,9 +41,32 @@ class _Region(io.RawIOBase):
         return count
 
 
-def total_length(layout: bytes | memoryview) -> int:
-    """How large a value is in all, in bytes."""
-    return sum(map(abs, struct.unpack(f"<{len(layout) // 8}q", layout)))
+class _Pieces(io.RawIOBase):
+    """Bytes in memory as a file that is read by Python code, so that other threads get turns."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._left = memoryview(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        piece = self._left[: view.nbytes]
+        view[: piece.nbytes] = piece
+        self._left = self._left[piece.nbytes :]
+        return piece.nbytes
+
+
+def loads_in_pieces(packed: bytes | memoryview) -> Any:
+    """The value in ``packed``, rebuilt without holding the GIL all the time if it is large.
+
+    Raises:
+        Exception: whatever its unpickling raises.
+    """
+    if len(packed) <= _READ_BYTES:
+        return pickle.loads(packed)
+    return pickle.Unpickler(io.BufferedReader(_Pieces(packed), _READ_BYTES)).load()
 
 
 def read_value(fd: int, layout: bytes | memoryview) -> Any:
@@ -66,11 +90,23 @@ def read_value(fd: int, layout: bytes | memoryview) -> Any:
 
 
 def _mapped(fd: int, length: int, sizes: Sequence[int]) -> list[Any] | None:
-    if not sizes:
+    if not sizes or not _keeps_its_size(fd):
         return None
+    if os.fstat(fd).st_size < _end(length, sizes):
+        raise EOFError("the shared memory holds less than was said")
     # Copied page by page as it is written to: the sender may have to send the call again.
     pages = memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_COPY))
     return [pages[start : start + abs(size)] for start, size in _positions(length, sizes)]
+
+
+def _keeps_its_size(fd: int) -> bool:
+    """Whether nobody can cut off pages of ``fd``: it is sealed, as every segment is."""
+    return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
+
+
+def _end(length: int, sizes: Sequence[int]) -> int:
+    start, size = _positions(length, sizes)[-1]
+    return start + abs(size)
 
 
 def _copied(fd: int, length: int, sizes: Sequence[int]) -> list[Any]:
