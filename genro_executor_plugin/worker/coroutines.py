@@ -14,8 +14,14 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from ..errors import SoftTimeoutError
+from .thread_runs import raise_in
 
 __all__ = ["CoroutineThread"]
+
+
+class _HeldUpError(asyncio.CancelledError):
+    """Raised in a coroutine that is to end and does not let its event loop turn."""
+
 
 Done = Callable[[asyncio.Task[Any]], None]
 
@@ -28,36 +34,63 @@ class CoroutineThread:
         self._thread = threading.Thread(
             target=self._run, name="genro-executor-coroutines", daemon=True
         )
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[int, tuple[asyncio.Task[Any], _SoftlyLimited]] = {}
+        self._to_cancel: set[int] = set()
         self._thread.start()
 
     def _run(self) -> None:
         while True:
             try:
                 self._loop.run_forever()
-            except (SystemExit, KeyboardInterrupt):
+            except (SystemExit, KeyboardInterrupt, _HeldUpError):
                 continue  # it is the outcome of the task that raised it; the others go on
             return
 
-    def start(self, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done) -> None:
-        """Run ``coroutine``; ``done`` is called on the loop's thread with its task."""
-        self._loop.call_soon_threadsafe(self._start, coroutine, soft_timeout, done)
+    def start(
+        self, number: int, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done
+    ) -> None:
+        """Run call ``number``; ``done`` is called on the loop's thread with its task."""
+        self._loop.call_soon_threadsafe(self._start, number, coroutine, soft_timeout, done)
 
-    def _start(self, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done) -> None:
+    def _start(
+        self, number: int, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done
+    ) -> None:
         limited = _SoftlyLimited(coroutine)
         task = self._loop.create_task(_awaiting(limited))
-        self._tasks.add(task)
+        self._tasks[number] = task, limited
         timer = None
         if soft_timeout:
             timer = self._loop.call_later(soft_timeout, limited.run_out, task, soft_timeout)
 
         def finished(task: asyncio.Task[Any]) -> None:
-            self._tasks.discard(task)
+            del self._tasks[number]
             if timer is not None:
                 timer.cancel()
             done(task)
 
         task.add_done_callback(finished)
+
+    def cancel(self, number: int, cancelled: Callable[[int], None]) -> None:
+        """Cancel call ``number``, and then call ``cancelled`` with it, if it still runs.
+
+        If it was asked before, and the event loop has not turned since because this very call
+        holds it up, the call is interrupted between two instructions of Python.
+        """
+        if number in self._to_cancel:
+            task, _ = self._tasks.get(number, (None, None))
+            if task is not None and asyncio.current_task(self._loop) is task:
+                assert self._thread.ident is not None
+                raise_in(self._thread.ident, _HeldUpError)
+            return
+        self._to_cancel.add(number)
+        self._loop.call_soon_threadsafe(self._cancel, number, cancelled)
+
+    def _cancel(self, number: int, cancelled: Callable[[int], None]) -> None:
+        self._to_cancel.discard(number)
+        if number in self._tasks:
+            task, limited = self._tasks[number]
+            limited.cancel(task)
+            cancelled(number)
 
     def close(self) -> None:
         """End the loop and its thread; no coroutine may be running on it."""
@@ -78,6 +111,11 @@ class _SoftlyLimited:
         """Raise ``SoftTimeoutError`` in the coroutine, which ``task`` runs."""
         self._error = SoftTimeoutError.after(seconds)
         task.cancel()  # wakes it where it awaits; __await__ raises the error instead
+
+    def cancel(self, task: asyncio.Task[Any]) -> None:
+        """Raise ``CancelledError`` in the coroutine, also when its soft limit has just passed."""
+        self._error = None
+        task.cancel()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         step: Callable[[], Any] = lambda: self._coroutine.send(None)  # noqa: E731

@@ -44,10 +44,13 @@ from .claims import WorkerClaims
 from .handover import WorkerHandover
 from .messages import WorkerMessageChannel
 from .wire import (
+    BESIDE,
     BOOT_FAILED,
     CALL,
     CALL_AHEAD,
     DEFINE,
+    END,
+    ENDING,
     FAILURE,
     LARGE,
     READY,
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from ...worker.coroutines import CoroutineThread
+    from ...worker.thread_runs import ThreadRuns
 
 __all__ = ["run_worker"]
 
@@ -114,6 +118,7 @@ class _Worker:
         self._coroutines: CoroutineThread | None = None
         self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
         self._threads: list[threading.Thread] = []
+        self._thread_runs: ThreadRuns | None = None
         self._finalizer: Callable[[], Any] | None = None
 
     def _uses_the_channel(self) -> bool:
@@ -131,6 +136,8 @@ class _Worker:
                 break
             elif kind == TELL:
                 self._messages.tell((kind, number, detail, payload))
+            elif kind == END:
+                self._end(number)
             elif kind > LARGE:
                 self._start_large(kind - LARGE, number, payload, detail)
             elif kind > DEFINE:
@@ -153,9 +160,12 @@ class _Worker:
             self._channel.send(BOOT_FAILED, 0, pack_failure(error))
             return False
         if boot.threads > 1:
+            from ...worker.thread_runs import ThreadRuns
+
             self._calls = queue.SimpleQueue()
+            runs = self._thread_runs = ThreadRuns(self._channel.undisturbed)
             self._threads = [
-                threading.Thread(target=self._serve_thread, args=(self._calls,), daemon=True)
+                threading.Thread(target=self._serve_thread, args=(self._calls, runs), daemon=True)
                 for _ in range(boot.threads)
             ]
             for thread in self._threads:
@@ -207,9 +217,12 @@ class _Worker:
         """Start a call that does not run on this thread."""
         function, args, kwargs, _ = call
         if function.is_async:
-            self._start_coroutine(number, function, function.func(*args, **kwargs), soft_timeout)
+            made = function.func(*args, **kwargs)
+            self._start_coroutine(number, function, made, soft_timeout)
         else:
             assert self._calls is not None
+            assert self._thread_runs is not None
+            self._thread_runs.expect(number)
             self._calls.put((number, call))
 
     def _answer(
@@ -234,15 +247,18 @@ class _Worker:
             function.large = len(answer) >= LARGE_BYTES
             self._channel.send(RESULT, number, answer, microseconds)
 
-    def _serve_thread(self, calls: queue.SimpleQueue[tuple[int, ReadCall] | None]) -> None:
+    def _serve_thread(
+        self, calls: queue.SimpleQueue[tuple[int, ReadCall] | None], runs: ThreadRuns
+    ) -> None:
         while (item := calls.get()) is not None:
             number, call = item
             try:
-                result = self._run(number, call)
+                result = runs.run(number, self._run, number, call)
                 if type(result) is CoroutineType:
                     self._start_coroutine(number, call[0], result, 0.0)
                     continue
             except BaseException as error:
+                self._messages.end(number)  # where the run was told to end, this may be left
                 self._channel.send(FAILURE, number, pack_failure(error))
             else:
                 self._answer(number, call[0], result)
@@ -280,11 +296,20 @@ class _Worker:
             else:
                 self._answer(number, function, result)
 
+        if not function.is_async:
+            self._channel.send(BESIDE, number)
         token = enter(self._messages.begin(number))
         try:
-            self._coroutines.start(coroutine, soft_timeout, done)
+            self._coroutines.start(number, coroutine, soft_timeout, done)
         finally:
             leave(token)
+
+    def _end(self, number: int) -> None:
+        """Have call ``number`` end, where it runs beside this thread; nothing if it has ended."""
+        if self._thread_runs is not None and self._thread_runs.end(number):
+            return
+        if self._coroutines is not None:
+            self._coroutines.cancel(number, functools.partial(self._channel.send, ENDING))
 
     def _shut_down(self) -> None:
         if self._calls is not None:

@@ -3,8 +3,8 @@
 
 """Ended workers: what becomes of the calls of a worker that ended before it answered them.
 
-A worker ends because it crashed, because a call in it ran over its timeout or was cancelled, or
-because the pool is closed. Each of its calls fails, is repeated, or goes back into the waiting
+A worker ends because it crashed, because a call in it had to be ended (``ending``), or because the
+pool is closed. Each of its calls fails, is repeated, or goes back into the waiting
 queue because it had not begun. Starting another worker is the supervisor's work.
 """
 
@@ -13,10 +13,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from ...errors import ExecutorClosedError, ExecutorTimeoutError, WorkerCrashedError
+from ...errors import ExecutorClosedError, WorkerCrashedError
 from .exit_report import ExitReport
 from .job import Job
-from .supervisor import STOP_GRACE_SECONDS, Supervisor, SupervisorOwner
+from .owner import WorkerOwner
+from .supervisor import STOP_GRACE_SECONDS, Supervisor
 from .waiting import WaitingQueue
 from .worker import Worker
 
@@ -29,37 +30,12 @@ class EndedWorkers:
     """Ends the workers of one pool where their calls require it, and settles those calls."""
 
     def __init__(
-        self, owner: SupervisorOwner, pool: str, supervisor: Supervisor, queue: WaitingQueue
+        self, owner: WorkerOwner, pool: str, supervisor: Supervisor, queue: WaitingQueue
     ) -> None:
         self._owner = owner
         self._pool = pool
         self._supervisor = supervisor
         self._queue = queue
-
-    def timed_out(self, worker: Worker, job: Job) -> None:
-        """Fail ``job``, which has run longer than it may, and kill its worker."""
-        if self._has_ended(worker, job):
-            return
-        job.fail(_timed_out_error(self._pool, job, worker))
-        self.end_worker(worker, job, "timeout", "another call in it ran over its timeout")
-
-    def cancelled(self, worker: Worker, job: Job) -> None:
-        """Kill ``worker``, which runs ``job``: the caller does not wait for it any more."""
-        if not self._has_ended(worker, job):
-            self.end_worker(worker, job, "cancel", "another call in it was cancelled")
-
-    def _has_ended(self, worker: Worker, job: Job) -> bool:
-        """Whether ``job`` has ended by now, and its answer was only not read yet.
-
-        The worker might have begun the next call then, which must not be killed in its place.
-        Calls that were sent ahead are taken back first, so that none begins after this look.
-        """
-        self._queue.put_back(self._supervisor.take_back_all(worker))
-        worker.catch_up()
-        if job in worker.running.values():
-            return False
-        self._owner.freed(worker)  # it may have no call left whose answer would free it
-        return True
 
     def end_worker(self, worker: Worker, culprit: Job | None, counted: str, reason: str) -> None:
         """Kill ``worker`` because of ``culprit``; its other calls fail or are repeated.
@@ -67,10 +43,11 @@ class EndedWorkers:
         Args:
             worker: the worker to kill.
             culprit: the call that is the reason, settled by the caller; ``None`` for no call.
-            counted: the reason as the pool's restarts count it.
+            counted: the reason as the pool's restarts count it; empty if it is counted already.
             reason: the reason as the errors of the other calls tell it.
         """
-        self._supervisor.count_restart(counted)
+        if counted:
+            self._supervisor.count_restart(counted)
         others = [job for job in self._take(worker) if job is not culprit]
         self._supervisor.not_free(worker)
         worker.kill()
@@ -117,6 +94,9 @@ class EndedWorkers:
         worker.running.clear()
         worker.ahead.clear()
         worker.coroutines = 0
+        for job in jobs:
+            if job.ending is not None:
+                job.ending.cancel()
         return jobs
 
     def _fail(self, job: Job, error: Callable[[Job], WorkerCrashedError]) -> None:
@@ -154,16 +134,6 @@ def _killed_error(pool: str, job: Job, worker: Worker, reason: str) -> WorkerCra
         f"was killed because {reason}",
         pool=pool,
         pid=worker.pid,
-    )
-
-
-def _timed_out_error(pool: str, job: Job, worker: Worker) -> ExecutorTimeoutError:
-    """The error of ``job`` when it ran over its timeout."""
-    return ExecutorTimeoutError(
-        f"{job.packed.title} ran longer than {job.timeout:g} s in pool {pool!r}; its worker (pid "
-        f"{worker.pid}) was killed",
-        pool=pool,
-        timeout=job.timeout,
     )
 
 

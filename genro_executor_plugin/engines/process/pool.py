@@ -24,6 +24,7 @@ from ...portable.hooks import PackedHooks
 from .ahead import Ahead
 from .copying import LargeValueCopier
 from .ended import EndedWorkers, closed_error
+from .ending import RunEnder
 from .exit_report import ExitReport
 from .job import Job
 from .observing import Observer
@@ -57,7 +58,16 @@ class WorkerPool:
         self._queue = WaitingQueue()
         self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop)
         self._ended_workers = EndedWorkers(self, name, self._supervisor, self._queue)
-        self._timeouts = Timeouts(self.loop, self._supervisor, self._ended_workers.timed_out)
+        self._ender = RunEnder(
+            self,
+            name,
+            self._threads,
+            self.loop,
+            self._supervisor,
+            self._queue,
+            self._ended_workers,
+        )
+        self._timeouts = Timeouts(self.loop, self._supervisor, self._ender.timed_out)
         self._ahead = Ahead(self._supervisor, self._queue, self.loop, self._timeouts.watch)
         self._recycling = Recycling(options, self.loop, self._supervisor)
         # A call sent ahead could be one too many for a worker whose calls are counted.
@@ -134,7 +144,7 @@ class WorkerPool:
             if any(sent is job for _, sent in worker.ahead):
                 return  # it is about to start, and short: it runs, and its result is dropped
             if job in worker.running.values() and not job.abandon:
-                self._ended_workers.cancelled(worker, job)
+                self._ender.cancelled(worker, job)
                 return
 
     def withdraw(self, job: Job) -> bool:
@@ -203,6 +213,7 @@ class WorkerPool:
         self._recycling.stop()
         self._observer.stop()
         self._ended_workers.close()
+        self._ender.stop()
         self._timeouts.stop()
         self._ahead.stop()
         await self._supervisor.close()
@@ -228,12 +239,18 @@ class WorkerPool:
             self._ahead.estimates.add(job.packed.key, job.microseconds / 1e6)
         supervisor = self._supervisor
         if worker.leaving:
+            if worker.given_up:
+                self._ender.look(worker)
             supervisor.end_if_empty(worker)
         elif len(supervisor.workers) > supervisor.max_workers and supervisor.is_too_large:
             supervisor.retire(worker)
         elif self._recycling.watched and self._recycling.goes_now(worker):
             pass
-        elif worker.ahead or len(worker.running) - worker.coroutines >= self._threads:
+        elif (
+            worker.ahead
+            or len(worker.running) - worker.coroutines >= self._threads
+            or worker.unheard
+        ):
             if self._queue:
                 self._ahead.fill_soon()
         else:
@@ -265,6 +282,7 @@ class WorkerPool:
         supervisor = self._supervisor
         supervisor.ended(worker)
         self._recycling.ended(worker)
+        self._ender.ended(worker)
         self._ended_workers.requeue(worker)
         if not worker.ready and not worker.leaving:
             supervisor.backoff.failed(worker, report)
@@ -281,7 +299,8 @@ class WorkerPool:
 
     def _free_again(self, worker: Worker) -> None:
         """Count ``worker`` among the free ones, if it is."""
-        if worker.usable and not worker.ahead and worker.sync_running < self._threads:
+        has_thread = not worker.ahead and worker.sync_running < self._threads
+        if worker.usable and has_thread and not worker.unheard:
             self._supervisor.set_free(worker)
             if not worker.running:
                 worker.idle_since = perf_counter()

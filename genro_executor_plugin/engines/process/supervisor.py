@@ -14,7 +14,6 @@ import os
 import pickle
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
@@ -26,22 +25,14 @@ from .boot import WorkerBoot
 from .copying import LargeValueCopier
 from .job import Job
 from .launcher import Launcher
+from .owner import WorkerOwner
 from .waiting import WaitingQueue
-from .worker import Worker, WorkerOwner
+from .worker import Worker
 
-__all__ = ["STOP_GRACE_SECONDS", "Supervisor", "SupervisorOwner"]
+__all__ = ["STOP_GRACE_SECONDS", "Supervisor"]
 
 STOP_GRACE_SECONDS = 2.0
 """How long, at least, a worker has to run its shutdown hooks before it is killed."""
-
-
-class SupervisorOwner(WorkerOwner, Protocol):
-    """The pool, as its supervisor sees it."""
-
-    closing: bool
-
-    def freed(self, worker: Worker) -> None:
-        """``worker`` may be able to take a call."""
 
 
 class Supervisor:
@@ -50,6 +41,7 @@ class Supervisor:
     Attributes:
         workers: every worker, those that start or leave included.
         free: the workers that can take a call now, the one used last at the end.
+        written_off: the workers in which a run does not end; they take no calls and do not count.
         restarts: how many workers ended before their time or were replaced, by reason.
         max_workers: how many workers there may be; one that is to be replaced does not count.
         backoff: why workers cannot be started, and when the next start is tried.
@@ -58,7 +50,7 @@ class Supervisor:
 
     def __init__(
         self,
-        owner: SupervisorOwner,
+        owner: WorkerOwner,
         name: str,
         options: PoolOptions,
         hooks: PackedHooks,
@@ -76,6 +68,7 @@ class Supervisor:
         self.backoff = StartBackoff(name, loop, self.grow)
         self.workers: set[Worker] = set()
         self.free: list[Worker] = []
+        self.written_off: set[Worker] = set()
         self.restarts: dict[str, int] = {}
         self.max_workers = options.max_workers
         self.changed = asyncio.Event()
@@ -108,6 +101,7 @@ class Supervisor:
     def ended(self, worker: Worker) -> None:
         """Forget ``worker``, which has ended."""
         self.workers.discard(worker)
+        self.written_off.discard(worker)
         self.not_free(worker)
         self._drop_replacement(worker)
 
@@ -157,8 +151,8 @@ class Supervisor:
 
     def grow(self) -> None:
         """Start workers for the jobs that wait, as far as the options and the backoff allow."""
-        if len(self.workers) >= self.max_workers + len(self._to_be_replaced):
-            return  # a worker that is leaving makes room when it is gone
+        if not self._has_room:
+            return
         staying = self.staying
         starting = sum(not worker.ready for worker in staying)
         wanted = max(
@@ -174,6 +168,17 @@ class Supervisor:
                 self.backoff.refuse(self._queue.drain())
             return
         self.start(wanted)
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether there may be one more; a worker that leaves makes room when it is gone."""
+        counted = len(self.workers) - len(self.written_off)
+        return counted < self.max_workers + len(self._to_be_replaced)
+
+    def add_one(self) -> None:
+        """Start one more worker, though no job waits for it, if there may be one."""
+        if self._has_room and not self._owner.closing and not self.backoff.must_wait():
+            self.start(1)
 
     def start(self, count: int) -> None:
         """Start ``count`` workers, whatever the limits are."""
@@ -264,6 +269,13 @@ class Supervisor:
         worker.leaving = True
         self.end_if_empty(worker)
 
+    def write_off(self, worker: Worker, reason: str) -> None:
+        """Send ``worker`` nothing more, and start another one at once, whenever it may end."""
+        self.written_off.add(worker)
+        self._drop_replacement(worker)
+        self._retire_for(worker, reason)
+        self.add_one()
+
     def _retire_for(self, worker: Worker, reason: str) -> None:
         self.count_restart(reason)
         self.retire(worker)
@@ -278,7 +290,7 @@ class Supervisor:
 
     def end_if_empty(self, worker: Worker) -> None:
         """End ``worker``, which is leaving, if it has no call left."""
-        if not worker.running and not worker.ahead:
+        if not worker.running and not worker.ahead and not worker.killed:
             worker.stop(max(self._options.shutdown_timeout, STOP_GRACE_SECONDS))
 
     async def close(self) -> None:

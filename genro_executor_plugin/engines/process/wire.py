@@ -17,13 +17,17 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 __all__ = [
+    "BESIDE",
     "BOOT",
     "BOOT_FAILED",
     "CALL",
     "CALL_AHEAD",
     "DEFINE",
+    "END",
+    "ENDING",
     "FAILURE",
     "HEADER",
     "LARGE",
@@ -41,14 +45,16 @@ __all__ = [
 HEADER = struct.Struct("<QIIB3x")
 _HEADER_SIZE = HEADER.size
 
-BOOT, CALL, CALL_AHEAD, STOP, TELL, DEFINE = 1, 2, 3, 4, 5, 16
+BOOT, CALL, CALL_AHEAD, STOP, TELL, END, DEFINE = 1, 2, 3, 4, 5, 6, 16
 """Server to worker. ``DEFINE`` is added to the definition's kind, and its detail is the owner of
 the definition; the detail of a call is its soft timeout in milliseconds, 0 for none; ``TELL`` is
-a message for a running call."""
+a message for a running call, and ``END`` has one end, in which its function is told so."""
 
-READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE = 33, 34, 35, 36, 37
+READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE, BESIDE, ENDING = 33, 34, 35, 36, 37, 38, 39
 """Worker to server. The detail of a result is how long the call ran, in microseconds, 0 if that
-was not measured. The number of a message that no call sent is 0."""
+was not measured. The number of a message that no call sent is 0. ``BESIDE``: the call turned out
+to make a coroutine, and does not occupy the thread. ``ENDING``: a coroutine was told to end, so
+its event loop does turn."""
 
 LARGE = 64
 """Added to the kind of a call or a result that lies in a segment; its payload is the layout."""
@@ -210,6 +216,10 @@ class FrameSocket:
             finally:
                 self._holder = 0
             self._send_late()
+
+    def undisturbed(self) -> AbstractContextManager[bool]:
+        """A context in which no other thread is in the midst of writing a frame."""
+        return self._sending
 
     def send(self, kind: int, number: int = 0, payload: bytes = b"", detail: int = 0) -> None:
         """Send a frame; any thread may, and a signal handler in the midst of a frame may, too."""

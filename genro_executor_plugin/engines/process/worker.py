@@ -14,7 +14,6 @@ import logging
 import pickle
 from collections import deque
 from time import perf_counter
-from typing import Any, Protocol
 
 from ...errors import ExecutorOverloadError
 from ...portable.exceptions import unpack_failure
@@ -23,11 +22,15 @@ from .exit_report import ExitReport
 from .job import Job
 from .launcher import Launcher
 from .link import Link
+from .owner import WorkerOwner
 from .wire import (
+    BESIDE,
     BOOT,
     BOOT_FAILED,
     CALL,
     CALL_AHEAD,
+    END,
+    ENDING,
     FAILURE,
     LARGE,
     MESSAGE,
@@ -39,28 +42,9 @@ from .wire import (
     frame,
 )
 
-__all__ = ["Worker", "WorkerOwner"]
+__all__ = ["Worker"]
 
 _logger = logging.getLogger("genro_executor_plugin")
-
-
-class WorkerOwner(Protocol):
-    """The pool that owns a worker, and what the worker tells it."""
-
-    def worker_started(self, worker: Worker) -> None:
-        """``worker`` is up and can take its first call."""
-
-    def run_begins(self, job: Job) -> None:
-        """``job``, which was sent ahead, is taken to run now."""
-
-    def job_done(self, worker: Worker, job: Job) -> None:
-        """``worker`` has settled ``job``, or has all that is needed to settle it."""
-
-    def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
-        """``job``, or code outside of any call (``None``), has sent ``value``."""
-
-    def worker_ended(self, worker: Worker, report: ExitReport) -> None:
-        """``worker`` is gone; its unfinished jobs are still in its attributes."""
 
 
 class Worker:
@@ -70,6 +54,8 @@ class Worker:
         running: the calls that it runs, by number.
         ahead: the calls that were sent to it while it was busy, oldest first.
         coroutines: how many of the running calls are coroutines.
+        unheard: the coroutines that were told to end while its event loop has not turned since.
+        given_up: those of its calls that were told to end and have not; it takes no calls then.
         not_started: once it is gone, the calls that were sent ahead and never started.
         calls: how many calls it has been sent.
         to_be_replaced: whether it leaves as soon as another worker is up.
@@ -90,6 +76,8 @@ class Worker:
         self.ahead: deque[tuple[int, Job]] = deque()
         self.not_started: list[Job] = []
         self.coroutines = 0
+        self.unheard: set[int] = set()
+        self.given_up: set[int] = set()
         self.pid: int | None = None
         self.boot_error: BaseException | None = None
         self.born_at = perf_counter()
@@ -132,7 +120,7 @@ class Worker:
             job.fail(self._overload_error(job))
             return True
         self.running[number] = job
-        if job.packed.is_async:
+        if job.is_coroutine:
             self.coroutines += 1
         job.started_at = perf_counter()
         job.begun = True
@@ -171,10 +159,23 @@ class Worker:
 
     def tell(self, job: Job, message: bytes) -> bool:
         """Give the running ``job`` a message; ``False`` if it is not running here."""
-        for number, running in self.running.items():
-            if running is job:
-                return self._link.write(frame(TELL, number, message))
-        return False
+        number = self.number_of(job)
+        return number is not None and self._link.write(frame(TELL, number, message))
+
+    def number_of(self, job: Job) -> int | None:
+        """The number of the running ``job``; ``None`` if it is not running here."""
+        return next((number for number, running in self.running.items() if running is job), None)
+
+    def end(self, job: Job) -> None:
+        """Have the run of ``job`` end; other calls go on. It ends with an answer, as any run."""
+        number = self.number_of(job)
+        if number is not None and self._link.write(frame(END, number)) and job.is_coroutine:
+            self.unheard.add(number)
+
+    def end_held_up(self) -> None:
+        """Tell those once more that were told to end and of which nothing was heard since."""
+        for number in self.unheard:
+            self._link.write(frame(END, number))
 
     def stop(self, grace_seconds: float) -> None:
         """Have it end by itself; it is killed if it has not ended after ``grace_seconds``."""
@@ -242,7 +243,8 @@ class Worker:
         elif kind == FAILURE:
             job = self._finished(number)
             job.raised = True
-            job.fail(unpack_failure(payload))
+            if not job.future.done():
+                job.fail(unpack_failure(payload))
             self._owner.job_done(self, job)
         elif kind == RESULT + LARGE:
             job = self._finished(number)
@@ -251,6 +253,15 @@ class Worker:
             self._owner.job_done(self, job)
         elif kind == MESSAGE:
             self._pass_on(self.running.get(number), payload)
+        elif kind == BESIDE:
+            if (running := self.running.get(number)) is not None and not running.is_coroutine:
+                running.is_coroutine = True
+                self.coroutines += 1
+                self._next_runs()
+                self._owner.freed(self)
+        elif kind == ENDING:
+            self.unheard.discard(number)
+            self._owner.freed(self)
         elif kind == READY:
             self.pid = number
             self.ready = True
@@ -270,8 +281,12 @@ class Worker:
             del self.ahead[position]
             job.started_at = job.started_at or perf_counter()
         job.answered = True
-        if job.packed.is_async:
+        if job.is_coroutine:
             self.coroutines -= 1
+        if job.ending is not None:
+            job.ending.cancel()
+            self.unheard.discard(number)
+            self.given_up.discard(number)
         if self.ahead:
             self._next_runs()
         return job

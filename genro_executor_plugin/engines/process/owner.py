@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the workers of a pool tell it, as they see it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .exit_report import ExitReport
+    from .job import Job
+    from .worker import Worker
+
+__all__ = ["WorkerOwner"]
+
+
+class WorkerOwner(Protocol):
+    """The pool that owns workers.
+
+    Attributes:
+        closing: whether it has begun to end.
+    """
+
+    closing: bool
+
+    def worker_started(self, worker: Worker) -> None:
+        """``worker`` is up and can take its first call."""
+
+    def run_begins(self, job: Job) -> None:
+        """``job``, which was sent ahead, is taken to run now."""
+
+    def job_done(self, worker: Worker, job: Job) -> None:
+        """``worker`` has settled ``job``, or has all that is needed to settle it."""
+
+    def freed(self, worker: Worker) -> None:
+        """``worker`` may be able to take a call, though no call of it is done."""
+
+    def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
+        """``job``, or code outside of any call (``None``), has sent ``value``."""
+
+    def worker_ended(self, worker: Worker, report: ExitReport) -> None:
+        """``worker`` is gone; its unfinished jobs are still in its attributes."""
