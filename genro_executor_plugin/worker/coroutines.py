@@ -47,16 +47,31 @@ class CoroutineThread:
             return
 
     def start(
-        self, number: int, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done
+        self,
+        number: int,
+        coroutine: Coroutine[Any, Any, Any],
+        soft_timeout: float,
+        begins: Callable[[], None],
+        done: Done,
     ) -> None:
-        """Run call ``number``; ``done`` is called on the loop's thread with its task."""
-        self._loop.call_soon_threadsafe(self._start, number, coroutine, soft_timeout, done)
+        """Run call ``number``.
+
+        ``begins`` is called before its first step, ``done`` with its task when it has ended, both
+        on the loop's thread.
+        """
+        start = self._start
+        self._loop.call_soon_threadsafe(start, number, coroutine, soft_timeout, begins, done)
 
     def _start(
-        self, number: int, coroutine: Coroutine[Any, Any, Any], soft_timeout: float, done: Done
+        self,
+        number: int,
+        coroutine: Coroutine[Any, Any, Any],
+        soft_timeout: float,
+        begins: Callable[[], None],
+        done: Done,
     ) -> None:
         limited = _SoftlyLimited(coroutine)
-        task = self._loop.create_task(_awaiting(limited))
+        task = self._loop.create_task(_awaiting(limited, begins))
         self._tasks[number] = task, limited
         timer = None
         if soft_timeout:
@@ -143,5 +158,6 @@ def _throwing(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> Call
     return lambda: coroutine.throw(error)
 
 
-async def _awaiting(limited: _SoftlyLimited) -> Any:
+async def _awaiting(limited: _SoftlyLimited, begins: Callable[[], None]) -> Any:
+    begins()
     return await limited

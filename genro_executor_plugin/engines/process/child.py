@@ -42,6 +42,7 @@ from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
 from .claims import WorkerClaims
 from .handover import WorkerHandover
+from .marks import WorkerMarks
 from .messages import WorkerMessageChannel
 from .wire import (
     BESIDE,
@@ -76,15 +77,18 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
     """Serve calls from a socket until it closes. ``lifeline`` closes when the server dies."""
     _die_with_the_server(lifeline)
     handover = WorkerHandover(handover_fd)
+    marks = WorkerMarks()
     try:
-        faulthandler.enable(handover.give_faults())  # the server reads it after a crash
+        faults = handover.give_faults()  # the server reads it after a crash
+        faulthandler.enable(faults)
+        marks = WorkerMarks(faults)
     except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
         faulthandler.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a worker that is killed has printed is not lost.
         sys.stdout.reconfigure(line_buffering=True)
     with socket.socket(fileno=socket_fd) as sock:
-        _Worker(sock, WorkerClaims(claims_fd), handover).run()
+        _Worker(sock, WorkerClaims(claims_fd), handover, marks).run()
     handover.close()
 
 
@@ -109,7 +113,14 @@ def _die_with_the_server(lifeline: int) -> None:
 class _Worker:
     """The main loop of a worker process, and what the process keeps between calls."""
 
-    def __init__(self, sock: socket.socket, claims: WorkerClaims, handover: WorkerHandover) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        claims: WorkerClaims,
+        handover: WorkerHandover,
+        marks: WorkerMarks,
+    ) -> None:
+        self._marks = marks
         self._channel = FrameSocket(sock)
         self._claims = claims
         self._handover = handover
@@ -141,7 +152,9 @@ class _Worker:
             elif kind > LARGE:
                 self._start_large(kind - LARGE, number, payload, detail)
             elif kind > DEFINE:
+                self._marks.defining(True)
                 self._reader.define(number, detail, kind - DEFINE, payload)
+                self._marks.defining(False)
         self._shut_down()
 
     def _boot(self, boot: WorkerBoot) -> bool:
@@ -192,6 +205,7 @@ class _Worker:
         self, number: int, payload: bytes | memoryview, soft_timeout: int, segment: int = -1
     ) -> None:
         """Start a call. ``soft_timeout`` is in milliseconds, 0 for none."""
+        self._marks.read(number)
         try:
             call = self._reader.read(payload, segment)
             function = call[0]
@@ -219,10 +233,12 @@ class _Worker:
         if function.is_async:
             made = function.func(*args, **kwargs)
             self._start_coroutine(number, function, made, soft_timeout)
+            self._marks.handed_on(number)
         else:
             assert self._calls is not None
             assert self._thread_runs is not None
             self._thread_runs.expect(number)
+            self._marks.handed_on(number)
             self._calls.put((number, call))
 
     def _answer(
@@ -252,6 +268,7 @@ class _Worker:
     ) -> None:
         while (item := calls.get()) is not None:
             number, call = item
+            self._marks.thread_begins(number)
             try:
                 result = runs.run(number, self._run, number, call)
                 if type(result) is CoroutineType:
@@ -300,7 +317,8 @@ class _Worker:
             self._channel.send(BESIDE, number)
         token = enter(self._messages.begin(number))
         try:
-            self._coroutines.start(number, coroutine, soft_timeout, done)
+            begins = functools.partial(self._marks.coroutine_begins, number)
+            self._coroutines.start(number, coroutine, soft_timeout, begins, done)
         finally:
             leave(token)
 

@@ -23,6 +23,9 @@ from .worker import Worker
 
 __all__ = ["EndedWorkers", "closed_error"]
 
+_MOST_IN_VAIN = 2
+"""How many workers may die before they began a call; one more, and the call is what they die of."""
+
 _logger = logging.getLogger("genro_executor_plugin")
 
 
@@ -30,9 +33,15 @@ class EndedWorkers:
     """Ends the workers of one pool where their calls require it, and settles those calls."""
 
     def __init__(
-        self, owner: WorkerOwner, pool: str, supervisor: Supervisor, queue: WaitingQueue
+        self,
+        owner: WorkerOwner,
+        pool: str,
+        threads: int,
+        supervisor: Supervisor,
+        queue: WaitingQueue,
     ) -> None:
         self._owner = owner
+        self._threads = threads
         self._pool = pool
         self._supervisor = supervisor
         self._queue = queue
@@ -57,12 +66,34 @@ class EndedWorkers:
 
     def crashed(self, worker: Worker, report: ExitReport) -> None:
         """Fail or repeat the calls of ``worker``, which has ended by itself."""
+        self._not_begun(worker)
         jobs = self._take(worker)
         if not jobs:
             words = f"{report.in_words(worker.memory)}\n{worker.fault}".rstrip()
             _logger.warning("pool %r: idle worker %s ended: %s", self._pool, worker.pid, words)
+        others = len(jobs) - 1
         for job in jobs:
-            self._fail(job, lambda job: _crashed_error(self._pool, job, worker, report))
+            self._fail(job, lambda job: _crashed_error(self._pool, job, worker, report, others))
+
+    def _not_begun(self, worker: Worker) -> None:
+        """Have another worker run the calls that ``worker`` was sent and had not begun."""
+        marks = worker.marks
+        if marks is None:
+            return
+        left: list[int] = []
+        for number, job in sorted(worker.running.items()):
+            if marks.had_begun(number, job.packed.is_async, self._threads > 1):
+                continue
+            if marks.was_defining and not left:
+                marks.was_defining = False  # it was read for this call, and may be what it died of
+            elif job.sent_in_vain < _MOST_IN_VAIN:
+                left.append(number)
+        jobs = [worker.running.pop(number) for number in left]
+        for job in jobs:
+            job.sent_in_vain += 1
+            job.begun = False
+            job.started_at = None
+        self._queue.put_back(jobs)
 
     def close(self) -> None:
         """Fail every call of the pool, and end every worker of it."""
@@ -111,11 +142,17 @@ class EndedWorkers:
             job.fail(error(job))
 
 
-def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> WorkerCrashedError:
-    """The error of ``job`` when ``worker`` died while it ran it."""
+def _crashed_error(
+    pool: str, job: Job, worker: Worker, report: ExitReport, others: int
+) -> WorkerCrashedError:
+    """The error of ``job`` when ``worker`` died while it ran it and ``others``."""
+    shared = ""
+    if others:
+        calls = "1 other call" if others == 1 else f"{others} other calls"
+        shared = f"; {calls} ran in it, and any of them may be what ended it"
     error = WorkerCrashedError(
         f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: "
-        f"{report.in_words(worker.memory)}",
+        f"{report.in_words(worker.memory)}{shared}",
         pool=pool,
         exit_code=report.exit_code,
         pid=worker.pid,

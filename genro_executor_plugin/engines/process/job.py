@@ -34,6 +34,7 @@ class Job:
         answered: whether a worker has sent its outcome.
         begun: whether a run of it was ever begun, also one that crashed and is repeated.
         is_coroutine: whether it runs on its worker's event loop, as far as is known.
+        sent_in_vain: how many workers have died before they began it.
         ending: what happens if its run, which was told to end, does not; ``None`` before.
         raised: whether the error in the future was raised by the function itself.
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
@@ -54,6 +55,7 @@ class Job:
         "raised",
         "retries",
         "route",
+        "sent_in_vain",
         "soft_timeout",
         "started_at",
         "timeout",
@@ -81,6 +83,7 @@ class Job:
         self.answered = False
         self.begun = False
         self.is_coroutine = packed.is_async
+        self.sent_in_vain = 0
         self.ending: asyncio.TimerHandle | None = None
         self.microseconds = 0
         self.raised = False

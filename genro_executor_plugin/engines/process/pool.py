@@ -29,6 +29,7 @@ from .exit_report import ExitReport
 from .job import Job
 from .observing import Observer
 from .recycling import Recycling
+from .spreading import Spreading
 from .supervisor import Supervisor
 from .timeouts import Timeouts
 from .waiting import WaitingQueue
@@ -57,7 +58,7 @@ class WorkerPool:
         self._threads = options.threads_per_worker
         self._queue = WaitingQueue()
         self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop)
-        self._ended_workers = EndedWorkers(self, name, self._supervisor, self._queue)
+        self._ended_workers = EndedWorkers(self, name, self._threads, self._supervisor, self._queue)
         self._ender = RunEnder(
             self,
             name,
@@ -69,6 +70,9 @@ class WorkerPool:
         )
         self._timeouts = Timeouts(self.loop, self._supervisor, self._ender.timed_out)
         self._ahead = Ahead(self._supervisor, self._queue, self.loop, self._timeouts.watch)
+        self._spreading = Spreading(
+            self._supervisor, self._queue, self.loop, self._dispatch_waiting
+        )
         self._recycling = Recycling(options, self.loop, self._supervisor)
         # A call sent ahead could be one too many for a worker whose calls are counted.
         self._sends_ahead = options.threads_per_worker == 1 and not self._recycling.watched
@@ -214,6 +218,7 @@ class WorkerPool:
         self._observer.stop()
         self._ended_workers.close()
         self._ender.stop()
+        self._spreading.stop()
         self._timeouts.stop()
         self._ahead.stop()
         await self._supervisor.close()
@@ -312,17 +317,21 @@ class WorkerPool:
         free, queue, ahead = self._supervisor.free, self._queue, self._ahead
         while free and (queue or ahead.any_sent):
             job = ahead.take_back(only_stuck=bool(queue)) or queue.take()
-            if job is None:
-                return
-            self._dispatch(job)
+            if job is None or not self._dispatch(job):
+                break
         if queue:
             ahead.fill_soon()
 
-    def _dispatch(self, job: Job) -> None:
-        """Send ``job`` to a free worker."""
+    def _dispatch(self, job: Job) -> bool:
+        """Send ``job`` to a free worker; ``False`` if it waits in the queue."""
         free = self._supervisor.free
         while free:
-            worker = free[-1] if not job.packed.is_async else min(free, key=_load)
+            worker = free[-1]
+            if worker.running or self._threads > 1 or job.is_coroutine:
+                chosen = self._spreading.choose()
+                if chosen is None:
+                    break
+                worker = chosen
             if not worker.send(job):
                 free.remove(worker)  # it is gone; its exit report is on the way
                 continue
@@ -332,10 +341,7 @@ class WorkerPool:
                 self._timeouts.watch(job.timeout)
             if self._recycling.watched:
                 self._recycling.sent(worker)
-            return
+            return True
         self._queue.put_back([job])
         self._supervisor.grow()
-
-
-def _load(worker: Worker) -> int:
-    return len(worker.running)
+        return False

@@ -14,6 +14,7 @@ import os
 import pickle
 from collections import deque
 from collections.abc import Callable
+from time import perf_counter
 
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
@@ -44,6 +45,7 @@ class Supervisor:
         written_off: the workers in which a run does not end; they take no calls and do not count.
         restarts: how many workers ended before their time or were replaced, by reason.
         max_workers: how many workers there may be; one that is to be replaced does not count.
+        start_seconds: how long the worker that came up last has taken.
         backoff: why workers cannot be started, and when the next start is tried.
         changed: set when a worker has started or ended, to wake those that wait in ``until``.
     """
@@ -68,6 +70,7 @@ class Supervisor:
         self.backoff = StartBackoff(name, loop, self.grow)
         self.workers: set[Worker] = set()
         self.free: list[Worker] = []
+        self.start_seconds = 0.0
         self.written_off: set[Worker] = set()
         self.restarts: dict[str, int] = {}
         self.max_workers = options.max_workers
@@ -211,6 +214,7 @@ class Supervisor:
     def started(self, worker: Worker) -> bool:
         """Take in that ``worker`` is up; ``False`` if it is not needed any more and leaves."""
         self.backoff.succeeded()
+        self.start_seconds = perf_counter() - worker.born_at
         while self._to_be_replaced:
             old, reason = self._to_be_replaced.popleft()
             if not old.leaving:

@@ -22,6 +22,7 @@ from .exit_report import ExitReport
 from .job import Job
 from .launcher import Launcher
 from .link import Link
+from .marks import Marks
 from .owner import WorkerOwner
 from .wire import (
     BESIDE,
@@ -61,6 +62,7 @@ class Worker:
         to_be_replaced: whether it leaves as soon as another worker is up.
         memory: its resident memory in bytes when it was last read, ``None`` before.
         fault: what its faulthandler wrote when it died, empty for nothing.
+        marks: what it had begun when it died, ``None`` where that is not known.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Worker:
         self.to_be_replaced = False
         self.memory: int | None = None
         self.fault = ""
+        self.marks: Marks | None = None
         self.killed = False
         self._link = Link(self._launch)
         self._link.watch(self._readable)
@@ -332,6 +335,6 @@ class Worker:
             while (job := self.take_back()) is not None:
                 self.not_started.append(job)
             if not self.killed:
-                self.fault = self._link.handover.fault_report()
+                self.fault, self.marks = self._link.handover.last_words()
             self._link.close()
             self._launcher.kill(self._key)
