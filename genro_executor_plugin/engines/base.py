@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
@@ -93,6 +93,7 @@ class Engine(ABC):
         default_workers: ``max_workers`` of a pool that gives none; ``None`` is one for each CPU
             that is granted to this process.
         own_options: the options that only this kind has; checked, they are in ``options.own``.
+        own_threads: identities of the threads of this process that it runs calls on.
         pool: the pool that it works for.
         options: the pool's options in force; ``resize`` follows a change of them.
     """
@@ -101,6 +102,8 @@ class Engine(ABC):
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
     default_workers: ClassVar[int | None] = 1
     own_options: ClassVar[Mapping[str, EngineOption]] = {}
+
+    own_threads: Collection[int] = ()
 
     def __init__(self, pool: Pool, options: PoolOptions) -> None:
         self.pool = pool
@@ -158,6 +161,14 @@ class Engine(ABC):
             Exception: what the function has raised; ``call.raised`` is set to true before.
                 Any other exception counts as a fault of the engine, and its pool says so.
         """
+
+    async def run_inside(self, call: Call) -> Any:
+        """Run ``call`` at once, where its caller runs: on one of ``own_threads``.
+
+        A call from there that waited for a place could wait for its own caller's.
+        """
+        result = call.func(*call.args, **call.kwargs)
+        return await result if inspect.isawaitable(result) else result
 
     def tell(self, call: Call, channel: str, value: Any) -> bool:
         """Give the running ``call`` a message; ``False`` if it does not run (any more)."""

@@ -67,15 +67,6 @@ class InlineEngine(ThreadEngine):
                 "Their classes must import and unpickle there"
             ) from error
 
-    def _body(self, call: Call, packed: Any) -> Callable[[], Any]:
-        body = super()._body(call, packed)
-        if not self._checks:
-            return body
-
-        through = self._through(call)
-        assert through is not None
-        return lambda: through(body())
-
     def _through(self, call: Call) -> Callable[[Any], Any] | None:
         return functools.partial(_there_and_back, describe(call.func)) if self._checks else None
 

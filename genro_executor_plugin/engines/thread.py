@@ -7,9 +7,11 @@
 
     event loop                                        a thread of the pool
     ----------                                        --------------------
-    run(call)  -> _Run, into the queue
-    _start_next   as long as a thread is free  ---->  _serve: takes it, runs it in the caller's
+    run(call)  -> ThreadRun, into the queue
+    _start_next   as long as a place is free  ----->  _serve: takes it, runs it in the caller's
                                                       context, then ``route_cleanup``
+       or, for a coroutine  ----------------------->  _await: on the one event loop that the pool
+                                                      keeps on a thread of its own
     message       <-- call_soon_threadsafe  --------  RunningCall.send
     _finished     <-- call_soon_threadsafe  --------  the result, or what was raised
 """
@@ -17,7 +19,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import logging
 import os
@@ -25,7 +26,6 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -35,70 +35,15 @@ from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..portable.hooks import run_hook
 from ..portable.references import describe
-from ..worker.running import RunningCall, enter
 from ..worker.streaming import streamed
 from .base import Engine, Load, Pool
 from .call import Call
+from .thread_loop import PoolLoop, raisable
+from .thread_run import ThreadRun
 
 __all__ = ["ThreadEngine"]
 
 _logger = logging.getLogger("genro_executor_plugin")
-
-
-class _Run:
-    """One call on its way through a thread: when it began, and how it ended."""
-
-    __slots__ = (
-        "began",
-        "call",
-        "context",
-        "func",
-        "future",
-        "loop",
-        "queued_at",
-        "raised",
-        "running",
-        "started_at",
-    )
-
-    def __init__(
-        self,
-        pool: Pool,
-        call: Call,
-        func: Callable[[], Any],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self.call = call
-        self.func = func
-        self.loop = loop
-        self.context = contextvars.copy_context()
-        self.future: asyncio.Future[Any] = loop.create_future()
-        self.began: asyncio.Future[None] = loop.create_future()
-        self.queued_at = perf_counter()
-        self.raised = False
-        self.started_at: float | None = None
-        self.running = RunningCall(0, _Messages(pool, call, self.future))
-        self.context.run(enter, self.running)
-
-
-class _Messages:
-    """How a call on a thread sends; what it is told is delivered to it at once."""
-
-    def __init__(self, pool: Pool, call: Call, future: asyncio.Future[Any]) -> None:
-        self._pool = pool
-        self._call = call
-        self._future = future
-
-    def send(self, number: int, channel: str, value: Any) -> None:
-        if self._future.done():
-            return
-        with suppress(RuntimeError):  # the event loop is closed: nobody listens any more
-            self._future.get_loop().call_soon_threadsafe(
-                self._pool.message, self._call, os.getpid(), channel, value
-            )
-
-    def read(self, timeout: float | None) -> bool:
-        return False
 
 
 class ThreadEngine(Engine):
@@ -120,11 +65,15 @@ class ThreadEngine(Engine):
     def __init__(self, pool: Pool, options: PoolOptions) -> None:
         super().__init__(pool, options)
         self._threads: list[threading.Thread] = []
-        self._runs: queue.SimpleQueue[_Run | None] = queue.SimpleQueue()
+        self._runs: queue.SimpleQueue[ThreadRun | None] = queue.SimpleQueue()
         self._taken = 0
+        self._on_threads = 0
+        self._making_loop = threading.Lock()
+        self._coroutines: PoolLoop | None = None
+        self.own_threads: set[int] = set()
         self._loop: asyncio.AbstractEventLoop
-        self._waiting: deque[_Run] = deque()
-        self._begun: set[_Run] = set()
+        self._waiting: deque[ThreadRun] = deque()
+        self._begun: set[ThreadRun] = set()
 
     @property
     def mode(self) -> str:
@@ -132,7 +81,8 @@ class ThreadEngine(Engine):
 
     async def run(self, call: Call, packed: Any) -> Any:
         self._loop = asyncio.get_running_loop()
-        run = call.handle = _Run(self.pool, call, self._body(call, packed), self._loop)
+        body, is_async = self._body(call)
+        run = call.handle = ThreadRun(self.pool, call, body, is_async, self._loop)
         self._waiting.append(run)
         self._start_next()
         try:
@@ -141,6 +91,8 @@ class ThreadEngine(Engine):
         finally:
             call.raised = run.raised
             call.begun = run.started_at is not None
+            if run in self._begun and self._ends_with_its_caller(call):
+                run.end_coroutine()
             call.handle = None  # or the two would wait for the garbage collector
             if run.started_at is None:
                 self._waiting.remove(run)
@@ -148,34 +100,59 @@ class ThreadEngine(Engine):
                 call.waited = run.started_at - run.queued_at
                 call.ran = perf_counter() - run.started_at
 
+    def _ends_with_its_caller(self, call: Call) -> bool:
+        """Whether a coroutine is cancelled when nobody waits for it any more."""
+        return call.kill_on_cancel or self.options.on_cancel == "kill"
+
+    async def run_inside(self, call: Call) -> Any:
+        if self._coroutines is None or threading.get_ident() != self._coroutines.thread_ident:
+            return await super().run_inside(call)
+        if inspect.iscoroutinefunction(call.func):
+            return await call.func(*call.args, **call.kwargs)
+
+        def body() -> Any:
+            self.own_threads.add(threading.get_ident())
+            try:
+                return call.func(*call.args, **call.kwargs)
+            finally:
+                self.own_threads.discard(threading.get_ident())
+
+        result = await self._coroutines.off_the_loop(body)
+        return await result if inspect.isawaitable(result) else result
+
     def tell(self, call: Call, channel: str, value: Any) -> bool:
         run = call.handle
-        if not isinstance(run, _Run) or run not in self._begun:
+        if not isinstance(run, ThreadRun) or run not in self._begun:
             return False
         run.running.deliver(channel, value)
         return True
 
-    def _body(self, call: Call, packed: Any) -> Callable[[], Any]:
-        """What the thread runs."""
-        func = streamed(call.func, self._through(call)) if call.streams else call.func
+    def _body(self, call: Call) -> tuple[Callable[[], Any], bool]:
+        """What the thread runs, and whether that is a coroutine function."""
+        through = self._through(call)
+        func = streamed(call.func, through) if call.streams else call.func
 
         def body() -> Any:
-            if inspect.iscoroutinefunction(func):
-                return asyncio.run(func(*call.args, **call.kwargs))
             try:
                 result = func(*call.args, **call.kwargs)
-                return asyncio.run(result) if inspect.iscoroutine(result) else result
+                if inspect.iscoroutine(result):
+                    result = self._pool_loop().result_of(result)
             finally:
                 if call.cleanup is not None:
                     call.cleanup.route_cleanup()
+            return result if through is None else through(result)
 
-        return body
+        async def async_body() -> Any:
+            result = await func(*call.args, **call.kwargs)
+            return result if through is None else through(result)
+
+        return (async_body, True) if inspect.iscoroutinefunction(func) else (body, False)
 
     def _through(self, call: Call) -> Callable[[Any], Any] | None:
-        """What the chunks of a stream go through on their way."""
+        """What the result, and each chunk of a stream, goes through on its way."""
         return None
 
-    async def _until_begun(self, run: _Run, call: Call) -> None:
+    async def _until_begun(self, run: ThreadRun, call: Call) -> None:
         if run.started_at is not None:
             return
         try:
@@ -185,7 +162,7 @@ class ThreadEngine(Engine):
             if run.started_at is None:
                 raise self.pool.waited_too_long(call) from None
 
-    async def _result(self, run: _Run, call: Call) -> Any:
+    async def _result(self, run: ThreadRun, call: Call) -> Any:
         limit = call.options.timeout or self.options.timeout
         if limit is None:
             return await run.future
@@ -193,16 +170,18 @@ class ThreadEngine(Engine):
         done, _ = await asyncio.wait([run.future], timeout=run.started_at + limit - perf_counter())
         if done:
             return run.future.result()
+        run.end_coroutine()
+        becomes = "it was cancelled" if run.is_async else "it goes on in its thread"
         raise ExecutorTimeoutError(
-            f"{describe(call.func)} ran longer than {limit:g} s in pool {self.pool.name!r}; it "
-            "goes on in its thread, and its place stays taken until it is done",
+            f"{describe(call.func)} ran longer than {limit:g} s in pool {self.pool.name!r}; "
+            f"{becomes}, and its place stays taken until it is done",
             pool=self.pool.name,
             timeout=limit,
         )
 
     def _start_next(self) -> None:
         while self._waiting and self._taken < self.options.max_workers and not self.pool.paused:
-            if len(self._threads) <= self._taken and not self._add_thread():
+            if not self._has_thread_for(self._waiting[0]):
                 return
             run = self._waiting.popleft()
             self._taken += 1
@@ -210,19 +189,34 @@ class ThreadEngine(Engine):
             run.started_at = perf_counter()
             if not run.began.done():
                 run.began.set_result(None)
-            self._runs.put(run)
+            if run.is_async:
+                self._pool_loop().start(run)
+            else:
+                self._on_threads += 1
+                self._runs.put(run)
 
-    def _add_thread(self) -> bool:
-        """Have one thread more; ``False`` if the system has none for us."""
+    def _has_thread_for(self, run: ThreadRun) -> bool:
+        """Whether there is a thread for ``run``, which may be made now."""
         try:
-            self._threads.append(self._new_thread())
+            if run.is_async:
+                self._pool_loop()
+            elif len(self._threads) <= self._on_threads:
+                self._threads.append(self._new_thread())
         except RuntimeError as error:
-            if not self._threads and not self._waiting[0].began.done():  # nobody else would end it
+            if not self._taken and not self._waiting[0].began.done():  # nobody else would end it
                 refusal = ExecutorError(f"pool {self.pool.name!r} cannot start a thread: {error}")
                 refusal.__cause__ = error
                 self._waiting[0].began.set_exception(refusal)
             return False
         return True
+
+    def _pool_loop(self) -> PoolLoop:
+        """The pool's own event loop, started now if this is its first coroutine."""
+        with self._making_loop:  # a function on a thread may return the first one
+            if self._coroutines is None:
+                self._coroutines = PoolLoop(self.pool.name, self.options, self._tell)
+                self.own_threads.add(self._coroutines.thread_ident)
+            return self._coroutines
 
     def _new_thread(self) -> threading.Thread:
         thread = threading.Thread(
@@ -234,8 +228,9 @@ class ThreadEngine(Engine):
         thread.start()
         return thread
 
-    def _serve(self, runs: queue.SimpleQueue[_Run | None]) -> None:
+    def _serve(self, runs: queue.SimpleQueue[ThreadRun | None]) -> None:
         initialized = self.options.initializer is None
+        self.own_threads.add(threading.get_ident())
         while (run := runs.get()) is not None:
             result, error = None, None
             try:
@@ -243,18 +238,19 @@ class ThreadEngine(Engine):
                     assert self.options.initializer is not None
                     run_hook(self.options.initializer, self.options.initargs)
                     initialized = True
-                result = run.context.run(run.func)
+                result = run.context.run(run.body)
             except BaseException as raised:
                 error = raised
             self._tell(run, result, error)
             del run, result, error  # what is idle must not keep anybody's objects
+        self.own_threads.discard(threading.get_ident())
         if initialized and self.options.finalizer is not None:
             try:
                 run_hook(self.options.finalizer)
             except Exception:
                 _logger.exception("pool %r: its finalizer failed", self.pool.name)
 
-    def _tell(self, run: _Run, result: Any, error: BaseException | None) -> None:
+    def _tell(self, run: ThreadRun, result: Any, error: BaseException | None) -> None:
         """Report the end of ``run`` on its event loop, or on the one that is used by now."""
         for loop in (run.loop, self._loop):
             try:
@@ -262,18 +258,21 @@ class ThreadEngine(Engine):
             except RuntimeError:
                 continue  # closed: nobody waits there any more
             return
+        self._left(run)
+
+    def _left(self, run: ThreadRun) -> None:
         self._taken -= 1
+        self._on_threads -= not run.is_async
         self._begun.discard(run)
 
-    def _finished(self, run: _Run, result: Any, error: BaseException | None) -> None:
-        self._taken -= 1
-        self._begun.discard(run)
+    def _finished(self, run: ThreadRun, result: Any, error: BaseException | None) -> None:
+        self._left(run)
         if not run.future.done():
             run.raised = error is not None
             if error is None:
                 run.future.set_result(result)
             else:
-                run.future.set_exception(_raisable(error))
+                run.future.set_exception(raisable(error))
                 run.future.exception()  # an abandoned run has nobody to retrieve it
         self._start_next()
 
@@ -286,8 +285,14 @@ class ThreadEngine(Engine):
         threads, self._threads = self._threads, []
         for _ in threads:
             self._runs.put(None)
-        for thread in () if self._begun else threads:
+        if self._begun:
+            for run in self._begun:
+                run.end_coroutine()
+            return  # what they run goes on; nothing can end it
+        for thread in threads:
             thread.join()
+        if self._coroutines is not None:
+            self._coroutines.close()
 
     def set_paused(self, paused: bool) -> None:
         self._start_next()
@@ -311,13 +316,5 @@ class ThreadEngine(Engine):
         ]
 
     def load(self) -> Load:
-        return Load(self._taken, self._taken, len(self._threads))
-
-
-def _raisable(error: BaseException) -> BaseException:
-    """``error`` as something a future takes and an event loop survives."""
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
-        return error
-    raised = RuntimeError(f"the function raised {error!r}, which cannot leave its thread")
-    raised.__cause__ = error
-    return raised
+        threads = len(self._threads) + (self._coroutines is not None)
+        return Load(self._taken, self._taken, threads)

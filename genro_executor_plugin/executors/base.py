@@ -25,6 +25,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
 from ..engines.call import Call, Message
@@ -169,7 +170,7 @@ class BaseExecutor(SteeredPool):
 
     async def run_stream(self, call: Call) -> AsyncGenerator[Any, None]:
         """Run ``call`` as ``stream`` does."""
-        if self._nested:
+        if self._nested or get_ident() in self._engine.own_threads:
             async for value in stream_here(call):
                 yield value
             return
@@ -202,6 +203,8 @@ class BaseExecutor(SteeredPool):
         """Run ``call``: serialize, be admitted, run, count. See ``submit`` for what it raises."""
         if self._nested:
             return run_here(call)
+        if (own := self._engine.own_threads) and get_ident() in own:
+            return self._engine.run_inside(call)
         return self._traced(call) if tracing.MODULE in sys.modules else self._counted(call)
 
     async def _traced(self, call: Call) -> Any:

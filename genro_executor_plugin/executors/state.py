@@ -115,6 +115,15 @@ class PoolState:
         """What this pool can do."""
         return self._capabilities
 
+    @property
+    def needs_portable_calls(self) -> bool:
+        """Whether what a call consists of must be able to leave this process.
+
+        It is true for a pool that is bypassed or inline, too: these ask what a worker would ask.
+        """
+        leaves = Capability.PORTABLE in self._declared.capabilities
+        return leaves or isinstance(self._engine, InlineEngine)
+
     # -- state --------------------------------------------------------------------------------
 
     @property

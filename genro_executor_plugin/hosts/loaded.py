@@ -21,11 +21,16 @@ __all__ = [
     "SERVER_ATTRIBUTE",
     "answerable",
     "is_default_cleanup",
+    "is_hosts_own",
     "stream_of",
 ]
 
 HOST_PACKAGES = ("genro_asgi",)
 """The packages of the known hosts. A process has loaded one of them at most."""
+
+_NOT_THE_USERS = frozenset(
+    {"genro_asgi", "genro_asgi_server_app", "genro_routes", __name__.partition(".")[0]}
+)
 
 ADMIN_TAGS = frozenset({"SERVER_ADMIN", "SUPERADMIN"})
 """The authorization tags of a host's own administrators."""
@@ -37,6 +42,15 @@ SERVER_ATTRIBUTE = "_server"
 """Where an application keeps its server."""
 
 E = TypeVar("E", bound=Exception)
+
+
+def is_hosts_own(handler: Any) -> bool:
+    """Whether ``handler`` is part of a host, of genro-routes or of this package.
+
+    Such a handler serves the server (its pages, its schema), and needs it.
+    """
+    module = getattr(handler, "__module__", None)
+    return isinstance(module, str) and module.partition(".")[0] in _NOT_THE_USERS
 
 
 class HostStream(NamedTuple):

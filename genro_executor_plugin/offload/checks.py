@@ -82,15 +82,16 @@ def mistakes_of(
                 f"that {name}={metadata[name]!r} means nothing; import it first"
             )
     pool = options.pool
-    if pool is None:
+    if pool is None or options.left_alone:
         return
     if pool not in registry:
         error = registry.unknown(pool, f"route {_placed(route)}")
         yield Mistake(str(error), pool)
         return
-    if options.offloaded and takes_live_request(_signature(route)):
-        yield Mistake(live_request_refusal(_placed(route), f"pool {pool!r}"))
     executor = registry.get(pool)
+    travels = executor.needs_portable_calls or options.background
+    if options.offloaded and travels and takes_live_request(_signature(route)):
+        yield Mistake(live_request_refusal(_placed(route), f"pool {pool!r}"))
     if Capability.PORTABLE in executor.capabilities:
         for text in _stays_here(route.handler, route.owner):
             yield Mistake(f"route {_placed(route)}: {text}")

@@ -24,8 +24,15 @@ from pydantic import ValidationError, validate_call
 from ..errors import ExecutorConfigError
 from ..options.pydantic_errors import in_words
 from ..routing.privates import WHOLE_ROUTER, children, restore_options, stored_options
-from ..routing.route_options import PLUGIN, RouteOptions
-from ..routing.tree import own_entries, plugin_of, registry_of, routers_below, routes_below
+from ..routing.route_options import PLUGIN
+from ..routing.tree import (
+    options_with,
+    own_entries,
+    plugin_of,
+    registry_of,
+    routers_below,
+    routes_below,
+)
 from .checks import Mistake, error_of, mistakes_of
 
 __all__ = ["ApplicationRouter"]
@@ -140,8 +147,10 @@ class ApplicationRouter:
             if plugin is None or not plugin.is_affected(offloading, name):
                 continue
             after = plugin.configuration_with(offloading, name)
-            if found := list(_mistakes(registry, route, plugin, after)):
-                before = set(_mistakes(registry, route, plugin, plugin.configuration(name)))
+            own = offloading.get((plugin, name), {})
+            options = options_with(route.router, name, after, own)
+            if found := list(mistakes_of(registry, route, options)):
+                before = set(mistakes_of(registry, route, route.options))
                 mistakes += [mistake for mistake in found if mistake not in before]
         if mistakes:
             raise error_of(mistakes)
@@ -158,11 +167,6 @@ class ApplicationRouter:
                 if (plugin := plugin_of(router, PLUGIN)) is not None:
                     plugin.touch()
             raise
-
-
-def _mistakes(registry: Any, route: Any, plugin: Any, given: dict[str, Any]) -> Iterator[Mistake]:
-    switched_on = route.router.is_plugin_enabled(route.entry.name, plugin.name)
-    return mistakes_of(registry, route, RouteOptions(given, switched_on))
 
 
 def _changes(

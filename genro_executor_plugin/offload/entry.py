@@ -27,7 +27,7 @@ from ..executors import BaseExecutor, Call
 from ..hosts.contract import HostServer
 from ..routing.caller import current_caller
 from ..routing.client import current_client
-from ..routing.live_request import LIVE_REQUEST, live_request_refusal
+from ..routing.live_request import LIVE_REQUEST, live_request_refusal, takes_live_request
 from ..routing.privates import chain_around
 from ..routing.responses import local_response, may_stream, worker_response
 from ..routing.tree import adapter_of, application_of
@@ -46,11 +46,20 @@ class OffloadedHandler:
         instance: the application or section that it is a method of.
         original: the handler as the application wrote it.
         is_async: whether that is a coroutine function.
+        takes_request: whether it takes the live request.
         may_stream: whether it may answer in chunks.
         plan: where its calls run, now.
     """
 
-    __slots__ = ("entry", "instance", "is_async", "may_stream", "original", "plan")
+    __slots__ = (
+        "entry",
+        "instance",
+        "is_async",
+        "may_stream",
+        "original",
+        "plan",
+        "takes_request",
+    )
 
     def __init__(self, configuration: RouteConfiguration, entry: MethodEntry) -> None:
         self.entry = entry
@@ -58,6 +67,9 @@ class OffloadedHandler:
         self.original: Callable[..., Any] = entry.func
         self.is_async = inspect.iscoroutinefunction(entry.func)
         self.may_stream = may_stream(entry.func)
+        # Not what a call has among its arguments: a client can give a handler with **kwargs an
+        # argument of any name.
+        self.takes_request = takes_live_request(entry.signature)
         self.plan = RoutePlan(configuration, entry.router, entry.name, entry.func)
 
     def adapter(self) -> Callable[..., Any]:
@@ -82,7 +94,7 @@ class OffloadedHandler:
             result = await self.run_here(functools.partial(self.original, *args, **kwargs))
             return await local_response(result, self.media_type) if self.may_stream else result
         try:
-            if LIVE_REQUEST in kwargs:
+            if self.takes_request and LIVE_REQUEST in kwargs and plan.executor.needs_portable_calls:
                 raise self._live_request_error(plan.executor)
             if plan.background and current_caller() is not None:
                 return await answer_later(self.instance, self.original, args, kwargs)

@@ -17,7 +17,7 @@ from ..errors import ExecutorError
 from ..executors import BaseExecutor
 from ..options.call import CallOptions
 from ..routing.route_options import PLUGIN, RouteOptions
-from ..routing.tree import cleanup_of, path_of, registry_of
+from ..routing.tree import cleanup_of, options_of, path_of, registry_of
 
 __all__ = ["HERE", "Plan", "RouteConfiguration", "RoutePlan", "call_options", "log_failure"]
 
@@ -96,7 +96,7 @@ class RoutePlan:
 
     def _computed(self) -> Plan | None:
         """The plan of the configuration; ``None`` without a server, which may come yet."""
-        options = RouteOptions(self._configuration.configuration(self._name))
+        options = options_of(self._router, self._name)
         pool = options.pool
         if pool is None or not options.offloaded:
             return HERE

@@ -36,17 +36,19 @@ from genro_routes.plugins import BasePlugin, MethodEntry
 from pydantic import Field, ValidationError
 
 from ..errors import ExecutorConfigError
+from ..hosts.loaded import is_hosts_own
+from ..options.numbers import MAX_COUNT, MAX_SECONDS
 from ..options.pydantic_errors import in_words
 from ..routing.privates import WHOLE_ROUTER, entries_of, is_bound, notify_children, own_options
 from ..routing.route_options import PLUGIN
-from ..routing.tree import adapter_of, own_entries
+from ..routing.tree import adapter_of, names_a_pool_itself, own_entries
 from .bridge import bridge
 from .entry import offload
 
 __all__ = ["ExecutorPlugin"]
 
 # Strict: genro-routes stores a value as it was written; the text "false" would be true.
-_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+_Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False, strict=True)]
 _Switch = Annotated[bool, Field(strict=True)]
 
 _Changes = Mapping[tuple["ExecutorPlugin", str], Mapping[str, Any]]
@@ -90,7 +92,7 @@ class ExecutorPlugin(BasePlugin):
         soft_timeout: _Seconds | None = None,
         queue_timeout: _Seconds | None = None,
         on_overload: Literal["wait", "fail"] | None = None,
-        retries: Annotated[int, Field(ge=0, strict=True)] | None = None,
+        retries: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | None = None,
         idle: _Seconds | None = None,
         background: _Switch = False,
     ) -> None:
@@ -101,7 +103,9 @@ class ExecutorPlugin(BasePlugin):
     def on_decore(self, router: Any, func: Callable[..., Any], entry: MethodEntry) -> None:
         """Put the adapter in the place of the handler of an entry that has a pool."""
         # An alias is its own router's business: that one's options hold for it.
-        if entry.router is router and self.configuration(entry.name).get("pool"):
+        if entry.router is not router or not self.configuration(entry.name).get("pool"):
+            return
+        if names_a_pool_itself(router, entry.name) or not is_hosts_own(func):
             offload(entry, self)
 
     def wrap_handler(

@@ -16,8 +16,21 @@ from typing import Any
 
 from ..errors import ExecutorConfigError
 from .context_variables import ContextReference, context_reference
+from .numbers import (
+    MAX_COUNT,
+    MAX_SECONDS,
+    MAX_WORKERS,
+    NotAllowedError,
+    count_of,
+    seconds_of,
+    shown,
+)
 
 __all__ = ["check_option", "granted_cpus"]
+
+
+MAX_SOFT_TIMEOUT_SECONDS = 4_000_000.0
+"""A worker is told its soft limit in milliseconds, in 32 bits."""
 
 
 def granted_cpus() -> int:
@@ -27,33 +40,20 @@ def granted_cpus() -> int:
     return os.cpu_count() or 1
 
 
-class _NotAllowedError(Exception):
-    """Carries what would have been allowed."""
-
-
-def _count(least: int, *, optional: bool = False) -> Callable[[Any], Any]:
+def _count(least: int, most: int = MAX_COUNT, *, optional: bool = False) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
-        if optional and value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise _NotAllowedError(f"a whole number of at least {least}")
-        return value
+        return None if optional and value is None else count_of(value, least, most)
 
     return check
 
 
-def _seconds(*, optional: bool = True, zero: bool = False) -> Callable[[Any], Any]:
+def _seconds(
+    *, optional: bool = True, zero: bool = False, most: float = MAX_SECONDS
+) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if optional and value is None:
             return None
-        number = not isinstance(value, bool) and isinstance(value, int | float)
-        try:
-            seconds = float(value) if number else math.nan
-        except OverflowError:
-            seconds = math.inf
-        if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero):
-            raise _NotAllowedError(f"a number of seconds {'from' if zero else 'above'} 0")
-        return seconds
+        return seconds_of(value, zero=zero, most=most)
 
     return check
 
@@ -61,7 +61,7 @@ def _seconds(*, optional: bool = True, zero: bool = False) -> Callable[[Any], An
 def _one_of(*allowed: Any) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if not any(type(value) is type(choice) and value == choice for choice in allowed):
-            raise _NotAllowedError(f"one of {', '.join(map(repr, allowed))}")
+            raise NotAllowedError(f"one of {', '.join(map(repr, allowed))}")
         return value
 
     return check
@@ -69,29 +69,29 @@ def _one_of(*allowed: Any) -> Callable[[Any], Any]:
 
 def _function(value: Any) -> Any:
     if value is not None and not callable(value):
-        raise _NotAllowedError("a callable")
+        raise NotAllowedError("a callable")
     return value
 
 
 def _arguments(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, tuple | list):
-        raise _NotAllowedError("a tuple of arguments")
+        raise NotAllowedError("a tuple of arguments")
     return tuple(value)
 
 
 def _modules(value: Any) -> tuple[str, ...]:
     if not isinstance(value, tuple | list) or not all(isinstance(name, str) for name in value):
-        raise _NotAllowedError("a list of module names")
+        raise NotAllowedError("a list of module names")
     return tuple(value)
 
 
 def _context(value: Any) -> tuple[ContextReference, ...]:
     if not isinstance(value, tuple | list):
-        raise _NotAllowedError("a list of context variables, or of their names")
+        raise NotAllowedError("a list of context variables, or of their names")
     try:
         return tuple(context_reference(item) for item in value)
     except (ImportError, LookupError) as error:
-        raise _NotAllowedError(f"a list of context variables that workers find: {error}") from error
+        raise NotAllowedError(f"a list of context variables that workers find: {error}") from error
 
 
 def _memory(value: Any) -> int | None:
@@ -101,11 +101,11 @@ def _memory(value: Any) -> int | None:
     if isinstance(value, str):
         match = _MEMORY.fullmatch(value)
         if match is None:
-            raise _NotAllowedError(allowed)
+            raise NotAllowedError(allowed)
         size = float(match[1]) * _UNITS[match[2].upper()]
         value = int(size) if math.isfinite(size) else None
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise _NotAllowedError(allowed)
+        raise NotAllowedError(allowed)
     return value
 
 
@@ -114,9 +114,9 @@ def _processors(value: Any) -> tuple[int, ...] | None:
         return None
     granted = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if not isinstance(value, tuple | list | set | range) or not value:
-        raise _NotAllowedError(f"a list of processors out of {granted}")
+        raise NotAllowedError(f"a list of processors out of {granted}")
     if not all(isinstance(number, int) and number in granted for number in value):
-        raise _NotAllowedError(f"a list of processors out of {granted}")
+        raise NotAllowedError(f"a list of processors out of {granted}")
     return tuple(value)
 
 
@@ -131,13 +131,13 @@ _UNITS = {
 
 
 _CHECKS: Mapping[str, Callable[[Any], Any]] = {
-    "max_workers": _count(1, optional=True),
-    "min_workers": _count(0),
+    "max_workers": _count(1, MAX_WORKERS, optional=True),
+    "min_workers": _count(0, MAX_WORKERS),
     "idle_timeout": _seconds(),
-    "threads_per_worker": _count(1),
+    "threads_per_worker": _count(1, MAX_WORKERS),
     "warm": _one_of(True, False),
     "start_timeout": _seconds(optional=False),
-    "nice": _count(0),
+    "nice": _count(0, 19),
     "cpu_affinity": _processors,
     "initializer": _function,
     "finalizer": _function,
@@ -148,7 +148,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "on_overload": _one_of("wait", "fail"),
     "queue_timeout": _seconds(),
     "timeout": _seconds(),
-    "soft_timeout": _seconds(),
+    "soft_timeout": _seconds(most=MAX_SOFT_TIMEOUT_SECONDS),
     "retries": _count(0),
     "on_cancel": _one_of("kill", "abandon"),
     "max_tasks_per_child": _count(1, optional=True),
@@ -170,7 +170,7 @@ def check_option(where: str, option: str, value: Any, pool: str | None = None) -
     """
     try:
         return _CHECKS[option](value)
-    except _NotAllowedError as wrong:
+    except NotAllowedError as wrong:
         raise ExecutorConfigError(
-            f"{where}: {option}={value!r} is not {wrong}", pool=pool
+            f"{where}: {option}={shown(value)} is not {wrong}", pool=pool
         ) from None

@@ -28,10 +28,12 @@ class RouteOptions:
     Attributes:
         given: the plugin's options: of the routers above, of its router, its own.
         switched_on: whether the plugin is enabled for it.
+        left_alone: whether a pool that is named for a whole router is not meant for it.
     """
 
     given: Mapping[str, Any] = field(default_factory=dict)
     switched_on: bool = True
+    left_alone: bool = False
 
     @classmethod
     def of_marker(cls, marker: Mapping[str, Any]) -> RouteOptions:
@@ -58,7 +60,7 @@ class RouteOptions:
     @property
     def offloaded(self) -> bool:
         """Whether its calls run in its pool."""
-        return self.pool is not None and not self.disabled
+        return self.pool is not None and not self.disabled and not self.left_alone
 
     @property
     def background(self) -> bool:

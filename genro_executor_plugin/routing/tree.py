@@ -15,8 +15,9 @@ from typing import Any
 
 from ..executors.registry import ExecutorRegistry
 from ..hosts.contract import HostServer
-from ..hosts.loaded import is_default_cleanup
-from .privates import children, entries_of, markers_of, parent_of
+from ..hosts.loaded import is_default_cleanup, is_hosts_own
+from .live_request import takes_live_request
+from .privates import children, entries_of, markers_of, own_options, parent_of
 from .route_options import PLUGIN, RouteOptions
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "cleanup_of",
     "entry_at",
     "handler_of",
+    "names_a_pool_itself",
     "options_of",
+    "options_with",
     "own_entries",
     "path_of",
     "plugin_of",
@@ -178,7 +181,40 @@ def options_of(router: Any, name: str) -> RouteOptions:
     plugin = plugin_of(router, PLUGIN)
     if plugin is None:
         return RouteOptions()
-    return RouteOptions(plugin.configuration(name), router.is_plugin_enabled(name, PLUGIN))
+    return options_with(router, name, plugin.configuration(name), {})
+
+
+def options_with(
+    router: Any, name: str, given: Mapping[str, Any], changes: Mapping[str, Any]
+) -> RouteOptions:
+    """The options of the entry ``name`` if ``given`` were in force, of which ``changes`` its own.
+
+    The pool of a whole router is not meant for what the host itself serves, nor for a handler
+    that takes the live request where calls leave the process. A pool on that very route is.
+    """
+    switched_on = router.is_plugin_enabled(name, PLUGIN)
+    own = {**own_options(router, PLUGIN, name), **changes}
+    left_alone = not own.get("pool") and _is_left_alone(router, name, given)
+    return RouteOptions(given, switched_on, left_alone)
+
+
+def names_a_pool_itself(router: Any, name: str) -> bool:
+    """Whether the entry ``name`` has a pool of its own, and not that of a whole router."""
+    return bool(own_options(router, PLUGIN, name).get("pool"))
+
+
+def _is_left_alone(router: Any, name: str, given: Mapping[str, Any]) -> bool:
+    pool, entry = given.get("pool"), entries_of(router).get(name)
+    if not pool or entry is None:
+        return False
+    if is_hosts_own(handler_of(entry)):
+        return True
+    if not takes_live_request(entry.signature):
+        return False
+    registry = registry_of(router.instance)
+    if given.get("background") or registry is None or pool not in registry:
+        return True
+    return registry.get(pool).needs_portable_calls
 
 
 def adapter_of(entry: Any) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ExecutorConfigError
+from ..options.numbers import check_seconds
 from ..routing.tree import application_of
 from .options import TaskOptions
 from .service import LongTasks
@@ -75,13 +76,15 @@ class ApplicationTasks:
 
         Raises:
             TimeoutError: it has not ended after ``timeout`` seconds; it goes on.
+            ExecutorConfigError: ``timeout`` is not a finite number of seconds.
             TaskNotFoundError: there is no job of that id.
             TaskCancelledError: it was cancelled.
             TaskLostError: it was running when its server ended.
             ExecutorClosedError: the server stops; the job goes on with the next one.
             Exception: what the job raised, with the remote traceback as its cause.
         """
-        return await self._long_tasks.result(task_id, timeout)
+        patience = check_seconds(f"result of job {task_id}", "timeout", timeout)
+        return await self._long_tasks.result(task_id, patience)
 
     async def cancel(self, task_id: str, grace: float | None = None) -> TaskStatus:
         """Cancel the job: if it waits it never begins, if it runs it is asked to end, then killed.
@@ -94,9 +97,11 @@ class ApplicationTasks:
             grace: seconds it has to end by itself; by default the server's ``cancel_grace``.
 
         Raises:
+            ExecutorConfigError: ``grace`` is not a finite number of seconds.
             TaskNotFoundError: there is no job of that id.
         """
-        return await self._long_tasks.cancel(task_id, grace)
+        given = check_seconds(f"cancel of job {task_id}", "grace", grace)
+        return await self._long_tasks.cancel(task_id, given)
 
     async def progress(self, task_id: str) -> Progress | None:
         """The latest progress that the job has reported, ``None`` if it has reported none.

@@ -27,6 +27,7 @@ from ..hosts.names import (
     settle_task,
     write_progress_of_task,
 )
+from ..options.numbers import check_seconds
 from .followed_call import FollowedCall
 from .options import TaskSettings
 from .status import Progress
@@ -169,8 +170,10 @@ class PooledTaskScheduler(TaskScheduler):
 
         Raises:
             TaskNotFoundError: the task does not run now.
+            ExecutorConfigError: ``grace`` is not a finite number of seconds.
         """
         followed = self._followed.get(task_name)
         if followed is None:
             raise TaskNotFoundError(f"the scheduled task {task_name!r} does not run now")
-        return followed.cancel(self._grace if grace is None else grace)
+        given = check_seconds(f"cancel of task {task_name!r}", "grace", grace)
+        return followed.cancel(self._grace if given is None else given)

@@ -19,13 +19,14 @@ from ..errors import ExecutorConfigError
 from ..hosts.contract import HostServer
 from ..hosts.loaded import ADMIN_TAGS
 from ..hosts.names import site_folder
+from ..options.numbers import MAX_COUNT, MAX_SECONDS, NotAllowedError, seconds_of
 from ..options.pydantic_errors import in_words
 
 __all__ = ["TaskOptions", "TaskSettings"]
 
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
-_Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-_Count = Annotated[int, Field(ge=0, strict=True)]
+_Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False, strict=True)]
+_Above0 = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False, strict=True)]
+_Count = Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)]
 _Switch = Annotated[bool, Field(strict=True)]
 _Name = Annotated[str, Field(min_length=1, strict=True)]
 _Bytes = Annotated[ByteSize, Field(gt=0)]
@@ -60,7 +61,7 @@ class TaskOptions:
     timeout: _Above0 | None = None
     retries: _Count = 0
     backoff: _Seconds = 1.0
-    priority: Annotated[int, Field(strict=True)] = 0
+    priority: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT, strict=True)] = 0
     key: _Name | None = None
     eta: Any = None
     keep: _Above0 | None = None
@@ -156,13 +157,16 @@ def _checked(kind: Any, where: str, given: Mapping[str, Any]) -> Any:
 
 def _moment(eta: Any) -> float:
     """``eta`` in seconds since the epoch."""
+    moment = eta
     if isinstance(eta, timedelta):
-        return time.time() + eta.total_seconds()
-    if isinstance(eta, datetime) and eta.tzinfo is not None:
-        return eta.timestamp()
-    if isinstance(eta, int | float) and not isinstance(eta, bool):
-        return float(eta)
-    raise ExecutorConfigError(
-        f"options of a long job: eta={eta!r} is no moment; give a datetime with a time zone, "
-        "seconds since the epoch, or a timedelta from now"
-    )
+        # One that is negative is in the past, where the job begins at once.
+        moment = max(0.0, time.time() + eta.total_seconds())
+    elif isinstance(eta, datetime) and eta.tzinfo is not None:
+        moment = max(0.0, eta.timestamp())
+    try:
+        return seconds_of(moment, zero=True, most=time.time() + MAX_SECONDS)
+    except NotAllowedError:
+        raise ExecutorConfigError(
+            f"options of a long job: eta={eta!r} is no moment; give a datetime with a time zone, "
+            "seconds since the epoch, or a timedelta from now"
+        ) from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
 from typing import Any
 
 from ..errors import SoftTimeoutError
@@ -29,12 +30,11 @@ Done = Callable[[asyncio.Task[Any]], None]
 class CoroutineThread:
     """An event loop on a thread of its own, and the coroutines that run on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "genro-executor-coroutines") -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._run, name="genro-executor-coroutines", daemon=True
-        )
-        self._tasks: dict[int, tuple[asyncio.Task[Any], _SoftlyLimited]] = {}
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._numbered: dict[int, tuple[asyncio.Task[Any], _SoftlyLimited]] = {}
         self._to_cancel: set[int] = set()
         self._thread.start()
 
@@ -44,41 +44,66 @@ class CoroutineThread:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt, _HeldUpError):
                 continue  # it is the outcome of the task that raised it; the others go on
-            return
+            break
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+        return self._loop
+
+    @property
+    def ident(self) -> int:
+        """The identity of the thread that the loop runs on."""
+        assert self._thread.ident is not None  # it was started
+        return self._thread.ident
 
     def start(
         self,
-        number: int,
         coroutine: Coroutine[Any, Any, Any],
         soft_timeout: float,
-        begins: Callable[[], None],
         done: Done,
+        context: Context | None = None,
+        number: int = 0,
+        begins: Callable[[], None] | None = None,
     ) -> None:
-        """Run call ``number``.
+        """Run ``coroutine``; ``done`` is called on the loop's thread with its task.
 
-        ``begins`` is called before its first step, ``done`` with its task when it has ended, both
-        on the loop's thread.
+        Args:
+            coroutine: what to run.
+            soft_timeout: seconds after which ``SoftTimeoutError`` is raised in it, 0 for never.
+            done: called when it has ended.
+            context: the context variables that it runs with, ``None`` for the caller's.
+            number: of its call, for ``cancel``.
+            begins: called on the loop's thread before its first step.
         """
         start = self._start
-        self._loop.call_soon_threadsafe(start, number, coroutine, soft_timeout, begins, done)
+        self._loop.call_soon_threadsafe(
+            start, coroutine, soft_timeout, done, context, number, begins
+        )
 
     def _start(
         self,
-        number: int,
         coroutine: Coroutine[Any, Any, Any],
         soft_timeout: float,
-        begins: Callable[[], None],
         done: Done,
+        context: Context | None,
+        number: int,
+        begins: Callable[[], None] | None,
     ) -> None:
         limited = _SoftlyLimited(coroutine)
-        task = self._loop.create_task(_awaiting(limited, begins))
-        self._tasks[number] = task, limited
+        task = self._loop.create_task(_awaiting(limited, begins), context=context)
+        self._tasks.add(task)
+        if number:
+            self._numbered[number] = task, limited
         timer = None
         if soft_timeout:
             timer = self._loop.call_later(soft_timeout, limited.run_out, task, soft_timeout)
 
         def finished(task: asyncio.Task[Any]) -> None:
-            del self._tasks[number]
+            self._tasks.discard(task)
+            self._numbered.pop(number, None)
             if timer is not None:
                 timer.cancel()
             done(task)
@@ -92,18 +117,17 @@ class CoroutineThread:
         holds it up, the call is interrupted between two instructions of Python.
         """
         if number in self._to_cancel:
-            task, _ = self._tasks.get(number, (None, None))
+            task, _ = self._numbered.get(number, (None, None))
             if task is not None and asyncio.current_task(self._loop) is task:
-                assert self._thread.ident is not None
-                raise_in(self._thread.ident, _HeldUpError)
+                raise_in(self.ident, _HeldUpError)
             return
         self._to_cancel.add(number)
         self._loop.call_soon_threadsafe(self._cancel, number, cancelled)
 
     def _cancel(self, number: int, cancelled: Callable[[int], None]) -> None:
         self._to_cancel.discard(number)
-        if number in self._tasks:
-            task, limited = self._tasks[number]
+        if number in self._numbered:
+            task, limited = self._numbered[number]
             limited.cancel(task)
             cancelled(number)
 
@@ -111,8 +135,6 @@ class CoroutineThread:
         """End the loop and its thread; no coroutine may be running on it."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
 
 
 class _SoftlyLimited:
@@ -158,6 +180,7 @@ def _throwing(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> Call
     return lambda: coroutine.throw(error)
 
 
-async def _awaiting(limited: _SoftlyLimited, begins: Callable[[], None]) -> Any:
-    begins()
+async def _awaiting(limited: _SoftlyLimited, begins: Callable[[], None] | None) -> Any:
+    if begins is not None:
+        begins()
     return await limited

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 from genro_asgi import RoutedApplication
+from genro_asgi.applications.openapi import OpenApiApplication
 from genro_routes import RoutingClass, route
 
 
@@ -125,6 +127,32 @@ class TakesRequestDisabled(RoutedApplication):
     @route(executor="cpu", executor_disabled=True)
     def login(self, _request) -> str:  # type: ignore[no-untyped-def]
         return str(_request.method)
+
+
+class TakesRequestOnThreads(RoutedApplication):
+    mount = "request"
+
+    @route(executor="blocking")
+    def login(self, _request) -> str:  # type: ignore[no-untyped-def]
+        return f"{_request.method} on {threading.current_thread().name}"
+
+
+class PoolForAll(OpenApiApplication):
+    """A pool for a whole application that has pages of the host, and takes the request once."""
+
+    mount = "all"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.route.plug("executor", pool="cpu")
+
+    @route()
+    def pid(self) -> int:
+        return os.getpid()
+
+    @route()
+    def method(self, _request) -> str:  # type: ignore[no-untyped-def]
+        return f"{_request.method} in {os.getpid()}"
 
 
 class ThreadTimeout(RoutedApplication):

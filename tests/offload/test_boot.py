@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from apps import mistaken
 from genro_asgi import RoutedApplication
+from genro_asgi_server_app import ServerApplication
 from genro_routes import route
 from programs import started
 from servers import boot_message, serving
 
-from genro_executor_plugin import ExecutorConfigError, ExecutorServer
+from genro_executor_plugin import ExecutorConfigError, ExecutorPlugin, ExecutorServer
+from genro_executor_plugin.routing.tree import routes_of
 
 
 def server_with(*applications: Any, **options: Any) -> ExecutorServer:
@@ -82,6 +85,36 @@ async def test_the_live_request_is_refused_on_an_offloaded_handler() -> None:
 async def test_the_live_request_is_fine_where_nothing_is_offloaded() -> None:
     async with serving(mistaken.TakesRequestDisabled) as site:
         assert (await site.get("/request/login")).text == "GET"
+
+
+async def test_the_live_request_is_fine_on_threads_where_nothing_travels() -> None:
+    async with serving(mistaken.TakesRequestOnThreads) as site:
+        answer = (await site.get("/request/login")).text
+    assert answer == "GET on genro-executor-blocking-0"
+
+
+async def test_a_pool_for_a_whole_application_leaves_alone_what_is_not_the_users() -> None:
+    """The host's own pages need the server, and nobody named a pool for the live request."""
+    async with serving(mistaken.PoolForAll, executors={"cpu": {"max_workers": 1}}) as site:
+        assert [await site.json("/all/pid")] == site.server.get_executor("cpu").pids
+        assert (await site.get("/all/method")).text == f"GET in {os.getpid()}"
+        assert "/pid" in (await site.json("/all/_meta/schema_json"))["paths"]
+        console = {route.path: route.options.offloaded for route in routes_of(site.server)}
+        assert console["poolforall/pid"] is True
+        assert console["poolforall/method"] is False
+        assert not any(console[path] for path in console if "/_meta/" in path)
+
+
+async def test_a_pool_for_every_router_leaves_the_hosts_own_application_alone() -> None:
+    server = ExecutorServer(
+        applications=[mistaken.Fine, (ServerApplication, {"code": "_server"})],
+        executors={"cpu": {"max_workers": 1}},
+        plugins={"executor": {"pool": "cpu"}},
+        plugin_registry={"executor": ExecutorPlugin},
+        tasks=False,
+    )
+    answer = await boot_message(server)
+    assert answer["type"] == "lifespan.startup.complete"
 
 
 async def test_a_timeout_on_threads_is_refused() -> None:

@@ -18,6 +18,7 @@ from apps.steered import Busy, Steered
 from servers import built, serving
 
 from genro_executor_plugin import ExecutorConfigError, UnknownExecutorError
+from genro_executor_plugin.routing.tree import routes_below
 
 POOLS: dict[str, Any] = {
     "a": {"executor_type": "thread", "max_workers": 2},
@@ -158,7 +159,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "timeout on a thread pool": ("report", {"executor_timeout": 5}, "timeout"),
     "retries on a thread pool": ("report", {"executor_retries": 2}, "retries"),
     "pool that cannot keep the timeout": ("limited", {"executor_pool": "b"}, "timeout"),
-    "_request": ("asks", {"executor_pool": "b"}, "_request"),
+    "_request": ("asks", {"executor_pool": "p"}, "_request"),
     "hidden parameter": ("report", {"executor__target": "plain"}, "_target"),
     "hidden flags": ("report", {"executor_flags": "disabled"}, "flags"),
     "one good and one bad option": (
@@ -173,8 +174,16 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "one good and one bad route": ("*", {"executor_pool": "b"}, "limited|asks"),
     "a router whose routes cannot keep it": ("", {"executor_timeout": 5}, "report"),
-    "a router with a route that takes _request": ("", {"executor_pool": "p"}, "_request"),
 }
+
+
+async def test_a_pool_for_the_whole_router_leaves_a_route_with_the_live_request_alone(
+    app: Any,
+) -> None:
+    app.router.configure("", executor_pool="p")
+    options = {route.path: route.options for route in routes_below(app.route) if route.entry}
+    assert options["plain"].offloaded
+    assert not options["asks"].offloaded
 
 
 @pytest.mark.parametrize("case", WRONG)

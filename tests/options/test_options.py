@@ -96,7 +96,7 @@ def test_a_wrong_value_is_refused_in_full_words(option: str, value: Any, allowed
         ExecutorRegistry({"reports": {option: value}})
     message = str(caught.value)
     assert "pool 'reports'" in message
-    assert f"{option}={value!r}" in message
+    assert f"{option}={repr(value)[:100]}" in message  # a number may be as long as a request
     assert allowed in message
     assert caught.value.pool == "reports"
 

@@ -318,7 +318,7 @@ class _Worker:
         token = enter(self._messages.begin(number))
         try:
             begins = functools.partial(self._marks.coroutine_begins, number)
-            self._coroutines.start(number, coroutine, soft_timeout, begins, done)
+            self._coroutines.start(coroutine, soft_timeout, done, None, number, begins)
         finally:
             leave(token)
 

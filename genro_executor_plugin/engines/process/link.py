@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 from collections import deque
@@ -115,7 +116,7 @@ class Link:
             if self.open:
                 self.handover.give(call.segment)
             kind += LARGE
-        soft_timeout = int(job.soft_timeout * 1000) if job.soft_timeout else 0
+        soft_timeout = math.ceil(job.soft_timeout * 1000) if job.soft_timeout else 0
         data = HEADER.pack(len(payload), number, soft_timeout, kind) + payload
         known = self._known
         for definition in call.definitions:

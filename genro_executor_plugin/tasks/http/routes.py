@@ -17,6 +17,7 @@ from genro_routes import RoutingClass, route
 from ... import errors
 from ...errors import ExecutorConfigError, TaskNotFoundError
 from ...hosts.names import HTTPBadRequest, HTTPException, RoutedApplication, SseStream
+from ...options.numbers import NotAllowedError, count_of, seconds_of, shown
 from ...routing.caller import Caller, caller_of
 from ...routing.streaming_response import DisconnectAwareResponse
 from ..application import long_tasks_of
@@ -53,6 +54,8 @@ class _TaskRoutes:
         Raises:
             TaskNotFoundError: there is no job of that id, or it is another submitter's.
         """
+        if not isinstance(task_id, str):  # a request can hydrate it to a value of any type
+            raise TaskNotFoundError("a job's id is a text", task_id="")
         status = await self._long_tasks.status(task_id)
         caller = caller_of(request.scope)
         if not _may_see(caller, status, self._long_tasks.settings.admin_tags):
@@ -76,9 +79,13 @@ class _TaskRoutes:
         """The caller's jobs, the newest first; everybody's for administrators."""
         try:
             wanted = TaskState(state) if state else None
-            count = min(max(int(limit), 1), MAX_LISTED)
         except ValueError as error:
-            raise HTTPBadRequest(f"state or limit: {error}") from error
+            allowed = ", ".join(one.value for one in TaskState)
+            raise HTTPBadRequest(f"state={shown(state)} is not one of {allowed}") from error
+        try:
+            count = count_of(limit, 1, MAX_LISTED, text=True)
+        except NotAllowedError as wrong:
+            raise HTTPBadRequest(f"limit={shown(limit)} is not {wrong}") from wrong
         caller = caller_of(_request.scope)
         tasks = self._long_tasks
         if caller.is_admin(tasks.settings.admin_tags):
@@ -104,9 +111,9 @@ class _TaskRoutes:
         """
         await self._job(task_id, _request)
         try:
-            patience = min(max(float(wait), 0.0), MAX_WAIT_SECONDS)
-        except ValueError as error:
-            raise HTTPBadRequest(f"wait={wait!r} is not a number of seconds") from error
+            patience = seconds_of(wait, zero=True, most=MAX_WAIT_SECONDS, text=True)
+        except NotAllowedError as wrong:
+            raise HTTPBadRequest(f"wait={shown(wait)} is not {wrong}") from wrong
         tasks = self._long_tasks
         try:
             value = await tasks.result(task_id, timeout=patience)

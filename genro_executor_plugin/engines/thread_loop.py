@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The event loop of a thread pool: one for all of its coroutines, as long as the pool lives.
+
+What belongs to an event loop (an HTTP client, a lock, a task that goes on behind the answer) is
+therefore the same for every call. It is on a thread of its own, and never the server's loop:
+a coroutine that blocks holds up the coroutines of its own pool, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from ..options.pool import PoolOptions
+from ..worker.coroutines import CoroutineThread
+from .thread_run import ThreadRun
+
+__all__ = ["PoolLoop", "raisable"]
+
+_logger = logging.getLogger("genro_executor_plugin")
+
+Done = Callable[[ThreadRun, Any, BaseException | None], None]
+
+
+class PoolLoop:
+    """The coroutines of one thread pool, on an event loop of their own."""
+
+    def __init__(self, pool: str, options: PoolOptions, done: Done) -> None:
+        """Start the thread.
+
+        Args:
+            pool: the pool's name.
+            options: the pool's options; its initializer and finalizer run on this loop, too.
+            done: called on the loop's thread with each run, its result and its error.
+
+        Raises:
+            RuntimeError: the system has no thread.
+        """
+        self._pool = pool
+        self._options = options
+        self._done = done
+        self._thread = CoroutineThread(f"genro-executor-{pool}-loop")
+        self._initialized = options.initializer is None
+        self._nested = asyncio.Semaphore(options.max_workers)
+
+    def start(self, run: ThreadRun) -> None:
+        """Begin ``run``, whose body is a coroutine function, in the context of its caller."""
+        self._thread.start(self._run(run), 0.0, lambda task: self._ended(run, task), run.context)
+
+    async def _run(self, run: ThreadRun) -> Any:
+        run.task = asyncio.current_task()
+        if run.abandoned:
+            raise asyncio.CancelledError
+        if not self._initialized:
+            assert self._options.initializer is not None
+            await _awaited(self._options.initializer, *self._options.initargs)
+            self._initialized = True
+        return await run.body()
+
+    def _ended(self, run: ThreadRun, task: asyncio.Task[Any]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        run.task = None
+        self._done(run, None if error is not None else task.result(), error)
+
+    def result_of(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """What ``coroutine`` returns; the calling thread of the pool waits for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._thread.loop).result()
+
+    @property
+    def thread_ident(self) -> int:
+        """The identity of the thread that the loop runs on."""
+        return self._thread.ident
+
+    async def off_the_loop(self, func: Callable[[], Any]) -> Any:
+        """What ``func`` returns, run on a thread made for it, with the context of the caller.
+
+        At most ``max_workers`` of them run at a time.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def work() -> None:
+            result, error = None, None
+            try:
+                result = context.run(func)
+            except BaseException as raised:
+                error = raised
+            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+                loop.call_soon_threadsafe(_settle, future, result, error)
+
+        async with self._nested:
+            # A daemon: a function that never ends must not keep the server from ending.
+            threading.Thread(
+                target=work, name=f"genro-executor-{self._pool}-nested", daemon=True
+            ).start()
+            return await future
+
+    def close(self) -> None:
+        """Run the finalizer and end the loop; nothing may be running on it."""
+        if self._initialized and self._options.finalizer is not None:
+            try:
+                self.result_of(_awaited(self._options.finalizer))
+            except Exception:
+                _logger.exception("pool %r: its finalizer failed", self._pool)
+        self._thread.close()
+
+
+async def _awaited(hook: Callable[..., Any], *arguments: Any) -> None:
+    outcome = hook(*arguments)
+    if inspect.isawaitable(outcome):
+        await outcome
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(raisable(error))
+
+
+def raisable(error: BaseException) -> BaseException:
+    """``error`` as something a future takes and an event loop survives."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    raised = RuntimeError(f"the function raised {error!r}, which cannot leave its thread")
+    raised.__cause__ = error
+    return raised

@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""One call on its way through a thread of the server's process, and what it sends meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from time import perf_counter
+from typing import Any
+
+from ..worker.running import RunningCall, enter
+from .base import Pool
+from .call import Call
+
+__all__ = ["ThreadRun"]
+
+
+class ThreadRun:
+    """One call on its way through a thread: when it began, and how it ended.
+
+    Attributes:
+        body: what runs; a coroutine function runs on the pool's own event loop.
+        task: what runs the coroutine, once it has begun.
+        abandoned: whether nobody waits for it any more.
+    """
+
+    __slots__ = (
+        "abandoned",
+        "began",
+        "body",
+        "call",
+        "context",
+        "future",
+        "is_async",
+        "loop",
+        "queued_at",
+        "raised",
+        "running",
+        "started_at",
+        "task",
+    )
+
+    def __init__(
+        self,
+        pool: Pool,
+        call: Call,
+        body: Callable[[], Any],
+        is_async: bool,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.call = call
+        self.body = body
+        self.is_async = is_async
+        self.loop = loop
+        self.context = contextvars.copy_context()
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.began: asyncio.Future[None] = loop.create_future()
+        self.queued_at = perf_counter()
+        self.raised = False
+        self.abandoned = False
+        self.task: asyncio.Task[Any] | None = None
+        self.started_at: float | None = None
+        self.running = RunningCall(0, _Messages(pool, call, self.future))
+        self.context.run(enter, self.running)
+
+    def end_coroutine(self) -> None:
+        """Cancel the coroutine, on the loop that runs it; a function on a thread goes on."""
+        self.abandoned = True
+        task = self.task
+        if task is not None:
+            with suppress(RuntimeError):  # that loop is closed: it runs nothing any more
+                task.get_loop().call_soon_threadsafe(task.cancel)
+
+
+class _Messages:
+    """How a call on a thread sends; what it is told is delivered to it at once."""
+
+    def __init__(self, pool: Pool, call: Call, future: asyncio.Future[Any]) -> None:
+        self._pool = pool
+        self._call = call
+        self._future = future
+
+    def send(self, number: int, channel: str, value: Any) -> None:
+        if self._future.done():
+            return
+        with suppress(RuntimeError):  # the event loop is closed: nobody listens any more
+            self._future.get_loop().call_soon_threadsafe(
+                self._pool.message, self._call, os.getpid(), channel, value
+            )
+
+    def read(self, timeout: float | None) -> bool:
+        return False
