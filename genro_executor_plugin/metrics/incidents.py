@@ -14,7 +14,7 @@ import traceback
 from dataclasses import dataclass
 
 from ..errors import RemoteError, RemoteTraceback
-from .error_text import text_of
+from .error_text import shortened, text_of
 
 __all__ = ["Incidents"]
 
@@ -78,7 +78,7 @@ class Incidents:
 
     def add(self, outcome: str, route: str, function: str, error: BaseException) -> None:
         """Remember ``error``; one that is known already is counted."""
-        message = _shortened(text_of(error), _MESSAGE_CHARACTERS)
+        message = shortened(text_of(error), _MESSAGE_CHARACTERS)
         type_name = getattr(error, "type_name", "") or _name_of(type(error))
         # Errors whose texts differ only in numbers, a pid or a count, are the same error.
         key = (outcome, route, function, type_name, _NUMBERS.sub("#", message))
@@ -101,7 +101,7 @@ class Incidents:
                 return ""
             self._format_at = time.monotonic() + _FORMAT_EVERY_SECONDS
             remote = "".join(traceback.format_exception(error))
-        return _shortened(remote.strip(), _TRACEBACK_CHARACTERS)
+        return shortened(remote.strip(), _TRACEBACK_CHARACTERS)
 
 
 def _remote_traceback(error: BaseException) -> str:
@@ -121,11 +121,3 @@ def _remote_traceback(error: BaseException) -> str:
 def _name_of(cls: type) -> str:
     known = cls.__module__ == "builtins" or cls.__module__ == RemoteError.__module__
     return cls.__qualname__ if known else f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _shortened(text: str, limit: int) -> str:
-    """``text``, or its beginning and its end if it is longer than ``limit`` characters."""
-    if len(text) <= limit:
-        return text
-    half = (limit - 20) // 2
-    return f"{text[:half]}\n[...]\n{text[-half:]}"

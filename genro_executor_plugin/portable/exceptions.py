@@ -15,14 +15,25 @@ import io
 import pickle
 import traceback
 from collections.abc import Callable
+from time import monotonic
 from types import FunctionType, TracebackType
 from typing import Any
 
 from ..errors import RemoteError, RemoteTraceback
-from ..metrics.error_text import text_of
+from ..metrics.error_text import shortened, text_of
 from .pickling import CarefulPickler, StoredPickler
 
 __all__ = ["pack_as_itself", "pack_failure", "pack_stored_failure", "unpack_failure"]
+
+
+_MOST_BYTES = 8 * 2**20
+"""A larger exception travels as a ``RemoteError``, with its text only."""
+
+_MESSAGE_CHARACTERS, _MOST_CHARACTERS = 8_000, 64_000
+"""How much, at most, is kept of an exception's message and of its traceback, as text."""
+
+_SLOW_SECONDS = 0.25
+"""An exception whose text takes longer than this stops the server whenever it is logged."""
 
 
 def _reduce(obj: Any) -> Any:
@@ -58,7 +69,7 @@ def pack_stored_failure(error: BaseException) -> bytes:
 
 
 def _pack(error: BaseException, pickler: type[CarefulPickler]) -> bytes:
-    text = "".join(traceback.format_exception(error))
+    text = shortened("".join(traceback.format_exception(error)), _MOST_CHARACTERS)
     if _may_leave_as_itself(error):
         packed = _dumps_itself(error, text, pickler) or _dumps_itself(_bare(error), text, pickler)
         if packed is not None:
@@ -89,7 +100,7 @@ def _dumps_itself(error: BaseException, text: str, pickler: type[CarefulPickler]
         survives = type(survivor).__name__ == type(error).__name__
     except Exception:
         return None
-    return packed if survives else None
+    return packed if survives and len(packed) <= _MOST_BYTES else None
 
 
 def _may_leave_as_itself(error: BaseException) -> bool:
@@ -102,7 +113,21 @@ def _may_leave_as_itself(error: BaseException) -> bool:
 
 def _substitute(error: BaseException, text: str) -> RemoteError:
     name = f"{type(error).__module__}.{type(error).__qualname__}"
-    return RemoteError(f"{name}: {text_of(error)}", type_name=name, remote_traceback=text)
+    message = shortened(text_of(error), _MESSAGE_CHARACTERS)
+    return RemoteError(f"{name}: {message}", type_name=name, remote_traceback=text)
+
+
+def _quick_to_read(error: BaseException, text: str) -> BaseException:
+    """``error``, or a substitute with its text in the worker if its own one takes long here."""
+    for _ in range(2):  # it was slow if it is slow again, and not only because the machine is busy
+        began = monotonic()
+        text_of(error)
+        if monotonic() - began < _SLOW_SECONDS:
+            return error
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    last = text.rstrip().rpartition("\n")[2]
+    message = shortened(last, _MESSAGE_CHARACTERS)
+    return RemoteError(message, type_name=name, remote_traceback=text)
 
 
 def unpack_failure(
@@ -112,6 +137,7 @@ def unpack_failure(
     try:
         error: BaseException
         error, text = loads(packed)
+        error = _quick_to_read(error, text)
     except Exception as unreadable:
         return RemoteError(
             f"the function failed, and its exception cannot be read here: {unreadable!r}"

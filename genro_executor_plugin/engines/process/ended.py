@@ -139,7 +139,7 @@ class EndedWorkers:
             job.started_at = None
             self._queue.put_back([job])
         else:
-            job.fail(error(job))
+            self._supervisor.arrivals.fail(job, error(job))
 
 
 def _crashed_error(

@@ -45,7 +45,6 @@ class RunEnder:
         owner: WorkerOwner,
         pool: str,
         threads: int,
-        loop: asyncio.AbstractEventLoop,
         supervisor: Supervisor,
         queue: WaitingQueue,
         ended: EndedWorkers,
@@ -53,7 +52,7 @@ class RunEnder:
         self._owner = owner
         self._pool = pool
         self._threads = threads
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._supervisor = supervisor
         self._queue = queue
         self._ended = ended

@@ -13,7 +13,8 @@
               engines/process/worker.py  -- socket ->  engines/process/child.py
                                                        worker/reading.py: bytes become a call
                                                        the handler runs
-    message   log records, progress, chunks  <-------  worker/running.py
+    message   progress, chunks               <-------  worker/running.py
+    record    log records, on a thread       <-------  worker/logs.py
               the job's future is settled    <-------  portable/results.py, exceptions.py
 
 Large values cross in shared memory beside the socket (portable/shared_memory/).
@@ -22,6 +23,8 @@ Large values cross in shared memory beside the socket (portable/shared_memory/).
 from __future__ import annotations
 
 import asyncio
+import logging
+import pickle
 from collections.abc import Callable
 from contextvars import copy_context
 from time import perf_counter
@@ -44,11 +47,13 @@ from ...worker.logs import (
     show_warning,
 )
 from ..base import Engine, Load, Pool
-from ..call import Call, Message
+from ..call import Call
 from .job import Job
 from .pool import WorkerPool
 
 __all__ = ["ProcessEngine"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 _KEEP_SECONDS = 10.0
 """How long shared memory is kept for the next large call."""
@@ -89,8 +94,6 @@ class ProcessEngine(Engine):
         self._hooks = pack_hooks(pool.name, options)
         self._restarts_before: dict[str, int] = {}
         self._ended = False
-        pool.listen(LOG, _logged)
-        pool.listen(WARNING, _warned)
 
     @property
     def pids(self) -> list[int]:
@@ -163,7 +166,7 @@ class ProcessEngine(Engine):
 
     async def _write(self, segment: Segment, job: Job, pool: WorkerPool) -> None:
         """Write large arguments that cannot change any more where workers read them."""
-        writing = pool.copier.run(segment.finish)
+        writing = pool.arrivals.values.run(segment.finish)
         try:
             await asyncio.shield(writing)
         except OSError as error:
@@ -210,13 +213,28 @@ class ProcessEngine(Engine):
             pool.abandon()
             pool = self._pool = None
         if pool is None:
-            pool = self._pool = WorkerPool(self.pool.name, self.options, self._hooks, self._arrived)
+            pool = self._pool = WorkerPool(
+                *(self.pool.name, self.options, self._hooks, self._arrived, self._record)
+            )
             if self.pool.paused:
                 pool.pause()
         return pool
 
     def _arrived(self, job: Job | None, pid: int | None, channel: str, value: Any) -> None:
         self.pool.message(job.owner if job is not None else None, pid, channel, value)
+
+    def _record(self, job: Job | None, pid: int | None, packed: bytes | memoryview) -> None:
+        """Handle a record or a warning of a worker, on the pool's thread for records."""
+        call: Call | None = None if job is None else job.owner
+        try:
+            channel, value = pickle.loads(packed)
+            if channel == LOG:
+                route = call.options.route if call is not None else None
+                _in_context_of(call, arrived_record, value, self.pool.name, pid, route)
+            elif channel == WARNING:
+                _in_context_of(call, show_warning, value)
+        except Exception:
+            _logger.exception("pool %r: a record of worker %s was lost", self.pool.name, pid)
 
     def commit(self, call: Call) -> None:
         if isinstance(call.handle, Job):
@@ -287,16 +305,6 @@ class ProcessEngine(Engine):
     def load(self) -> Load:
         pool = self._pool
         return Load(0, 0, 0) if pool is None else Load(pool.running, pool.busy, pool.size)
-
-
-def _logged(message: Message) -> None:
-    call = message.call
-    route = call.options.route if call is not None else None
-    _in_context_of(call, arrived_record, message.value, message.pool, message.pid, route)
-
-
-def _warned(message: Message) -> None:
-    _in_context_of(message.call, show_warning, message.value)
 
 
 def _in_context_of(call: Call | None, func: Callable[..., None], *args: Any) -> None:

@@ -9,14 +9,17 @@ A job knows neither the pool nor a worker; they carry it, and settle it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ...errors import SerializationError
+from ...errors import ExecutorOverloadError, SerializationError
 from ...portable.packing import PackedCall
 from ...portable.pickling import why
 
 __all__ = ["Job"]
+
+Step = Callable[[Callable[[], None]], object]
 
 
 class Job:
@@ -40,6 +43,8 @@ class Job:
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
         microseconds: how long the call ran by the worker's clock, 0 if that was not measured.
         route: the route it came from, for displays.
+        steps: what has to be done, one behind the other, before its outcome is told; ``None``
+            while its run has sent nothing.
     """
 
     __slots__ = (
@@ -58,6 +63,7 @@ class Job:
         "sent_in_vain",
         "soft_timeout",
         "started_at",
+        "steps",
         "timeout",
     )
 
@@ -88,11 +94,49 @@ class Job:
         self.microseconds = 0
         self.raised = False
         self.started_at: float | None = None
+        self.steps: deque[Step] | None = None
+
+    def has_sent(self) -> None:
+        """Note that its run has sent something that its outcome has to wait for."""
+        if self.steps is None:
+            self.steps = deque()
+
+    def then(self, step: Step) -> None:
+        """Begin ``step`` when those before it are done; it calls what it is given at its end."""
+        self.has_sent()
+        assert self.steps is not None
+        self.steps.append(step)
+        if len(self.steps) == 1:
+            step(self._next)
+
+    def behind(self, done: Callable[[], None]) -> None:
+        """Call ``done`` when all steps are done that there are now."""
+
+        def step(next_step: Callable[[], None]) -> None:
+            done()
+            next_step()
+
+        self.then(step)
+
+    def _next(self) -> None:
+        assert self.steps is not None
+        self.steps.popleft()
+        if self.steps:
+            self.steps[0](self._next)
 
     def fail(self, error: BaseException) -> None:
         """Give the caller ``error``, if the job is not settled yet."""
         if not self.future.done():
             self.future.set_exception(error)
+
+    def not_taken_over(self, pid: int | None) -> None:
+        """Fail it: worker ``pid`` has no room for its large arguments, and was not sent it."""
+        self.fail(
+            ExecutorOverloadError(
+                f"worker {pid} has not taken over the large arguments of earlier calls yet; "
+                f"{self.packed.title} was not started. Lower max_pending"
+            )
+        )
 
     def settle(self, rebuild: Callable[..., Any], *args: Any) -> None:
         """Give the caller what ``rebuild(*args)`` returns, or an error that says why it failed."""

@@ -10,18 +10,21 @@ them; ``worker`` gives them their meaning.
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextlib
+import fcntl
 import math
 import os
 import socket
+import termios
 from collections import deque
 from collections.abc import Callable
 
 from .claims import Claims
 from .handover import Handover
 from .job import Job
-from .wire import DEFINE, HEADER, LARGE, Frame, FrameCutter, frame
+from .wire import CHUNK, DEFINE, HEADER, LARGE, Frame, FrameCutter, frame
 
 __all__ = ["Link"]
 
@@ -41,6 +44,8 @@ class Link:
         "_known",
         "_loop",
         "_outgoing",
+        "_pauses",
+        "_readable",
         "_send",
         "_socket",
         "claims",
@@ -84,11 +89,35 @@ class Link:
         self.read: Callable[[], list[Frame]] = FrameCutter(self._socket).read
         self._outgoing: deque[memoryview] = deque()
         self._known: dict[int, int] = {}
+        self._pauses = 0
+        self._readable: Callable[[], None]
         self.open = True
 
     def watch(self, readable: Callable[[], None]) -> None:
         """Call ``readable`` from now on when there is something to ``read``."""
+        self._readable = readable
         self._loop.add_reader(self._socket, readable)
+
+    def pause(self) -> None:
+        """Read nothing until ``resume``: the process waits when the socket is full."""
+        if self.open and not self._pauses:
+            self._loop.remove_reader(self._socket)
+        self._pauses += 1
+
+    def resume(self) -> None:
+        """Read again, if this is the end of every pause."""
+        self._pauses -= 1
+        if self.open and not self._pauses:
+            self._loop.add_reader(self._socket, self._readable)
+
+    @property
+    def reads_left(self) -> int:
+        """How many times to ``read``, at most, for what the process has sent by now."""
+        if not self.open:
+            return 0
+        unread = array.array("i", [0])
+        fcntl.ioctl(self._socket, termios.FIONREAD, unread)
+        return unread[0] // CHUNK + 1
 
     def send(self, kind: int, number: int, job: Job) -> bool:
         """Send call ``number`` now or when the socket takes it; ``False`` if the process is gone.

@@ -14,6 +14,7 @@ import pickle
 import threading
 from typing import Any
 
+from ...worker.logs import LOG, WARNING
 from ...worker.running import RunningCall
 from .wire import (
     MESSAGE,
@@ -57,7 +58,8 @@ class WorkerMessageChannel:
     def send(self, number: int, channel: str, value: Any) -> None:
         """Send ``value`` to the server; a call that has ended sends nothing any more."""
         if number in self._running or not number:
-            self._channel.send(MESSAGE, number, pickle.dumps((channel, value), 5))
+            is_record = channel in (LOG, WARNING)
+            self._channel.send(MESSAGE, number, pickle.dumps((channel, value), 5), is_record)
 
     def read(self, timeout: float | None) -> bool:
         """Deliver what has arrived, waiting for it at most ``timeout`` seconds.

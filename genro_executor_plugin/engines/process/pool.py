@@ -22,7 +22,7 @@ from ...metrics.worker_state import WorkerState
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
 from .ahead import Ahead
-from .copying import LargeValueCopier
+from .arrivals import Arrivals, OnRecord
 from .ended import EndedWorkers, closed_error
 from .ending import RunEnder
 from .exit_report import ExitReport
@@ -50,26 +50,27 @@ class WorkerPool:
     """
 
     def __init__(
-        self, name: str, options: PoolOptions, hooks: PackedHooks, on_message: OnMessage
+        self,
+        name: str,
+        options: PoolOptions,
+        hooks: PackedHooks,
+        on_message: OnMessage,
+        on_record: OnRecord,
     ) -> None:
         self._name = name
         self._on_message = on_message
         self.loop = asyncio.get_running_loop()
         self._threads = options.threads_per_worker
         self._queue = WaitingQueue()
-        self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop)
+        self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop, on_record)
         self._ended_workers = EndedWorkers(self, name, self._threads, self._supervisor, self._queue)
         self._ender = RunEnder(
-            self,
-            name,
-            self._threads,
-            self.loop,
-            self._supervisor,
-            self._queue,
-            self._ended_workers,
+            self, name, self._threads, self._supervisor, self._queue, self._ended_workers
         )
         self._timeouts = Timeouts(self.loop, self._supervisor, self._ender.timed_out)
-        self._ahead = Ahead(self._supervisor, self._queue, self.loop, self._timeouts.watch)
+        self._ahead = Ahead(
+            self._supervisor, self._queue, self.loop, self._timeouts.watch, self._dispatch_waiting
+        )
         self._spreading = Spreading(
             self._supervisor, self._queue, self.loop, self._dispatch_waiting
         )
@@ -84,9 +85,9 @@ class WorkerPool:
     # -- what can be seen ---------------------------------------------------------------------
 
     @property
-    def copier(self) -> LargeValueCopier:
-        """What copies large values for this pool."""
-        return self._supervisor.copier
+    def arrivals(self) -> Arrivals:
+        """What handles what the workers send, and has threads for it."""
+        return self._supervisor.arrivals
 
     @property
     def pids(self) -> list[int]:

@@ -21,9 +21,9 @@ from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.pickling import why
 from ...portable.process_settings import ProcessSettings
+from .arrivals import Arrivals, OnRecord
 from .backoff import StartBackoff
 from .boot import WorkerBoot
-from .copying import LargeValueCopier
 from .job import Job
 from .launcher import Launcher
 from .owner import WorkerOwner
@@ -58,6 +58,7 @@ class Supervisor:
         hooks: PackedHooks,
         queue: WaitingQueue,
         loop: asyncio.AbstractEventLoop,
+        on_record: OnRecord,
     ) -> None:
         self._owner = owner
         self._name = name
@@ -66,7 +67,7 @@ class Supervisor:
         self._queue = queue
         self._loop = loop
         self._launcher = Launcher(options.start_method, options.preload)
-        self.copier = LargeValueCopier(name, loop)
+        self.arrivals = Arrivals(name, loop, on_record)
         self.backoff = StartBackoff(name, loop, self.grow)
         self.workers: set[Worker] = set()
         self.free: list[Worker] = []
@@ -201,7 +202,7 @@ class Supervisor:
         packed = pickle.dumps(boot, 5)
         for _ in range(count):
             try:
-                worker = Worker(self._owner, self._launcher, self.copier, packed)
+                worker = Worker(self._owner, self._launcher, self.arrivals, packed)
                 worker.must_start_within(options.start_timeout)
                 self.workers.add(worker)
             except OSError as error:
@@ -306,7 +307,7 @@ class Supervisor:
             worker.kill()
         await self.until(lambda: not self.workers, STOP_GRACE_SECONDS)
         self.backoff.stop()
-        await self.copier.close()
+        await self.arrivals.close()
         await self._launcher.close()
 
     def abandon(self) -> None:

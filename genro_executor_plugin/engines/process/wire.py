@@ -25,6 +25,7 @@ __all__ = [
     "BOOT_FAILED",
     "CALL",
     "CALL_AHEAD",
+    "CHUNK",
     "DEFINE",
     "END",
     "ENDING",
@@ -52,14 +53,14 @@ a message for a running call, and ``END`` has one end, in which its function is 
 
 READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE, BESIDE, ENDING = 33, 34, 35, 36, 37, 38, 39
 """Worker to server. The detail of a result is how long the call ran, in microseconds, 0 if that
-was not measured. The number of a message that no call sent is 0. ``BESIDE``: the call turned out
-to make a coroutine, and does not occupy the thread. ``ENDING``: a coroutine was told to end, so
-its event loop does turn."""
+was not measured. The number of a message that no call sent is 0; the detail of a log record or a
+warning is 1, of other messages 0. ``BESIDE``: the call turned out to make a coroutine, and does not
+occupy the thread. ``ENDING``: a coroutine was told to end, so its event loop does turn."""
 
 LARGE = 64
 """Added to the kind of a call or a result that lies in a segment; its payload is the layout."""
 
-_CHUNK = 16 * 1024
+CHUNK = 16 * 1024
 """How much is read at once: most frames are far smaller, and a larger buffer costs more."""
 
 _SMALL = 64 * 1024
@@ -97,7 +98,7 @@ class FrameCutter:
         """
         if self._large is not None:
             return self._read_large(self._large)
-        data = self._receive(_CHUNK)
+        data = self._receive(CHUNK)
         if not data:
             raise EOFError
         if self._rest:

@@ -10,14 +10,15 @@ through the launcher, and never decides which call it runs: its owner, the pool,
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import pickle
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 
-from ...errors import ExecutorOverloadError
 from ...portable.exceptions import unpack_failure
-from .copying import LargeValueCopier
+from .arrivals import Arrivals, Window
 from .exit_report import ExitReport
 from .job import Job
 from .launcher import Launcher
@@ -66,11 +67,11 @@ class Worker:
     """
 
     def __init__(
-        self, owner: WorkerOwner, launcher: Launcher, copier: LargeValueCopier, boot: bytes
+        self, owner: WorkerOwner, launcher: Launcher, arrivals: Arrivals, boot: bytes
     ) -> None:
         self._owner = owner
         self._launcher = launcher
-        self._copier = copier
+        self._arrivals = arrivals
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.calls = 0
@@ -92,6 +93,7 @@ class Worker:
         self.marks: Marks | None = None
         self.killed = False
         self._link = Link(self._launch)
+        self._window = Window(self._link)
         self._link.watch(self._readable)
         self._link.write(frame(BOOT, 0, boot))
 
@@ -120,7 +122,7 @@ class Worker:
             if not self._link.send(CALL, number, job):
                 return False
         except BlockingIOError:
-            job.fail(self._overload_error(job))
+            job.not_taken_over(self.pid)
             return True
         self.running[number] = job
         if job.is_coroutine:
@@ -137,7 +139,7 @@ class Worker:
             try:
                 frames.append(self._link.encode(CALL_AHEAD, self.calls, job))
             except BlockingIOError:
-                job.fail(self._overload_error(job))
+                job.not_taken_over(self.pid)
                 continue
             except OSError:
                 frames.append(b"")  # the process is gone; the call goes back into the queue
@@ -211,14 +213,6 @@ class Worker:
         """Close its descriptors without the event loop, which is closed already; so it ends."""
         self._link.abandon()
 
-    # -- to the process -----------------------------------------------------------------------
-
-    def _overload_error(self, job: Job) -> ExecutorOverloadError:
-        return ExecutorOverloadError(
-            f"worker {self.pid} has not taken over the large arguments of earlier calls yet; "
-            f"{job.packed.title} was not started. Lower max_pending"
-        )
-
     # -- from the process ---------------------------------------------------------------------
 
     def _readable(self) -> None:
@@ -240,22 +234,25 @@ class Worker:
         if kind == RESULT:
             job = self._finished(number)
             job.microseconds = detail
-            if not job.future.done():
-                job.settle(pickle.loads, payload)
+            if job.steps is None and type(payload) is bytes and b"\x93" not in payload:
+                # Plain data, nearly always: it names nothing that could have to be imported.
+                if not job.future.done():
+                    job.settle(pickle.loads, payload)
+            else:
+                self._arrivals.result(job, payload)
             self._owner.job_done(self, job)
         elif kind == FAILURE:
             job = self._finished(number)
-            job.raised = True
             if not job.future.done():
-                job.fail(unpack_failure(payload))
+                self._arrivals.failure(job, payload)
             self._owner.job_done(self, job)
         elif kind == RESULT + LARGE:
             job = self._finished(number)
             job.microseconds = detail
-            self._copier.take_result(job, self._link.handover, payload)
+            self._arrivals.large_result(job, self._link.handover, payload)
             self._owner.job_done(self, job)
         elif kind == MESSAGE:
-            self._pass_on(self.running.get(number), payload)
+            self._message(self.running.get(number), payload, detail)
         elif kind == BESIDE:
             if (running := self.running.get(number)) is not None and not running.is_coroutine:
                 running.is_coroutine = True
@@ -279,9 +276,8 @@ class Worker:
         """The job of ``number``, which is answered; the next one that was sent ahead runs now."""
         job = self.running.pop(number, None)
         if job is None:
-            position = next(i for i, (n, _) in enumerate(self.ahead) if n == number)
-            job = self.ahead[position][1]
-            del self.ahead[position]
+            job = next(waiting for n, waiting in self.ahead if n == number)
+            self.ahead.remove((number, job))
             job.started_at = job.started_at or perf_counter()
         job.answered = True
         if job.is_coroutine:
@@ -303,9 +299,21 @@ class Worker:
             self.running[number] = job
             self._owner.run_begins(job)
 
-    def _pass_on(self, job: Job | None, payload: bytes | memoryview) -> None:
+    def _message(self, job: Job | None, payload: bytes | memoryview, is_record: int) -> None:
+        if is_record:
+            # A thread that a call has started logs without a number: it may be any call's.
+            for sender in self.running.values() if job is None else (job,):
+                sender.has_sent()
+            self._arrivals.record(job, self.pid, payload)
+            self._window.add(len(payload), self._arrivals.records.behind)
+            return
+        self._arrivals.message(job, payload, functools.partial(self._pass_on, job))
+        if job is not None and job.steps:
+            self._window.add(len(payload), job.behind)
+
+    def _pass_on(self, job: Job | None, rebuilt: Callable[[], tuple[str, object]]) -> None:
         try:
-            channel, value = pickle.loads(payload)
+            channel, value = rebuilt()
         except KeyboardInterrupt:
             raise
         except BaseException:  # the frames behind it still have to be read
@@ -314,8 +322,10 @@ class Worker:
             self._owner.message(self, job, channel, value)
 
     def catch_up(self) -> None:
-        """Read all that it has sent so far."""
-        while self._link.open:
+        """Read what it has sent by now; it may go on sending without pause."""
+        for _ in range(self._link.reads_left):
+            if not self._link.open:
+                return
             try:
                 frames = self._link.read()
             except (BlockingIOError, EOFError, ConnectionError):

@@ -1,0 +1,216 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the calls of a pool send, and what of it is handled on threads instead of the event loop.
+
+::
+
+    log records, warnings     the pool's one thread for records, in their order
+    values that take long     rebuilt on a thread: large ones, those that import a module
+    exceptions                rebuilt on a thread: classes of users, whose texts are asked for
+    all other values          at once, on the event loop
+
+Each call keeps its order: its outcome comes behind its records and messages. A call that sends
+nothing but a small result is settled by ``Worker`` itself and never comes here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from ...errors import RemoteError, SerializationError
+from ...portable.exceptions import unpack_failure
+from ...portable.pickling import why
+from ...portable.quickness import is_quick
+from ...portable.shared_memory.reading import read_value
+from .handover import Handover
+from .job import Job
+from .link import Link
+from .threads import Threads
+
+__all__ = ["Arrivals", "OnRecord", "Window"]
+
+OnRecord = Callable[[Job | None, int | None, bytes | memoryview], None]
+"""Handles a packed record of a job, or of code outside of any call; called on a thread."""
+
+_VALUE_THREADS = 2
+
+REBUILD_SECONDS = 30.0
+"""How long rebuilding one value may take; its call fails then."""
+
+_UNHANDLED, _UNHANDLED_BYTES = 200, 2**20
+"""How much of what one worker sends may wait to be handled before nothing more is read from it."""
+
+_CLOSE_SECONDS = 10.0
+"""How long the end of a pool waits for records that are still being handled."""
+
+
+class Window:
+    """Bounds what has arrived from one worker and is not handled yet.
+
+    When it is full, nothing more is read from the worker until what is there has been handled: a
+    worker that sends without pause is held up, and fills neither the memory nor the event loop.
+    """
+
+    __slots__ = ("_bytes", "_count", "_link")
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._count = self._bytes = 0
+
+    def add(self, size: int, behind: Callable[[Callable[[], None]], None]) -> None:
+        """Count something of ``size`` bytes; ``behind`` calls its argument once it is handled."""
+        self._count += 1
+        self._bytes += size
+        if self._count >= _UNHANDLED or self._bytes >= _UNHANDLED_BYTES:
+            self._count = self._bytes = 0
+            self._link.pause()
+            behind(self._link.resume)
+
+
+class Arrivals:
+    """Handles what arrives from the workers of one pool, in the order of each call."""
+
+    def __init__(self, pool: str, loop: asyncio.AbstractEventLoop, on_record: OnRecord) -> None:
+        self._loop = loop
+        self._on_record = on_record
+        self.records = Threads(f"genro-executor-{pool}-records", 1, loop)
+        self.values = Threads(f"genro-executor-{pool}-values", _VALUE_THREADS, loop)
+
+    def record(self, job: Job | None, pid: int | None, packed: bytes | memoryview) -> None:
+        """Have a record handled; outcomes of jobs that ``has_sent`` wait for that."""
+        self.records.put(functools.partial(self._on_record, job, pid, packed))
+
+    def message(
+        self,
+        job: Job | None,
+        packed: bytes | memoryview,
+        deliver: Callable[[Callable[[], Any]], None],
+    ) -> None:
+        """Rebuild a message and ``deliver`` it, given as a function that returns or raises."""
+        if (job is None or not job.steps) and is_quick(packed):
+            deliver(functools.partial(pickle.loads, packed))
+            return
+
+        def start(done: Callable[[], None]) -> None:
+            def rebuilt(rebuilding: asyncio.Future[Any]) -> None:
+                deliver(rebuilding.result)
+                done()
+
+            self._rebuild(functools.partial(pickle.loads, packed)).add_done_callback(rebuilt)
+
+        if job is None:
+            start(_nothing)
+        else:
+            job.has_sent()
+            job.then(start)
+
+    def result(self, job: Job, packed: bytes | memoryview) -> None:
+        """Settle ``job`` with its result, behind what it has sent before."""
+        if is_quick(packed):
+            self._behind(job, functools.partial(job.settle, pickle.loads, packed))
+        else:
+            self._settle(job, functools.partial(pickle.loads, packed))
+
+    def failure(self, job: Job, packed: bytes | memoryview) -> None:
+        """Settle ``job`` with what its function has raised, behind what it has sent before."""
+
+        def fail(rebuilt: Callable[[], Any]) -> None:
+            try:
+                error: BaseException = rebuilt()
+            except Exception as unreadable:
+                error = RemoteError(
+                    f"the function failed, and its exception cannot be read here: {unreadable}"
+                )
+            job.raised = True
+            job.fail(error)
+
+        self._wait_for_records(job)
+        job.then(self._on_a_thread(functools.partial(unpack_failure, packed), fail))
+
+    def large_result(self, job: Job, handover: Handover, layout: bytes | memoryview) -> None:
+        """Settle ``job`` with a result in a segment that the worker has given to ``handover``."""
+        try:
+            fd, number = handover.take()
+        except OSError as error:
+            refusal = SerializationError(
+                f"the result of {job.packed.title} cannot be taken over: {why(error)}"
+            )
+            refusal.__cause__ = error
+            self.fail(job, refusal)
+            return
+        read = functools.partial(read_value, fd, bytes(layout))
+        self._settle(job, read, functools.partial(handover.has_read, number))
+
+    def fail(self, job: Job, error: BaseException) -> None:
+        """Fail ``job`` behind what it has sent before."""
+        self._behind(job, functools.partial(job.fail, error))
+
+    def _behind(self, job: Job, end: Callable[[], None]) -> None:
+        """Call ``end`` behind what ``job`` has sent before."""
+        if job.steps is None:
+            end()
+            return
+
+        def start(done: Callable[[], None]) -> None:
+            end()
+            done()
+
+        self._wait_for_records(job)
+        job.then(start)
+
+    def _wait_for_records(self, job: Job) -> None:
+        if job.steps is not None:
+            job.then(self.records.behind)
+
+    def _settle(
+        self, job: Job, rebuild: Callable[[], Any], has_read: Callable[[], None] | None = None
+    ) -> None:
+        def settle(rebuilt: Callable[[], Any]) -> None:
+            job.settle(rebuilt)
+            if has_read is not None:
+                has_read()
+
+        self._wait_for_records(job)
+        job.then(self._on_a_thread(rebuild, settle))
+
+    def _on_a_thread(
+        self, rebuild: Callable[[], Any], then: Callable[[Callable[[], Any]], None]
+    ) -> Callable[[Callable[[], None]], None]:
+        """A step that calls ``rebuild`` on a thread, and ``then`` with what that was."""
+
+        def start(done: Callable[[], None]) -> None:
+            def rebuilt(rebuilding: asyncio.Future[Any]) -> None:
+                then(rebuilding.result)
+                done()
+
+            self._rebuild(rebuild).add_done_callback(rebuilt)
+
+        return start
+
+    def _rebuild(self, rebuild: Callable[[], Any]) -> asyncio.Future[Any]:
+        """What ``rebuild`` returns, or an error if that takes too long."""
+        rebuilding = self.values.run(rebuild)
+        limit = self._loop.call_later(REBUILD_SECONDS, self._give_up, rebuilding)
+        rebuilding.add_done_callback(lambda _: limit.cancel())
+        return rebuilding
+
+    def _give_up(self, rebuilding: asyncio.Future[Any]) -> None:
+        if not rebuilding.done():
+            self.values.replace_one()
+            rebuilding.set_exception(
+                SerializationError(f"rebuilding it takes longer than {REBUILD_SECONDS:g} s")
+            )
+
+    async def close(self) -> None:
+        """End the threads as soon as they have finished what they do."""
+        await self.records.close(_CLOSE_SECONDS)
+        await self.values.close(_CLOSE_SECONDS)
+
+
+def _nothing() -> None:
+    return

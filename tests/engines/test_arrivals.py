@@ -1,0 +1,219 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a worker sends is handled without holding up the event loop, and in the call's order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waiting import until
+
+from genro_executor_plugin import ExecutorTimeoutError, RemoteError, progress
+from genro_executor_plugin.portable.quickness import is_quick
+
+logger = logging.getLogger("arrivals")
+
+
+class Slow(logging.Handler):
+    """Takes its time, and knows on which threads it was called."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.texts: list[str] = []
+        self.threads: set[int] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.threads.add(threading.get_ident())
+        time.sleep(self.seconds)
+        self.texts.append(record.getMessage())
+
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    handler = Slow(0.05)
+    logger.addHandler(handler)
+    logger.propagate = False
+    yield handler
+    logger.removeHandler(handler)
+    logger.propagate = True
+
+
+def says(count: int) -> int:
+    for number in range(count):
+        logger.warning("number %d", number)
+    return count
+
+
+def never_stops() -> None:
+    while True:
+        logger.warning("still here, %s", "x" * 200)
+
+
+def answer() -> int:
+    return 42
+
+
+class SpeaksSlowlyHere(Exception):  # it is an exception of some application
+    """Its text is there at once in the process that raised it, and takes long in any other."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(pid)
+        self.pid = pid
+
+    def __str__(self) -> str:
+        if os.getpid() != self.pid:
+            time.sleep(1)
+        return "said at last"
+
+
+def raises_slowly() -> None:
+    raise SpeaksSlowlyHere(os.getpid())
+
+
+def raises_at_length(size: int) -> None:
+    raise ValueError("x" * size)
+
+
+def imports_and_returns(folder: str, name: str) -> Any:
+    sys.path.insert(0, folder)
+    return __import__(name).Thing()
+
+
+def imports_and_raises(folder: str, name: str) -> None:
+    sys.path.insert(0, folder)
+    raise __import__(name).ThingError("x")
+
+
+def imports_and_tells(folder: str, name: str) -> int:
+    sys.path.insert(0, folder)
+    progress(0.1, "begins")
+    return len(str(__import__(name).Thing()))
+
+
+@pytest.fixture
+def slow_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module that only workers have imported, and whose import notes its thread."""
+    name = f"slow_to_import_{os.getpid()}"
+    lines = ["import threading", "WHERE = threading.get_ident()", "class Thing: pass"]
+    lines += ["class ThingError(Exception): pass"]
+    (tmp_path / f"{name}.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    yield name
+    sys.modules.pop(name, None)
+
+
+async def test_records_are_handled_on_one_thread_and_the_result_waits_for_them(
+    make: Any, slow: Slow
+) -> None:
+    pool = make(max_workers=1)
+    assert await pool.submit(says, 5) == 5
+    assert slow.texts == [f"number {n}" for n in range(5)]
+    assert len(slow.threads) == 1
+    assert threading.get_ident() not in slow.threads
+
+
+async def test_a_slow_handler_holds_up_no_other_call(make: Any, slow: Slow) -> None:
+    slow.seconds = 0.5
+    pool = make(max_workers=2)
+    await asyncio.gather(pool.submit(answer), pool.submit(answer))
+    talking = asyncio.create_task(pool.submit(says, 4))
+    await until(lambda: bool(slow.threads))
+    assert await pool.submit(answer) == 42
+    assert len(slow.texts) < 4
+    assert await talking == 4
+
+
+@pytest.mark.parametrize("way", ["timeout", "cancel"])
+async def test_a_call_that_logs_without_pause_can_be_ended(make: Any, slow: Slow, way: str) -> None:
+    """The handler is slower than the worker: what is unread by then is more than it can handle."""
+    slow.seconds = 0.001
+    pool = make(max_workers=1)
+    await pool.submit(answer)
+    if way == "timeout":
+        with pytest.raises(ExecutorTimeoutError):
+            await pool.options(timeout=0.5).submit(never_stops)
+    else:
+        call = asyncio.create_task(pool.submit(never_stops))
+        await until(lambda: bool(slow.texts))
+        call.cancel()
+        await asyncio.wait([call])
+    assert threading.get_ident() not in slow.threads
+    assert await pool.submit(answer) == 42
+
+
+async def test_a_flood_of_records_waits_in_the_worker_and_not_in_the_server(
+    make: Any, slow: Slow
+) -> None:
+    """Back-pressure: a worker is not read while a bounded number of its records is unhandled."""
+    gate = threading.Event()
+    slow.emit = lambda record: (slow.texts.append("one"), gate.wait())[0]  # type: ignore[method-assign]
+    pool = make(max_workers=1)
+    call = asyncio.create_task(pool.submit(says, 5000))
+    await until(lambda: bool(slow.texts))
+    records = next(iter(pool._engine._pool._supervisor.workers))._arrivals.records
+    last = -1
+    while records._unfinished != last:  # the worker has filled its socket
+        last = records._unfinished
+        await asyncio.sleep(0.3)
+    assert not call.done()
+    assert 0 < last < 1000
+    gate.set()
+    assert await call == 5000
+    assert len(slow.texts) == 5000
+
+
+@pytest.mark.parametrize("func", [imports_and_returns, imports_and_raises])
+async def test_a_module_that_only_the_worker_has_is_imported_on_a_thread(
+    make: Any, slow_module: str, tmp_path: Path, func: Any
+) -> None:
+    pool = make(max_workers=1)
+    outcome = (
+        await asyncio.gather(pool.submit(func, str(tmp_path), slow_module), return_exceptions=True)
+    )[0]
+    assert type(outcome).__module__ == slow_module
+    assert threading.get_ident() != sys.modules[slow_module].WHERE
+
+
+async def test_an_exception_with_a_slow_text_arrives_as_text(make: Any) -> None:
+    pool = make(max_workers=1)
+    with pytest.raises(RemoteError, match="said at last") as caught:
+        await pool.submit(raises_slowly)
+    assert caught.value.type_name.endswith("SpeaksSlowlyHere")
+    began = time.monotonic()
+    assert "said at last" in str(caught.value)
+    assert time.monotonic() - began < 0.9
+
+
+async def test_a_huge_message_of_an_exception_is_cut_in_the_worker(make: Any) -> None:
+    pool = make(max_workers=1)
+    with pytest.raises(RemoteError) as caught:
+        await pool.submit(raises_at_length, 20 * 2**20)
+    assert len(str(caught.value)) < 10_000
+    assert len(caught.value.remote_traceback) < 100_000
+    with pytest.raises(ValueError, match="xxx"):
+        await pool.submit(raises_at_length, 2**20)
+
+
+def test_what_is_rebuilt_at_once_is_small_and_imports_nothing() -> None:
+    import datetime
+    import pickle
+
+    class Local:
+        pass
+
+    for value in (1, "x", [1.5] * 100, {"a": datetime.date(2026, 1, 1)}, b"x" * 200_000):
+        assert is_quick(pickle.dumps(value, 5)), value
+    assert not is_quick(pickle.dumps(list(range(100_000)), 5))
+    named = pickle.dumps(datetime.date(2026, 1, 1), 5)
+    assert not is_quick(named.replace(b"datetime", b"datetim_"))
