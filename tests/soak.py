@@ -8,7 +8,7 @@ what a worker holds can be seen to stay as it is; in the third one coroutines an
 share workers with others that are cancelled, run over their limit or end their process. Every run
 leaves a mark, so that a call that ran twice is found, whoever was told what.
 
-``python -m tests.soak [CALLS] [--loop uvloop]``; ``tox run -e soak`` makes 100,000 on each loop, the
+``python -m tests.soak [CALLS] [--loop uvloop]``; ``tox run -e soak`` makes 100,000 on each, the
 test suite a few thousand.
 """
 

@@ -75,6 +75,8 @@ _LONGEST = 2**32 - 1
 
 def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) -> None:
     """Serve calls from a socket until it closes. ``lifeline`` closes when the server dies."""
+    for descriptor in (socket_fd, lifeline, claims_fd, handover_fd):
+        os.set_inheritable(descriptor, False)  # they came from another process, which passes none
     _die_with_the_server(lifeline)
     handover = WorkerHandover(handover_fd)
     marks = WorkerMarks()

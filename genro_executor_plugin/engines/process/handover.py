@@ -43,6 +43,8 @@ def _receive(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, lis
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors += [fd for (fd,) in _DESCRIPTOR.iter_unpack(content)]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)  # a program that a handler starts does not get it
     return data, descriptors
 
 

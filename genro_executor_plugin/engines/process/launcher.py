@@ -23,6 +23,7 @@ from dataclasses import asdict
 
 from ...portable.modules import ModuleSources, expose_main
 from .exit_report import ExitReport
+from .groups import GRACE_SECONDS, signal_all, tree
 from .template import (
     EVENT,
     EXITED,
@@ -39,8 +40,9 @@ __all__ = ["SERVER_VARIABLE", "Launcher"]
 SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
 """In a worker's environment: the pid of its server, for tools that look at it from outside."""
 
-_CLOSE_SECONDS = 2.0
-"""How long the template may take to end, when it has been told to, before it is killed."""
+_CLOSE_SECONDS = GRACE_SECONDS + 3.0
+"""How long the template may take to end, when it has been told to, before it is killed. It ends
+what the workers have started first, which has a grace of its own."""
 
 _TEMPLATE_CODE = (
     "import sys; sys.path[:] = sys.argv[3:]; "
@@ -108,9 +110,8 @@ class Launcher:
                 return
             except ConnectionError:
                 self._template_is_gone()
-        if key in self._pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pids[key], signal.SIGKILL)
+        if key in self._pids:  # no template is there to end what it has started
+            signal_all(tree(self._pids[key]), signal.SIGKILL)
 
     def give_up(self, key: int) -> None:
         """As ``kill``, for a worker that has not started in time."""

@@ -5,7 +5,8 @@
 
 One single-threaded process per pool. It runs no calls, so it is always there to reap and to kill;
 the server is never forked. When the server dies, the template's control socket closes, and the
-template kills its workers and ends. It imports little: what it has, every forked worker has.
+template ends its workers, all that they have started, and itself. It imports little: what it has,
+every forked worker has.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ import socket
 import struct
 import sys
 import traceback
+from time import monotonic
+
+from .groups import GRACE_SECONDS, Leftovers, allow_subreapers, lead_a_group
 
 __all__ = [
     "EVENT",
@@ -42,6 +46,14 @@ EVENT = struct.Struct("<BIiQ")
 FORK, SPAWN, KILL = 1, 2, 3
 STARTED, EXITED, NOT_STARTED = 1, 2, 3
 
+_NEEDED_SIGNALS = (signal.SIGCHLD, signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+_KILL_SECONDS = 1.0
+"""How long the end of what was killed is waited for: native code may not be interruptible."""
+
+_LOOK_MILLISECONDS = 50
+"""How often the template looks, at its end, for what is left."""
+
 _DESCRIPTORS = 4
 """A worker's socket, its lifeline, its claims and its handover."""
 
@@ -60,6 +72,8 @@ def main(control_fd: int, preload: str) -> None:
         preload: the ``ModuleSources`` fields and the modules to import first, as JSON.
     """
     _drop_interrupts()
+    _unblock_signals()
+    os.set_inheritable(control_fd, False)
     control = socket.socket(fileno=control_fd)
     _preload(json.loads(preload))
     _Template(control).run()
@@ -72,6 +86,19 @@ def _drop_interrupts() -> None:
     signal.signal(signal.SIGINT, handler)
 
 
+def _unblock_signals() -> None:
+    """Let every signal through, and do not ignore those that workers and their children need.
+
+    The server's thread that starts a pool may block or ignore signals for reasons of its own. With
+    them a soft limit would never act, the end of a worker would not be noticed, and a program that
+    a handler starts could not be asked to end.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in _NEEDED_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _preload(wanted: dict[str, object]) -> None:
     from ...portable.modules import ModuleSources, install, load
 
@@ -82,6 +109,7 @@ def _preload(wanted: dict[str, object]) -> None:
             load(name)
         except BaseException:
             sys.stderr.write(f"genro-executor: cannot preload {name!r}\n{traceback.format_exc()}")
+    _unblock_signals()  # a module may have blocked some, for threads of its own
     gc.collect()
     gc.freeze()
 
@@ -93,6 +121,8 @@ class _Template:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
+        self._become_subreaper = allow_subreapers()
+        self._leftovers = Leftovers(self._workers.keys(), self._become_subreaper())
 
     def run(self) -> None:
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -102,7 +132,7 @@ class _Template:
         poll.register(self._wake_read, select.POLLIN)
         try:
             while True:
-                for fd, _ in poll.poll():
+                for fd, _ in poll.poll(self._leftovers.milliseconds()):
                     if fd == self._wake_read:
                         with contextlib.suppress(BlockingIOError):
                             os.read(self._wake_read, 4096)
@@ -110,8 +140,21 @@ class _Template:
                         return
                 self._reap()
         finally:
-            for pid in self._workers:
-                os.kill(pid, signal.SIGKILL)
+            self._end_all()
+
+    def _end_all(self) -> None:
+        """Kill the workers, and end what they have started; both are waited for."""
+        deadline = monotonic() + GRACE_SECONDS + _KILL_SECONDS
+        for pid in self._workers:
+            os.kill(pid, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(self._wake_read, select.POLLIN)
+        self._reap()
+        while (self._workers or self._leftovers.any) and monotonic() < deadline:
+            if poll.poll(_LOOK_MILLISECONDS):
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_read, 4096)
+            self._reap()
 
     def _serve_request(self) -> bool:
         """Serve one request; ``False`` when the server is gone."""
@@ -143,6 +186,8 @@ class _Template:
     def _become_worker(self, what: int, *descriptors: int) -> None:
         code = 1
         try:
+            lead_a_group()
+            self._become_subreaper()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.close()
@@ -167,16 +212,18 @@ class _Template:
             os._exit(code)
 
     def _reap(self) -> None:
-        while self._workers:
-            try:
+        """Take in what has ended: workers, and what workers have left behind."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            key = self._workers.pop(pid, None)
-            if key is not None:
-                self._tell(EXITED, key, status, usage.ru_maxrss * 1024)
+                if pid == 0:
+                    break
+                self._leftovers.reaped(pid)
+                key = self._workers.pop(pid, None)
+                if key is not None:
+                    self._leftovers.worker_ended(pid)
+                    self._tell(EXITED, key, status, usage.ru_maxrss * 1024)
+        self._leftovers.look()
 
     def _tell(self, what: int, key: int, number: int, memory: int = 0) -> None:
         with contextlib.suppress(ConnectionError):

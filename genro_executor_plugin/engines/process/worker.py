@@ -346,5 +346,5 @@ class Worker:
                 self.not_started.append(job)
             if not self.killed:
                 self.fault, self.marks = self._link.handover.last_words()
+            self._launcher.kill(self._key)  # first: it may have to look at what is below it
             self._link.close()
-            self._launcher.kill(self._key)
