@@ -30,11 +30,13 @@ class ExitReport:
         exit_code: its exit code, negative for a signal; ``None`` when it is not known.
         peak_memory: the most memory it ever held, in bytes; 0 when it is not known.
         reason: why it could not be started at all, empty for one that was.
+        again: whether it was never started, for a reason that is no longer there.
     """
 
     exit_code: int | None
     peak_memory: int = 0
     reason: str = ""
+    again: bool = False
 
     def in_words(self, memory: int | None = None) -> str:
         """``exit code 3``, or ``signal SIGKILL (...)``, with the worker's memory.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -30,6 +31,7 @@ from .template import (
     FORK,
     KILL,
     NOT_STARTED,
+    PING,
     REQUEST,
     SPAWN,
     STARTED,
@@ -43,6 +45,11 @@ SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
 _CLOSE_SECONDS = GRACE_SECONDS + 3.0
 """How long the template may take to end, when it has been told to, before it is killed. It ends
 what the workers have started first, which has a grace of its own."""
+
+_SILENT_SECONDS = 5.0
+"""How long a template may take to answer when it has its modules, before it is replaced."""
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 _TEMPLATE_CODE = (
     "import sys; sys.path[:] = sys.argv[3:]; "
@@ -68,6 +75,9 @@ class Launcher:
         self._forgotten: set[int] = set()
         self._keys = 0
         self._gone: asyncio.Event | None = None
+        self._has_modules = False
+        self._heard = self._asked = False
+        self._watch: asyncio.TimerHandle | None = None
 
     def start_worker(self, descriptors: list[int], on_exit: Callable[[ExitReport], None]) -> int:
         """Start a worker; ``on_exit`` is called once when it has ended.
@@ -87,6 +97,7 @@ class Launcher:
             if not self._request(request, descriptors):
                 raise ConnectionError("the template process ended as soon as it was started")
         self._on_exit[key] = on_exit
+        self._watch_template()
         return key
 
     def _request(self, request: bytes, descriptors: list[int]) -> bool:
@@ -107,11 +118,36 @@ class Launcher:
         if self._control is not None and key not in self._orphans:
             try:
                 self._control.send(REQUEST.pack(KILL, key, signal.SIGKILL))
+                self._watch_template()
                 return
             except ConnectionError:
                 self._template_is_gone()
         if key in self._pids:  # no template is there to end what it has started
             signal_all(tree(self._pids[key]), signal.SIGKILL)
+
+    def _watch_template(self) -> None:
+        """Have a template that does not answer any more, because it was stopped, replaced."""
+        self._asked = True
+        if self._watch is None and self._has_modules and self._control is not None:
+            assert self._loop is not None
+            self._heard = self._asked = False
+            with contextlib.suppress(OSError):
+                self._control.send(REQUEST.pack(PING, 0, 0))
+            self._watch = self._loop.call_later(_SILENT_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        if self._heard:
+            if self._asked:  # the answer may be older than what it was asked last
+                self._watch_template()
+        elif self._process is not None:
+            _logger.error(
+                "the template process %s has not answered for %g s; it is replaced",
+                self._process.pid,
+                _SILENT_SECONDS,
+            )
+            self._process.kill()
+            self._template_is_gone(again=True)
 
     def give_up(self, key: int) -> None:
         """As ``kill``, for a worker that has not started in time."""
@@ -188,6 +224,7 @@ class Launcher:
         if not data:
             self._template_is_gone()
             return
+        self._heard = self._has_modules = True
         data = self._buffer + data
         cut = len(data) - len(data) % EVENT.size
         self._buffer = data[cut:]
@@ -207,22 +244,30 @@ class Launcher:
         if on_exit is not None:
             on_exit(report)
 
-    def _template_is_gone(self) -> None:
-        """Take in that the template has ended; workers that it has not killed go on as orphans."""
+    def _template_is_gone(self, *, again: bool = False) -> None:
+        """Take in that the template has ended; workers that it has not killed go on as orphans.
+
+        With ``again`` the starts that it was asked for are tried again at once.
+        """
         assert self._control is not None
         assert self._loop is not None
         assert self._gone is not None
         self._loop.remove_reader(self._control)
         self._control.close()
         self._control = None
+        self._has_modules = False
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         if self._process is not None:
             self._ended_templates.append(self._process)
             self._process = None
         self._orphans.update(self._pids)
+        self._gone.set()  # what follows may start another one
         for key in list(self._on_exit):
             if key not in self._pids or key in self._forgotten:
-                self._ended(key, ExitReport(None))  # it was asked for, and never started
-        self._gone.set()
+                # It was asked for, and never started.
+                self._ended(key, ExitReport(None, again=again))
 
     def forget(self, key: int) -> None:
         """Report worker ``key``, whose socket closed, as ended if no template can tell how."""

@@ -290,7 +290,9 @@ class WorkerPool:
         self._recycling.ended(worker)
         self._ender.ended(worker)
         self._ended_workers.requeue(worker)
-        if not worker.ready and not worker.leaving:
+        if report.again and not worker.ready:
+            pass  # grow starts another one
+        elif not worker.ready and not worker.leaving:
             supervisor.backoff.failed(worker, report)
             if not supervisor.staying:
                 supervisor.backoff.refuse(self._queue.drain())

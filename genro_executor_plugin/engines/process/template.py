@@ -26,11 +26,13 @@ from time import monotonic
 from .groups import GRACE_SECONDS, Leftovers, allow_subreapers, lead_a_group
 
 __all__ = [
+    "ALIVE",
     "EVENT",
     "EXITED",
     "FORK",
     "KILL",
     "NOT_STARTED",
+    "PING",
     "REQUEST",
     "SPAWN",
     "STARTED",
@@ -43,8 +45,8 @@ REQUEST = struct.Struct("<BII")
 EVENT = struct.Struct("<BIiQ")
 """Template to server: what, which worker, pid, wait status or errno, peak memory in bytes."""
 
-FORK, SPAWN, KILL = 1, 2, 3
-STARTED, EXITED, NOT_STARTED = 1, 2, 3
+FORK, SPAWN, KILL, PING = 1, 2, 3, 4
+STARTED, EXITED, NOT_STARTED, ALIVE = 1, 2, 3, 4
 
 _NEEDED_SIGNALS = (signal.SIGCHLD, signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -169,6 +171,9 @@ class _Template:
             for pid, worker in self._workers.items():
                 if worker == key:
                     os.kill(pid, number)
+            return True
+        if what == PING:
+            self._tell(ALIVE, 0, 0)
             return True
         try:
             pid = os.fork()
