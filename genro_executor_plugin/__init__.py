@@ -9,8 +9,12 @@ imports genro-asgi.
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .hosts.imported import is_being_imported, when_imported
+from .hosts.loaded import HOST_PACKAGES
 
 if TYPE_CHECKING:
     from .console.application import ExecutorConsole
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
         ExecutorError,
         ExecutorOverloadError,
         ExecutorTimeoutError,
+        MemoryLimitError,
         RemoteError,
         SerializationError,
         SoftTimeoutError,
@@ -54,6 +59,7 @@ if TYPE_CHECKING:
     from .tasks.progress import cancelled, progress
     from .tasks.status import Progress, TaskFailure, TaskState, TaskStatus
     from .worker.packed_call import run_packed
+    from .worker.running import worker_index
 
     LocalExecutor = ProcessExecutor
 
@@ -81,6 +87,7 @@ __all__ = [
     "InlineExecutor",
     "Load",
     "LocalExecutor",
+    "MemoryLimitError",
     "PortableCalls",
     "ProcessExecutor",
     "Progress",
@@ -104,6 +111,7 @@ __all__ = [
     "progress",
     "register_factory",
     "run_packed",
+    "worker_index",
 ]
 
 _HOMES = {
@@ -128,6 +136,7 @@ _HOMES = {
     "progress": "tasks.progress",
     "register_factory": "executors.kinds",
     "run_packed": "worker.packed_call",
+    "worker_index": "worker.running",
 }
 """Where a name is defined, if it is neither an error nor a kind of pool."""
 
@@ -144,3 +153,31 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _register() -> None:
+    """Register the plugin with genro-routes, but for a worker: it sends no calls to pools."""
+    from .portable.main_module import inside_worker
+
+    # A host imports genro-routes on its own way: then it is the host that is waited for.
+    if not inside_worker() and not any(map(is_being_imported, HOST_PACKAGES)):
+        import_module(".offload.plugin", __name__)
+
+
+def _meet(host: str) -> None:
+    """Register the plugin, and have servers without pools warned of when they start."""
+    from .portable.main_module import inside_worker
+
+    if not inside_worker():
+        _register()
+        stock = import_module(f".hosts.{host}_stock", __name__)
+        stock.look_at_starts(_warn_without_pools)
+
+
+def _warn_without_pools(server: Any) -> None:
+    import_module(".offload.doubts", __name__).warn_without_pools(server)
+
+
+when_imported("genro_routes", _register)
+for _host in HOST_PACKAGES:
+    when_imported(_host, partial(_meet, _host))

@@ -72,7 +72,7 @@ class StubbornError(Exception):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
 
 
 # -- functions that return ------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def exit_hard() -> None:
 
 
 def return_nothing_that_travels() -> Any:
-    return threading.Lock()
+    return threading.Condition()
 
 
 # -- an application -------------------------------------------------------------------------------

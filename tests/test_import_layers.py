@@ -354,7 +354,7 @@ def test_names_are_imported_when_they_are_used() -> None:
         "print('genro_asgi' in sys.modules)\n",
     ).splitlines()
     assert shown == [
-        "['genro_executor_plugin']",
+        "['genro_executor_plugin', 'genro_executor_plugin.hosts']",
         "['genro_executor_plugin', 'genro_executor_plugin.errors', 'genro_executor_plugin.hosts']",
         "True",
     ]

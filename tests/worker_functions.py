@@ -126,7 +126,7 @@ def give_lambda() -> Any:
 
 
 def give_lock() -> Any:
-    return threading.Lock()
+    return threading.Condition()
 
 
 def environment(name: str) -> str | None:
@@ -558,7 +558,7 @@ def join_the_thread_that_sends() -> str:
 def send_what_does_not_pickle() -> None:
     import threading
 
-    _here().send("lock", threading.Lock())
+    _here().send("lock", threading.Condition())
 
 
 def initialize_if_there(path: str) -> None:
@@ -611,7 +611,7 @@ def crash_once(flag: str, value: Any) -> str:
 def large_and_unpicklable(size: int) -> Any:
     import threading
 
-    return [b"x" * size, threading.Lock()]
+    return [b"x" * size, threading.Condition()]
 
 
 def finalize() -> None:

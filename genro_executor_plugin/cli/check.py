@@ -46,6 +46,9 @@ def add(commands: Any) -> None:
         help="what 'serve' takes: a config.py, application=<target>, or the name of a site",
     )
     parser.add_argument("--home", help="the site home folder (overrides the one on the card)")
+    parser.add_argument(
+        "--strict", action="store_true", help="count warnings as mistakes in the exit code"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=_check)
 
@@ -67,11 +70,12 @@ def _check(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json({"source": arguments.config, "ok": False, "unbuilt": found})
         raise CommandError("\n".join(found)) from error
+    wrong = report.mistakes or (arguments.strict and report.warnings)
     if arguments.json:
-        print_json({"ok": not report.mistakes, **report.as_dict()})
+        print_json({"ok": not wrong, **report.as_dict()})
     else:
         sys.stdout.write("\n".join(_lines(report, painter(sys.stdout))) + "\n")
-    return DOES_NOT_HOLD if report.mistakes else HOLDS
+    return DOES_NOT_HOLD if wrong else HOLDS
 
 
 def _lines(report: Report, paint: Painter) -> Iterator[str]:
@@ -83,6 +87,13 @@ def _lines(report: Report, paint: Painter) -> Iterator[str]:
     head = ("route", "runs in", "limits")
     yield from _heading("Routes", table(head, map(_route, report.routes)), paint)
     yield ""
+    if report.globals:
+        yield paint("What is changed in one process only", "bold")
+        for line in report.globals:
+            yield f"  {line}"
+        yield ""
+    for warning in report.warnings:
+        yield paint(f"Warning: {warning}", "yellow")
     if not report.mistakes:
         yield paint(f"No mistake in {report.source}.", "green")
         return

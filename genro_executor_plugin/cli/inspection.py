@@ -10,8 +10,10 @@ started and no port is opened.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from types import ModuleType
 from typing import Any
 
 from ..errors import ExecutorConfigError
@@ -19,11 +21,14 @@ from ..executors.kinds import EVERYWHERE
 from ..executors.registry import BUILT_IN_POOLS, ExecutorRegistry
 from ..hosts.names import end_unserved, read_configuration
 from ..offload.checks import route_mistakes
+from ..offload.doubts import doubts_of
+from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..options.source_line import place_of
 from ..routing.tree import Route, routes_of
 from ..serving.configuration import configured_pools
 from ..serving.grammar import WrittenPool, mistakes_in
+from .changed_globals import changed_globals
 from .launching import ExecutorLauncher, UnbuiltError, find_siblings
 
 __all__ = ["PoolReport", "Report", "RouteReport", "inspect_source"]
@@ -69,12 +74,23 @@ class RouteReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that was found in a configuration."""
+    """Everything that was found in a configuration.
+
+    Attributes:
+        source: what was inspected.
+        pools: the pools that there would be.
+        routes: every route, by path.
+        mistakes: what a server would not start with.
+        warnings: where offloading was probably meant and does not happen.
+        globals: where modules of routes with worker processes change their globals at run time.
+    """
 
     source: str
     pools: tuple[PoolReport, ...]
     routes: tuple[RouteReport, ...]
     mistakes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    globals: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values; any other value is shown as ``repr`` writes it."""
@@ -110,6 +126,7 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
             return Report(launcher.source, (), (), (*mistakes, *error.__cause__.mistakes))
         raise
     try:
+        server.arm_tools()
         mistakes += [mistake.text for mistake in route_mistakes(server)]
         found = (_route(server.executors, route) for route in routes_of(server))
         routes = tuple(sorted(found, key=lambda route: route.path))
@@ -119,10 +136,29 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
             pools=tuple(_pools(server.executors, places, routes)),
             routes=routes,
             mistakes=tuple(mistakes),
+            warnings=tuple(doubts_of(server)),
+            globals=tuple(changed_globals(_modules_in_workers(server))),
         )
     finally:
         asyncio.run(server.executors.shutdown_all())
         end_unserved(server)
+
+
+def _modules_in_workers(server: Any) -> list[ModuleType]:
+    """The modules of the routes that run in another process, each once."""
+    registry: ExecutorRegistry = server.executors
+    found: dict[str, ModuleType] = {}
+    for route in routes_of(server):
+        pool = route.options.pool
+        if pool is None or pool not in registry or not route.options.offloaded:
+            continue
+        if Capability.PORTABLE not in registry.get(pool).capabilities:
+            continue
+        for name in {route.handler.__module__, route.owner.__module__}:
+            module = sys.modules.get(name)
+            if module is not None:
+                found[name] = module
+    return list(found.values())
 
 
 def _without_mistakes(pool: WrittenPool) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from ..hosts.names import (
     save_at_the_end,
     serve_parser,
 )
-from ..portable.modules import stop_main_import
+from ..portable.main_module import stop_main_import
 from ..serving.server import ExecutorServer
 
 __all__ = [

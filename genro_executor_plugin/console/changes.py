@@ -68,6 +68,7 @@ class Changes(RoutingClass):
         soft_timeout: float | Unchanged | None = "unchanged",
         queue_timeout: float | Unchanged | None = "unchanged",
         on_overload: Literal["wait", "fail", "unchanged"] | None = "unchanged",
+        max_waiting: int | Unchanged | None = "unchanged",
         retries: int | Unchanged | None = "unchanged",
         idle: float | Unchanged | None = "unchanged",
         _request=None,
@@ -84,6 +85,7 @@ class Changes(RoutingClass):
             "soft_timeout": soft_timeout,
             "queue_timeout": queue_timeout,
             "on_overload": on_overload,
+            "max_waiting": max_waiting,
             "retries": retries,
             "idle": idle,
         }

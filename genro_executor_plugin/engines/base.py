@@ -34,7 +34,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
 from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
-from ..options.checks import granted_cpus
+from ..options.granted import granted_cpus
 from ..options.kinds import EngineOption, Kind
 from ..options.pool import PoolOptions
 from .call import Call, Message

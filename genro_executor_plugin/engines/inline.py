@@ -9,14 +9,19 @@
     run    on a thread of the pool, as thread.py does it: breakpoints and patches work
            the result is pickled and unpickled on its way back
 
+``self`` of a bypassed handler has placeholders for what no worker would have, and time limits are
+off while a debugger is attached.
+
 With ``bypass="fast"`` nothing is pickled.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import pickle
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 from ..errors import SerializationError
@@ -26,7 +31,9 @@ from ..portable.packing import CallPacker
 from ..portable.pickling import why
 from ..portable.references import describe
 from ..portable.results import pack_result
+from ..portable.state.checked_self import CheckedSelf
 from ..portable.state.format import ReplicaHereError
+from ..portable.state.section_names import is_routing
 from .base import Pool
 from .call import Call
 from .thread import ThreadEngine
@@ -42,8 +49,9 @@ class InlineEngine(ThreadEngine):
     def __init__(self, pool: Pool, options: PoolOptions, *, bypassed: bool | str = False) -> None:
         super().__init__(pool, options)
         self._bypassed = bypassed
+        self.minds_debuggers = bool(bypassed)
         self._checks = (bypassed or options.bypass) != "fast"
-        self._packer = CallPacker()
+        self._packer = CallPacker(context=options.context)
         if self._checks:
             pack_hooks(pool.name, options)
 
@@ -55,6 +63,8 @@ class InlineEngine(ThreadEngine):
         if not self._checks:
             return
         packed = self._packer.pack(call.func, call.args, call.kwargs)
+        if self._bypassed:
+            self._give_checked_self(call)
         try:
             call.args, call.kwargs = packed.reread_arguments()
         except ReplicaHereError:
@@ -66,6 +76,34 @@ class InlineEngine(ThreadEngine):
                 f"the arguments of {packed.title} cannot be rebuilt in a worker: {why(error)}. "
                 "Their classes must import and unpickle there"
             ) from error
+
+    def _give_checked_self(self, call: Call) -> None:
+        """Have a handler of an application or section find what it would find in a worker."""
+        func: Any = call.func
+        if type(func) is not MethodType or not is_routing(func.__self__):
+            return
+        checked = CheckedSelf(func.__self__, self._packer.placeholders_of(func.__self__))
+        bound = checked.calling(func.__func__)
+        if inspect.iscoroutinefunction(func):
+
+            @functools.wraps(func)
+            async def awaited(*args: Any, **kwargs: Any) -> Any:
+                try:
+                    return await bound(*args, **kwargs)
+                finally:
+                    checked.give_back()
+
+            call.func = awaited
+            return
+
+        @functools.wraps(func)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return bound(*args, **kwargs)
+            finally:
+                checked.give_back()
+
+        call.func = called
 
     def _through(self, call: Call) -> Callable[[Any], Any] | None:
         return functools.partial(_there_and_back, describe(call.func)) if self._checks else None

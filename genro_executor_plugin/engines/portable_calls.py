@@ -34,7 +34,7 @@ class PortableCalls:
     def __init__(self, pool: Pool, options: PoolOptions) -> None:
         self._name = pool.name
         self._context = options.context
-        self._packer = CallPacker()
+        self._packer = CallPacker(context=options.context)
 
     def pack(self, call: Call) -> bytes:
         """Return ``call`` as bytes for ``run_packed``.

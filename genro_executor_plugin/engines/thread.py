@@ -26,10 +26,11 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
-from ..errors import ExecutorError, ExecutorTimeoutError
+from ..errors import ExecutorTimeoutError
 from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
@@ -38,8 +39,9 @@ from ..portable.references import describe
 from ..worker.streaming import streamed
 from .base import Engine, Load, Pool
 from .call import Call
+from .debugger import ends_within
 from .thread_loop import PoolLoop, raisable
-from .thread_run import ThreadRun
+from .thread_run import ThreadRun, no_thread
 
 __all__ = ["ThreadEngine"]
 
@@ -61,6 +63,7 @@ class ThreadEngine(Engine):
         }
     )
     default_workers = 40
+    minds_debuggers = False
 
     def __init__(self, pool: Pool, options: PoolOptions) -> None:
         super().__init__(pool, options)
@@ -74,6 +77,9 @@ class ThreadEngine(Engine):
         self._loop: asyncio.AbstractEventLoop
         self._waiting: deque[ThreadRun] = deque()
         self._begun: set[ThreadRun] = set()
+        self._serving = 0
+        self._lock = threading.Lock()
+        self._all_ended = asyncio.Event()
 
     @property
     def mode(self) -> str:
@@ -95,7 +101,8 @@ class ThreadEngine(Engine):
                 run.end_coroutine()
             call.handle = None  # or the two would wait for the garbage collector
             if run.started_at is None:
-                self._waiting.remove(run)
+                if run in self._waiting:
+                    self._waiting.remove(run)
             else:
                 call.waited = run.started_at - run.queued_at
                 call.ran = perf_counter() - run.started_at
@@ -167,8 +174,8 @@ class ThreadEngine(Engine):
         if limit is None:
             return await run.future
         assert run.started_at is not None
-        done, _ = await asyncio.wait([run.future], timeout=run.started_at + limit - perf_counter())
-        if done:
+        left = run.started_at + limit - perf_counter()
+        if await ends_within(run.future, left, self.minds_debuggers):
             return run.future.result()
         run.end_coroutine()
         becomes = "it was cancelled" if run.is_async else "it goes on in its thread"
@@ -203,10 +210,11 @@ class ThreadEngine(Engine):
             elif len(self._threads) <= self._on_threads:
                 self._threads.append(self._new_thread())
         except RuntimeError as error:
-            if not self._taken and not self._waiting[0].began.done():  # nobody else would end it
-                refusal = ExecutorError(f"pool {self.pool.name!r} cannot start a thread: {error}")
-                refusal.__cause__ = error
-                self._waiting[0].began.set_exception(refusal)
+            if not self._taken:  # no call will end, and have those that wait begin
+                refused, self._waiting = self._waiting, deque()
+                for waiting in refused:
+                    if not waiting.began.done():
+                        waiting.began.set_exception(no_thread(self.pool.name, error))
             return False
         return True
 
@@ -225,7 +233,14 @@ class ThreadEngine(Engine):
             name=f"genro-executor-{self.pool.name}-{len(self._threads)}",
             daemon=True,  # a call that never ends must not keep the server from ending
         )
-        thread.start()
+        with self._lock:
+            self._serving += 1
+        try:
+            thread.start()
+        except BaseException:
+            with self._lock:
+                self._serving -= 1
+            raise
         return thread
 
     def _serve(self, runs: queue.SimpleQueue[ThreadRun | None]) -> None:
@@ -249,6 +264,12 @@ class ThreadEngine(Engine):
                 run_hook(self.options.finalizer)
             except Exception:
                 _logger.exception("pool %r: its finalizer failed", self.pool.name)
+        with self._lock:
+            self._serving -= 1
+            if self._serving:
+                return
+        with suppress(RuntimeError):  # the event loop is closed
+            self._loop.call_soon_threadsafe(self._all_ended.set)
 
     def _tell(self, run: ThreadRun, result: Any, error: BaseException | None) -> None:
         """Report the end of ``run`` on its event loop, or on the one that is used by now."""
@@ -289,8 +310,15 @@ class ThreadEngine(Engine):
             for run in self._begun:
                 run.end_coroutine()
             return  # what they run goes on; nothing can end it
-        for thread in threads:
-            thread.join()
+        if threads:
+            try:
+                await asyncio.wait_for(self._all_ended.wait(), self.options.shutdown_timeout)
+            except TimeoutError:
+                _logger.warning(
+                    "pool %r: its finalizer has not ended after %g s, its shutdown_timeout; its "
+                    "thread is left behind",
+                    *(self.pool.name, self.options.shutdown_timeout),
+                )
         if self._coroutines is not None:
             self._coroutines.close()
 

@@ -13,11 +13,13 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
+from ..errors import ExecutorError
+from ..options.lacks import MORE_PROCESSES
 from ..worker.running import RunningCall, enter
 from .base import Pool
 from .call import Call
 
-__all__ = ["ThreadRun"]
+__all__ = ["ThreadRun", "no_thread"]
 
 
 class ThreadRun:
@@ -95,3 +97,14 @@ class _Messages:
 
     def read(self, timeout: float | None) -> bool:
         return False
+
+
+def no_thread(pool: str, cause: RuntimeError) -> ExecutorError:
+    """The error of a call for which the system gives ``pool`` no thread."""
+    error = ExecutorError(
+        f"pool {pool!r} cannot start a thread: {cause}. {MORE_PROCESSES}. Nothing was started: "
+        "repeating the call later is safe",
+        pool=pool,
+    )
+    error.__cause__ = cause
+    return error

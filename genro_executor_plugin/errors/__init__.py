@@ -14,6 +14,7 @@
     ├── SoftTimeoutError              504: raised inside the function at its soft_timeout
     ├── ClientDisconnectedError       499: the HTTP client disconnected
     ├── WorkerCrashedError            500: the worker died during the call
+    │   └── MemoryLimitError          500: the call held more than the pool's memory_limit
     ├── SerializationError            500: something cannot travel
     ├── RemoteError                   500: an exception that could not be rebuilt here
     └── TaskError                     409: a long job is not in the state that was asked for
@@ -35,6 +36,7 @@ from .base import ExecutorError, _rebuild
 from .calls import (
     ClientDisconnectedError,
     ExecutorTimeoutError,
+    MemoryLimitError,
     RemoteError,
     RemoteTraceback,
     SerializationError,
@@ -63,6 +65,7 @@ __all__ = [
     "ExecutorError",
     "ExecutorOverloadError",
     "ExecutorTimeoutError",
+    "MemoryLimitError",
     "RemoteError",
     "RemoteTraceback",
     "SerializationError",

@@ -12,6 +12,7 @@ from .base import ExecutorError
 __all__ = [
     "ClientDisconnectedError",
     "ExecutorTimeoutError",
+    "MemoryLimitError",
     "RemoteError",
     "RemoteTraceback",
     "SerializationError",
@@ -100,6 +101,29 @@ class WorkerCrashedError(ExecutorError):
         self.pid = pid
         self.peak_memory = peak_memory
         self.last_memory = last_memory
+
+
+class MemoryLimitError(WorkerCrashedError):
+    """The call held more memory than the pool's ``memory_limit``; its worker was ended.
+
+    It is not repeated, whatever ``retries`` says. ``peak_memory`` is the most that was seen.
+
+    Attributes:
+        limit: the limit in bytes.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pool: str | None = None,
+        route: str | None = None,
+        pid: int | None = None,
+        peak_memory: int | None = None,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(message, pool=pool, route=route, pid=pid, peak_memory=peak_memory)
+        self.limit = limit
 
 
 class SerializationError(ExecutorError):

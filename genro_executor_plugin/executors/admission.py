@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Which calls a pool admits: ``max_pending`` at most; the others wait, or are refused."""
+"""Which calls a pool admits: ``max_pending`` at most; some more wait, the others are refused."""
 
 from __future__ import annotations
 
@@ -79,6 +79,19 @@ class Admission:
             )
         if (call.options.on_overload or self.options.on_overload) == "fail":
             raise self._overload(f"has {self.admitted} calls, its max_pending", "full")
+        asked = call.options.max_waiting
+        places = self.options.places_to_wait if asked is None else asked
+        if len(self._waiting) >= places:
+            raise self._overload(
+                f"has {self.admitted} calls, its max_pending, and {len(self._waiting)} more wait; "
+                f"max_waiting is {places}",
+                "waiting",
+            )
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a place."""
+        return len(self._waiting)
 
     async def wait(self, call: Call) -> None:
         """Wait until there is a place for ``call``, and take it.

@@ -25,6 +25,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
@@ -38,6 +39,7 @@ from ..options.call import CALL_OPTIONS, CallOptions
 from ..options.capabilities import Capability
 from ..options.checks import check_option
 from ..portable.references import describe
+from ..portable.shared_memory.segments import is_large_call
 from .bound import BoundExecutor
 from .counting import count_error
 from .nested import Elsewhere, run_here, stream_here
@@ -85,7 +87,8 @@ class BaseExecutor(SteeredPool):
         """This pool with other options for the calls made through what is returned.
 
         Args:
-            options: ``timeout``, ``soft_timeout``, ``queue_timeout``, ``on_overload``, ``retries``.
+            options: ``timeout``, ``soft_timeout``, ``queue_timeout``, ``on_overload``,
+                ``max_waiting``, ``retries``.
 
         Raises:
             ExecutorConfigError: naming the option, the value and what is allowed.
@@ -227,8 +230,12 @@ class BaseExecutor(SteeredPool):
         counters, admission, engine = self._metrics, self._admission, self._engine
         counters.submitted += 1
         try:
-            # Packed before it waits: what cannot travel is told at once.
             admitted = admission.admit(call)
+            if not admitted and is_large_call(call.args, call.kwargs):
+                # What waits must not hold memory and a descriptor each.
+                await admission.wait(call)
+                admitted = True
+            # Packed before it waits: what cannot travel is told at once.
             try:
                 packed = engine.pack(call)
             except BaseException as error:
@@ -277,6 +284,29 @@ class BaseExecutor(SteeredPool):
         path = call.options.path
         (counters.routes.get(path) or counters.route(path)).completed += 1
         return result
+
+    @asynccontextmanager
+    async def thread_beside(self, options: CallOptions) -> AsyncIterator[None]:
+        """Allow one thread more that waits for a call of this pool, or wait until it is.
+
+        There is one for each place in the pool; others wait, or are refused, as calls are.
+
+        Raises:
+            ExecutorOverloadError: too many wait already, or it would have waited too long.
+        """
+        call = Call(self.run, (), {}, options)
+        try:
+            if not self._on_threads.admit(call):
+                await self._on_threads.wait(call)
+        except ExecutorError as error:
+            self._metrics.submitted += 1
+            count_error(self._metrics, call, error)
+            error.route = error.route or options.route
+            raise
+        try:
+            yield
+        finally:
+            self._on_threads.leave()
 
     async def _wait_for_a_place(self, call: Call, packed: Any) -> None:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 from ..engines.base import Engine, Load
 from ..engines.call import Call
 from ..errors import ExecutorError
-from ..portable.modules import stop_main_import
+from ..portable.main_module import stop_main_import
 
 __all__ = ["Elsewhere", "run_here", "stream_here"]
 

@@ -19,7 +19,7 @@ from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.kinds import Kind
 from ..options.pool import PoolOptions
-from ..portable.modules import inside_worker
+from ..portable.main_module import inside_worker
 from .admission import Admission
 
 __all__ = ["PoolState"]
@@ -71,6 +71,7 @@ class PoolState:
         self._options = options or PoolOptions.declare(name, self._declared, given)
         self._metrics = PoolMetrics()
         self._admission = Admission(name, self._options, self._metrics)
+        self._on_threads = Admission(name, self._options, self._metrics)
         self._paused = False
         self._hurry = asyncio.Event()
         self._failed_to_tell: set[str] = set()
@@ -175,7 +176,8 @@ class PoolState:
     def metrics(self) -> dict[str, Any]:
         """The pool's state as plain values; durations in milliseconds."""
         counters = self._metrics
-        pending = counters.pending
+        # Those that wait before their thread were not submitted yet, and will be.
+        pending = counters.pending + self._on_threads.waiting
         load = self.ask_engine("load", Load(0, 0, 0))
         return {
             "name": self._name,
@@ -183,6 +185,7 @@ class PoolState:
             "pending": pending,
             "running": load.running,
             "queued": max(0, pending - load.running),
+            "waiting": self._admission.waiting + self._on_threads.waiting,
             "submitted": counters.submitted,
             **counters.outcomes,
             "restarts": sum(self.restarts.values()),
@@ -190,6 +193,7 @@ class PoolState:
             "busy": load.busy,
             "max_workers": self._options.max_workers,
             "max_pending": self._options.max_pending,
+            "max_waiting": self._options.places_to_wait,
             "avg_duration_ms": round(counters.run.mean * 1000, 3),
             **percentiles_ms("wait", counters.last_waits),
             **percentiles_ms("run", counters.last_runs),

@@ -58,6 +58,12 @@ REACHES = (
         use="decide in the console who may ask for what, and be shown in the monitor",
         wish="documented methods to override",
     ),
+    Reach(
+        "genro_asgi.mcp:McpEngine()",
+        ("router", "invoke"),
+        use="give the tools of an application their pools, and a stable text to their clients",
+        wish="a server that arms the router of the tools, and an MCP error with a text of its own",
+    ),
     # -- is authentication configured
     Reach(
         "genro_asgi:AuthCore()",
@@ -136,6 +142,18 @@ REACHES = (
         ("shutdown",),
         use="end the threads of a server that was only looked at",
         wish="AsgiServer.close()",
+    ),
+    Reach(
+        "genro_asgi.lifespan:Lifespan",
+        ("startup",),
+        use="warn at the start of a server that has no pools, by replacing it on the class",
+        wish="a hook that is called with every server that starts",
+    ),
+    Reach(
+        "genro_asgi:BaseServer",
+        ("register_application",),
+        use="warn in the process of a remote application, by replacing it on the class",
+        wish="a hook that is called with every application that is served",
     ),
     # -- batch tasks and schedules
     Reach(

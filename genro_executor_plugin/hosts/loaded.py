@@ -20,9 +20,13 @@ __all__ = [
     "OWN_ATTRIBUTES",
     "SERVER_ATTRIBUTE",
     "answerable",
+    "has_section",
+    "has_tools",
     "is_default_cleanup",
     "is_hosts_own",
+    "plain_http_exception",
     "stream_of",
+    "written_configuration",
 ]
 
 HOST_PACKAGES = ("genro_asgi",)
@@ -51,6 +55,17 @@ def is_hosts_own(handler: Any) -> bool:
     """
     module = getattr(handler, "__module__", None)
     return isinstance(module, str) and module.partition(".")[0] in _NOT_THE_USERS
+
+
+def has_section(server: Any, name: str) -> bool:
+    """Whether the recipe that ``server`` was built from has the section ``name``."""
+    node = getattr(getattr(server, "config", None), "node", None)
+    return node is not None and node(name) is not None
+
+
+def has_tools(application: Any) -> bool:
+    """Whether ``application`` offers routes as tools (MCP)."""
+    return getattr(application, "mcp_engine", None) is not None
 
 
 class HostStream(NamedTuple):
@@ -95,6 +110,45 @@ def _both(cls: Any, http_exception: type) -> Any:
         "_plain": cls,
     }
     return type(cls.__name__, (cls, http_exception), body)
+
+
+def plain_http_exception(error: BaseException) -> Exception | None:
+    """An ``HTTPException`` that answers as ``error`` does; ``None`` if that is none."""
+    http_exception = _loaded("exceptions", "HTTPException")
+    if http_exception is None or not isinstance(error, http_exception):
+        return None
+    answered: Any = error
+    try:
+        plain: Exception = http_exception(
+            answered.status, answered.detail, headers=answered.headers
+        )
+    except Exception:  # a subclass that has none of these
+        return None
+    return plain
+
+
+def written_configuration(read: Any, prefix: str) -> dict[str, Any]:
+    """The plain values that a recipe has written below ``prefix``, by their whole path.
+
+    Args:
+        read: the host's door to its configuration.
+        prefix: the path of an application's part.
+    """
+    values: dict[str, Any] = {}
+    waiting = [prefix]
+    while waiting:
+        path = waiting.pop()
+        try:
+            node = read.node(path)
+            written = read.open_attrs(node) if node is not None else {}
+            children = [child.label for child in getattr(node, "value", None) or ()]
+        except Exception:  # a door of another make; the worker then says what it was not told
+            return values
+        for name, value in written.items():
+            if type(value) in (str, int, float, bool, type(None)):
+                values[f"{path}.{name}"] = value
+        waiting += [f"{path}.{label}" for label in children if label]
+    return values
 
 
 def is_default_cleanup(cleanup: Callable[..., Any]) -> bool:

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         save_at_the_end,
         serve_parser,
     )
+    from .genro_asgi_tools import guard_tools, router_of_tools
 
 __all__ = [
     "LAUNCHER_ENV",
@@ -103,6 +104,7 @@ __all__ = [
     "descriptor_of_task",
     "end_unserved",
     "event_hub_of",
+    "guard_tools",
     "has_authentication",
     "has_tasks",
     "is_task_cancelled",
@@ -112,6 +114,7 @@ __all__ = [
     "put_around",
     "read_configuration",
     "require_lifespan",
+    "router_of_tools",
     "router_openapi",
     "save_at_the_end",
     "serve_parser",
@@ -121,8 +124,8 @@ __all__ = [
     "write_progress_of_task",
 ]
 
-_HOMES = ("genro_asgi", "genro_asgi_command")
-"""The modules of the names. The second is asked last: only a command line needs it."""
+_HOMES = ("genro_asgi", "genro_asgi_tools", "genro_asgi_command")
+"""The modules of the names. The last is asked last: only a command line needs it."""
 
 if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
 

@@ -118,7 +118,8 @@ async def _cross(handler: OffloadedHandler, call: Callable[[], Any]) -> Any:
     token = _crossing.set(crossing)
     try:
         if crossing.plan.executor is not None:
-            return await _on_own_thread(call, crossing, f"genro-executor-{handler.entry.name}")
+            async with crossing.plan.executor.thread_beside(crossing.plan.options):
+                return await _on_own_thread(call, crossing, f"genro-executor-{handler.entry.name}")
         result = await handler.run_here(call)
         return await local_response(result, handler.media_type) if handler.may_stream else result
     finally:
@@ -126,7 +127,10 @@ async def _cross(handler: OffloadedHandler, call: Callable[[], Any]) -> Any:
 
 
 async def _on_own_thread(call: Callable[[], Any], crossing: _Crossing, name: str) -> Any:
-    """Run ``call`` on a thread that is there for this call alone."""
+    """Run ``call`` on a thread that is there for this call alone.
+
+    There is one for each place in the pool: calls that wait for a place wait before it.
+    """
     context = contextvars.copy_context()
     outcome: Future[Any] = Future()
 

@@ -22,8 +22,9 @@ from ..hosts.loaded import HOST_PACKAGES
 from ..options.capabilities import Capability
 from ..options.source_line import place_of
 from ..portable.culprit import find_unpicklable
+from ..portable.modules import is_made_by_code
 from ..portable.pickling import dumps, why
-from ..portable.references import describe, reference_to
+from ..portable.references import class_refusal, describe, reference_to
 from ..portable.state.declared import state_of_class
 from ..routing.live_request import live_request_refusal, takes_live_request
 from ..routing.route_options import RouteOptions, stray_markers
@@ -79,7 +80,8 @@ def mistakes_of(
         for name in stray_markers(metadata)[:1]:
             yield Mistake(
                 f"route {route.path} was bound before genro_executor_plugin was imported, so "
-                f"that {name}={metadata[name]!r} means nothing; import it first"
+                f"that {name}={metadata[name]!r} means nothing; put `import "
+                "genro_executor_plugin` at the top of the module that makes its section"
             )
     pool = options.pool
     if pool is None or options.left_alone:
@@ -110,6 +112,16 @@ def _stays_here(func: Callable[..., Any], owner: type) -> Iterator[str]:
         state_of_class(owner)
     except ExecutorConfigError as error:
         yield str(error)
+    for module in {owner.__module__, func.__module__}:
+        if is_made_by_code(module):
+            yield (
+                f"the module {module!r} is made by code, so that no worker can import it. "
+                "Define the class and its handlers in a module with a file"
+            )
+    if reference_to(owner) is None:
+        trouble = find_unpicklable(owner, dumps)
+        if trouble is not None:
+            yield class_refusal(owner, why(trouble[1]))
     plain = getattr(func, "__func__", func)
     if reference_to(plain, owner) is None:
         trouble = find_unpicklable(plain, dumps)

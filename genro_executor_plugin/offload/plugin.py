@@ -67,6 +67,7 @@ class ExecutorPlugin(BasePlugin):
     - ``soft_timeout``: seconds after which ``SoftTimeoutError`` is raised in the run.
     - ``queue_timeout``: seconds the call may wait before its run begins.
     - ``on_overload``: ``"wait"`` or ``"fail"`` when the pool is full.
+    - ``max_waiting``: how many calls may wait for a place in the pool when it is full.
     - ``retries``: how often to repeat a call whose worker crashed.
     - ``idle``: seconds that a stream may take to its next chunk.
     - ``background``: answer a request at once with 202, and run as a long job.
@@ -92,6 +93,7 @@ class ExecutorPlugin(BasePlugin):
         soft_timeout: _Seconds | None = None,
         queue_timeout: _Seconds | None = None,
         on_overload: Literal["wait", "fail"] | None = None,
+        max_waiting: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | None = None,
         retries: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | None = None,
         idle: _Seconds | None = None,
         background: _Switch = False,

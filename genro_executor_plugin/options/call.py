@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 __all__ = ["CALL_OPTIONS", "CallOptions"]
 
-CALL_OPTIONS = ("timeout", "soft_timeout", "queue_timeout", "on_overload", "retries", "idle")
+CALL_OPTIONS = (
+    *("timeout", "soft_timeout", "queue_timeout"),
+    *("on_overload", "max_waiting", "retries", "idle"),
+)
 """The options of a pool that a route or a call may set for itself."""
 
 
@@ -22,6 +25,7 @@ class CallOptions:
         soft_timeout: seconds after which ``SoftTimeoutError`` is raised in the run.
         queue_timeout: seconds the call may wait before its run starts.
         on_overload: ``"wait"`` or ``"fail"`` when the pool has ``max_pending`` calls.
+        max_waiting: how many calls may wait for a place when this one would have to.
         retries: how often the call is sent again after its worker crashed.
         idle: seconds that may pass before the next chunk of a stream is there.
         route: the route the call came from, for errors.
@@ -32,6 +36,7 @@ class CallOptions:
     soft_timeout: float | None = None
     queue_timeout: float | None = None
     on_overload: str | None = None
+    max_waiting: int | None = None
     retries: int | None = None
     idle: float | None = None
     route: str | None = None

@@ -25,19 +25,20 @@ from .numbers import (
     seconds_of,
     shown,
 )
+from .worker_checks import (
+    SecretNotAllowedError,
+    environment,
+    gpus,
+    score,
+    share_of_memory,
+    user,
+)
 
-__all__ = ["check_option", "granted_cpus"]
+__all__ = ["check_option"]
 
 
 MAX_SOFT_TIMEOUT_SECONDS = 4_000_000.0
 """A worker is told its soft limit in milliseconds, in 32 bits."""
-
-
-def granted_cpus() -> int:
-    """How many CPUs this process may use: what the scheduler grants, not what the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0)) or 1
-    return os.cpu_count() or 1
 
 
 def _count(least: int, most: int = MAX_COUNT, *, optional: bool = False) -> Callable[[Any], Any]:
@@ -97,7 +98,9 @@ def _context(value: Any) -> tuple[ContextReference, ...]:
 def _memory(value: Any) -> int | None:
     if value is None:
         return None
-    allowed = "a number of bytes above 0, or a text such as '512MB' or '2GiB'"
+    allowed = "a number of bytes above 0, or a text such as '512MB', '2GiB' or '25%'"
+    if isinstance(value, str) and (share := _SHARE.fullmatch(value)) is not None:
+        return share_of_memory(float(share[1]))
     if isinstance(value, str):
         match = _MEMORY.fullmatch(value)
         if match is None:
@@ -120,6 +123,7 @@ def _processors(value: Any) -> tuple[int, ...] | None:
     return tuple(value)
 
 
+_SHARE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*", re.ASCII)
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B|)\s*", re.IGNORECASE)
 _UNITS = {
     "": 1,
@@ -139,11 +143,17 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "start_timeout": _seconds(optional=False),
     "nice": _count(0, 19),
     "cpu_affinity": _processors,
+    "env": environment,
+    "gpus": gpus,
+    "memory_limit": _memory,
+    "oom_score_adj": score,
+    "user": user,
     "initializer": _function,
     "finalizer": _function,
     "initargs": _arguments,
     "preload": _modules,
     "start_method": _one_of("forkserver", "spawn"),
+    "max_waiting": _count(0, optional=True),
     "max_pending": _count(1),
     "on_overload": _one_of("wait", "fail"),
     "queue_timeout": _seconds(),
@@ -171,6 +181,5 @@ def check_option(where: str, option: str, value: Any, pool: str | None = None) -
     try:
         return _CHECKS[option](value)
     except NotAllowedError as wrong:
-        raise ExecutorConfigError(
-            f"{where}: {option}={shown(value)} is not {wrong}", pool=pool
-        ) from None
+        seen = "..." if isinstance(wrong, SecretNotAllowedError) else shown(value)
+        raise ExecutorConfigError(f"{where}: {option}={seen} is not {wrong}", pool=pool) from None

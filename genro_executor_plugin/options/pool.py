@@ -17,12 +17,16 @@ from typing import Any
 from ..errors import ExecutorConfigError
 from .checks import check_option
 from .context_variables import ContextReference
+from .environment import NO_VARIABLES, WorkerEnvironment
 from .kinds import Kind
 
-__all__ = ["BYPASS_VARIABLE", "PoolOptions"]
+__all__ = ["BYPASS_VARIABLE", "GPU_VARIABLE", "PoolOptions"]
 
 BYPASS_VARIABLE = "GENRO_EXECUTOR_BYPASS"
 """The environment variable that runs every pool inline: ``1``, or ``fast`` (no serialization)."""
+
+GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
+"""The environment variable that says which GPUs a process sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,18 @@ class PoolOptions:
     start_timeout: float = 120.0
     nice: int = 0
     cpu_affinity: tuple[int, ...] | None = None
+    env: WorkerEnvironment = NO_VARIABLES
+    gpus: tuple[str, ...] = ()
+    memory_limit: int | None = None
+    oom_score_adj: int = 500
+    user: str | None = None
     initializer: Callable[..., Any] | None = None
     initargs: tuple[Any, ...] = ()
     finalizer: Callable[[], Any] | None = None
     preload: tuple[str, ...] = ()
     start_method: str = "forkserver"
     max_pending: int = 100
+    max_waiting: int | None = None
     on_overload: str = "wait"
     queue_timeout: float | None = None
     timeout: float | None = None
@@ -145,6 +155,16 @@ class PoolOptions:
         return options
 
     @property
+    def places_to_wait(self) -> int:
+        """How many calls may wait for a place: ``max_waiting``, or ten times ``max_pending``."""
+        return 10 * self.max_pending if self.max_waiting is None else self.max_waiting
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether each worker has something of its own by its index, which no two may share."""
+        return bool(self.gpus) or self.env.is_indexed
+
+    @property
     def effective_bypass(self) -> bool | str:
         """``bypass`` as the environment has it: ``False``, ``True`` or ``"fast"``."""
         wanted = os.environ.get(BYPASS_VARIABLE, "").strip().lower()
@@ -200,6 +220,12 @@ def _contradictions(pool: str, kind: Kind, options: PoolOptions) -> Iterator[tup
             "soft_timeout",
             f"pool {pool!r}: soft_timeout={soft:g} does not go with threads_per_worker="
             f"{options.threads_per_worker}: it interrupts a worker's main thread only",
+        )
+    if options.gpus and GPU_VARIABLE in options.env.names:
+        yield (
+            "gpus",
+            f"pool {pool!r}: gpus={list(options.gpus)!r} sets {GPU_VARIABLE} in each worker, and "
+            "env sets it, too; use one of them",
         )
     if options.initargs and options.initializer is None:
         yield (

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
+from .refused_types import refusal_of
+
 __all__ = ["find_unpicklable"]
 
 _DEEPEST = 100
@@ -39,7 +41,8 @@ def _search(
     value: Any, error: BaseException, attempt: Attempt, above: set[int]
 ) -> tuple[str, BaseException] | None:
     """The place inside ``value``, which fails; ``None`` if it only leads back to a value above."""
-    if _too_deep(error) or len(above) > _DEEPEST:
+    # A value whose type is refused is named itself, and not the lock that is in it.
+    if refusal_of(type(value)) is not None or _too_deep(error) or len(above) > _DEEPEST:
         return "", error
     above.add(id(value))
     parts, leads_back = [], False

@@ -4,8 +4,10 @@
 """How an exception travels from a worker to the caller.
 
 It arrives with its type, arguments, attributes, notes, ``__cause__`` and the remote frames
-(tblib), and with the remote traceback as text at the root of its causes. The round trip is
-tried in the worker; an exception that does not survive it travels as a ``RemoteError``. Nothing
+(tblib), and with the remote traceback as text at the root of its causes. What it holds and what
+cannot travel is replaced by its ``repr``. The round trip is tried in the worker; an exception
+whose type does not survive it travels as a ``RemoteError``, one of the host's HTTP exceptions as
+a plain HTTP exception with the same status, detail and headers. Nothing
 here depends on what kind of worker raised the exception.
 """
 
@@ -20,12 +22,17 @@ from types import FunctionType, TracebackType
 from typing import Any
 
 from ..errors import RemoteError, RemoteTraceback
+from ..hosts.loaded import plain_http_exception
 from ..metrics.error_text import shortened, text_of
-from .pickling import CarefulPickler, StoredPickler
+from .main_module import MAIN_ALIAS
+from .pickling import CarefulPickler, StoredPickler, dumps
+from .references import describe
 
 __all__ = ["pack_as_itself", "pack_failure", "pack_stored_failure", "unpack_failure"]
 
 
+_LONGEST_REPR = 1000
+"""How many characters there are at most of what is shown in place of a value."""
 _MOST_BYTES = 8 * 2**20
 """A larger exception travels as a ``RemoteError``, with its text only."""
 
@@ -52,9 +59,47 @@ def _reduce(obj: Any) -> Any:
     return unpickle_exception, (func, args, *chain, notes), *state
 
 
-def _dumps(error: BaseException, text: str, pickler: type[CarefulPickler]) -> bytes:
+def _reduce_what_travels(obj: Any) -> Any:
+    """As ``_reduce``, with the ``repr`` of what an exception holds and what cannot travel."""
+    reduced = _reduce(obj)
+    if not isinstance(obj, BaseException):
+        return reduced
+    rebuild, (func, values, *chain), *state = reduced
+    return rebuild, (func, _travelling(values), *chain), *map(_travelling, state)
+
+
+def _travelling(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: _travelling_part(value) for name, value in values.items()}
+    if isinstance(values, tuple):
+        return tuple(map(_travelling_part, values))
+    return values
+
+
+def _travelling_part(value: Any) -> Any:
+    try:
+        pickle.loads(dumps(value))
+    except Exception:
+        # tblib has the attributes and the arguments one level below.
+        return _travelling(value) if type(value) in (dict, tuple) else _shown(value)
+    return value
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:_LONGEST_REPR]
+    except Exception:
+        return f"<{describe(type(value))}>"
+
+
+def _dumps(
+    error: BaseException,
+    text: str,
+    pickler: type[CarefulPickler],
+    reduce: Callable[[Any], Any] = _reduce,
+) -> bytes:
     buffer = io.BytesIO()
-    pickler(buffer, _reduce).dump((error, text))
+    pickler(buffer, reduce).dump((error, text))
     return buffer.getvalue()
 
 
@@ -70,10 +115,20 @@ def pack_stored_failure(error: BaseException) -> bytes:
 
 def _pack(error: BaseException, pickler: type[CarefulPickler]) -> bytes:
     text = shortened("".join(traceback.format_exception(error)), _MOST_CHARACTERS)
+    # A class of the main module has another module's name in a worker.
+    text = text.replace(f"{MAIN_ALIAS}.", "__main__.")
     if _may_leave_as_itself(error):
-        packed = _dumps_itself(error, text, pickler) or _dumps_itself(_bare(error), text, pickler)
+        packed = (
+            _dumps_itself(error, text, pickler)
+            or _dumps_itself(error, text, pickler, _reduce_what_travels)
+            or _dumps_itself(_bare(error), text, pickler)
+            or _dumps_itself(error, text, pickler, _reduce_what_travels)
+        )
         if packed is not None:
             return packed
+        answer = plain_http_exception(error)
+        if answer is not None:  # the client gets the answer, whatever became of the type
+            return _dumps(answer, text, pickler)
     return _dumps(_substitute(error, text), text, pickler)
 
 
@@ -91,10 +146,15 @@ def _bare(error: BaseException) -> BaseException:
     return error
 
 
-def _dumps_itself(error: BaseException, text: str, pickler: type[CarefulPickler]) -> bytes | None:
+def _dumps_itself(
+    error: BaseException,
+    text: str,
+    pickler: type[CarefulPickler],
+    reduce: Callable[[Any], Any] = _reduce,
+) -> bytes | None:
     """``error`` as bytes, ``None`` if it does not survive pickling and unpickling."""
     try:
-        packed = _dumps(error, text, pickler)
+        packed = _dumps(error, text, pickler, reduce)
         survivor = pickle.loads(packed)[0]
         str(survivor)
         survives = type(survivor).__name__ == type(error).__name__
@@ -112,7 +172,7 @@ def _may_leave_as_itself(error: BaseException) -> bool:
 
 
 def _substitute(error: BaseException, text: str) -> RemoteError:
-    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    name = describe(type(error))
     message = shortened(text_of(error), _MESSAGE_CHARACTERS)
     return RemoteError(f"{name}: {message}", type_name=name, remote_traceback=text)
 
@@ -124,7 +184,7 @@ def _quick_to_read(error: BaseException, text: str) -> BaseException:
         text_of(error)
         if monotonic() - began < _SLOW_SECONDS:
             return error
-    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    name = describe(type(error))
     last = text.rstrip().rpartition("\n")[2]
     message = shortened(last, _MESSAGE_CHARACTERS)
     return RemoteError(message, type_name=name, remote_traceback=text)

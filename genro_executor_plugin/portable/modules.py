@@ -16,30 +16,29 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from .main_module import (
+    MAIN_ALIAS,
+    MAIN_NAMES,
+    MainModule,
+    inside_worker,
+    main_source,
+    names_below_the_guard,
+)
+
 __all__ = [
-    "MAIN_ALIAS",
     "ModuleSources",
-    "expose_main",
-    "inside_worker",
+    "has_its_packages",
     "install",
+    "is_importable",
+    "is_made_by_code",
     "load",
-    "main_source",
-    "stop_main_import",
 ]
-
-MAIN_ALIAS = "__mp_main__"
-"""The name under which a worker runs the main module, the same as in ``multiprocessing``."""
-
-
-class MainModuleStop(BaseException):
-    """Ends the import of the main module in a worker: the rest of it is for the server alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +47,15 @@ class ModuleSources:
 
     Attributes:
         path: ``sys.path`` as it is here.
-        files: name -> file of the modules that no entry of ``path`` leads to.
+        files: name -> file of the modules that no entry of ``path`` leads to, ``None`` for a
+            package of such modules that has no file itself.
         main_name: the module that ``python -m`` runs, ``None`` for a script.
         main_file: the script that runs, ``None`` when there is none (a prompt, standard input).
         argv: ``sys.argv`` as it is here.
     """
 
     path: list[str] = field(default_factory=list)
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str | None] = field(default_factory=dict)
     main_name: str | None = None
     main_file: str | None = None
     argv: list[str] = field(default_factory=list)
@@ -65,31 +65,12 @@ class ModuleSources:
         """The sources of this process, now."""
         name, file = main_source()
         return cls(
-            path=[entry or os.getcwd() for entry in _path()],
+            path=_path_from_everywhere(),
             files=_files_off_the_path(),
             main_name=name,
             main_file=file,
             argv=list(sys.argv),
         )
-
-    @property
-    def has_main(self) -> bool:
-        """Whether a worker can import the main module, too."""
-        return self.main_name is not None or self.main_file is not None
-
-
-@cache
-def main_source() -> tuple[str | None, str | None]:
-    """The name and the file to run the main module from in a worker; ``None`` for none."""
-    main = sys.modules["__main__"]
-    name = getattr(getattr(main, "__spec__", None), "name", None)
-    if name is not None:
-        # ``python -m package`` runs package.__main__, which as a rule has no guard.
-        return (None, None) if name.rpartition(".")[2] == "__main__" else (name, None)
-    file = getattr(main, "__file__", None)
-    if file is None or not os.path.isfile(file):
-        return None, None
-    return None, os.path.abspath(file)
 
 
 def _path() -> list[str]:
@@ -98,19 +79,49 @@ def _path() -> list[str]:
     return [entry for entry in entries if isinstance(entry, str)]
 
 
-def _files_off_the_path() -> dict[str, str]:
-    known = {os.path.abspath(entry) for entry in _path()}
-    files: dict[str, str] = {}
+def _path_from_everywhere() -> list[str]:
+    """``sys.path`` without a deleted working directory, and with any other one by its name."""
+    entries = [entry if os.path.isabs(entry) else _absolute(entry) for entry in _path()]
+    return [entry for entry in entries if entry is not None]
+
+
+def _absolute(path: str) -> str | None:
+    """``path`` as it is found from everywhere; ``None`` if the working directory is deleted."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        return None  # nothing is found by this path here, either
+
+
+def _folders(package: str) -> Iterable[str]:
+    found: Iterable[str] = getattr(sys.modules.get(package), "__path__", ())
+    return found
+
+
+def _files_off_the_path() -> dict[str, str | None]:
+    known = set(map(_absolute, _path()))
+    files: dict[str, str | None] = {}
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__spec__", None)
-        if "." in name or spec is None or not getattr(spec, "has_location", False):
+        if spec is None or not getattr(spec, "has_location", False):
             continue
-        origin = os.path.abspath(spec.origin)
+        package = name.rpartition(".")[0]
+        if package and os.path.dirname(spec.origin) in _folders(package):
+            continue  # as most of them: their absolute paths would take long to compute
+        origin = _absolute(spec.origin)
+        if origin is None:
+            continue
         folder, stem = os.path.split(origin)
         if stem.startswith("__init__."):
             folder = os.path.dirname(folder)
-        if folder not in known and origin.endswith(".py"):
+        if folder in (_folders(package) if package else known):
+            continue
+        if origin.endswith(".py"):
             files[name] = origin
+            while package:
+                if getattr(sys.modules.get(package), "__file__", None) is None:
+                    files.setdefault(package, None)
+                package = package.rpartition(".")[0]
     return files
 
 
@@ -118,7 +129,7 @@ class _FileFinder:
     """Finds the modules that were loaded by path in the server."""
 
     def __init__(self) -> None:
-        self.files: dict[str, str] = {}
+        self.files: dict[str, str | None] = {}
 
     def find_spec(
         self,
@@ -126,99 +137,58 @@ class _FileFinder:
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        file = self.files.get(fullname)
-        return importlib.util.spec_from_file_location(fullname, file) if file else None
+        if fullname not in self.files:
+            return None
+        file = self.files[fullname]
+        if file is None:
+            return ModuleSpec(fullname, None, is_package=True)
+        return importlib.util.spec_from_file_location(fullname, file)
 
 
-class _MainModule(ModuleType):
-    """The main module in a worker: it runs when an attribute of it is first read."""
-
-    def __init__(self, sources: ModuleSources) -> None:
-        super().__init__(MAIN_ALIAS)
-        self.__dict__["_sources"] = sources
-
-    def __getattr__(self, name: str) -> Any:
-        sources: ModuleSources | None = self.__dict__.get("_sources")
-        if sources is None or name.startswith("__"):
-            raise AttributeError(f"the main module has no attribute {name!r}")
-        if not sources.has_main:
-            raise AttributeError(
-                f"{name!r} is of a main module without a file (a prompt, standard input): "
-                "it is not there in a worker; put it into a module"
-            )
-        self._run(sources)
-        return getattr(self, name)
-
-    def load(self) -> None:
-        """Run the main module now, if there is one and it has not run yet."""
-        sources = self.__dict__.get("_sources")
-        if sources is not None and sources.has_main:
-            self._run(sources)
-
-    def _run(self, sources: ModuleSources) -> None:
-        if sources.main_name is not None:
-            spec = importlib.util.find_spec(sources.main_name)
-        else:
-            assert sources.main_file is not None
-            spec = importlib.util.spec_from_file_location(
-                MAIN_ALIAS,
-                sources.main_file,
-                loader=importlib.machinery.SourceFileLoader(MAIN_ALIAS, sources.main_file),
-            )
-        loader = getattr(spec, "loader", None)
-        if spec is None or loader is None or not hasattr(loader, "get_code"):
-            raise ImportError(f"the worker does not find the main module {sources.main_name!r}")
-        self.__file__ = spec.origin
-        self.__package__ = spec.parent if sources.main_name is not None else ""
-        del self.__dict__["_sources"]
-        self.__dict__["_running"] = True
-        try:
-            exec(loader.get_code(spec.name), self.__dict__)
-        except BaseException as error:
-            # A worker needs only what stands before the call that starts the server.
-            if not _is_stop(error):
-                # The next attribute that is read raises the same error.
-                self.__dict__["_sources"] = sources
-                raise
-        finally:
-            del self.__dict__["_running"]
+def has_its_packages(module: str) -> bool:
+    """Whether the packages of ``module`` are there, without which pickle does not name it."""
+    while module := module.rpartition(".")[0]:
+        if module not in sys.modules:
+            return False
+    return True
 
 
-def _is_stop(error: BaseException) -> bool:
-    """Whether ``error`` is a ``MainModuleStop``, or a group of nothing else."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(MainModuleStop)[1] is None
-    return isinstance(error, MainModuleStop)
+def is_made_by_code(module: str) -> bool:
+    """Whether code has put the module together: it has no source, and no worker imports it."""
+    found = sys.modules.get(module)
+    if found is None or module in MAIN_NAMES or "." in module:
+        return False
+    return getattr(found, "__spec__", None) is None and getattr(found, "__file__", None) is None
 
 
-def expose_main() -> None:
-    """Make the main module importable as ``__mp_main__`` here, too, as ``multiprocessing`` does."""
-    if not inside_worker():
-        sys.modules.setdefault(MAIN_ALIAS, sys.modules["__main__"])
+def is_importable(module: object, path: str = "") -> bool:
+    """Whether a worker finds the module of the name ``module``, and what it has at ``path``.
+
+    What a main
+    module makes below ``if __name__ == "__main__":`` is in the server alone.
+    """
+    found = sys.modules.get(module) if isinstance(module, str) else None
+    if found is None:
+        return False
+    if module in MAIN_NAMES and (
+        not any(main_source()) or path.partition(".")[0] in names_below_the_guard()
+    ):
+        return False
+    if "<" in path:
+        return False
+    target: Any = found
+    for name in path.split(".") if path else ():
+        target = getattr(target, name, None)
+    return target is not None
 
 
 def load(name: str) -> None:
     """Import module ``name`` in a worker; ``__main__`` is the program's main module."""
     main = sys.modules.get(MAIN_ALIAS)
-    if name == "__main__" and isinstance(main, _MainModule):
+    if name == "__main__" and isinstance(main, MainModule):
         main.load()
     else:
         importlib.import_module(name)
-
-
-def inside_worker() -> bool:
-    """Whether this process is a worker (or a template) of a pool."""
-    return isinstance(sys.modules.get(MAIN_ALIAS), _MainModule)
-
-
-def stop_main_import() -> None:
-    """End the import of the main module, if this is a worker that is importing it now.
-
-    Called where only a server gets to: when it serves, and when it calls a pool. So a main module
-    needs no ``if __name__ == "__main__":`` around that.
-    """
-    if "_running" in getattr(sys.modules.get(MAIN_ALIAS), "__dict__", ()):
-        raise MainModuleStop
 
 
 def install(sources: ModuleSources) -> None:
@@ -230,4 +200,6 @@ def install(sources: ModuleSources) -> None:
         sys.meta_path.append(finder := _FileFinder())
     finder.files.update(sources.files)
     if not inside_worker():
-        sys.modules["__main__"] = sys.modules[MAIN_ALIAS] = _MainModule(sources)
+        sys.modules["__main__"] = sys.modules[MAIN_ALIAS] = MainModule(
+            sources.main_name, sources.main_file
+        )

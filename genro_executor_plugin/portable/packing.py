@@ -20,6 +20,9 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from ..errors import SerializationError
+from ..options.context_variables import ContextReference
+from .by_type import plain_dumps
+from .context_reads import UnsentVariables
 from .culprit import find_unpicklable
 from .definitions import CALL_HEAD, FUNCTION, Definition
 from .pickling import dumps, why
@@ -30,12 +33,17 @@ from .shared_memory.segments import (
     Segment,
     Segments,
     Split,
-    looks_large,
+    is_large_call,
     split,
 )
-from .state.source import ReplicaCatalog, is_routing, replica_reference
+from .state.placeholders import Placeholder
+from .state.section_names import is_routing
+from .state.source import ReplicaCatalog, replica_reference
 
 __all__ = ["CallPacker", "PackedCall"]
+
+_GLOBAL = pickle.STACK_GLOBAL
+"""The byte without which a pickle holds no class and no instance of one, only plain values."""
 
 
 class PackedCall:
@@ -82,7 +90,17 @@ class PackedCall:
 class _Function:
     """What a packer knows of a function: the same for all of its calls."""
 
-    __slots__ = ("_own", "definitions", "is_async", "key", "large", "settings", "title")
+    __slots__ = (
+        "_own",
+        "definitions",
+        "has_objects",
+        "is_async",
+        "key",
+        "large",
+        "settings",
+        "title",
+        "unsent",
+    )
 
     def __init__(self, title: str, is_async: bool, definition: Definition | None = None) -> None:
         self.title = title
@@ -92,6 +110,15 @@ class _Function:
         self.settings: Definition | None = None
         self.key = 0 if definition is None else definition.key
         self.large = False
+        self.has_objects = False
+        self.unsent: UnsentVariables | None = None
+
+    def look_for_unsent(self) -> None:
+        """Log context variables that the caller has set and that do not go along."""
+        assert self.unsent is not None
+        self.unsent.look(self.title)
+        if not self.unsent:
+            self.unsent = None
 
     def begin_with(self, settings: Definition) -> None:
         """Have ``definitions`` begin with the process settings."""
@@ -102,10 +129,14 @@ class _Function:
 class CallPacker:
     """Packs the calls of one pool; remembers what it has packed before.
 
-    With ``segments``, large arguments go there; without, they stay in the payload.
+    With ``segments``, large arguments go there; without, they stay in the payload. ``context`` are
+    the context variables that go along with every call.
     """
 
-    def __init__(self, segments: Segments | None = None) -> None:
+    def __init__(
+        self, segments: Segments | None = None, context: tuple[ContextReference, ...] = ()
+    ) -> None:
+        self._context = context
         self._keys = itertools.count(1)
         self._replicas = ReplicaCatalog(self._keys)
         self._segments = segments
@@ -147,22 +178,20 @@ class CallPacker:
         function = self._by_reference.get(unbound) if type(unbound) is FunctionType else None
         if function is None:
             function = self._function(unbound, func)
+        if function.unsent is not None:
+            function.look_for_unsent()
         key = function.key
         call: tuple[Any, ...] = (args, kwargs) if key else (args, kwargs, unbound)
         if extras is not None:
             call = (*call, extras)
         segment, body = None, None
-        if self._segments is not None and (
-            function.large
-            or (args and any(map(looks_large, args)))
-            or (kwargs and any(map(looks_large, kwargs.values())))
-        ):
+        if self._segments is not None and (function.large or is_large_call(args, kwargs)):
             segment = self._hold(function, call, states, seen)
         if segment is not None:
             body = segment.layout
         else:
             try:
-                body = pickle.dumps(call, 5) if key else dumps(call)
+                body = self._body(function, call, unbound)
             except Exception:
                 body = self._pack_carefully(func, call, states, seen)
             if len(body) >= LARGE_BYTES and self._segments is not None:
@@ -178,6 +207,23 @@ class CallPacker:
             definitions = (definitions[0], *states, *definitions[1:])
         payload = body + CALL_HEAD.pack(key, owner_key, cleanup_key, extras is not None)
         return PackedCall(payload, definitions, function.title, function.is_async, key, segment)
+
+    @staticmethod
+    def _body(function: _Function, call: tuple[Any, ...], unbound: Any) -> bytes:
+        """The call as bytes, by the fastest pickler that is right for it."""
+        if not function.key:
+            # Pickle would name a function that no worker finds.
+            return dumps(call, None, plain=type(unbound) is not FunctionType)
+        if not function.has_objects:
+            body = pickle.dumps(call, 5)
+            if _GLOBAL not in body:
+                return body
+            function.has_objects = True  # what is done by type is done from the start next time
+        return plain_dumps(call)
+
+    def placeholders_of(self, instance: Any) -> dict[str, Placeholder]:
+        """What a worker has in place of attributes of ``instance`` that cannot travel, by name."""
+        return self._replicas.source_of(instance).placeholders()
 
     def _hold(
         self,
@@ -231,6 +277,8 @@ class CallPacker:
         key = next(self._keys)
         definition = Definition(key, 1, key, FUNCTION, pickle.dumps(reference, 5))
         known = self._by_reference[unbound] = _Function(title, is_async, definition)
+        sent = [variable.resolve() for variable in self._context]
+        known.unsent = UnsentVariables(unbound, owner, sent) or None
         return known
 
     def _pack_carefully(

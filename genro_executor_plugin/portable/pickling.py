@@ -20,8 +20,10 @@ from typing import Any
 
 import cloudpickle
 
-from .modules import main_source
+from .by_type import plain_dumps, reducer_of
+from .main_module import main_source
 from .references import describe, reference_to
+from .refused_types import NotPortableError
 from .stored import PACKAGE, is_stable, memory_view, public_name, resolve
 
 __all__ = ["CarefulPickler", "StoredPickler", "dumps", "dumps_stored", "loads", "why"]
@@ -41,6 +43,11 @@ class CarefulPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if self._special is not None:
             reduced = self._special(obj)
+            if reduced is not NotImplemented:
+                return reduced
+        reducer = reducer_of(type(obj))
+        if reducer is not None:
+            reduced = reducer(obj)
             if reduced is not NotImplemented:
                 return reduced
         if isinstance(obj, memoryview):
@@ -81,21 +88,22 @@ def dumps_stored(value: Any) -> bytes:
     return _dumps_carefully(value, None, StoredPickler)
 
 
-def dumps(value: Any, special: Callable[[Any], Any] | None = None) -> bytes:
+def dumps(value: Any, special: Callable[[Any], Any] | None = None, *, plain: bool = True) -> bytes:
     """``value`` as bytes.
 
     Args:
         value: what to pickle.
         special: asked first about every object that the careful pickler meets; what it
             returns is a reduce value, or ``NotImplemented``.
+        plain: whether pickle in C may be tried.
 
     Raises:
         Exception: whatever the value's own pickling raises; ``why`` puts it into words.
     """
     # Pickle would refer to a __main__ that no worker has, and fail only in the worker.
-    if special is None and any(main_source()):
+    if plain and special is None and any(main_source()):
         try:
-            return pickle.dumps(value, 5)
+            return plain_dumps(value)
         except Exception:
             return _dumps_carefully(value, None)  # it succeeds, or raises a clearer error
     return _dumps_carefully(value, special)
@@ -115,5 +123,7 @@ def why(error: BaseException) -> str:
     """The reason that ``error`` gives, in one line."""
     if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
         return "it nests too deeply"
+    if isinstance(error, NotPortableError):
+        return str(error)
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

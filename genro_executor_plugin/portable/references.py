@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
-from .modules import MAIN_ALIAS, main_source
+from .main_module import MAIN_ALIAS
+from .modules import has_its_packages, is_importable
 
-__all__ = ["Reference", "describe", "reference_to"]
+__all__ = ["Reference", "class_refusal", "describe", "reference_to"]
 
 _MAX_WRAPPERS = 32
-_MAIN_NAMES = ("__main__", MAIN_ALIAS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class Reference:
 
     def is_plain(self, target: Any) -> bool:
         """Whether pickle itself names ``target`` the same way."""
-        return self.depth == 0 and self.path == target.__qualname__
+        named_alike = self.depth == 0 and self.path == target.__qualname__
+        return named_alike and has_its_packages(self.module)
 
     def resolve(self) -> Any:
         """What the reference names in this process.
@@ -65,11 +66,11 @@ def reference_to(target: Any, owner: type | None = None) -> Reference | None:
             searched for an alias, too.
     """
     name = getattr(target, "__module__", None)
-    module = sys.modules.get(name) if isinstance(name, str) else None
-    if module is None or (name in _MAIN_NAMES and not any(main_source())):
+    if not isinstance(name, str) or not is_importable(name):
         return None
+    module = sys.modules[name]
     path = getattr(target, "__qualname__", "")
-    if "<" not in path:
+    if is_importable(name, path):
         depth = _depth(module, path, target)
         if depth is not None:
             return Reference(module.__name__, path, depth)
@@ -79,11 +80,13 @@ def reference_to(target: Any, owner: type | None = None) -> Reference | None:
 def _aliases(module: ModuleType, target: Any, owner: type | None) -> Iterator[Reference]:
     for name, value in list(vars(module).items()):
         depth = _steps(value, target)
-        if depth is not None:
+        if depth is not None and is_importable(module.__name__, name):
             yield Reference(module.__name__, name, depth)
     for cls in owner.__mro__ if owner is not None else ():
-        home = sys.modules.get(cls.__module__)
-        if home is None or _depth(home, cls.__qualname__, cls) != 0:
+        if not is_importable(cls.__module__, cls.__qualname__):
+            continue
+        home = sys.modules[cls.__module__]
+        if _depth(home, cls.__qualname__, cls) != 0:
             continue
         for name, value in vars(cls).items():
             depth = _steps(value, target)
@@ -116,10 +119,19 @@ def _steps(found: Any, target: Any) -> int | None:
     return None
 
 
+def class_refusal(cls: type, reason: str) -> str:
+    """What to tell of ``cls``, of which a worker can have no replica, and what to do."""
+    return (
+        f"the class {describe(cls)} has no name under which a worker finds it, and cannot travel "
+        f"by value: {reason}. Define it at the top level of a module that imports"
+    )
+
+
 def describe(func: Any) -> str:
     """A name for ``func`` in messages: its module and its qualified name."""
     inner = getattr(func, "func", func) if not isinstance(func, FunctionType) else func
     name = getattr(inner, "__qualname__", None)
     if name is None:
         return f"an instance of {describe(type(func))}"
-    return f"{getattr(inner, '__module__', '?')}.{name}"
+    module = getattr(inner, "__module__", "?")
+    return f"{'__main__' if module == MAIN_ALIAS else module}.{name}"

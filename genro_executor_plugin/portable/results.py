@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import SerializationError
+from .by_type import plain_dumps
 from .culprit import find_unpicklable
 from .pickling import dumps, dumps_stored, why
 from .references import describe
@@ -26,6 +27,9 @@ from .shared_memory.segments import (
 from .stored import PACKAGE
 
 __all__ = ["hold_result", "pack_result", "pack_stored_result"]
+
+_PLAIN = frozenset({str, bytes, int, float, bool, type(None)})
+"""Results of these types need no look at what is in them."""
 
 _OURS = f"{PACKAGE}.".encode()
 
@@ -43,7 +47,7 @@ def pack_result(result: Any, function: object) -> bytes:
         SerializationError: naming the function, the reason and the cure.
     """
     try:
-        return pickle.dumps(result, 5)
+        return pickle.dumps(result, 5) if type(result) in _PLAIN else plain_dumps(result)
     except BaseException:
         return _pack_result_carefully(result, function, dumps)
 

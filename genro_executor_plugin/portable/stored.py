@@ -59,6 +59,24 @@ def memory_view(buffer: Any, code: str, shape: tuple[int, ...]) -> memoryview:
     return view if code == "B" and len(shape) == 1 else view.cast(code, shape)  # type: ignore[call-overload]
 
 
+def module_instance(module: str, path: str, cls: Any, state: Any) -> Any:
+    """The object at ``path`` in ``module`` if it is a ``cls`` with ``state``; else a new one."""
+    reference = Reference(module, path)
+    try:
+        found = reference.resolve()
+    except (ImportError, AttributeError):
+        found = None
+    if type(found) is cls:
+        reduced: Any = found.__reduce_ex__(2)
+        if (reduced[2] if len(reduced) > 2 else None) == state:
+            return found
+    made = cls.__new__(cls)
+    plain, slots = state if isinstance(state, tuple) else (state, None)
+    for name, value in {**(plain or {}), **(slots or {})}.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
 def served_instance(address: str) -> Any:
     """The application or section at ``address`` in the server that reads a stored call."""
     return _find.get()(address)

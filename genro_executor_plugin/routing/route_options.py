@@ -12,7 +12,7 @@ from typing import Any
 from ..executors import BaseExecutor
 from ..options.call import CALL_OPTIONS
 
-__all__ = ["PLUGIN", "RouteOptions", "stray_markers"]
+__all__ = ["PLUGIN", "RouteOptions", "marked_options", "stray_markers"]
 
 PLUGIN = "executor"
 """The code of the plugin, and so the first word of its options in ``@route``."""
@@ -76,6 +76,12 @@ class RouteOptions:
         """Every option of its calls in ``executor``: its own, or the pool's."""
         pool = None if executor is None else executor.pool_options
         return {name: getattr(pool, name, None) for name in CALL_OPTIONS} | self.of_calls
+
+
+def marked_options(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What ``@route`` was given for the plugin, of an entry whose router does not have it."""
+    config: Mapping[str, Any] = metadata.get("plugin_config", {}).get(PLUGIN, {})
+    return config or RouteOptions.of_marker(metadata).given
 
 
 def stray_markers(metadata: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 from ..executors.registry import ExecutorRegistry
 from ..hosts.contract import HostServer
@@ -23,6 +24,7 @@ from .route_options import PLUGIN, RouteOptions
 __all__ = [
     "Route",
     "adapter_of",
+    "adopt",
     "application_of",
     "cleanup_of",
     "entry_at",
@@ -74,9 +76,13 @@ class Route:
 def routes_of(server: HostServer) -> Iterator[Route]:
     """Every route of every application of ``server``; paths begin with the application's code."""
     for application in server.applications.values():
+        prefix = f"{application.code}/"
         router = getattr(application, "route", None)
         if router is not None:
-            yield from routes_below(router, f"{application.code}/")
+            yield from routes_below(router, prefix)
+        for instance, owner in list(_adopted.items()):
+            if owner() is application:
+                yield from routes_below(instance.route, prefix)
 
 
 def routes_below(router: Any, prefix: str = "") -> Iterator[Route]:
@@ -132,12 +138,22 @@ def entry_at(router: Any, path: str) -> Any:
 # -- up: whose it is -------------------------------------------------------------------------------
 
 
+_adopted: WeakKeyDictionary[Any, ref[Any]] = WeakKeyDictionary()
+"""The applications of what is served by one without being a section of it."""
+
+
+def adopt(instance: Any, application: Any) -> None:
+    """Count ``instance`` and its sections to ``application``, which serves their routes."""
+    _adopted[instance] = ref(application)
+
+
 def application_of(instance: Any) -> Any:
     """The application (or the topmost section) that ``instance`` is mounted in."""
     parent = parent_of(instance)
     while parent is not None:
         instance, parent = parent, parent_of(parent)
-    return instance
+    owner = _adopted.get(instance) if _adopted else None
+    return instance if owner is None else owner() or instance
 
 
 def registry_of(instance: Any) -> ExecutorRegistry | None:
@@ -155,7 +171,7 @@ def path_of(router: Any, name: str) -> str:
     while parent is not None:
         names += [label for label, child in children(parent.route) if child is instance.route][:1]
         instance, parent = parent, parent_of(parent)
-    code = getattr(instance, "code", None)
+    code = getattr(application_of(instance), "code", None)
     return "/".join(reversed([*names, code] if isinstance(code, str) and code else names))
 
 

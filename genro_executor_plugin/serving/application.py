@@ -13,7 +13,7 @@ from ..errors import ExecutorConfigError
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import RoutedApplication
 from ..offload.configure import ApplicationRouter
-from ..portable.modules import inside_worker
+from ..portable.main_module import inside_worker
 from ..routing.tree import registry_of
 from ..tasks.application import ApplicationTasks
 

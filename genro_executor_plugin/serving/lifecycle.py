@@ -30,12 +30,14 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import is_told_to_exit
-from ..offload.checks import error_of, modules_of, route_mistakes
+from ..offload.checks import Mistake, error_of, modules_of, route_mistakes
+from ..offload.doubts import doubts_of
 from ..offload.plugin import ExecutorPlugin
 from ..routing.client import Answering
 from ..tasks.http.mount import MOUNT, TaskMount
 from ..tasks.options import TaskSettings
 from ..tasks.service import LongTasks
+from .tools import arm_tools
 
 if TYPE_CHECKING:
     from ..hosts.names import ASGIApp, Scope
@@ -51,8 +53,16 @@ class Lifecycle:
     ``server`` has ``executors``, the same registry, by the time ``start`` is called.
     """
 
-    def __init__(self, server: Any, registry: ExecutorRegistry, settings: TaskSettings) -> None:
+    def __init__(
+        self,
+        server: Any,
+        registry: ExecutorRegistry,
+        settings: TaskSettings,
+        *,
+        strict: bool = False,
+    ) -> None:
         self._server = server
+        self._strict = strict
         self.registry = registry
         self.long_tasks = LongTasks(server, settings)
         self._task_mount = TaskMount(server, self.long_tasks)
@@ -73,6 +83,10 @@ class Lifecycle:
         if ExecutorPlugin.plugin_code not in {plugin.name for plugin in router.iter_plugins()}:
             router.plug(ExecutorPlugin.plugin_code)
 
+    def arm_tools(self) -> None:
+        """Plug ``executor`` into the routers of the applications' tools."""
+        arm_tools(self._server, lambda router: self.arm_router(router, None))
+
     def demux(
         self, scope: Scope, demux: Callable[[Scope], tuple[ASGIApp, Scope]]
     ) -> tuple[ASGIApp, Scope]:
@@ -91,10 +105,17 @@ class Lifecycle:
         Whatever it raises is a reason not to serve: then ``end`` ends what was started, and
         ``refusal`` says why.
         """
+        self.arm_tools()
         self.registry.preload(modules_of(self._server))
-        if mistakes := route_mistakes(self._server):
+        mistakes = route_mistakes(self._server)
+        doubts = doubts_of(self._server)
+        if self._strict:
+            mistakes += [Mistake(doubt) for doubt in doubts]
+        if mistakes:
             self._collected = error_of(mistakes)
             raise self._collected
+        for doubt in doubts:
+            _logger.warning("%s", doubt)
         await self.registry.warm()
         await self.long_tasks.start()
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ExecutorConfigError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import AsgiServer, read_configuration
-from ..portable.modules import stop_main_import
+from ..portable.main_module import stop_main_import
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
 from ..tasks.service import LongTasks
@@ -34,15 +35,20 @@ __all__ = ["ExecutorMixin", "ExecutorServer"]
 class ExecutorMixin:
     """Pools as a capability of a server.
 
-    It takes two constructor keywords. ``executors`` is ``{name: options}``, or a list of dicts
+    It takes three constructor keywords. ``executors`` is ``{name: options}``, or a list of dicts
     with a ``name`` each; the pools ``blocking`` (40 threads) and ``cpu`` (one process per granted
-    CPU) exist without being declared. ``long_tasks`` has the ``TaskSettings`` of long jobs.
+    CPU) exist without being declared. ``long_tasks`` has the ``TaskSettings`` of long jobs. With
+    ``strict=True`` the server does not start where offloading was probably meant and does not
+    happen (an option of a route that is spelt wrong, or has no pool); it logs a warning otherwise.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         executors = kwargs.pop("executors", None)
         settings = TaskSettings.declare(kwargs.pop("long_tasks", None) or {})
-        self._lifecycle = Lifecycle(self, ExecutorRegistry(executors), settings)
+        strict = kwargs.pop("strict", False)
+        if not isinstance(strict, bool):
+            raise ExecutorConfigError(f"strict={strict!r}: give True or False")
+        self._lifecycle = Lifecycle(self, ExecutorRegistry(executors), settings, strict=strict)
         super().__init__(**kwargs)
 
     @property
@@ -87,6 +93,10 @@ class ExecutorMixin:
         """Plug the server's plugins into ``router``, ``executor`` last."""
         self._lifecycle.arm_router(router, getattr(super(), "arm_router", None))
 
+    def arm_tools(self) -> None:
+        """Plug ``executor`` into the routers of the applications' tools, as the start does."""
+        self._lifecycle.arm_tools()
+
     def serve(self, *args: Any, **kwargs: Any) -> None:
         """Serve as genro-asgi does; in a worker that imports this program, end its import."""
         stop_main_import()
@@ -109,6 +119,7 @@ class ExecutorMixin:
         if scope["type"] != "lifespan":
             await super().__call__(scope, receive, send)  # type: ignore[misc]
             return
+        stop_main_import()
         lifecycle = self._lifecycle
         waiting: list[Message] = [await receive()]
         answered = False

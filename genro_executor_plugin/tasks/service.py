@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..executors import BaseExecutor
 from ..hosts.contract import HostServer
-from ..portable.modules import stop_main_import
+from ..portable.main_module import stop_main_import
 from ..routing.caller import current_caller
 from .acceptance import Acceptance
 from .attempt import Attempt

@@ -16,7 +16,7 @@ from typing import Any
 from ..hosts.loaded import SERVER_ATTRIBUTE
 from ..portable.pickling import why
 from ..portable.references import describe
-from ..portable.state.declared import WHOLE
+from ..portable.state.declared import WHOLE, state_of_class
 from ..portable.state.format import State, unpacked_state, use_replicas
 from ..portable.state.placeholders import LEFT_BEHIND, Placeholder
 from .rebuilding import rebuild, unbuilt_in
@@ -82,7 +82,9 @@ class ReplicaStore:
         replica = self._replicas.get(key)
         if replica is None:
             replica = self._replicas[key] = cls.__new__(cls)
-            for name, text in LEFT_BEHIND.items():
+            how = state_of_class(cls)
+            for name, text in LEFT_BEHIND.items() if how.gets or how.sets else ():
+                # It is told by the class what its state is: server and router are not in it.
                 if name == SERVER_ATTRIBUTE and not hasattr(cls, "server"):
                     continue
                 explanation = f"{describe(cls)}: {text}"
@@ -130,9 +132,9 @@ class ReplicaStore:
         needed = self._reached_from({*keys, *self._met})
         for key in [key for key in self._not_started if key in needed]:
             replica = self._not_started[key]
-            startup: Callable[[], Any] | None = getattr(replica, "on_worker_startup", None)
-            if startup is not None:
-                startup()
+            # A catch-all __getattr__ of the class answers to every name.
+            if hasattr(type(replica), "on_worker_startup"):
+                replica.on_worker_startup()
             self._started.append(self._not_started.pop(key))
 
     def _reached_from(self, keys: set[int]) -> set[int]:
@@ -153,6 +155,5 @@ class ReplicaStore:
     def shutdown_hooks(self) -> Iterator[Callable[[], Any]]:
         """``on_worker_shutdown`` of every started replica, the last one started first."""
         for replica in reversed(self._started):
-            hook = getattr(replica, "on_worker_shutdown", None)
-            if hook is not None:
-                yield hook
+            if hasattr(type(replica), "on_worker_shutdown"):
+                yield replica.on_worker_shutdown

@@ -11,6 +11,7 @@ is sent before the call ends arrives before its result.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +19,18 @@ from contextvars import ContextVar, Token
 from time import monotonic
 from typing import Any, Protocol
 
-__all__ = ["MessageChannel", "RunningCall", "current", "enter", "leave"]
+__all__ = [
+    "INDEX_VARIABLE",
+    "MessageChannel",
+    "RunningCall",
+    "current",
+    "enter",
+    "leave",
+    "worker_index",
+]
+
+INDEX_VARIABLE = "GENRO_EXECUTOR_WORKER_INDEX"
+"""In a worker's environment, and in that of what it starts: its index."""
 
 
 _SLICE_SECONDS = 0.05
@@ -146,3 +158,13 @@ def enter(call: RunningCall) -> Token[RunningCall | None]:
 
 
 leave = _current.reset
+
+
+def worker_index() -> int | None:
+    """The index of the worker process that this code runs in; ``None`` outside of one.
+
+    It is a small number from 0 on, no two living workers of a pool have the same, and the worker
+    that comes in the place of one that has ended takes its number.
+    """
+    index = os.environ.get(INDEX_VARIABLE, "")
+    return int(index) if index.isdecimal() else None

@@ -11,12 +11,15 @@ does not see it.
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 __all__ = ["CallEndedError", "ThreadRuns", "raise_in"]
+
+T = TypeVar("T")
 
 _NOT_BEGUN, _MUST_NOT_BEGIN = 0, -1
 """In the place of the thread, for a call that no thread has taken yet."""
@@ -30,22 +33,45 @@ class CallEndedError(BaseException):
     """
 
 
-class ThreadRuns:
-    """Which thread runs which call.
+class ThreadRuns(Generic[T]):
+    """The threads of a worker, and which of them runs which call.
 
     Args:
+        count: how many threads.
+        serve: is given the number of a call and the call on a thread, and calls ``run``.
         undisturbed: makes a context in which no thread is in the midst of writing a frame.
     """
 
-    def __init__(self, undisturbed: Callable[[], AbstractContextManager[Any]]) -> None:
+    def __init__(
+        self,
+        count: int,
+        serve: Callable[[int, T], None],
+        undisturbed: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
+        self._serve = serve
+        self._calls: queue.SimpleQueue[tuple[int, T] | None] = queue.SimpleQueue()
         self._undisturbed = undisturbed
         self._lock = threading.Lock()
         self._running: dict[int, int] = {}
         self._struck: set[int] = set()
+        self._count = count
+        for _ in range(count):
+            threading.Thread(target=self._serve_calls, daemon=True).start()
 
-    def expect(self, number: int) -> None:
-        """Take in that a thread will ``run`` call ``number``."""
+    def put(self, number: int, call: T) -> None:
+        """Have ``call``, which is call ``number``, served by the next thread that is free."""
         self._running[number] = _NOT_BEGUN
+        self._calls.put((number, call))
+
+    def _serve_calls(self) -> None:
+        while (item := self._calls.get()) is not None:
+            self._serve(*item)
+            del item
+
+    def close(self) -> None:
+        """End each thread behind the call that it serves."""
+        for _ in range(self._count):
+            self._calls.put(None)
 
     def run(self, number: int, func: Callable[..., Any], *args: Any) -> Any:
         """Return ``func(*args)``, which is call ``number``; ``end`` raises in it, never after it.

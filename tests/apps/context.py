@@ -43,7 +43,7 @@ def changes() -> None:
 
 class Locked:
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
 
 
 def traced() -> list[Any]:

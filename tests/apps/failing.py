@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from typing import Any
 
+from genro_asgi.exceptions import HTTPException
 from pydantic import BaseModel
 
 
@@ -81,7 +83,7 @@ def circular() -> None:
 
 def holds_a_lock() -> None:
     error = LostError("lock", code=1)
-    error.lock = threading.Lock()  # type: ignore[attr-defined]
+    error.lock = threading.Condition()  # type: ignore[attr-defined]
     raise error
 
 
@@ -91,3 +93,22 @@ def lies() -> None:
 
 def raises() -> None:
     raise RaisingError("the truth")
+
+
+class PaymentError(HTTPException):
+    def __init__(self, connection: object) -> None:
+        super().__init__(402, "pay first", [(b"x-pay", b"yes")])
+        self.connection = connection
+
+
+def pays_with_a_connection() -> None:
+    raise PaymentError(sqlite3.connect(":memory:"))
+
+
+def raises_a_type_of_its_own() -> None:
+    connection = sqlite3.connect(":memory:")
+
+    class GoneError(HTTPException):
+        held = connection
+
+    raise GoneError(410, "gone", [(b"x-gone", b"1")])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import concurrent.futures
 import contextvars
 import dataclasses
 import datetime
@@ -19,6 +20,7 @@ import logging
 import operator
 import os
 import pathlib
+import queue
 import re
 import socket
 import sqlite3
@@ -28,14 +30,17 @@ import types
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
+import httpx
 import numpy
 from genro_asgi import RoutedApplication
 from genro_bag import Bag
 from genro_routes import RoutingClass, route
 from genro_tytx import to_tytx
 from pydantic import BaseModel
+
+T = TypeVar("T")
 
 
 class Color(enum.Enum):
@@ -65,6 +70,10 @@ class Entry(TypedDict):
 class Item(BaseModel):
     name: str
     price: decimal.Decimal
+
+
+class Page(BaseModel, Generic[T]):
+    items: list[T]
 
 
 class Plain:
@@ -103,6 +112,25 @@ def an_error() -> Exception:
     return error
 
 
+class OwnLock(asyncio.Lock):
+    pass
+
+
+SENTINEL = object()
+
+
+def held_lock() -> Any:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+def a_future() -> Any:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    return asyncio.Future(loop=loop)
+
+
 VARIABLE: contextvars.ContextVar[int] = contextvars.ContextVar("VARIABLE")
 
 SORTS: dict[str, Callable[[], Any]] = {
@@ -122,6 +150,7 @@ SORTS: dict[str, Callable[[], Any]] = {
     ],
     "enums, named tuples, typed dicts": lambda: [Color.RED, Pair(1, "b"), Entry(name="n")],
     "dataclasses, frozen and slotted ones, too": lambda: [Point(1), Frozen(2)],
+    "generic pydantic models": lambda: Page[int](items=[1]),
     "pydantic models": lambda: Item(name="tea", price=decimal.Decimal("1.20")),
     "instances of your classes": Plain,
     "deques, counters, ordered and default dicts": lambda: [
@@ -152,11 +181,30 @@ SORTS: dict[str, Callable[[], Any]] = {
     "coroutines (as a result they are awaited)": coroutine,
     "open files": lambda: open(os.devnull),  # noqa: SIM115 - dropped at once
     "`memoryview`": lambda: memoryview(b"x"),
-    "locks, events, conditions": threading.Lock,
+    "sentinels: an `object()` that a module has": lambda: SENTINEL,
+    "`dataclasses.MISSING`, and instances that a module has": lambda: dataclasses.MISSING,
+    "an `object()` that no module has": object,
+    "`Lock`, `RLock` (a fresh one)": threading.Lock,
+    "a `Lock` that is held (of `self`: a fresh one)": held_lock,
+    "`threading.local` (a fresh one, empty)": threading.local,
+    "`threading`: events, conditions, semaphores, barriers": threading.Event,
+    "`queue.Queue`": queue.Queue,
+    "futures and executors of `concurrent.futures`": concurrent.futures.Future,
     "threads": lambda: threading.Thread(target=print),
     "sockets": socket.socket,
     "database connections": lambda: sqlite3.connect(":memory:"),
-    "asyncio tasks, locks, queues": lambda: asyncio.new_event_loop(),
+    "`asyncio.Lock`": asyncio.Lock,
+    "`asyncio.Event`": asyncio.Event,
+    "`asyncio.Condition`": asyncio.Condition,
+    "`asyncio.Semaphore`": lambda: asyncio.BoundedSemaphore(2),
+    "`asyncio.Barrier`": lambda: asyncio.Barrier(2),
+    "`asyncio.Queue`": asyncio.PriorityQueue,
+    "`asyncio.TaskGroup`": asyncio.TaskGroup,
+    "asyncio futures and tasks": a_future,
+    "asyncio transports, streams, protocols": asyncio.StreamReader,
+    "event loops": asyncio.new_event_loop,
+    "subclasses of these": OwnLock,
+    "clients of one event loop (`httpx.AsyncClient`)": httpx.AsyncClient,
     "context variables themselves": lambda: VARIABLE,
     "weak references": lambda: weakref.ref(Plain),
     "frames, tracebacks": lambda: sys._getframe(),

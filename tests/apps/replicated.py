@@ -72,13 +72,39 @@ class Shop(RoutedApplication):
             "server": lambda: self.server.applications,
             "route": lambda: self.route.nodes(),
             "parent": lambda: self.till._routing_parent.name,
-            "ctx": lambda: self.ctx.session,
         }.items():
             try:
                 said[name] = repr(look())
             except Exception as error:
                 said[name] = f"{type(error).__name__}: {error}"
         return said
+
+    @route(executor="p")
+    def own_things(self) -> dict[str, Any]:
+        """What genro keeps in an application, and what it answers in a worker."""
+        return {
+            "ctx": None if self.ctx is None else self.ctx.user,
+            "config": self.config("parameters.title", default="none"),
+            "capabilities": [str(name) for name in self.capabilities],
+        }
+
+    @route(executor="p")
+    def hides(self, how: str) -> str:
+        try:
+            return str(self.prices) if how == "text" else str(isinstance(self.prices, dict))
+        except Exception:
+            return "hidden"
+
+    @route(executor="p")
+    def locks(self) -> list[Any]:
+        with self.guard, self.other:
+            held = self.pair[0].locked()
+        return [
+            held,
+            self.pair[0] is self.guard,
+            not self.guard.locked(),
+            vars(self.local).get("value"),
+        ]
 
     @route(executor="p")
     def is_top(self) -> bool:
@@ -99,6 +125,10 @@ class Till(RoutingClass):
         self.total = 0
 
     @route(executor="p")
+    def context(self) -> Any:
+        return None if self.ctx is None else self.ctx.user
+
+    @route(executor="p")
     def same(self) -> list[Any]:
         return [self.shop.till is self, self.shop.name, self.total]
 
@@ -115,9 +145,9 @@ class Locked(RoutedApplication):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.name = "locked"
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
         self.jobs: list[Any] = []
-        self.pair = (threading.Lock(), 1)
+        self.pair = (threading.Condition(), 1)
 
     @route(executor="p")
     def harmless(self) -> list[Any]:
@@ -147,7 +177,7 @@ class Locked(RoutedApplication):
     @route(executor="p")
     def replace(self) -> str:
         """A handler may put something in the place of what did not travel."""
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
         with self.lock:
             return "locked"
 
@@ -194,7 +224,7 @@ class Hooked(RoutedApplication):
 
     def on_worker_startup(self) -> None:
         note(self.log, "start", "app")
-        self.model = threading.Lock()
+        self.model = threading.Condition()
 
     def on_worker_shutdown(self) -> None:
         note(self.log, "end", "app")

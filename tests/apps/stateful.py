@@ -44,11 +44,11 @@ class Lazy(Base):
     @route(executor="p")
     def load(self) -> list[Any]:
         if self.model is None:
-            self.model = threading.Lock()  # could never be sent
+            self.model = threading.Condition()  # could never be sent
             self.fresh = True
         else:
             self.fresh = False
-        self.loaded.setdefault("index", threading.Lock())
+        self.loaded.setdefault("index", threading.Condition())
         return [self.fresh, len(self.loaded), self.version, self.settings]
 
     @route(executor="p")
@@ -108,7 +108,7 @@ class Getting(RoutedApplication):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
         self.numbers = [1, 2]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Setting(Getting):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
 
     @route(executor="p")
     def locked(self) -> bool:
@@ -165,8 +165,8 @@ class NobodyTakes(RoutingClass):
 
 class Database:
     def __init__(self) -> None:
-        self.connection = threading.Lock()
-        self.pool = {"spare": [1, threading.Lock()]}
+        self.connection = threading.Condition()
+        self.pool = {"spare": [1, threading.Condition()]}
 
 
 class RaisingReduce:
@@ -282,7 +282,7 @@ class AsyncHook(RoutedApplication):
 
 
 def with_a_lock() -> Any:
-    lock = threading.Lock()
+    lock = threading.Condition()
 
     class Captive(RoutedApplication):
         @route(executor="cpu")

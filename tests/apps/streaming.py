@@ -98,7 +98,7 @@ def blocks(count: int, size: int) -> Iterator[bytes]:
 
 def unfit() -> Iterator[Any]:
     yield 1
-    yield threading.Lock()
+    yield threading.Condition()
 
 
 def plain(value: Any) -> Any:

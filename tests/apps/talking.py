@@ -34,7 +34,7 @@ class Odd:
     """Cannot travel, and reads well."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
 
     def __str__(self) -> str:
         return "an odd one"
@@ -43,7 +43,7 @@ class Odd:
 class OddError(Exception):
     def __init__(self) -> None:
         super().__init__("odd")
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
 
 
 class Talking(RoutedApplication):

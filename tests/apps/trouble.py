@@ -66,7 +66,7 @@ class Trouble(ExecutorApplication):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
 
     @route(executor="p")
     def pid(self) -> int:
@@ -136,7 +136,7 @@ class Trouble(ExecutorApplication):
 
     @route(executor="p")
     def gives_lock(self) -> Any:
-        return threading.Lock()
+        return threading.Condition()
 
     @route(executor="p")
     def gives_unloadable(self) -> Any:
@@ -202,7 +202,7 @@ class Trouble(ExecutorApplication):
 
     @route()
     async def pool_failure(self) -> None:
-        await self.executor.run_process(echo, threading.Lock())
+        await self.executor.run_process(echo, threading.Condition())
 
     @route(executor="p")
     async def nested(self) -> Any:

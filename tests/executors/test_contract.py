@@ -869,6 +869,8 @@ METRIC_TYPES = {
     "busy": int,
     "max_workers": int,
     "max_pending": int,
+    "max_waiting": int,
+    "waiting": int,
     "avg_duration_ms": float,
     "wait_p50_ms": float,
     "wait_p95_ms": float,

@@ -350,3 +350,24 @@ async def test_calls_that_wait_for_a_full_pool_hold_no_thread_of_the_server(
         answers = await asyncio.gather(*waiting)
         assert [answer["number"] for answer in answers] == list(range(200))
         assert site.server.pool.metrics["busy"] == 0
+
+
+async def test_calls_that_wait_for_a_place_have_no_thread_of_their_own(gate: Any) -> None:
+    """A plugin that looks at results needs a thread for each call: one for each place, no more."""
+    narrow = {"pdf": {"max_workers": 1, "max_pending": 2, "max_waiting": 6}}
+    async with built((Cleaned, {"plugins": ("logging",)}), executors=narrow) as server:
+        node = server.applications["cleaned"].route.node("held")
+        calls = [asyncio.ensure_future(node(gate=gate.path)) for _ in range(10)]
+        await gate.entered()
+        await until(lambda: sum(call.done() for call in calls) == 2)
+        bridged = [t for t in threading.enumerate() if t.name == "genro-executor-held"]
+        assert len(bridged) == 2
+        pool = server.get_executor("pdf")
+        assert (pool.metrics["waiting"], pool.metrics["rejected"]) == (6, 2)
+        for _ in range(7):
+            gate.release()
+            await gate.entered()
+        gate.release()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert ended[:8] == [{"number": 1}] * 8
+        assert [type(error).__name__ for error in ended[8:]] == ["ExecutorOverloadError"] * 2

@@ -33,8 +33,8 @@ TIMES = [
     "idle_timeout", "start_timeout", "queue_timeout", "timeout", "soft_timeout", "max_lifetime",
     "shutdown_timeout", "idle",
 ]  # fmt: skip
-COUNTS = ["max_workers", "min_workers", "threads_per_worker", "max_pending", "retries", "nice",
-          "max_tasks_per_child"]  # fmt: skip
+COUNTS = ["max_workers", "min_workers", "threads_per_worker", "max_pending", "max_waiting",
+          "retries", "nice", "max_tasks_per_child"]  # fmt: skip
 
 
 @pytest.mark.parametrize("option", TIMES)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from genro_executor_plugin import ExecutorConfigError, ExecutorRegistry
 from genro_executor_plugin.executors.kinds import BUILT_IN
-from genro_executor_plugin.options.checks import granted_cpus
+from genro_executor_plugin.options.granted import granted_cpus
 from genro_executor_plugin.options.kinds import Kind
 from genro_executor_plugin.options.pool import PoolOptions
 
@@ -26,6 +26,7 @@ COUNTS = (
     "threads_per_worker",
     "nice",
     "max_pending",
+    "max_waiting",
     "retries",
     "max_tasks_per_child",
 )

@@ -16,6 +16,7 @@ from apps import failing as f
 from pydantic import ValidationError
 
 from genro_executor_plugin import ProcessExecutor, RemoteError
+from genro_executor_plugin.errors import RemoteTraceback
 
 
 @pytest.fixture
@@ -106,12 +107,31 @@ async def test_a_circle_of_causes_arrives(pool: ProcessExecutor) -> None:
     assert error.__cause__ is not None
 
 
+async def test_what_cannot_travel_of_an_exception_is_shown_and_the_rest_is_itself(
+    pool: ProcessExecutor,
+) -> None:
+    error = await caught(pool, f.holds_a_lock)
+    assert type(error) is f.LostError
+    assert str(error) == "lock is lost"
+    assert error.lock.startswith("<Condition(")
+    assert error.__cause__ is None or isinstance(error.__cause__, RemoteTraceback)
+
+
+async def test_an_http_exception_answers_whatever_it_holds(pool: ProcessExecutor) -> None:
+    error = await caught(pool, f.pays_with_a_connection)
+    assert type(error) is f.PaymentError
+    assert (error.status, error.detail) == (402, "pay first")
+    assert error.headers == [(b"x-pay", b"yes")]
+    assert error.connection.startswith("<sqlite3.Connection")
+    local = await caught(pool, f.raises_a_type_of_its_own)
+    assert (local.status, local.detail, local.headers) == (410, "gone", [(b"x-gone", b"1")])
+
+
 @pytest.mark.parametrize(
     ("func", "name"),
     [
         (f.lies, "apps.failing.LyingError: the truth"),
         (f.raises, "apps.failing.RaisingError: the truth"),
-        (f.holds_a_lock, "apps.failing.LostError: lock is lost"),
     ],
 )
 async def test_what_does_not_survive_the_way_is_told(

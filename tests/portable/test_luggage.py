@@ -34,6 +34,10 @@ def same(sort: str, one: Any, other: Any) -> bool:
         return bool(numpy.array_equal(one, other))
     if sort.startswith(EQUAL_AS_TEXT):
         return type(one) is type(other) and str(vars_of(one)) == str(vars_of(other))
+    if sort.startswith(("sentinels", "`dataclasses.MISSING")):
+        return one is other
+    if "fresh one" in sort:
+        return type(one) is type(other)
     return any(word in sort for word in NOT_COMPARED) or bool(one == other)
 
 

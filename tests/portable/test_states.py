@@ -196,7 +196,7 @@ async def test_a_state_that_nobody_takes_is_refused(pool: ProcessExecutor) -> No
     [
         (Database(), "self.db.connection"),
         ({"main": Database()}, "self.db['main'].connection"),
-        ([1, (2, threading.Lock())], "self.db[1][1]"),
+        ([1, (2, threading.Condition())], "self.db[1][1]"),
         ({"x": RaisingReduce()}, "self.db['x']"),
         ({"x": [NonsenseReduce()]}, "self.db['x'][0]"),
     ],
@@ -232,14 +232,14 @@ async def test_what_refers_to_itself_travels(pool: ProcessExecutor) -> None:
     app.db = {"app": app, "chain": []}
     app.db["self"] = app.db
     assert await pool.submit(app.ring) == [True, True, 0]
-    app.db["lock"] = threading.Lock()
+    app.db["lock"] = threading.Condition()
     with pytest.raises(SerializationError, match=r"self\.db\['lock'\]"):
         await pool.submit(app.ring)
 
 
 def test_the_way_back_is_not_the_way() -> None:
     """A part that refers to the whole fails as well, and is not what is wrong."""
-    whole: dict[str, Any] = {"part": {}, "lock": threading.Lock()}
+    whole: dict[str, Any] = {"part": {}, "lock": threading.Condition()}
     whole["part"]["whole"] = whole
     found = find_unpicklable(whole, dumps)
     assert found is not None
@@ -283,7 +283,7 @@ def gives() -> Any:
 
 
 def closure() -> Any:
-    lock = threading.Lock()
+    lock = threading.Condition()
     return lambda: lock.locked()
 
 
@@ -296,7 +296,7 @@ def test_one_in_a_million_is_found_without_trying_them_one_by_one() -> None:
         dumps(value)
 
     many: list[Any] = [0] * 1_000_000
-    many[765_432] = threading.Lock()
+    many[765_432] = threading.Condition()
     found = find_unpicklable(many, attempt)
     assert found is not None
     assert found[0] == "[765432]"

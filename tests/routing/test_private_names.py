@@ -19,6 +19,7 @@ from genro_routes.plugins import BasePlugin, MethodEntry
 
 import genro_executor_plugin
 from genro_executor_plugin.portable.state.placeholders import LEFT_BEHIND
+from genro_executor_plugin.portable.state.section_names import CAPABILITIES, CONTEXT
 from genro_executor_plugin.routing.privates import PRIVATE_NAMES
 
 PACKAGE = Path(genro_executor_plugin.__file__).parent
@@ -79,7 +80,7 @@ def test_every_private_name_has_a_wish_and_is_used() -> None:
     for used in PRIVATE_NAMES:
         assert used.wish
         reach = re.compile(rf'\.{used.name}\b|getattr\([a-z]+, "{used.name}"')
-        is_used = used.name in LEFT_BEHIND or reach.search(source)
+        is_used = used.name in (*LEFT_BEHIND, CONTEXT, CAPABILITIES) or reach.search(source)
         assert is_used, f"{used.owner}.{used.name} is listed and not used"
 
 

@@ -57,7 +57,7 @@ class Pdf(RoutedApplication):
 
     @route(executor="pdf")
     def give_lock(self) -> Any:
-        return threading.Lock()
+        return threading.Condition()
 
     @route(executor="cpu")
     def cpu(self) -> int:
@@ -421,7 +421,7 @@ async def test_bypassed_every_call_runs_here_under_the_same_rules(
         assert metrics["mode"] == "bypass"
         assert (metrics["completed"], metrics["failed"]) == (2, 1)
         with pytest.raises(SerializationError):
-            await pool.submit(wf.echo, threading.Lock())
+            await pool.submit(wf.echo, threading.Condition())
         if by == "environment":
             assert await site.json("/pdf/cpu") == os.getpid()
         assert site.server.pool.metrics["busy"] == 0
@@ -431,7 +431,7 @@ async def test_bypassed_every_call_runs_here_under_the_same_rules(
 async def test_bypassed_fast_nothing_has_to_travel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENRO_EXECUTOR_BYPASS", "fast")
     async with built(Pdf, executors={"pdf": {"max_workers": 1}}) as server:
-        lock = threading.Lock()
+        lock = threading.Condition()
         assert await server.get_executor("pdf").submit(wf.echo, lock) is lock
 
 

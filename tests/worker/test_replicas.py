@@ -27,6 +27,7 @@ from apps.replicated import (
     Unweakable,
     Watched,
 )
+from genro_routes import RoutingContext
 from programs import started
 from servers import built, serving
 
@@ -132,13 +133,13 @@ async def test_an_application_as_an_argument_is_its_replica(pool: ProcessExecuto
     assert await pool.submit(shop.takes, shop.till) == [False, "Till", None]
     other.name = "changed"
     assert await pool.submit(shop.takes, other) == [False, "Shop", "changed"]
-    other.prices["lock"] = [threading.Lock()]
+    other.prices["lock"] = [threading.Condition()]
     assert await pool.submit(shop.takes, other) == [False, "Shop", "changed"]
     assert await pool.submit(wf.echo, [1, {"two": 2}]) == [1, {"two": 2}]
 
 
 async def test_what_is_left_behind_explains_itself() -> None:
-    """Server, router, parent and context: the error says what to do instead."""
+    """Server, router and parent: the error says what to do instead."""
     async with built(Shop, executors=P) as server:
         said = await server.applications["shop"].route.node("left_behind")()
         for name, text in said.items():
@@ -147,7 +148,52 @@ async def test_what_is_left_behind_explains_itself() -> None:
             assert "not in the worker" in text
         assert "server" in said["server"]
         assert "parent" in said["parent"]
-        assert "context" in said["ctx"]
+
+
+async def test_what_genro_keeps_in_an_application_is_as_in_the_server() -> None:
+    """What was None stays None, and plain data travels, in a section too."""
+    async with built(Shop, executors=P) as server:
+        shop = server.applications["shop"]
+        here = shop.own_things()
+        assert await shop.route.node("own_things")() == here
+        assert here == {"ctx": None, "config": "none", "capabilities": []}
+        assert await shop.route.node("till/context")() is None
+        shop.ctx = RoutingContext()
+        shop.ctx.user = "ada"
+        assert (await shop.route.node("own_things")())["ctx"] == "ada"
+        assert await shop.route.node("till/context")() == "ada"
+
+
+async def test_a_placeholder_cannot_be_hidden(
+    pool: ProcessExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A handler that catches everything hides the exception, and not the record."""
+    shop = Shop()
+    shop.prices["lock"] = [threading.Condition()]
+    assert await pool.submit(shop.hides, "text") == "hidden"
+    assert await pool.submit(shop.hides, "class") == "hidden"
+    assert await pool.submit(shop.hides, "text") == "hidden"
+    said = [r for r in caplog.records if "uses what is not in its worker" in r.getMessage()]
+    assert len(said) == 1
+    assert said[0].levelname == "WARNING"
+    assert "Shop.prices (self.prices['lock'][0])" in said[0].getMessage()
+
+
+async def test_locks_and_thread_locals_arrive_fresh_and_say_so_once(
+    pool: ProcessExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Shop()
+    shop.guard, shop.other, shop.local = threading.Lock(), threading.RLock(), threading.local()
+    shop.pair = [shop.guard]
+    shop.local.value = 1
+    with shop.guard:  # held in the server, which says nothing of a worker
+        for _ in range(2):
+            assert await pool.submit(shop.locks) == [True, True, True, None]
+    said = [
+        r.getMessage() for r in caplog.records if "fresh ones in every worker" in r.getMessage()
+    ]
+    assert len(said) == 1
+    assert "self.guard, self.other, self.pair" in said[0]
 
 
 async def test_an_application_that_has_no_parent_has_none_in_a_worker(
@@ -224,7 +270,7 @@ async def test_an_attribute_that_cannot_travel_is_harmless_until_it_is_used(
     silent = {how: word for how, word in said.items() if not isinstance(word, SerializationError)}
     assert not silent
     for how, attribute in USES.items():
-        for word in (f"Locked.{attribute}", "pickle", "lock", "on_worker_startup"):
+        for word in (f"Locked.{attribute}", "Condition", "on_worker_startup"):
             assert word in str(said[how]), how
     assert await pool.submit(app.replace) == "locked"
     assert pool.metrics["restarts"] == 0
@@ -237,7 +283,7 @@ async def test_an_attribute_that_cannot_travel_any_more_and_one_that_can_again(
     app = Locked()
     app.jobs.append(1)
     assert await pool.submit(app.harmless) == ["locked", [1]]
-    app.jobs.append(threading.Lock())
+    app.jobs.append(threading.Condition())
     with pytest.raises(SerializationError, match=r"Locked\.jobs"):
         await pool.submit(app.harmless)  # its result would be the attribute
     app.jobs = [2]
@@ -251,7 +297,7 @@ async def test_a_container_travels_again_when_what_cannot_has_left_it(
     pool: ProcessExecutor,
 ) -> None:
     app = Locked()
-    app.jobs.append(threading.Lock())
+    app.jobs.append(threading.Condition())
     with pytest.raises(SerializationError):
         await pool.submit(app.harmless)
     app.jobs[:] = [3]

@@ -116,8 +116,19 @@ class Arrivals:
         else:
             self._settle(job, functools.partial(pickle.loads, packed))
 
-    def failure(self, job: Job, packed: bytes | memoryview) -> None:
-        """Settle ``job`` with what its function has raised, behind what it has sent before."""
+    def failure(
+        self,
+        job: Job,
+        packed: bytes | memoryview,
+        judged: Callable[[BaseException], BaseException],
+    ) -> None:
+        """Settle ``job`` with what its function has raised, behind what it has sent before.
+
+        Args:
+            job: the call that has failed.
+            packed: the exception.
+            judged: returns what the caller is given for an exception that tells of a lack.
+        """
 
         def fail(rebuilt: Callable[[], Any]) -> None:
             try:
@@ -127,7 +138,7 @@ class Arrivals:
                     f"the function failed, and its exception cannot be read here: {unreadable}"
                 )
             job.raised = True
-            job.fail(error)
+            job.fail(judged(error) if isinstance(error, OSError | MemoryError) else error)
 
         self._wait_for_records(job)
         job.then(self._on_a_thread(functools.partial(unpack_failure, packed), fail))

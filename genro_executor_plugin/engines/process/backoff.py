@@ -14,12 +14,13 @@ import logging
 from collections.abc import Callable, Iterable
 
 from ...errors import WorkerCrashedError
+from ...options.lacks import cure_for
 from ...portable.pickling import why
 from .exit_report import ExitReport
 from .job import Job
 from .worker import Worker
 
-__all__ = ["StartBackoff"]
+__all__ = ["StartBackoff", "refused"]
 
 FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 10.0
@@ -108,3 +109,9 @@ class StartBackoff:
     def _time_is_up(self) -> None:
         self._timer = None
         self._try_again()
+
+
+def refused(error: OSError) -> str:
+    """Why no worker can be started, when the system has refused with ``error``, and the cure."""
+    cure = cure_for(error)
+    return f"{why(error)}. {cure}" if cure else why(error)

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from setproctitle import setproctitle
 
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.process_settings import ProcessSettings
+from ...portable.process_start import ProcessStart, reseed
+from ...worker.memory import limit_allocations
+from ...worker.running import INDEX_VARIABLE
 
 __all__ = ["WorkerBoot"]
 
@@ -35,7 +38,12 @@ class WorkerBoot:
         threads: how many sync calls it runs at a time.
         nice: added to its niceness.
         cpu_affinity: the processors it may use, ``None`` for those it has.
+        index: its number among the workers of its pool.
+        variables: the environment variables that are its own, beside those of ``start``.
+        oom_score_adj: added to its score, by which the kernel chooses whom to end without memory.
+        memory_limit: how many bytes it may hold, ``None`` for no limit.
         settings: what is set in the server's process: log levels, locale and the like.
+        start: the server's environment, working directory and umask.
     """
 
     pool: str
@@ -45,10 +53,24 @@ class WorkerBoot:
     threads: int = 1
     nice: int = 0
     cpu_affinity: tuple[int, ...] | None = None
+    index: int = 0
+    variables: dict[str, str] = field(default_factory=dict)
+    oom_score_adj: int = 0
+    memory_limit: int | None = None
     settings: ProcessSettings | None = None
+    start: ProcessStart | None = None
 
     def prepare_process(self) -> None:
-        """Give this process, a worker, its name, its priority and its processors."""
+        """Give this process, a worker, its environment, its name, its priority and its limits."""
+        reseed()
+        if self.start is not None:
+            self.start.apply()
+        os.environ.update(self.variables)
+        os.environ[INDEX_VARIABLE] = str(self.index)
+        if self.oom_score_adj:
+            _go_before_others(self.oom_score_adj)
+        if self.memory_limit is not None:
+            limit_allocations(self.memory_limit)
         if self.nice:
             os.nice(self.nice)
         if self.cpu_affinity is not None:
@@ -56,3 +78,14 @@ class WorkerBoot:
         setproctitle(f"genro-executor: pool {self.pool} of server {self.server}")
         with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
             comm.write(f"genro:{self.pool}"[:15])
+
+
+def _go_before_others(score: int) -> None:
+    """Have the kernel end this process, rather than one without ``score``, when memory runs out.
+
+    Every process may raise its own score; only privileged ones may lower it.
+    """
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/oom_score_adj", "r+") as file:
+        inherited = int(file.read())
+        file.seek(0)
+        file.write(str(min(1000, inherited + score)))

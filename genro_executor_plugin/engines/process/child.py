@@ -12,7 +12,6 @@ host nor asyncio: a worker for plain functions starts fast and stays small.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import functools
 import gc
@@ -20,11 +19,8 @@ import io
 import logging
 import os
 import pickle
-import queue
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from time import perf_counter_ns
 from types import CoroutineType
@@ -32,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...portable.exceptions import pack_failure
 from ...portable.hooks import run_hook
+from ...portable.main_module import continue_with
 from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
@@ -42,6 +39,7 @@ from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
 from .claims import WorkerClaims
 from .handover import WorkerHandover
+from .lifeline import die_with_the_server
 from .marks import WorkerMarks
 from .messages import WorkerMessageChannel
 from .wire import (
@@ -77,7 +75,7 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
     """Serve calls from a socket until it closes. ``lifeline`` closes when the server dies."""
     for descriptor in (socket_fd, lifeline, claims_fd, handover_fd):
         os.set_inheritable(descriptor, False)  # they came from another process, which passes none
-    _die_with_the_server(lifeline)
+    die_with_the_server(lifeline)
     handover = WorkerHandover(handover_fd)
     marks = WorkerMarks()
     try:
@@ -92,24 +90,6 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
     with socket.socket(fileno=socket_fd) as sock:
         _Worker(sock, WorkerClaims(claims_fd), handover, marks).run()
     handover.close()
-
-
-def _die_with_the_server(lifeline: int) -> None:
-    """Have the kernel kill this process when the other end of ``lifeline`` is closed.
-
-    A worker that is stuck in a call does not read its socket: it would not notice by itself.
-    """
-    import fcntl
-
-    if not hasattr(fcntl, "F_SETSIG"):
-        return  # not Linux: the template, which sees the server go, kills its workers
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-    os.set_blocking(lifeline, False)
-    with contextlib.suppress(BlockingIOError):
-        if os.read(lifeline, 1) == b"":
-            os._exit(1)  # it was closed before the signal was set up
 
 
 class _Worker:
@@ -129,20 +109,22 @@ class _Worker:
         self._messages = WorkerMessageChannel(self._channel)
         self._reader = CallReader()
         self._coroutines: CoroutineThread | None = None
-        self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
-        self._threads: list[threading.Thread] = []
-        self._thread_runs: ThreadRuns | None = None
+        self._threads: ThreadRuns[ReadCall] | None = None
         self._finalizer: Callable[[], Any] | None = None
+        self._frames = self._channel.frames()
+        self._again: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
 
     def _uses_the_channel(self) -> bool:
         return self._channel.is_in_use_here
 
     def run(self) -> None:
-        frames = self._channel.frames()
-        boot = next(frames, None)
-        if boot is None or not self._boot(pickle.loads(boot[3])):
-            return
-        for kind, number, detail, payload in frames:
+        boot = next(self._frames, None)
+        if boot is not None and self._boot(pickle.loads(boot[3])):
+            self._serve()
+
+    def _serve(self) -> None:
+        """Take what comes from the server until it is the end of it."""
+        for kind, number, detail, payload in self._frames:
             if kind == CALL or (kind == CALL_AHEAD and self._claims.claim(number)):
                 self._start(number, payload, detail)
             elif kind == STOP:
@@ -155,39 +137,64 @@ class _Worker:
                 self._start_large(kind - LARGE, number, payload, detail)
             elif kind > DEFINE:
                 self._marks.defining(True)
+                self._again = self._reader.define, (number, detail, kind - DEFINE, payload)
                 self._reader.define(number, detail, kind - DEFINE, payload)
                 self._marks.defining(False)
         self._shut_down()
 
+    def _instead_of_the_main_module(self) -> Callable[[], None] | None:
+        """What this worker does where the main module, of which it needs something, would serve.
+
+        What needed it is read once more, and then comes what comes. ``None`` while a function runs
+        that must not run twice.
+        """
+        if self._again is None:
+            return None
+        again, arguments = self._again
+
+        def go_on() -> None:
+            if again(*arguments) is not False:
+                self._serve()
+
+        return go_on
+
     def _boot(self, boot: WorkerBoot) -> bool:
         try:
+            boot.prepare_process()  # first: modules read the environment when they are imported
             install(boot.sources)
-            boot.prepare_process()
             if boot.settings is not None:
                 self._reader.logs = WorkerLogs(self._messages, boot.settings)
                 self._reader.logs.install()
+        except BaseException as error:
+            self._channel.send(BOOT_FAILED, 0, pack_failure(error))
+            return False
+        continue_with(self._instead_of_the_main_module)
+        self._again = self._set_up, (boot,)
+        return self._set_up(boot)
+
+    def _set_up(self, boot: WorkerBoot) -> bool:
+        """Run the pool's initializer and get ready for calls."""
+        try:
             initializer, finalizer = boot.hooks
             if finalizer is not None:
                 self._finalizer = pickle.loads(finalizer)[0]
             if initializer is not None:
-                run_hook(*pickle.loads(initializer))
+                hook = pickle.loads(initializer)
+                self._again = None
+                run_hook(*hook)
+            if boot.threads > 1:
+                self._start_threads(boot.threads)
         except BaseException as error:
             self._channel.send(BOOT_FAILED, 0, pack_failure(error))
             return False
-        if boot.threads > 1:
-            from ...worker.thread_runs import ThreadRuns
-
-            self._calls = queue.SimpleQueue()
-            runs = self._thread_runs = ThreadRuns(self._channel.undisturbed)
-            self._threads = [
-                threading.Thread(target=self._serve_thread, args=(self._calls, runs), daemon=True)
-                for _ in range(boot.threads)
-            ]
-            for thread in self._threads:
-                thread.start()
         gc.freeze()  # the collector need not look at what was loaded for good
         self._channel.send(READY, os.getpid())
         return True
+
+    def _start_threads(self, count: int) -> None:
+        from ...worker.thread_runs import ThreadRuns
+
+        self._threads = ThreadRuns(count, self._run_on_a_thread, self._channel.undisturbed)
 
     def _start_large(
         self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
@@ -208,10 +215,12 @@ class _Worker:
     ) -> None:
         """Start a call. ``soft_timeout`` is in milliseconds, 0 for none."""
         self._marks.read(number)
+        self._again = self._start, (number, payload, soft_timeout, segment)
         try:
             call = self._reader.read(payload, segment)
+            self._again = None
             function = call[0]
-            if function.is_async or self._calls is not None:
+            if function.is_async or self._threads is not None:
                 self._start_beside(number, call, soft_timeout / 1000)
                 return
             began = perf_counter_ns()
@@ -235,13 +244,10 @@ class _Worker:
         if function.is_async:
             made = function.func(*args, **kwargs)
             self._start_coroutine(number, function, made, soft_timeout)
-            self._marks.handed_on(number)
         else:
-            assert self._calls is not None
-            assert self._thread_runs is not None
-            self._thread_runs.expect(number)
-            self._marks.handed_on(number)
-            self._calls.put((number, call))
+            assert self._threads is not None
+            self._threads.put(number, call)
+        self._marks.handed_on(number)
 
     def _answer(
         self, number: int, function: WorkerFunction, result: Any, microseconds: int = 0
@@ -249,7 +255,7 @@ class _Worker:
         try:
             if function.large or looks_large(result):
                 segment = hold_result(result, function, self._handover.hold)
-                if segment is not None:
+                if segment is not None and self._handover.can_give(segment):
                     self._channel.send_behind(
                         functools.partial(self._handover.give, segment),
                         RESULT + LARGE,
@@ -265,24 +271,19 @@ class _Worker:
             function.large = len(answer) >= LARGE_BYTES
             self._channel.send(RESULT, number, answer, microseconds)
 
-    def _serve_thread(
-        self, calls: queue.SimpleQueue[tuple[int, ReadCall] | None], runs: ThreadRuns
-    ) -> None:
-        while (item := calls.get()) is not None:
-            number, call = item
-            self._marks.thread_begins(number)
-            try:
-                result = runs.run(number, self._run, number, call)
-                if type(result) is CoroutineType:
-                    self._start_coroutine(number, call[0], result, 0.0)
-                    continue
-            except BaseException as error:
-                self._messages.end(number)  # where the run was told to end, this may be left
-                self._channel.send(FAILURE, number, pack_failure(error))
-            else:
-                self._answer(number, call[0], result)
-                del result
-            del item, call
+    def _run_on_a_thread(self, number: int, call: ReadCall) -> None:
+        assert self._threads is not None
+        self._marks.thread_begins(number)
+        try:
+            result = self._threads.run(number, self._run, number, call)
+            if type(result) is CoroutineType:
+                self._start_coroutine(number, call[0], result, 0.0)
+                return
+        except BaseException as error:
+            self._messages.end(number)  # where the run was told to end, this may be left
+            self._channel.send(FAILURE, number, pack_failure(error))
+        else:
+            self._answer(number, call[0], result)
 
     def _run(self, number: int, call: ReadCall) -> Any:
         function, args, kwargs, cleanup = call
@@ -326,15 +327,14 @@ class _Worker:
 
     def _end(self, number: int) -> None:
         """Have call ``number`` end, where it runs beside this thread; nothing if it has ended."""
-        if self._thread_runs is not None and self._thread_runs.end(number):
+        if self._threads is not None and self._threads.end(number):
             return
         if self._coroutines is not None:
             self._coroutines.cancel(number, functools.partial(self._channel.send, ENDING))
 
     def _shut_down(self) -> None:
-        if self._calls is not None:
-            for _ in self._threads:
-                self._calls.put(None)
+        if self._threads is not None:
+            self._threads.close()
         for hook in self._reader.replicas.shutdown_hooks():
             _guarded(hook)
         if self._coroutines is not None:

@@ -10,10 +10,11 @@ queue because it had not begun. Starting another worker is the supervisor's work
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 
-from ...errors import ExecutorClosedError, WorkerCrashedError
+from ...errors import ExecutorClosedError, MemoryLimitError, WorkerCrashedError
 from .exit_report import ExitReport
 from .job import Job
 from .owner import WorkerOwner
@@ -39,12 +40,71 @@ class EndedWorkers:
         threads: int,
         supervisor: Supervisor,
         queue: WaitingQueue,
+        memory_limit: int | None = None,
     ) -> None:
         self._owner = owner
         self._threads = threads
         self._pool = pool
         self._supervisor = supervisor
         self._queue = queue
+        self._memory_limit = memory_limit
+
+    def over_limit(self, worker: Worker, peak: int) -> None:
+        """Fail what ``worker`` runs, which holds more than the limit, and kill it.
+
+        Calls that share a worker share its memory: it cannot be told which of them is to blame.
+        """
+        for job in list(worker.running.values()):
+            if not self.has_ended(worker, job):
+                break
+        jobs = list(worker.running.values())
+        if worker.killed or not jobs:
+            return
+        for job in jobs:
+            job.fail(_memory_error(self._pool, job, worker, peak, self._memory_limit))
+        self.end_worker(worker, None, "memory", "it held more than memory_limit")
+
+    def judged(self, worker: Worker, job: Job, error: BaseException) -> BaseException:
+        """What the caller of ``job`` is given for ``error``, which it has raised in ``worker``.
+
+        A worker that has run out of something for good is replaced when its calls are done.
+        """
+        lives = worker in self._supervisor.workers and not worker.killed
+        if isinstance(error, OSError) and error.errno == errno.EMFILE and lives:
+            _logger.warning(
+                "pool %r: worker %s has no file descriptors left, and is replaced; does what it "
+                "runs leave files open?",
+                self._pool,
+                worker.pid,
+            )
+            self._supervisor.replace(worker, "files", at_once=True)
+        elif isinstance(error, MemoryError) and self._memory_limit is not None:
+            job.raised = False
+            refusal = MemoryLimitError(
+                f"{job.packed.title} asked for more memory than pool {self._pool!r} gives it: "
+                f"memory_limit is {self._memory_limit / 1e6:.0f} MB. Give the pool a larger "
+                "memory_limit, or the call less at a time",
+                pool=self._pool,
+                pid=worker.pid,
+                peak_memory=worker.memory,
+                limit=self._memory_limit,
+            )
+            refusal.__cause__ = error
+            return refusal
+        return error
+
+    def has_ended(self, worker: Worker, job: Job) -> bool:
+        """Whether ``job`` has ended by now, and its answer was only not read yet.
+
+        The worker might have begun the next call then, which must not be killed in its place.
+        Calls that were sent ahead are taken back first, so that none begins after this look.
+        """
+        self._queue.put_back(self._supervisor.take_back_all(worker))
+        worker.catch_up()
+        if worker.number_of(job) is not None:
+            return False
+        self._owner.freed(worker)  # it may have no call left whose answer would free it
+        return True
 
     def end_worker(self, worker: Worker, culprit: Job | None, counted: str, reason: str) -> None:
         """Kill ``worker`` because of ``culprit``; its other calls fail or are repeated.
@@ -171,6 +231,23 @@ def _killed_error(pool: str, job: Job, worker: Worker, reason: str) -> WorkerCra
         f"was killed because {reason}",
         pool=pool,
         pid=worker.pid,
+    )
+
+
+def _memory_error(
+    pool: str, job: Job, worker: Worker, peak: int, limit: int | None
+) -> MemoryLimitError:
+    """The error of ``job`` when its worker held more than the pool's limit."""
+    others = len(worker.running) - 1
+    shared = f" It shared it with {others} more, which failed with it." if others else ""
+    return MemoryLimitError(
+        f"{job.packed.title} held {peak / 1e6:.0f} MB in pool {pool!r}, and memory_limit is "
+        f"{(limit or 0) / 1e6:.0f} MB; its worker (pid {worker.pid}) was killed.{shared} Give "
+        "the pool a larger memory_limit, or the call less at a time",
+        pool=pool,
+        pid=worker.pid,
+        peak_memory=peak,
+        limit=limit,
     )
 
 

@@ -19,7 +19,6 @@ from .ended import EndedWorkers
 from .job import Job
 from .owner import WorkerOwner
 from .supervisor import Supervisor
-from .waiting import WaitingQueue
 from .worker import Worker
 
 __all__ = ["NEIGHBOURS_GRACE_SECONDS", "RUN_GRACE_SECONDS", "RunEnder"]
@@ -46,7 +45,6 @@ class RunEnder:
         pool: str,
         threads: int,
         supervisor: Supervisor,
-        queue: WaitingQueue,
         ended: EndedWorkers,
     ) -> None:
         self._owner = owner
@@ -54,34 +52,20 @@ class RunEnder:
         self._threads = threads
         self._loop = asyncio.get_running_loop()
         self._supervisor = supervisor
-        self._queue = queue
         self._ended = ended
         self._bounds: dict[Worker, asyncio.TimerHandle | None] = {}
 
     def timed_out(self, worker: Worker, job: Job) -> None:
         """Fail ``job``, which has run longer than it may, and end its run."""
-        if job.ending is None and not self._has_ended(worker, job):
+        if job.ending is None and not self._ended.has_ended(worker, job):
             is_shared = self._is_shared(worker, job)
             job.fail(_timed_out_error(self._pool, job, worker, is_shared))
             self._end(worker, job, "timeout", "another call in it ran over its timeout")
 
     def cancelled(self, worker: Worker, job: Job) -> None:
         """End the run of ``job``: the caller does not wait for it any more."""
-        if job.ending is None and not self._has_ended(worker, job):
+        if job.ending is None and not self._ended.has_ended(worker, job):
             self._end(worker, job, "cancel", "another call in it was cancelled")
-
-    def _has_ended(self, worker: Worker, job: Job) -> bool:
-        """Whether ``job`` has ended by now, and its answer was only not read yet.
-
-        The worker might have begun the next call then, which must not be killed in its place.
-        Calls that were sent ahead are taken back first, so that none begins after this look.
-        """
-        self._queue.put_back(self._supervisor.take_back_all(worker))
-        worker.catch_up()
-        if worker.number_of(job) is not None:
-            return False
-        self._owner.freed(worker)  # it may have no call left whose answer would free it
-        return True
 
     def _is_shared(self, worker: Worker, job: Job) -> bool:
         """Whether ``job`` runs where other calls may run beside it."""
@@ -97,9 +81,15 @@ class RunEnder:
         seconds = RUN_GRACE_SECONDS if can_end else 0.0
         job.ending = self._loop.call_later(seconds, self._give_up, worker, job, counted, reason)
         if worker.unheard:
-            self._loop.call_later(_HELD_UP_SECONDS, worker.end_held_up)
+            self._loop.call_later(_HELD_UP_SECONDS, self._insist, worker, job)
             self._supervisor.not_free(worker)  # a call must not get to an event loop that is stuck
         self._owner.freed(worker)  # what was taken back goes on
+
+    @staticmethod
+    def _insist(worker: Worker, job: Job) -> None:
+        """Tell ``job`` once more to end, if its event loop has not turned since."""
+        if worker.number_of(job) in worker.unheard:
+            worker.end(job)
 
     def _give_up(self, worker: Worker, job: Job, counted: str, reason: str) -> None:
         """Send ``worker`` no more calls: ``job`` in it was told to end, and goes on."""

@@ -88,7 +88,7 @@ class ProcessEngine(Engine):
     def __init__(self, pool: Pool, options: PoolOptions) -> None:
         super().__init__(pool, options)
         self._segments = Segments()
-        self._packer = CallPacker(self._segments)
+        self._packer = CallPacker(self._segments, options.context)
         self._trim: asyncio.TimerHandle | None = None
         self._pool: WorkerPool | None = None
         self._hooks = pack_hooks(pool.name, options)

@@ -12,6 +12,7 @@ a call, it has read the arguments.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -19,6 +20,7 @@ import struct
 import threading
 from collections import deque
 
+from ...options.lacks import MORE_FILES
 from ...portable.shared_memory.segments import Segment, Segments, Split
 from ...worker.heap import keep_freed_blocks
 from .marks import MARKS_BYTES, Marks
@@ -46,6 +48,14 @@ def _receive(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, lis
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)  # a program that a handler starts does not get it
     return data, descriptors
+
+
+def lost_descriptor(whose: str) -> OSError:
+    """The error when the kernel has dropped a descriptor that came: there was no room for it."""
+    return OSError(
+        errno.EMFILE,
+        f"there are too many files open to take over {whose}. {MORE_FILES}",
+    )
 
 
 class Handover:
@@ -80,9 +90,13 @@ class Handover:
             OSError: there is no descriptor; this process may have too many open files.
         """
         message, descriptors = _receive(self._socket, _MESSAGE.size)
-        if not descriptors:
-            raise OSError("the descriptor of a large result got lost; are too many files open?")
+        if not message:
+            raise ConnectionError("the worker is gone")
         what, number = _MESSAGE.unpack(message)
+        if not descriptors:
+            if what == _GIVEN:
+                self.has_read(number)  # the worker may use the segment again
+            raise lost_descriptor("a large result")
         if what == _FAULTS:
             self._faults = descriptors[0]
             return self.take()
@@ -153,9 +167,17 @@ class WorkerHandover:
         self._is_used = True
         keep_freed_blocks()
 
+    def can_give(self, segment: Segment) -> bool:
+        """Whether there is memory for all of ``segment``; else it is closed."""
+        try:
+            segment.finish()
+        except OSError:
+            segment.close()
+            return False
+        return True
+
     def give(self, segment: Segment) -> None:
         """Give the server ``segment``; it is used again when the server has read it."""
-        segment.finish()
         with self._lock:
             self._given[segment.number] = segment
         socket.send_fds(self._socket, [_MESSAGE.pack(_GIVEN, segment.number)], [segment.fd])
@@ -170,7 +192,7 @@ class WorkerHandover:
             self._begin()
         descriptor = self._next()
         if descriptor < 0:
-            raise OSError("the descriptor of large arguments got lost; are too many files open?")
+            raise lost_descriptor("large arguments")
         return descriptor
 
     def _next(self) -> int:

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Callable, Sequence
 
-from ...portable.modules import ModuleSources, expose_main
+from ...options.lacks import cure_for
+from ...options.pool import PoolOptions
+from ...portable.main_module import expose_main
+from ...portable.modules import ModuleSources
 from .exit_report import ExitReport
 from .groups import GRACE_SECONDS, signal_all, tree
 from .template import (
@@ -36,11 +37,9 @@ from .template import (
     SPAWN,
     STARTED,
 )
+from .template_start import settings_for, start_template
 
-__all__ = ["SERVER_VARIABLE", "Launcher"]
-
-SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
-"""In a worker's environment: the pid of its server, for tools that look at it from outside."""
+__all__ = ["Launcher"]
 
 _CLOSE_SECONDS = GRACE_SECONDS + 3.0
 """How long the template may take to end, when it has been told to, before it is killed. It ends
@@ -51,24 +50,57 @@ _SILENT_SECONDS = 5.0
 
 _logger = logging.getLogger("genro_executor_plugin")
 
-_TEMPLATE_CODE = (
-    "import sys; sys.path[:] = sys.argv[3:]; "
-    "from genro_executor_plugin.engines.process.template import main; "
-    "main(int(sys.argv[1]), sys.argv[2])"
-)
+
+class _Outgoing:
+    """A message for the template, and the descriptors that go with its first byte.
+
+    Attributes:
+        data: what of it is not sent yet.
+    """
+
+    def __init__(self, data: bytes, descriptors: Sequence[int]) -> None:
+        self.data = memoryview(data)
+        self._descriptors = descriptors
+        self._kept = contextlib.ExitStack()
+
+    def send(self, control: socket.socket) -> None:
+        """Send as much as ``control`` takes now."""
+        with contextlib.suppress(BlockingIOError):
+            while self.data:
+                if self._descriptors:
+                    sent = socket.send_fds(control, [self.data], list(self._descriptors))
+                    self._descriptors = ()
+                else:
+                    sent = control.send(self.data)
+                self.data = self.data[sent:]
+
+    def keep(self) -> None:
+        """Have descriptors of its own, because the caller closes those that it gave."""
+        kept = []
+        with contextlib.ExitStack() as undo:
+            for descriptor in self._descriptors:
+                kept.append(os.dup(descriptor))
+                undo.callback(os.close, kept[-1])
+            self._kept = undo.pop_all()
+        self._descriptors = kept
+
+    def close(self) -> None:
+        """Close the descriptors that it kept."""
+        self._kept.close()
 
 
 class Launcher:
     """Starts workers through a template process, which it starts with the first one."""
 
-    def __init__(self, start_method: str, preload: tuple[str, ...] = ()) -> None:
-        self._what = SPAWN if start_method == "spawn" else FORK
-        self._preload = preload
+    def __init__(self, options: PoolOptions) -> None:
+        self._options = options
+        self._what = SPAWN if options.start_method == "spawn" else FORK
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_templates: list[subprocess.Popen[bytes]] = []
         self._control: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._buffer = b""
+        self._outgoing: deque[_Outgoing] = deque()
         self._on_exit: dict[int, Callable[[ExitReport], None]] = {}
         self._pids: dict[int, int] = {}
         self._orphans: set[int] = set()
@@ -105,11 +137,43 @@ class Launcher:
         if self._control is None:
             return False
         try:
-            socket.send_fds(self._control, [request], descriptors)
+            self._send(request, descriptors)
         except ConnectionError:
             self._template_is_gone()  # the event loop has not noticed it yet
             return False
         return True
+
+    def _send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Send ``data`` to the template, now or when its socket takes it: it may be busy.
+
+        Raises:
+            ConnectionError: it is gone.
+            OSError: there is no descriptor for what has to wait.
+        """
+        assert self._control is not None
+        assert self._loop is not None
+        message = _Outgoing(data, descriptors)
+        if not self._outgoing:
+            message.send(self._control)
+            if not message.data:
+                return
+            self._loop.add_writer(self._control, self._writable)
+        message.keep()
+        self._outgoing.append(message)
+
+    def _writable(self) -> None:
+        assert self._control is not None
+        assert self._loop is not None
+        try:
+            while self._outgoing:
+                self._outgoing[0].send(self._control)
+                if self._outgoing[0].data:
+                    return
+                self._outgoing.popleft().close()
+        except OSError:
+            self._template_is_gone()
+        else:
+            self._loop.remove_writer(self._control)
 
     def kill(self, key: int) -> None:
         """End worker ``key`` with SIGKILL. Nothing happens if it has ended."""
@@ -117,7 +181,7 @@ class Launcher:
             return
         if self._control is not None and key not in self._orphans:
             try:
-                self._control.send(REQUEST.pack(KILL, key, signal.SIGKILL))
+                self._send(REQUEST.pack(KILL, key, signal.SIGKILL))
                 self._watch_template()
                 return
             except ConnectionError:
@@ -185,26 +249,10 @@ class Launcher:
     def _start_template(self) -> None:
         expose_main()
         sources = ModuleSources.here()
-        wanted = {**asdict(sources), "preload": self._preload}
         mine, theirs = socket.socketpair()
-        with theirs, _no_interrupt(), contextlib.ExitStack() as undo:
+        with theirs, contextlib.ExitStack() as undo:
             undo.callback(mine.close)
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
-                    "-c",
-                    _TEMPLATE_CODE,
-                    str(theirs.fileno()),
-                    json.dumps(wanted),
-                    *sources.path,
-                ],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                # A terminal's Ctrl-C is for the server alone, which then drains its workers.
-                start_new_session=True,
-                env={**os.environ, SERVER_VARIABLE: str(os.getpid())},
-            )
+            self._process = start_template(theirs.fileno(), sources, self._options)
             undo.pop_all()
         self._control = mine
         self._control.setblocking(False)
@@ -212,6 +260,7 @@ class Launcher:
         self._buffer = b""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._control, self._read)
+        self._send(settings_for(sources, self._options.preload))
 
     def _read(self) -> None:
         assert self._control is not None
@@ -234,7 +283,7 @@ class Launcher:
             elif what == EXITED:
                 self._ended(key, ExitReport(os.waitstatus_to_exitcode(number), memory))
             elif what == NOT_STARTED:
-                self._ended(key, ExitReport(None, reason=os.strerror(number)))
+                self._ended(key, ExitReport(None, reason=_refusal(number)))
 
     def _ended(self, key: int, report: ExitReport) -> None:
         self._pids.pop(key, None)
@@ -253,12 +302,15 @@ class Launcher:
         assert self._loop is not None
         assert self._gone is not None
         self._loop.remove_reader(self._control)
+        self._loop.remove_writer(self._control)
         self._control.close()
         self._control = None
         self._has_modules = False
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        while self._outgoing:
+            self._outgoing.popleft().close()
         if self._process is not None:
             self._ended_templates.append(self._process)
             self._process = None
@@ -277,20 +329,6 @@ class Launcher:
             self._forgotten.add(key)
 
 
-@contextlib.contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Block SIGINT while a template is started.
-
-    The template inherits the mask: a Ctrl-C that comes before it has a session of its own stays
-    pending there, and ``template.main`` drops it.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _ended(template: subprocess.Popen[bytes]) -> None:
     """Wait until ``template``, whose socket is closed, has ended; kill it if it does not."""
     try:
@@ -298,3 +336,9 @@ def _ended(template: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         template.kill()  # an import, or a thread of a module that it imported, does not end
         template.wait()
+
+
+def _refusal(number: int) -> str:
+    """The error ``number`` of a template that could not start a worker, in words."""
+    cure = cure_for(number)
+    return f"{os.strerror(number)}. {cure}" if cure else os.strerror(number)

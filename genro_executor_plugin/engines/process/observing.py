@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
 
@@ -23,6 +24,9 @@ __all__ = ["Observer", "resident_memory"]
 _EVERY_SECONDS = 1.0
 """How often the memory of busy workers is read: the error of one that is killed tells it."""
 
+_LIMITED_EVERY_SECONDS = 0.05
+"""The same where there is a limit: memory can be filled at gigabytes a second."""
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -31,6 +35,15 @@ def resident_memory(pid: int) -> int | None:
     with suppress(OSError), open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
         return int(file.read().split()[1]) * _PAGE
     return _with_psutil(pid)
+
+
+def peak_memory(pid: int) -> int | None:
+    """The most memory that process ``pid`` has held so far, ``None`` if it cannot be read."""
+    with suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/status") as file:
+        for line in file:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def _with_psutil(pid: int) -> int | None:
@@ -43,17 +56,32 @@ def _with_psutil(pid: int) -> int | None:
 
 
 class Observer:
-    """Reads the memory of the workers of one pool."""
+    """Reads the memory of the workers of one pool, and tells of those that hold too much."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        supervisor: Supervisor,
+        limit: int | None,
+        over_limit: Callable[[Worker, int], None],
+    ) -> None:
+        """Observe the workers of ``supervisor``.
+
+        Args:
+            limit: how many bytes a worker may hold while it runs calls, ``None`` for no limit.
+            over_limit: is called with a worker that holds more, and with its peak.
+        """
         self._loop = loop
         self._supervisor = supervisor
+        self._limit = limit
+        self._over_limit = over_limit
+        self._every = _EVERY_SECONDS if limit is None else _LIMITED_EVERY_SECONDS
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Read the memory of busy workers regularly, until there is no worker."""
         if self._timer is None:
-            self._timer = self._loop.call_later(_EVERY_SECONDS, self._look)
+            self._timer = self._loop.call_later(self._every, self._look)
 
     def stop(self) -> None:
         """Stop reading the memory of workers."""
@@ -63,9 +91,17 @@ class Observer:
 
     def _look(self) -> None:
         self._timer = None
-        for worker in self._supervisor.workers:
+        for worker in list(self._supervisor.workers):
+            if worker.killed or not (worker.running or self._limit is not None):
+                continue
+            memory = _measure(worker)
+            if self._limit is None or memory is None or memory <= self._limit:
+                continue
             if worker.running:
-                _measure(worker)
+                assert worker.pid is not None
+                self._over_limit(worker, max(memory, peak_memory(worker.pid) or 0))
+            else:  # the next call would be ended for what it has not done
+                self._supervisor.replace(worker, "max_memory", at_once=True)
         if self._supervisor.workers:
             self.start()
 

@@ -30,6 +30,9 @@ class WorkerOwner(Protocol):
     def run_begins(self, job: Job) -> None:
         """``job``, which was sent ahead, is taken to run now."""
 
+    def judged(self, worker: Worker, job: Job, error: BaseException) -> BaseException:
+        """What the caller of ``job`` is given for ``error``, which it has raised in ``worker``."""
+
     def job_done(self, worker: Worker, job: Job) -> None:
         """``worker`` has settled ``job``, or has all that is needed to settle it."""
 

@@ -63,22 +63,22 @@ class WorkerPool:
         self._threads = options.threads_per_worker
         self._queue = WaitingQueue()
         self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop, on_record)
-        self._ended_workers = EndedWorkers(self, name, self._threads, self._supervisor, self._queue)
-        self._ender = RunEnder(
-            self, name, self._threads, self._supervisor, self._queue, self._ended_workers
+        self._ended_workers = EndedWorkers(
+            self, name, self._threads, self._supervisor, self._queue, options.memory_limit
         )
+        self._ender = RunEnder(self, name, self._threads, self._supervisor, self._ended_workers)
         self._timeouts = Timeouts(self.loop, self._supervisor, self._ender.timed_out)
         self._ahead = Ahead(
             self._supervisor, self._queue, self.loop, self._timeouts.watch, self._dispatch_waiting
         )
-        self._spreading = Spreading(
-            self._supervisor, self._queue, self.loop, self._dispatch_waiting
-        )
+        self._spreading = Spreading(self._supervisor, self._queue, self._dispatch_waiting)
         self._recycling = Recycling(options, self.loop, self._supervisor)
         # A call sent ahead could be one too many for a worker whose calls are counted.
         self._sends_ahead = options.threads_per_worker == 1 and not self._recycling.watched
         self._ahead.enabled = self._sends_ahead
-        self._observer = Observer(self.loop, self._supervisor)
+        self._observer = Observer(
+            self.loop, self._supervisor, options.memory_limit, self._ended_workers.over_limit
+        )
         self.closing = False
         self.paused = False
 
@@ -252,11 +252,7 @@ class WorkerPool:
             supervisor.retire(worker)
         elif self._recycling.watched and self._recycling.goes_now(worker):
             pass
-        elif (
-            worker.ahead
-            or len(worker.running) - worker.coroutines >= self._threads
-            or worker.unheard
-        ):
+        elif worker.ahead or worker.unheard or worker.sync_running >= self._threads:
             if self._queue:
                 self._ahead.fill_soon()
         else:
@@ -268,6 +264,10 @@ class WorkerPool:
                 self._dispatch_waiting()
         if self.closing:
             supervisor.changed.set()
+
+    def judged(self, worker: Worker, job: Job, error: BaseException) -> BaseException:
+        """What the caller of ``job`` is given for ``error``, which it has raised in ``worker``."""
+        return self._ended_workers.judged(worker, job, error)
 
     def freed(self, worker: Worker) -> None:
         """Give ``worker`` a call if it can take one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from math import inf
 from time import perf_counter
 
 from ...options.pool import PoolOptions
@@ -42,11 +43,13 @@ class Recycling:
         self._timers: dict[Worker, asyncio.TimerHandle] = {}
         self._memory_read: dict[Worker, float] = {}
         self._lifetimes: dict[Worker, float] = {}
+        self._memory_limit: float = options.memory_limit or inf
         self.watched = any(
             limit is not None
             for limit in (
                 options.max_tasks_per_child,
                 options.max_memory_per_child,
+                options.memory_limit,
                 options.max_lifetime,
             )
         )
@@ -88,7 +91,9 @@ class Recycling:
         elif self._is_too_old(worker):
             self._supervisor.replace(worker, "max_lifetime")
         elif self._is_too_large(worker):
-            self._supervisor.replace(worker, "max_memory")
+            # What it has left over is no fault of the next call, which would be killed for it.
+            at_once = worker.memory is not None and worker.memory > self._memory_limit
+            self._supervisor.replace(worker, "max_memory", at_once=at_once)
         return worker.leaving
 
     def _is_too_old(self, worker: Worker) -> bool:
@@ -96,9 +101,14 @@ class Recycling:
         return lifetime is not None and perf_counter() - worker.born_at >= lifetime
 
     def _is_too_large(self, worker: Worker) -> bool:
-        limit = self._options.max_memory_per_child
+        limit = min(self._options.max_memory_per_child or inf, self._memory_limit)
         now = perf_counter()
-        if limit is None or now - self._memory_read.get(worker, 0.0) < _MEMORY_EVERY_SECONDS:
+        if limit == inf:
+            return False
+        if (
+            self._memory_limit == inf
+            and now - self._memory_read.get(worker, 0.0) < _MEMORY_EVERY_SECONDS
+        ):
             return False
         self._memory_read[worker] = now
         assert worker.pid is not None

@@ -34,12 +34,11 @@ class Spreading:
         self,
         supervisor: Supervisor,
         queue: WaitingQueue,
-        loop: asyncio.AbstractEventLoop,
         dispatch: Callable[[], None],
     ) -> None:
         self._supervisor = supervisor
         self._queue = queue
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._dispatch = dispatch
         self._timer: asyncio.TimerHandle | None = None
 

@@ -14,19 +14,21 @@ import os
 import pickle
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from time import perf_counter
 
-from ...options.pool import PoolOptions
+from ...options.pool import GPU_VARIABLE, PoolOptions
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
-from ...portable.pickling import why
 from ...portable.process_settings import ProcessSettings
+from ...portable.process_start import ProcessStart
 from .arrivals import Arrivals, OnRecord
-from .backoff import StartBackoff
+from .backoff import StartBackoff, refused
 from .boot import WorkerBoot
 from .job import Job
 from .launcher import Launcher
 from .owner import WorkerOwner
+from .template_start import environment_of
 from .waiting import WaitingQueue
 from .worker import Worker
 
@@ -42,7 +44,8 @@ class Supervisor:
     Attributes:
         workers: every worker, those that start or leave included.
         free: the workers that can take a call now, the one used last at the end.
-        written_off: the workers in which a run does not end; they take no calls and do not count.
+        written_off: the workers in which a run does not end; they take no calls, and another one is
+            started at once, unless each has something of its own by its index.
         restarts: how many workers ended before their time or were replaced, by reason.
         max_workers: how many workers there may be; one that is to be replaced does not count.
         start_seconds: how long the worker that came up last has taken.
@@ -66,7 +69,7 @@ class Supervisor:
         self._hooks = hooks
         self._queue = queue
         self._loop = loop
-        self._launcher = Launcher(options.start_method, options.preload)
+        self._launcher = Launcher(options)
         self.arrivals = Arrivals(name, loop, on_record)
         self.backoff = StartBackoff(name, loop, self.grow)
         self.workers: set[Worker] = set()
@@ -155,7 +158,7 @@ class Supervisor:
 
     def grow(self) -> None:
         """Start workers for the jobs that wait, as far as the options and the backoff allow."""
-        if not self._has_room:
+        if self._room <= 0:
             return
         staying = self.staying
         starting = sum(not worker.ready for worker in staying)
@@ -164,7 +167,7 @@ class Supervisor:
             self._options.min_workers - len(staying),
             len(self._to_be_replaced) - starting,
         )
-        wanted = min(wanted, self.max_workers + len(self._to_be_replaced) - len(staying))
+        wanted = min(wanted, self._room)
         if wanted <= 0 or self._owner.closing:
             return
         if self.backoff.must_wait():
@@ -174,43 +177,65 @@ class Supervisor:
         self.start(wanted)
 
     @property
-    def _has_room(self) -> bool:
-        """Whether there may be one more; a worker that leaves makes room when it is gone."""
-        counted = len(self.workers) - len(self.written_off)
-        return counted < self.max_workers + len(self._to_be_replaced)
+    def _room(self) -> int:
+        """How many more there may be; a worker that leaves makes room when it is gone."""
+        ignored = 0 if self._options.is_ranked else len(self.written_off)
+        counted = len(self.workers) - ignored
+        return self.max_workers + len(self._to_be_replaced) - counted
 
     def add_one(self) -> None:
         """Start one more worker, though no job waits for it, if there may be one."""
-        if self._has_room and not self._owner.closing and not self.backoff.must_wait():
+        if self._room > 0 and not self._owner.closing and not self.backoff.must_wait():
             self.start(1)
 
-    def start(self, count: int) -> None:
-        """Start ``count`` workers, whatever the limits are."""
-        if count <= 0:
+    def start(self, number: int) -> None:
+        """Start ``number`` workers, whatever the limits are."""
+        if number <= 0:
             return
-        options = self._options
-        boot = WorkerBoot(
-            self._name,
-            os.getpid(),
-            ModuleSources.here(),
-            self._hooks,
-            options.threads_per_worker,
-            options.nice,
-            options.cpu_affinity,
-            ProcessSettings.here(),
-        )
-        packed = pickle.dumps(boot, 5)
-        for _ in range(count):
+        sources, settings = ModuleSources.here(), ProcessSettings.here()
+        start = ProcessStart.here(environment_of(self._options))
+        for _ in range(number):
             try:
-                worker = Worker(self._owner, self._launcher, self.arrivals, packed)
-                worker.must_start_within(options.start_timeout)
+                index = self._free_index()
+                boot = pickle.dumps(self._boot(index, sources, settings, start), 5)
+                worker = Worker(self._owner, self._launcher, self.arrivals, boot, index)
+                worker.must_start_within(self._options.start_timeout)
                 self.workers.add(worker)
             except OSError as error:
-                self.backoff.impossible(why(error), error)
+                self.backoff.impossible(refused(error), error)
                 self.backoff.must_wait()  # sets the timer for the next try
                 if not self.staying:
                     self.backoff.refuse(self._queue.drain())
                 return
+
+    def _free_index(self) -> int:
+        """The smallest index that no living worker has."""
+        taken = {worker.index for worker in self.workers}
+        return next(index for index in count() if index not in taken)
+
+    def _boot(
+        self, index: int, sources: ModuleSources, settings: ProcessSettings, start: ProcessStart
+    ) -> WorkerBoot:
+        """What worker ``index`` is told before its first call."""
+        options = self._options
+        variables = options.env.of_one(index)
+        if options.gpus:
+            variables[GPU_VARIABLE] = options.gpus[index % len(options.gpus)]
+        return WorkerBoot(
+            pool=self._name,
+            server=os.getpid(),
+            sources=sources,
+            hooks=self._hooks,
+            threads=options.threads_per_worker,
+            nice=options.nice,
+            cpu_affinity=options.cpu_affinity,
+            index=index,
+            variables=variables,
+            oom_score_adj=options.oom_score_adj,
+            memory_limit=options.memory_limit,
+            settings=settings,
+            start=start,
+        )
 
     def started(self, worker: Worker) -> bool:
         """Take in that ``worker`` is up; ``False`` if it is not needed any more and leaves."""
@@ -249,9 +274,13 @@ class Supervisor:
     def replace(self, worker: Worker, reason: str, *, at_once: bool = False) -> None:
         """Start another worker in the place of ``worker``, which leaves when that one is up.
 
-        With ``at_once`` it takes no call any more, whether or not the other one is up.
+        With ``at_once`` it takes no call any more, whether or not the other one is up. Where
+        workers have something of their own by their index, the other one starts when it is gone.
         """
         if worker.leaving:
+            return
+        if self._options.is_ranked:
+            self._retire_for(worker, reason)
             return
         if not worker.to_be_replaced and not self._owner.closing:
             worker.to_be_replaced = True

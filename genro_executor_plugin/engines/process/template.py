@@ -12,6 +12,7 @@ every forked worker has.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -21,7 +22,9 @@ import socket
 import struct
 import sys
 import traceback
+from collections.abc import Callable
 from time import monotonic
+from typing import Any
 
 from .groups import GRACE_SECONDS, Leftovers, allow_subreapers, lead_a_group
 
@@ -45,6 +48,9 @@ REQUEST = struct.Struct("<BII")
 EVENT = struct.Struct("<BIiQ")
 """Template to server: what, which worker, pid, wait status or errno, peak memory in bytes."""
 
+_LENGTH = struct.Struct("<I")
+"""Ahead of the first thing that the server sends, which is as long as it says."""
+
 FORK, SPAWN, KILL, PING = 1, 2, 3, 4
 STARTED, EXITED, NOT_STARTED, ALIVE = 1, 2, 3, 4
 
@@ -66,18 +72,45 @@ _SPAWN_CODE = (
 )
 
 
-def main(control_fd: int, preload: str) -> None:
+def main(control_fd: int) -> None:
     """Serve requests from ``control_fd`` until the server closes its end.
 
     Args:
-        control_fd: the socket to the server.
-        preload: the ``ModuleSources`` fields and the modules to import first, as JSON.
+        control_fd: the socket to the server, which sends first where modules come from.
     """
     _drop_interrupts()
     _unblock_signals()
     os.set_inheritable(control_fd, False)
     control = socket.socket(fileno=control_fd)
-    _preload(json.loads(preload))
+    settings = _read_settings(control)
+    if settings is not None:
+        _preload(settings, lambda: _run(control))
+        _run(control)
+
+
+def _read_settings(control: socket.socket) -> dict[str, Any] | None:
+    """The ``ModuleSources`` fields and the modules to import; ``None`` if the server is gone."""
+    with contextlib.suppress(ConnectionError, EOFError):
+        (length,) = _LENGTH.unpack(_read_exactly(control, _LENGTH.size))
+        settings: dict[str, Any] = json.loads(_read_exactly(control, length))
+        return settings
+    return None
+
+
+def _read_exactly(control: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        piece = control.recv(length - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return bytes(data)
+
+
+def _run(control: socket.socket) -> None:
+    _unblock_signals()  # a module may have blocked some, for threads of its own
+    gc.collect()
+    gc.freeze()
     _Template(control).run()
 
 
@@ -101,19 +134,19 @@ def _unblock_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _preload(wanted: dict[str, object]) -> None:
+def _preload(wanted: dict[str, Any], then: Callable[[], None]) -> None:
+    """Import modules first. The main module is the last: it may end in ``then`` and not return."""
+    from ...portable.main_module import continue_with
     from ...portable.modules import ModuleSources, install, load
 
     modules = wanted.pop("preload")
-    install(ModuleSources(**wanted))  # type: ignore[arg-type]
-    for name in modules:  # type: ignore[attr-defined]
+    install(ModuleSources(**wanted))
+    continue_with(lambda: then)
+    for name in sorted(modules, key="__main__".__eq__):
         try:
             load(name)
         except BaseException:
             sys.stderr.write(f"genro-executor: cannot preload {name!r}\n{traceback.format_exc()}")
-    _unblock_signals()  # a module may have blocked some, for threads of its own
-    gc.collect()
-    gc.freeze()
 
 
 class _Template:
@@ -176,6 +209,8 @@ class _Template:
             self._tell(ALIVE, 0, 0)
             return True
         try:
+            if len(fds) < _DESCRIPTORS:  # the kernel drops those for which there is no room
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             pid = os.fork()
         except OSError as error:
             self._tell(NOT_STARTED, key, error.errno or 0)

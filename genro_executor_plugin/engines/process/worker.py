@@ -19,11 +19,12 @@ from time import perf_counter
 
 from ...portable.exceptions import unpack_failure
 from .arrivals import Arrivals, Window
-from .exit_report import ExitReport
+from .exit_report import ExitReport, is_ending
 from .job import Job
 from .launcher import Launcher
 from .link import Link
 from .marks import Marks
+from .oom import oom_kills
 from .owner import WorkerOwner
 from .wire import (
     BESIDE,
@@ -53,6 +54,7 @@ class Worker:
     """One worker process, as the server knows it.
 
     Attributes:
+        index: its number among the living workers of its pool, from 0 on.
         running: the calls that it runs, by number.
         ahead: the calls that were sent to it while it was busy, oldest first.
         coroutines: how many of the running calls are coroutines.
@@ -67,11 +69,12 @@ class Worker:
     """
 
     def __init__(
-        self, owner: WorkerOwner, launcher: Launcher, arrivals: Arrivals, boot: bytes
+        self, owner: WorkerOwner, launcher: Launcher, arrivals: Arrivals, boot: bytes, index: int
     ) -> None:
         self._owner = owner
         self._launcher = launcher
         self._arrivals = arrivals
+        self.index = index
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.calls = 0
@@ -85,13 +88,12 @@ class Worker:
         self.boot_error: BaseException | None = None
         self.born_at = perf_counter()
         self.idle_since = self.born_at
-        self.ready = False
-        self.leaving = False
-        self.to_be_replaced = False
+        self.ready = self.leaving = self.to_be_replaced = False
         self.memory: int | None = None
         self.fault = ""
         self.marks: Marks | None = None
-        self.killed = False
+        self.killed = self._cut_off = False
+        self._oom_kills = oom_kills()
         self._link = Link(self._launch)
         self._window = Window(self._link)
         self._link.watch(self._readable)
@@ -177,11 +179,6 @@ class Worker:
         if number is not None and self._link.write(frame(END, number)) and job.is_coroutine:
             self.unheard.add(number)
 
-    def end_held_up(self) -> None:
-        """Tell those once more that were told to end and of which nothing was heard since."""
-        for number in self.unheard:
-            self._link.write(frame(END, number))
-
     def stop(self, grace_seconds: float) -> None:
         """Have it end by itself; it is killed if it has not ended after ``grace_seconds``."""
         if not self.ready:
@@ -221,6 +218,8 @@ class Worker:
         except BlockingIOError:
             return
         except (EOFError, ConnectionError):
+            # If it lives, nobody can reach it any more: hanging up ends it.
+            self._cut_off = self.pid is not None and not is_ending(self.pid)
             self._hang_up()
             self._launcher.forget(self._key)
             return
@@ -244,7 +243,8 @@ class Worker:
         elif kind == FAILURE:
             job = self._finished(number)
             if not job.future.done():
-                self._arrivals.failure(job, payload)
+                judged = functools.partial(self._owner.judged, self, job)
+                self._arrivals.failure(job, payload, judged)
             self._owner.job_done(self, job)
         elif kind == RESULT + LARGE:
             job = self._finished(number)
@@ -338,7 +338,7 @@ class Worker:
         self._hang_up()
         if self._alarm is not None:
             self._alarm.cancel()
-        self._owner.worker_ended(self, report)
+        self._owner.worker_ended(self, report.of(self._oom_kills, self._cut_off))
 
     def _hang_up(self) -> None:
         if self._link.open:

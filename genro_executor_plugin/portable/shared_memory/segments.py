@@ -13,13 +13,14 @@ gets to the other process is not known here.
 from __future__ import annotations
 
 import os
-import pickle
+import resource
 import struct
 from collections.abc import Callable
 from pickle import PickleBuffer
 from typing import Any
 
-from ..modules import main_source
+from ..by_type import plain_pickler
+from ..main_module import main_source
 from ..pickling import CarefulPickler
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Segments",
     "Split",
     "aligned",
+    "is_large_call",
     "looks_large",
     "split",
 ]
@@ -59,6 +61,13 @@ def looks_large(value: Any) -> bool:
     if cls is memoryview or (cls.__name__ == "ndarray" and cls.__module__ == "numpy"):
         return bool(value.nbytes >= LARGE_BYTES)
     return False
+
+
+def is_large_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether an argument is large by itself."""
+    return (bool(args) and any(map(looks_large, args))) or (
+        bool(kwargs) and any(map(looks_large, kwargs.values()))
+    )
 
 
 class Split:
@@ -109,7 +118,7 @@ def split(value: Any, special: Callable[[Any], Any] | None) -> Split:
     if any(main_source()):
         parts = Split()
         try:
-            pickle.Pickler(parts, 5, buffer_callback=parts.set_aside).dump(value)
+            plain_pickler(parts, buffer_callback=parts.set_aside).dump(value)
         except Exception:
             parts = Split()  # the careful pickler succeeds, or raises a clearer error
         else:
@@ -136,6 +145,9 @@ class Segment:
         self.layout = b""
         self._later: list[tuple[int, Any]] = []
         self.fd = os.memfd_create("genro-executor", os.MFD_CLOEXEC)
+        # A limit of the size of files is met here, where the socket can still take the value.
+        os.ftruncate(self.fd, capacity)
+        os.ftruncate(self.fd, 0)  # what is not written is missed, and not read as zeros
 
     def put(self, parts: Split) -> None:
         """Write those of ``parts`` that may still change; ``finish`` writes the others."""
@@ -190,6 +202,9 @@ class Segments:
         segment: Segment | None = None
         try:
             segment = self._segment(size)
+            if segment.fd >= _descriptors_for_segments():
+                segment.close()  # requests and other work need what descriptors there are
+                return None
             segment.put(parts)
         except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
             if segment is not None:
@@ -222,6 +237,14 @@ class Segments:
         """Close the segments that are kept."""
         while self._kept:
             self._kept.pop().close()
+
+
+def _descriptors_for_segments() -> int:
+    """How many descriptors of this process may be open when one more is taken for a segment.
+
+    A new descriptor is the lowest that is free, so that its number tells how many are open.
+    """
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
 
 def aligned(position: int) -> int:

@@ -25,9 +25,10 @@ from typing import Any
 from ...errors import ExecutorConfigError, SerializationError
 from ...hosts.loaded import OWN_ATTRIBUTES
 from ..references import describe
-from .placeholders import LEFT_BEHIND
+from .placeholders import LEFT_BEHIND, Placeholder
+from .section_names import CAPABILITIES, CONTEXT
 
-__all__ = ["WHOLE", "attributes", "is_fixed", "state_of_class"]
+__all__ = ["WHOLE", "attributes", "is_fixed", "slots_of", "state_of_class"]
 
 WHOLE = ""
 """The name under which a state that is not a dict travels; ``__setstate__`` takes it as it is."""
@@ -56,6 +57,8 @@ def is_fixed(value: Any) -> bool:
     cls = type(value)
     if cls in _FIXED_TYPES or isinstance(value, type):
         return True
+    if cls is Placeholder:
+        return value.__dict__.get("ctx") is None
     if cls is tuple or cls is frozenset:
         return all(map(is_fixed, value))
     return (cls.__module__, cls.__name__) in _FIXED_LIBRARY_TYPES
@@ -105,7 +108,8 @@ def state_of_class(cls: Any) -> StateOfClass:
             "executor_state and executor_constants are for classes without it: use one of the two"
         )
     if chosen is not None:
-        chosen = tuple(dict.fromkeys((*OWN_ATTRIBUTES, *chosen, *constants)))
+        own = (*OWN_ATTRIBUTES, *LEFT_BEHIND, CONTEXT, CAPABILITIES)
+        chosen = tuple(dict.fromkeys((*own, *chosen, *constants)))
     return StateOfClass(chosen, frozenset(constants), gets, sets)
 
 
@@ -142,7 +146,7 @@ def _mangled(cls: type, name: str) -> str:
 
 
 def attributes(instance: Any) -> Iterator[tuple[str, Any]]:
-    """The attributes of ``instance`` that travel, by name.
+    """The attributes of ``instance`` by name: those that travel, and those of ``LEFT_BEHIND``.
 
     Raises:
         SerializationError: its ``__getstate__`` gives no attributes, and nothing would take
@@ -161,7 +165,7 @@ def attributes(instance: Any) -> Iterator[tuple[str, Any]]:
 def _chosen(instance: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     own = getattr(instance, "__dict__", _NOTHING)
     owner: Any = type(instance)
-    slots = _slots(owner)
+    slots = slots_of(owner)
     for name in names:
         value = own.get(name, _UNSET)
         if value is _UNSET and name in slots:
@@ -171,13 +175,11 @@ def _chosen(instance: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 
 def _all(instance: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in getattr(instance, "__dict__", _NOTHING).items():
-        if name not in LEFT_BEHIND or value is None:
-            yield name, value
+    yield from getattr(instance, "__dict__", _NOTHING).items()
     owner: Any = type(instance)
-    for name in _slots(owner):
+    for name in slots_of(owner):
         value = getattr(instance, name, _UNSET)
-        if value is not _UNSET and (name not in LEFT_BEHIND or value is None):
+        if value is not _UNSET:
             yield name, value
 
 
@@ -206,7 +208,7 @@ def _as_the_class_says(instance: Any, how: StateOfClass) -> Iterator[tuple[str, 
 
 
 @cache
-def _slots(owner: Any) -> tuple[str, ...]:
+def slots_of(owner: Any) -> tuple[str, ...]:
     """The names of the slots that instances of ``owner`` have."""
     names = []
     for cls in owner.__mro__:

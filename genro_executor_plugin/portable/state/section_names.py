@@ -9,7 +9,22 @@ a call portable must know them without genro-routes.
 
 from __future__ import annotations
 
-__all__ = ["CAPABILITIES", "CONTEXT", "PARENT", "PROXY", "ROUTER"]
+import sys
+from typing import Any
+
+__all__ = [
+    "ASKS_FOR_CLASSES",
+    "CAPABILITIES",
+    "CONTEXT",
+    "PARENT",
+    "PROXY",
+    "ROUTER",
+    "is_router",
+    "is_routing",
+]
+
+ASKS_FOR_CLASSES = "genro_toolbox.typeutils"
+"""The module that asks an attribute of a section for its class when it is set anew."""
 
 PARENT = "_routing_parent"
 """The section or application above."""
@@ -25,3 +40,15 @@ ROUTER = "__genro_routes_router__"
 
 PROXY = "__routing_proxy__"
 """What ``routing`` returns, once it was asked for."""
+
+
+def is_routing(obj: Any) -> bool:
+    """Whether ``obj`` is an application or a section (a genro-routes ``RoutingClass``)."""
+    routing = sys.modules.get("genro_routes.core.routing")
+    return routing is not None and isinstance(obj, routing.RoutingClass)
+
+
+def is_router(obj: Any) -> bool:
+    """Whether ``obj`` is a genro-routes router, which leads to everything in the server."""
+    base = sys.modules.get("genro_routes.core.base_router")
+    return base is not None and isinstance(obj, base.BaseRouter)

@@ -16,42 +16,31 @@ from __future__ import annotations
 
 import io
 import itertools
-import pickle
-import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from ...errors import SerializationError
+from ..by_type import fresh_lock, plain_dumps
 from ..culprit import find_unpicklable
 from ..definitions import STATE, Definition
 from ..pickling import CarefulPickler, why
-from ..references import describe
+from ..references import class_refusal, describe
 from .declared import attributes, is_fixed, state_of_class
 from .format import State, packed_state, replica_of
+from .left_behind import LeftBehind, weakly
+from .lock_notice import LockNotice
 from .placeholders import LEFT_BEHIND, Placeholder
-from .section_names import ROUTER
+from .section_names import ROUTER, is_router, is_routing
 from .stamps import Stamps
 
-__all__ = ["ReplicaCatalog", "is_routing", "replica_reference"]
+__all__ = ["ReplicaCatalog", "replica_reference"]
 
 _UNSET = object()
 
 _ATTEMPTS = 5
 """How often state is read again when another thread changed it while it was read."""
-
-
-def is_routing(obj: Any) -> bool:
-    """Whether ``obj`` is an application or a section (a genro-routes ``RoutingClass``)."""
-    routing = sys.modules.get("genro_routes.core.routing")
-    return routing is not None and isinstance(obj, routing.RoutingClass)
-
-
-def is_router(obj: Any) -> bool:
-    """Whether ``obj`` is a genro-routes router, which leads to everything in the server."""
-    base = sys.modules.get("genro_routes.core.base_router")
-    return base is not None and isinstance(obj, base.BaseRouter)
 
 
 class _Part:
@@ -92,12 +81,13 @@ class ReplicaSource:
     def __init__(self, catalog: ReplicaCatalog, instance: Any) -> None:
         self.key = next(catalog.keys)
         self._catalog = catalog
-        self._instance = _reference(instance)
+        self._instance = weakly(instance)
         owner: Any = type(instance)
         self._how = state_of_class(owner)
         self._fixed: dict[str, Any] = {}
         self._unpicklable: dict[str, tuple[Any, Placeholder]] = {}
         self._undeclared: dict[str, Placeholder] = {}
+        self._left_behind = LeftBehind()
         self._size = -1
         self._had_variable = False
         self._met_special = False
@@ -117,6 +107,13 @@ class ReplicaSource:
             assert part.definition is not None
             yield part.definition
 
+    def placeholders(self) -> dict[str, Placeholder]:
+        """What a worker has in place of the attributes that cannot travel, by name."""
+        self._refresh()
+        own = {name: placeholder for name, (_, placeholder) in self._unpicklable.items()}
+        left = {name: v for name, v in self._fixed.items() if type(v) is Placeholder}
+        return {**self._undeclared, **left, **own}
+
     # -- what has changed -------------------------------------------------------------------
 
     def _refresh(self) -> None:
@@ -124,7 +121,7 @@ class ReplicaSource:
         instance = self._instance()
         kept, variable = 0, {}
         fixed_changed = self._how.chosen is not None and self._has_other_attributes(instance)
-        for name, value in attributes(instance):
+        for name, value in self._attributes(instance):
             same = self._fixed.get(name, _UNSET) is value
             if same and (name not in self._unpicklable or self._is_unpicklable(name, value)):
                 kept += 1
@@ -134,7 +131,7 @@ class ReplicaSource:
                 variable[name] = value
         fixed, changing = self._parts
         if fixed_changed or kept != len(self._fixed) or fixed.definition is None:
-            now = {n: v for n, v in attributes(instance) if self._is_fixed(n, v)}
+            now = {n: v for n, v in self._attributes(instance) if self._is_fixed(n, v)}
             for name, value in now.items():
                 if self._fixed.get(name, _UNSET) is not value or name in self._unpicklable:
                     self._stamps.renew(name)
@@ -146,6 +143,13 @@ class ReplicaSource:
             self._had_variable = bool(variable)
             if not self._write_variable(changing, instance, variable):
                 self._again()
+
+    def _attributes(self, instance: Any) -> Iterator[tuple[str, Any]]:
+        """The attributes that are sent, placeholders for what is left behind among them."""
+        for name, value in attributes(instance):
+            if value is not None and name in LEFT_BEHIND:
+                value = self._left_behind.of(instance, name, value)
+            yield name, value
 
     def _again(self) -> None:
         """Start over, after an attribute was found that cannot travel."""
@@ -214,6 +218,7 @@ class ReplicaSource:
         payload, part.references = pickled
         part.plain, part.plain_pickle = not self._met_special, now
         if payload != part.values:
+            self._catalog.locks.look(instance, values, payload)
             self._stamps.renew_changed(values, self._special(instance, []), is_routing)
             part.update(self._stamps.of(values), payload)
         return True
@@ -242,6 +247,10 @@ class ReplicaSource:
 
     def _set_aside(self, number: int, instance: Any, values: dict[str, Any]) -> None:
         """Make placeholders for those of ``values`` that cannot travel."""
+        try:
+            self._pickle(number, instance, {})
+        except BaseException as reason:
+            raise SerializationError(class_refusal(type(instance), why(reason))) from reason
         found = False
         for name, value in values.items():
             culprit = find_unpicklable(
@@ -284,7 +293,8 @@ class ReplicaSource:
                 text = f"{describe(type(instance))}: {LEFT_BEHIND[ROUTER]}"
                 return Placeholder, (text,)
             if not is_routing(obj):
-                return NotImplemented
+                # What the server locks now says nothing of the threads of a worker.
+                return fresh_lock(obj)
             self._met_special = True
             source = self._catalog.source_of(obj)
             if source is not self:
@@ -296,7 +306,7 @@ class ReplicaSource:
 
 def _plainly(values: dict[str, Any]) -> bytes | None:
     try:
-        return pickle.dumps(values, 5)
+        return plain_dumps(values)
     except BaseException:
         return None
 
@@ -305,19 +315,13 @@ def _changed_meanwhile(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "changed size during iteration" in str(error)
 
 
-def _reference(instance: Any) -> Callable[[], Any]:
-    try:
-        return weakref.ref(instance)
-    except TypeError:
-        return lambda: instance
-
-
 class ReplicaCatalog:
     """Every application and section whose handlers were called through one pool."""
 
     def __init__(self, keys: Iterator[int] | None = None) -> None:
         self.keys = keys if keys is not None else itertools.count(1)
         self._sources: dict[int, ReplicaSource] = {}
+        self.locks = LockNotice(lambda obj: is_routing(obj) or is_router(obj))
 
     def source_of(self, instance: Any) -> ReplicaSource:
         """The source of ``instance``, made on first use and dropped with it."""

@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from ...engines.process.launcher import SERVER_VARIABLE
+from ...engines.process.template_start import SERVER_VARIABLE
 from ...errors import TaskStoreError
 
 __all__ = ["Ownership"]

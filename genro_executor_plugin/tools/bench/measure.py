@@ -16,7 +16,7 @@ from typing import Any
 
 from ...executors import BaseExecutor
 from ...executors.registry import ExecutorRegistry
-from ...options.checks import granted_cpus
+from ...options.granted import granted_cpus
 from .figures import (
     Machine,
     Measured,
