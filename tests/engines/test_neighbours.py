@@ -124,8 +124,7 @@ async def a_cancel_before_its_thread_has_it(folder: Path) -> None:
     async with shared_place(folder, True) as place:
         pid = await place.settle_in()
         for _ in range(50):
-            guilty = place.pool.submit(sf.interruptible, place.guilty.path, str(place.note))
-            call = asyncio.create_task(guilty)
+            call = asyncio.create_task(place.pool.submit(wf.spin_gently, 3600))
             await asyncio.sleep(0)
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)

@@ -35,7 +35,7 @@ class EndedWorkers:
 
     def __init__(
         self,
-        owner: WorkerOwner,
+        owner: WorkerOwner[Worker],
         pool: str,
         threads: int,
         supervisor: Supervisor,

@@ -41,7 +41,7 @@ class RunEnder:
 
     def __init__(
         self,
-        owner: WorkerOwner,
+        owner: WorkerOwner[Worker],
         pool: str,
         threads: int,
         supervisor: Supervisor,

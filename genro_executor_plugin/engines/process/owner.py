@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from .exit_report import ExitReport
-    from .job import Job
-    from .worker import Worker
+from .exit_report import ExitReport
+from .job import Job
 
 __all__ = ["WorkerOwner"]
 
 
-class WorkerOwner(Protocol):
+W_contra = TypeVar("W_contra", contravariant=True)
+"""The type of a worker, which is told of its owner by this module and not the other way round."""
+
+
+class WorkerOwner(Protocol[W_contra]):
     """The pool that owns workers.
 
     Attributes:
@@ -24,23 +26,23 @@ class WorkerOwner(Protocol):
 
     closing: bool
 
-    def worker_started(self, worker: Worker) -> None:
+    def worker_started(self, worker: W_contra) -> None:
         """``worker`` is up and can take its first call."""
 
     def run_begins(self, job: Job) -> None:
         """``job``, which was sent ahead, is taken to run now."""
 
-    def judged(self, worker: Worker, job: Job, error: BaseException) -> BaseException:
+    def judged(self, worker: W_contra, job: Job, error: BaseException) -> BaseException:
         """What the caller of ``job`` is given for ``error``, which it has raised in ``worker``."""
 
-    def job_done(self, worker: Worker, job: Job) -> None:
+    def job_done(self, worker: W_contra, job: Job) -> None:
         """``worker`` has settled ``job``, or has all that is needed to settle it."""
 
-    def freed(self, worker: Worker) -> None:
+    def freed(self, worker: W_contra) -> None:
         """``worker`` may be able to take a call, though no call of it is done."""
 
-    def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
+    def message(self, worker: W_contra, job: Job | None, channel: str, value: Any) -> None:
         """``job``, or code outside of any call (``None``), has sent ``value``."""
 
-    def worker_ended(self, worker: Worker, report: ExitReport) -> None:
+    def worker_ended(self, worker: W_contra, report: ExitReport) -> None:
         """``worker`` is gone; its unfinished jobs are still in its attributes."""

@@ -55,7 +55,7 @@ class Supervisor:
 
     def __init__(
         self,
-        owner: WorkerOwner,
+        owner: WorkerOwner[Worker],
         name: str,
         options: PoolOptions,
         hooks: PackedHooks,

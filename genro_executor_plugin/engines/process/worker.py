@@ -69,7 +69,12 @@ class Worker:
     """
 
     def __init__(
-        self, owner: WorkerOwner, launcher: Launcher, arrivals: Arrivals, boot: bytes, index: int
+        self,
+        owner: WorkerOwner[Worker],
+        launcher: Launcher,
+        arrivals: Arrivals,
+        boot: bytes,
+        index: int,
     ) -> None:
         self._owner = owner
         self._launcher = launcher
