@@ -63,7 +63,9 @@ import sys, time, urllib.request
 turn = 0
 while True:
     for path in ("metrics", "snapshot")[: 1 if turn % 2 else 2]:
-        urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/_executors/{path}").read()
+        url = f"http://127.0.0.1:{sys.argv[1]}/_executors/{path}"
+        request = urllib.request.Request(url, headers={"genro-executor-token": sys.argv[2]})
+        urllib.request.urlopen(request).read()
     turn += 1
     time.sleep(1.0)
 """
@@ -81,8 +83,9 @@ async def _measure(rounds: int, seconds: float) -> list[dict[str, Any]]:
     while not running.started:  # noqa: ASYNC110 - uvicorn tells nobody
         await asyncio.sleep(0.01)
     port = running.servers[0].sockets[0].getsockname()[1]
-    watcher = subprocess.Popen([sys.executable, "-c", WATCHER, str(port)])
     executor, console = server.get_executor("p"), server.applications["_executors"]
+    command = [sys.executable, "-c", WATCHER, str(port), console.token.value]
+    watcher = subprocess.Popen(command)
     try:
         results = [
             await _turns(executor, console, watcher, callers, rounds, seconds)

@@ -22,6 +22,7 @@ from urllib.parse import quote, urlencode
 import httpx
 import uvicorn
 
+from .console.token import TOKEN_HEADER, ConsoleToken
 from .executors import BaseExecutor
 from .metrics.counters import OUTCOMES
 from .routing.tree import adapter_of, routes_of
@@ -175,10 +176,19 @@ class ServerUnderTest:
                 method,
                 url,
                 json=body,
-                headers={"accept-encoding": "identity", **(headers or {}), "accept": _JSON},
+                headers={**self._console_token(), **(headers or {}), "accept": _JSON},
                 timeout=timeout,
             )
         return Answer(response.status_code, dict(response.headers.multi_items()), response.content)
+
+    def _console_token(self) -> dict[str, str]:
+        """The headers of whoever started the server: a console asks for its token."""
+        found = {"accept-encoding": "identity"}
+        for application in getattr(self.server, "applications", {}).values():
+            token = getattr(application, "token", None)
+            if isinstance(token, ConsoleToken):
+                found[TOKEN_HEADER] = token.value
+        return found
 
     # -- inside the server --------------------------------------------------------------------
 

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -15,9 +18,14 @@ from typing import Any
 
 import psutil
 import pytest
+from loop_watch import LoopWatch
 from worker_functions import PID
 
 from genro_executor_plugin import ProcessExecutor
+
+# What a server keeps for its user is kept here, not with whoever runs the tests.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="genro-executor-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 LEAK_PATIENCE_SECONDS = 5.0
 """How long something that is ending may take to be gone."""
@@ -86,8 +94,25 @@ async def make() -> AsyncIterator[Any]:
         await executor.shutdown()
 
 
+@pytest.fixture
+async def loop_goes_on() -> AsyncIterator[None]:
+    """Nothing of this package holds up the event loop for more than 100 ms in the test."""
+    watch = LoopWatch()
+    watch.start()
+    yield
+    watch.stop()
+    assert not watch.found, "\n".join(watch.found)
+
+
 def _children() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+@pytest.fixture(autouse=True)
+def state_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
+    """Each test has a state folder of its own: no store and no key of the user is touched."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ import uvicorn
 from programs import REQUEST_TIMEOUT_SECONDS
 
 from genro_executor_plugin import ExecutorServer
+from genro_executor_plugin.console.token import TOKEN_HEADER
 
 
 class Site:
@@ -83,7 +84,7 @@ class _Uvicorn(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(*applications: Any, server: Any = None, **options: Any) -> AsyncIterator[Site]:
-    """Serve ``applications`` (or ``server``) until the block ends."""
+    """Serve ``applications`` (or ``server``) until the block ends; the client has the token."""
     if server is None:
         options.setdefault("tasks", False)
         server = ExecutorServer(applications=list(applications), **options)
@@ -106,6 +107,9 @@ async def serving(*applications: Any, server: Any = None, **options: Any) -> Asy
             trust_env=False,
             verify=False,
         ) as client:
+            console = server.applications.get("_executors")
+            if console is not None:
+                client.headers[TOKEN_HEADER] = console.token.value
             yield Site(server, client)
     finally:
         running.should_exit = True

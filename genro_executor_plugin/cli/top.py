@@ -42,10 +42,18 @@ def add(commands: Any) -> None:
         ),
     )
     parser.add_argument(
-        "url", metavar="URL", help="the server, such as localhost:8000, or its console's address"
+        "url",
+        metavar="URL",
+        help="the server, such as localhost:8000, its console's address, or the link in its log",
     )
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--token", help="a bearer token or API key that has the tag SERVER_ADMIN")
+    who.add_argument(
+        "--token",
+        help=(
+            "a bearer token or API key that has the tag SERVER_ADMIN, or the token of a console "
+            "without authentication; that of a server of your own on this machine is found"
+        ),
+    )
     who.add_argument(
         "--user",
         metavar="NAME[:PASSWORD]",

@@ -10,12 +10,13 @@ no handler of another application, and no answer contains what a call was given.
 
 from __future__ import annotations
 
+import asyncio
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from genro_routes import route
 
-from ..errors import ExecutorConfigError, ExecutorError
+from ..errors import ExecutorConfigError
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import (
     ApplicationGrammar,
@@ -23,32 +24,27 @@ from ..hosts.names import (
     HTTPBadRequest,
     HTTPException,
     HTTPNotFound,
-    HTTPUnauthorized,
-    asker_of,
+    has_authentication,
+    hide_origin,
     router_openapi,
 )
 from ..serving.grammar import PoolGrammar, mistakes_in, written_pools
 from ..serving.mounted import bring_pools
 from ..tasks.http.routes import TaskSection
 from ..tasks.options import TaskSettings
-from .access import (
-    RULE,
-    Access,
-    check_change,
-    limited,
-)
+from .access import RULE, Access
 from .changes import Changes
+from .front import TAGS, Front
+from .health import Health
 from .history import History
-from .jobs import (
-    JOB_CHANGES,
-    is_about_jobs,
-    narrowed_query,
-    shown_jobs,
-)
+from .jobs import shown_jobs
 from .snapshot import snapshot_of
+from .start import announce, say_that_it_is_open
+from .token import ConsoleToken, declared_token
+from .token_files import TokenFile, publish
 
 if TYPE_CHECKING:
-    from ..hosts.names import Message, Receive, Scope, Send
+    from ..hosts.names import Receive, Scope, Send
 
 __all__ = ["ExecutorConsole"]
 
@@ -61,24 +57,7 @@ _RESOURCES = {
 }
 """The files of the page and their media types. No other file is ever served."""
 
-_OPEN_ROUTES = ("metrics", "health")
-
-_WITH_A_NAME = ("static", "change")
-"""Routes whose path has one more segment. The path of any other route is its name alone."""
-
-_HEADERS = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        b"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-)
-
-_KEPT_HEADERS = (b"accept", b"content-type", b"content-length", b"host")
-"""The request headers that routes are given. The console needs no others."""
+_CLOSEABLE = ("metrics", "health")
 
 
 class ConsoleGrammar(PoolGrammar, ApplicationGrammar):
@@ -95,9 +74,9 @@ class ExecutorConsole(AttachedApplication):
     - ``tag``: the authorization tag that every route but an open one needs; by default
       ``"SERVER_ADMIN"``.
     - ``metrics``, ``health``: ``"open"`` (the default), or ``"closed"``: they need the tag, too.
-    - ``without_authentication``: who is answered by a server that has no authentication:
-      ``"loopback"`` (clients on the same machine, the default), ``"metrics"`` (everybody may
-      also read metrics and health) or ``"everyone"``.
+    - ``token``: what a server without authentication asks for in the place of the tag; by
+      default a random one. The server's log has the link that contains it.
+    - ``open``: ``True``: everything is for everybody, without a token and authentication.
     """
 
     code = "_executors"
@@ -107,7 +86,11 @@ class ExecutorConsole(AttachedApplication):
     def __init__(self, **kwargs: Any) -> None:
         executors = kwargs.pop("executors", None)
         self._task_settings = TaskSettings.declare(kwargs.pop("long_tasks", None) or {})
-        names = ("tag", "metrics", "health", "without_authentication")
+        token = declared_token(kwargs.pop("token", None))
+        self._token = ConsoleToken(token) if token is not None else None
+        self._token_file: TokenFile | None = None
+        self._announcing: asyncio.Task[None] | None = None
+        names = ("tag", "metrics", "health", "open")
         self._access = Access(**{name: kwargs.pop(name) for name in names if name in kwargs})
         self._registry = ExecutorRegistry(executors)
         self._given = executors
@@ -115,9 +98,11 @@ class ExecutorConsole(AttachedApplication):
         self._changes = Changes(self)
         self._history = History(self._registry)
         self._exposition: Any = None
+        self._health = Health(self)
+        self._front = Front(self, self._access)
         self.route.add_branches({"name": "change", "instance": self._changes})
         self.route.add_branches({"name": "tasks", "instance": TaskSection()})
-        for name in _OPEN_ROUTES:
+        for name in _CLOSEABLE:
             if getattr(self._access, name) == "closed":
                 self.routing.configure(f"auth/{name}", rule=RULE)
 
@@ -149,13 +134,33 @@ class ExecutorConsole(AttachedApplication):
     # -- life ---------------------------------------------------------------------------------
 
     async def on_startup(self) -> None:  # type: ignore[override]
-        """Begin to take samples of the pools."""
+        """Begin to take samples of the pools, and say in the log who may use the console."""
         self._history.start()
+        hide_origin(self.server, self.mount)
+        if self._access.open:
+            say_that_it_is_open(self.mount)
+        elif not has_authentication(self.server):
+            declared = self._token.value if self._token is not None else None
+            self._token_file = await asyncio.to_thread(publish, declared)
+            self._token = ConsoleToken(self._token_file.token)
+            self._announcing = asyncio.create_task(announce(self.server, self.mount, self._token))
 
     async def on_shutdown(self) -> None:  # type: ignore[override]
         """Stop taking samples, and stop waiting for changes that are still under way."""
         self._history.stop()
+        if self._announcing is not None:
+            self._announcing.cancel()
+            await asyncio.gather(self._announcing, return_exceptions=True)
+        if self._token_file is not None:
+            self._token_file.remove()
         await self._changes.stop()
+
+    @property
+    def token(self) -> ConsoleToken:
+        """What this console asks for where its server has no authentication."""
+        if self._token is None:
+            self._token = ConsoleToken()
+        return self._token
 
     # -- what is answered ---------------------------------------------------------------------
 
@@ -196,13 +201,16 @@ class ExecutorConsole(AttachedApplication):
         return self.result_wrapper(body, media_type=content_type)
 
     @route()
-    async def health(self) -> dict[str, Any]:
-        """Answer 200 while every pool can serve, and 503 with the reasons otherwise."""
-        unhealthy = self._registry.unhealthy
-        if unhealthy:
-            reasons = "; ".join(f"pool {name}: {why}" for name, why in unhealthy.items())
-            raise HTTPException(503, reasons, [(b"retry-after", b"1")])
-        return {"healthy": True}
+    async def health(self, question: str = "ready", _request=None) -> Any:  # type: ignore[no-untyped-def]
+        """Answer 200 while calls can be served, and 503 with what is not ready otherwise.
+
+        ``health/live`` asks whether the server answers at all; ``health/ready`` is ``health``.
+        """
+        if question == "live":
+            return self._health.live()
+        if question != "ready":
+            raise HTTPNotFound("Ask for health, health/live or health/ready")
+        return await self._health.ready(reasons=RULE in _request.scope[TAGS])
 
     @route(auth_rule=RULE)
     async def openapi(self) -> dict[str, Any]:
@@ -239,7 +247,7 @@ class ExecutorConsole(AttachedApplication):
 
     def auth_filters(self, scope: Scope) -> dict[str, str]:
         """Return the tags that the auth plugin decides by; ``__call__`` has found them."""
-        tags: list[str] = scope["genro_executor_tags"]
+        tags: list[str] = scope[TAGS]
         return {"auth_tags": ",".join(tags)} if tags else {}
 
     def spread_over_params(self, node: Any, data: dict[str, Any]) -> dict[str, Any]:
@@ -255,66 +263,7 @@ class ExecutorConsole(AttachedApplication):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that is small, well-formed and allowed; refuse others with a reason."""
-        path = scope["path"].strip("/")
-        try:
-            first, *more = path.split("/")
-            is_task = is_about_jobs([first, *more])
-            is_change = first == "change" or (is_task and bool(more) and more[0] in JOB_CHANGES)
-            _check_method(scope["method"], is_change)
-            # genro-routes takes what is left of a path for arguments, also for injected ones.
-            if not is_task and len(more) != (1 if first in _WITH_A_NAME else 0):
-                raise HTTPNotFound("There is nothing here")
-            if is_task and not self.server.long_tasks.in_use:
-                raise HTTPNotFound("There is nothing here")
-            # Submitters may see their own jobs without the tag: the section decides by job.
-            tags = (
-                []
-                if is_task
-                else self._access.tags_of(scope, self.server, open_route=path in _OPEN_ROUTES)
-            )
-            if is_change:
-                check_change(scope, self.server)
-            if not path and not scope.get("raw_path", b"/").endswith(b"/"):
-                raise HTTPException(307, "", [(b"location", f"{self.mount}/".encode())])
-            narrowed = {
-                **scope,
-                "genro_executor_tags": tags,
-                "query_string": narrowed_query(scope["query_string"]) if is_task else b"",
-                "headers": [pair for pair in scope["headers"] if pair[0] in _KEPT_HEADERS],
-            }
-            await super().__call__(narrowed, limited(scope, receive), _secured(send))
-        except ExecutorError:
-            raise
-        except HTTPException as error:
-            raise self._speakable(error, scope) from error
-
-    def _speakable(self, error: HTTPException, scope: Scope) -> HTTPException:
-        """Return ``error`` with the console's headers, and with a text that can be sent."""
-        detail = (error.detail or str(error)).encode("utf-8", "replace").decode()
-        headers = [*error.headers, *_HEADERS]
-        if isinstance(error, HTTPUnauthorized) and asker_of(scope).identity is None:
-            detail = "The console needs an identity with the right tag"
-            # A browser asks for a name and a password, and this page then works with them.
-            headers.append((b"www-authenticate", b'Basic realm="executors", charset="UTF-8"'))
-        return HTTPException(error.status, detail[:2000], headers)
-
-
-def _check_method(method: str, is_change: bool) -> None:
-    allowed = ("POST",) if is_change else ("GET", "HEAD")
-    if method not in allowed:
-        allow = ", ".join(allowed)
-        raise HTTPException(
-            405, f"The method here is {allow}, not {method}", [(b"allow", allow.encode())]
-        )
-
-
-def _secured(send: Send) -> Send:
-    async def secured(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], *_HEADERS]}
-        await send(message)
-
-    return secured
+        await self._front.answer(super().__call__, scope, receive, send)
 
 
 def _resource(name: str) -> str:

@@ -71,6 +71,7 @@ class Changes(RoutingClass):
         max_waiting: int | Unchanged | None = "unchanged",
         retries: int | Unchanged | None = "unchanged",
         idle: float | Unchanged | None = "unchanged",
+        send_timeout: float | Unchanged | None = "unchanged",
         _request=None,
     ) -> dict[str, Any]:
         """Set options of a route, which hold from its next call on.
@@ -88,6 +89,7 @@ class Changes(RoutingClass):
             "max_waiting": max_waiting,
             "retries": retries,
             "idle": idle,
+            "send_timeout": send_timeout,
         }
         wanted = {option: value for option, value in given.items() if value != "unchanged"}
         if not wanted:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 from ..errors import ExecutorError
 from ..tasks.service import LongTasks
 from ..tasks.status import TaskState, TaskStatus
 
-__all__ = ["JOB_CHANGES", "is_about_jobs", "narrowed_query", "shown_jobs"]
+__all__ = ["JOB_CHANGES", "is_about_jobs", "shown_jobs"]
 
 SHOWN = 20
 """How many running jobs are shown at most, and how many of the newest jobs in addition."""
@@ -23,9 +22,6 @@ _ASKED = ("status", "result", "events")
 JOB_CHANGES = ("cancel", "forget")
 """Requests that change a job. They have to be a POST from the console's own site."""
 
-_PARAMETERS = ("state", "limit", "wait")
-"""What a query may name. genro-routes would take anything else for an argument, also injected."""
-
 
 def is_about_jobs(steps: list[str]) -> bool:
     """Return whether a path of these segments is one of the section ``tasks``."""
@@ -33,13 +29,6 @@ def is_about_jobs(steps: list[str]) -> bool:
     if first != "tasks":
         return False
     return not more or (len(more) == 2 and more[0] in (*_ASKED, *JOB_CHANGES))
-
-
-def narrowed_query(query: bytes) -> bytes:
-    """Return the part of ``query`` that the section ``tasks`` is given."""
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    given = {name: value for name, value in pairs if name in _PARAMETERS}
-    return urlencode(given).encode()
 
 
 async def shown_jobs(long_tasks: LongTasks) -> dict[str, Any] | None:

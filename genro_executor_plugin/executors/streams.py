@@ -47,6 +47,9 @@ class CallStream:
 
     The call runs in a task of its own, admitted, limited and counted as any other. It is ahead of
     the consumer of its chunks by a bounded number only.
+
+    Attributes:
+        send_timeout: seconds that who is sent the chunks may take to read one, ``None`` for ever.
     """
 
     def __init__(self, executor: Runner, call: Call) -> None:
@@ -59,6 +62,7 @@ class CallStream:
         self._chunks: deque[Chunk] = deque()
         self._changed = asyncio.Event()
         self._idle = call.options.idle or executor.pool_options.idle
+        self.send_timeout = call.options.send_timeout or executor.pool_options.send_timeout
         self._head: Head | None = None
         self._task = asyncio.create_task(executor.run(call))
         self._task.add_done_callback(self._ended)

@@ -39,6 +39,7 @@ from genro_asgi import (
 )
 from genro_asgi.config import CONFIGURATION_TEMPLATES
 from genro_asgi.lifespan import FatalBootError
+from genro_asgi.middleware import AuthMiddleware, BaseMiddleware
 from genro_asgi.sse import SseStream
 from genro_asgi.streaming import StreamingResponse
 from genro_asgi.tasks import LocalTaskExecutor, TaskManager, TaskScheduler
@@ -47,6 +48,7 @@ from genro_asgi.tasks.hub import EventHub
 from .contract import Asker
 
 __all__ = [
+    "HIDDEN_ORIGIN",
     "ASGIApp",
     "ApplicationGrammar",
     "AsgiConfigBuilder",
@@ -72,11 +74,13 @@ __all__ = [
     "TaskManager",
     "TaskScheduler",
     "asker_of",
+    "bound_address",
     "descriptor_of_task",
     "end_unserved",
     "event_hub_of",
     "has_authentication",
     "has_tasks",
+    "hide_origin",
     "is_task_cancelled",
     "is_told_to_exit",
     "public_url_of",
@@ -101,12 +105,13 @@ def asker_of(scope: Mapping[str, Any]) -> Asker:
     return Asker(str(avatar.identity), frozenset(avatar.tags), session_id)
 
 
-def has_authentication(server: Any, scope: Scope) -> bool:
-    """Whether any authentication is configured for ``server``, which answers ``scope``."""
+def has_authentication(server: Any, scope: Scope | None = None) -> bool:
+    """Whether any authentication is configured for ``server``, which answers ``scope``, if any."""
     decides = type(server).authenticate
     if decides not in (BaseServer.authenticate, AuthMixin.authenticate):
         return True
-    if "auth" not in scope or decides is BaseServer.authenticate:
+    armed = server.get_middleware(AuthMiddleware) is not None if scope is None else "auth" in scope
+    if not armed or decides is BaseServer.authenticate:
         return False
     stores = (server.user_store, server.api_key_store)
     core = server.auth_core
@@ -154,6 +159,57 @@ class AttachedApplication(RoutedApplication):
 
     def attached(self, server: Any) -> None:
         """The application belongs to ``server`` from now on."""
+
+
+def bound_address(server: Any) -> str | None:
+    """Where the uvicorn of ``server`` listens, as ``"host:port"``; empty while it does not yet.
+
+    ``None`` if that is not known: something else serves it, or a Unix socket.
+    """
+    serving = getattr(server, "uvicorn_server", None)
+    if serving is None or serving.config.uds is not None or serving.config.fd is not None:
+        return None
+    host, port = serving.config.host, serving.config.port
+    if port == 0:
+        if not serving.started:
+            return ""
+        sockets = [one for found in serving.servers for one in found.sockets]
+        port = sockets[0].getsockname()[1]
+    if host in ("0.0.0.0", "::", ""):
+        host = "127.0.0.1"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class _HidingOrigin(BaseMiddleware):
+    """Takes ``Origin`` out of the headers of what is below ``mount``.
+
+    So the middleware that allows other sites to read (CORS) neither answers nor marks it.
+    """
+
+    def __init__(self, app: ASGIApp, server: Any, mount: str) -> None:
+        super().__init__(app, server)
+        self.mount = mount
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].lstrip("/").partition("/")[0] == self.mount:
+            headers = scope["headers"]
+            origins = [value for name, value in headers if name == b"origin"]
+            if origins:
+                kept = [pair for pair in headers if pair[0] != b"origin"]
+                origin = b", ".join(origins).decode("latin-1")
+                scope = {**scope, "headers": kept, HIDDEN_ORIGIN: origin}
+        await self.app(scope, receive, send)
+
+
+HIDDEN_ORIGIN = "genro_executor_origin"
+"""Where in a scope ``Origin`` is, if ``hide_origin`` took it out of the headers."""
+
+
+def hide_origin(server: Any, mount: str) -> None:
+    """Have no middleware of ``server`` allow other sites to read what is below ``mount``."""
+    chain = getattr(server, "_middleware_chain", None)
+    if chain is not None:
+        server._middleware_chain = _HidingOrigin(chain, server, mount)
 
 
 # -- a server and its tasks ------------------------------------------------------------------------

@@ -78,6 +78,12 @@ REACHES = (
         wish="AuthMixin.is_configured",
     ),
     Reach(
+        "genro_asgi:AsgiServer()",
+        ("_middleware_chain",),
+        use="have no other site read the console, whatever CORS allows for the applications",
+        wish="a middleware that is added to a server which is built",
+    ),
+    Reach(
         "genro_asgi_server_app:ServerApplication",
         ("oidc_providers",),
         use="find out whether a provider of identities is configured",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .genro_asgi import (
+        HIDDEN_ORIGIN,
         ApplicationGrammar,
         ASGIApp,
         AsgiConfigBuilder,
@@ -39,11 +40,13 @@ if TYPE_CHECKING:
         TaskManager,
         TaskScheduler,
         asker_of,
+        bound_address,
         descriptor_of_task,
         end_unserved,
         event_hub_of,
         has_authentication,
         has_tasks,
+        hide_origin,
         is_task_cancelled,
         is_told_to_exit,
         public_url_of,
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from .genro_asgi_tools import guard_tools, router_of_tools
 
 __all__ = [
+    "HIDDEN_ORIGIN",
     "LAUNCHER_ENV",
     "ASGIApp",
     "ApplicationGrammar",
@@ -100,6 +104,7 @@ __all__ = [
     "TaskManager",
     "TaskScheduler",
     "asker_of",
+    "bound_address",
     "described_source",
     "descriptor_of_task",
     "end_unserved",
@@ -107,6 +112,7 @@ __all__ = [
     "guard_tools",
     "has_authentication",
     "has_tasks",
+    "hide_origin",
     "is_task_cancelled",
     "is_told_to_exit",
     "public_url_of",

@@ -70,6 +70,7 @@ class ExecutorPlugin(BasePlugin):
     - ``max_waiting``: how many calls may wait for a place in the pool when it is full.
     - ``retries``: how often to repeat a call whose worker crashed.
     - ``idle``: seconds that a stream may take to its next chunk.
+    - ``send_timeout``: seconds that the client of a stream may take to read what it is sent.
     - ``background``: answer a request at once with 202, and run as a long job.
 
     A section inherits the options of the routers above it; its own take precedence.
@@ -96,6 +97,7 @@ class ExecutorPlugin(BasePlugin):
         max_waiting: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | None = None,
         retries: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | None = None,
         idle: _Seconds | None = None,
+        send_timeout: _Seconds | None = None,
         background: _Switch = False,
     ) -> None:
         """Accept the options; genro-routes validates and stores them."""

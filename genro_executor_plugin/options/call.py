@@ -11,7 +11,7 @@ __all__ = ["CALL_OPTIONS", "CallOptions"]
 
 CALL_OPTIONS = (
     *("timeout", "soft_timeout", "queue_timeout"),
-    *("on_overload", "max_waiting", "retries", "idle"),
+    *("on_overload", "max_waiting", "retries", "idle", "send_timeout"),
 )
 """The options of a pool that a route or a call may set for itself."""
 
@@ -28,6 +28,7 @@ class CallOptions:
         max_waiting: how many calls may wait for a place when this one would have to.
         retries: how often the call is sent again after its worker crashed.
         idle: seconds that may pass before the next chunk of a stream is there.
+        send_timeout: seconds that the client of a stream may take to read what it is sent.
         route: the route the call came from, for errors.
         path: that route with its application and sections, for metrics; empty without one.
     """
@@ -39,5 +40,6 @@ class CallOptions:
     max_waiting: int | None = None
     retries: int | None = None
     idle: float | None = None
+    send_timeout: float | None = None
     route: str | None = None
     path: str = ""

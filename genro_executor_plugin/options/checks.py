@@ -169,6 +169,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "bypass": _one_of(True, False, "fast"),
     "context": _context,
     "idle": _seconds(),
+    "send_timeout": _seconds(),
 }
 
 

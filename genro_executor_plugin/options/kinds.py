@@ -86,6 +86,7 @@ _NEEDS: Mapping[str, Capability] = {
     "finalizer": Capability.INITIALIZES,
     "gpus": Capability.PROCESSES,
     "idle": Capability.STREAMS,
+    "send_timeout": Capability.STREAMS,
     "idle_timeout": Capability.WORKERS,
     "initargs": Capability.INITIALIZES,
     "initializer": Capability.INITIALIZES,

@@ -28,6 +28,7 @@ class Caller:
         key: the request's ``Idempotency-Key``, empty without one.
         courier: the address on the server's hub that events of its jobs are sent to, empty
             without one.
+        address: the address of the client, empty for the application itself.
     """
 
     identity: str = ""
@@ -35,6 +36,7 @@ class Caller:
     tags: frozenset[str] = frozenset()
     key: str = ""
     courier: str = ""
+    address: str = ""
 
     @property
     def anonymous(self) -> bool:
@@ -67,4 +69,5 @@ def caller_of(scope: Mapping[str, Any]) -> Caller:
         tags=asker.tags,
         key=headers.get(b"idempotency-key", b"").decode("latin-1"),
         courier=headers.get(b"mcp-session-id", b"").decode("latin-1") or session_id,
+        address=(scope.get("client") or ("unknown",))[0] or "unknown",
     )

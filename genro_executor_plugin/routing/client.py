@@ -21,9 +21,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar, Token
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ClientDisconnectedError, ExecutorError
 from ..hosts.names import HTTPException, tells_of_disconnects
@@ -53,7 +52,7 @@ def current_client() -> Client | None:
 
 
 class Client:
-    """The client of one request; it is entered with ``async with`` while that is served.
+    """The client of one request. What an offloaded call needs of it is made by that call.
 
     Attributes:
         scope: the ASGI scope of its request.
@@ -61,42 +60,25 @@ class Client:
         closed: whether its request has been served.
     """
 
-    __slots__ = (
-        "_body_read",
-        "_calls",
-        "_receive",
-        "_token",
-        "_watcher",
-        "closed",
-        "gone",
-        "scope",
-    )
+    # Of the class until they are set: most requests need none of them.
+    gone = False
+    closed = False
+    _body_read = False
+    _watcher: asyncio.Task[Message] | None = None
+    _calls: set[asyncio.Timeout] | None = None
 
-    def __init__(
-        self, receive: Callable[[], Awaitable[Message]], scope: Scope | None = None
-    ) -> None:
+    def __init__(self, receive: Callable[[], Awaitable[Message]], scope: Scope) -> None:
         """A client whose request, with ``scope``, is received by ``receive``."""
         self._receive = receive
-        self.scope: Scope = {} if scope is None else scope
-        self._body_read = False
-        self._watcher: asyncio.Task[Message] | None = None
-        self._calls: set[asyncio.Timeout] = set()
-        self._token: Token[Client | None]
-        self.gone = False
-        self.closed = False
+        self.scope = scope
 
-    async def __aenter__(self) -> Self:
-        self._token = _client.set(self)
-        return self
+    @property
+    def is_watched(self) -> bool:
+        """Whether it has been watched."""
+        return self._watcher is not None
 
-    async def __aexit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        _client.reset(self._token)
-        self.closed = True
+    async def end(self) -> None:
+        """Stop watching it: its request has been served."""
         if self._watcher is not None and not self._watcher.done():
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
@@ -122,19 +104,22 @@ class Client:
         if self.gone:
             call.close()
             raise _disconnected()
+        if self._calls is None:
+            self._calls = set()
+        calls = self._calls
         loop = asyncio.get_running_loop()
         watching = loop.call_later(WATCH_AFTER_SECONDS, self._watch)
         limit = asyncio.timeout(None)  # ``_heard`` sets it when the client disconnects
         try:
             async with limit:
-                self._calls.add(limit)
+                calls.add(limit)
                 return await call
         except TimeoutError:
             if not limit.expired():
                 raise
             raise _disconnected() from None
         finally:
-            self._calls.discard(limit)
+            calls.discard(limit)
             watching.cancel()
 
     def _watch(self) -> None:
@@ -150,7 +135,7 @@ class Client:
         if watcher.result()["type"] == "http.disconnect":
             self.gone = True
             now = asyncio.get_running_loop().time()
-            for limit in self._calls:
+            for limit in self._calls or ():
                 limit.reschedule(now)
 
 
@@ -176,10 +161,16 @@ class Answering:
         return getattr(self._application, name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = Client(receive, scope)
+        token = _client.set(client)
         try:
-            async with Client(receive, scope) as client:
-                await self._application(scope, client.receive, send)
+            await self._application(scope, client.receive, send)
         except ExecutorError as error:
             if error.status == 500 and error.route is None:  # a route has logged its own
                 _logger.error("%s", error, exc_info=error)
             raise HTTPException(error.status, error.detail, error.headers) from error
+        finally:
+            _client.reset(token)
+            client.closed = True
+            if client.is_watched:
+                await client.end()

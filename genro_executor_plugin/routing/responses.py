@@ -56,6 +56,7 @@ async def worker_response(
         response = DisconnectAwareResponse(_bytes(stream), head.status, list(head.headers))
     else:
         response = await _begun(stream, media_type)
+    response.send_timeout = stream.send_timeout
     response.at_end = weakref.finalize(response, stream.abandon)
     response.at_end.atexit = False
     return response

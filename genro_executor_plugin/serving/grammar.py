@@ -79,6 +79,7 @@ class PoolGrammar(FiledElements):
         timeout: float | BagResolver | None = None,
         soft_timeout: float | BagResolver | None = None,
         idle: float | BagResolver | None = None,
+        send_timeout: float | BagResolver | None = None,
         retries: int | BagResolver | None = None,
         on_cancel: str | BagResolver | None = None,
         max_tasks_per_child: int | BagResolver | None = None,

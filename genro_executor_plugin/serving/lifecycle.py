@@ -140,8 +140,10 @@ class Lifecycle:
         """Turn the server's state by ``leave``; at a second signal, hurry.
 
         genro-asgi calls it from the handler of every signal, and once more when its lifespan
-        ends. A second signal ends what runs in the pools at once.
+        ends. The first one ends a start that waits for the store of long jobs. A second one ends
+        what runs in the pools at once.
         """
+        self.long_tasks.leave()
         if self._lifespan_ends:
             self._lifespan_ends = False
         elif is_told_to_exit(self._server):

@@ -3,8 +3,8 @@
 
 """How a job gets into the store, within its submitter's limits, and when it leaves it again.
 
-``Limits`` counts what each submitter has in the store. ``Acceptance`` stores a job, whether it is
-submitted from a coroutine or from a thread, and remembers those that the store has refused.
+``Acceptance`` stores a job, whether it is submitted from a coroutine or from a thread, and
+remembers those that the store has refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -20,13 +19,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..errors import ExecutorClosedError, TaskLimitError, TaskStoreError
+from ..errors import ExecutorClosedError, TaskError, TaskStoreError
+from .limits import Limits
 from .live_job import LiveJob
 from .options import TaskOptions, TaskSettings
 from .status import TaskFailure, TaskId, TaskState, TaskStatus
 from .store import TaskStore
+from .stored_call import NewJob
 
-__all__ = ["Acceptance", "Limits"]
+__all__ = ["Acceptance"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -35,69 +36,6 @@ REMEMBERED_REFUSALS = 1000
 
 PURGE_EVERY_SECONDS = 60.0
 """How much later than its time something may be forgotten."""
-
-
-class Limits:
-    """Counts the jobs and bytes of each submitter. Any thread may call it."""
-
-    def __init__(self, settings: TaskSettings) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._used: dict[str, tuple[int, int]] = {}
-
-    def load(self, used: dict[str, tuple[int, int]]) -> None:
-        """Count what was in the store when it was opened."""
-        for submitter, (jobs, size) in used.items():
-            self._add(submitter, jobs, size)
-
-    def take(self, submitter: str, size: int, title: str) -> None:
-        """Count a new job with a call of ``size`` bytes.
-
-        Raises:
-            TaskLimitError: that would be more than the settings allow; nothing was counted.
-        """
-        settings = self._settings
-        if size > settings.max_call_bytes:
-            raise TaskLimitError(
-                f"the arguments of {title} take {size} bytes, and max_call_bytes is "
-                f"{int(settings.max_call_bytes)}. Store the data elsewhere and pass where it is"
-            )
-        with self._lock:
-            jobs, used = self._used.get(submitter, (0, 0))
-            if jobs + 1 > settings.max_jobs_per_submitter:
-                raise TaskLimitError(
-                    f"{_named(submitter)} has {jobs} jobs in the store, and "
-                    f"max_jobs_per_submitter is {settings.max_jobs_per_submitter}. Forget what "
-                    "is done, or keep results for a shorter time"
-                )
-            if used + size > settings.max_bytes_per_submitter:
-                raise TaskLimitError(
-                    f"{_named(submitter)} has {used} bytes in the store, and {size} more are "
-                    f"above max_bytes_per_submitter, {int(settings.max_bytes_per_submitter)}. "
-                    "Forget what is done, or keep results for a shorter time"
-                )
-            self._used[submitter] = (jobs + 1, used + size)
-
-    def give_back(self, submitter: str, size: int) -> None:
-        """Stop counting a job of ``size`` bytes, which is no longer in the store."""
-        self._add(submitter, -1, -size)
-
-    def resize(self, submitter: str, before: int, after: int) -> None:
-        """Count ``after`` bytes for a job that took ``before`` bytes."""
-        self._add(submitter, 0, after - before)
-
-    def _add(self, submitter: str, jobs: int, size: int) -> None:
-        with self._lock:
-            had_jobs, had_size = self._used.get(submitter, (0, 0))
-            now = had_jobs + jobs, had_size + size
-            if now[0] > 0:
-                self._used[submitter] = now
-            else:
-                self._used.pop(submitter, None)
-
-
-def _named(submitter: str) -> str:
-    return f"submitter {submitter!r}" if submitter else "the application itself"
 
 
 class Acceptance:
@@ -124,22 +62,23 @@ class Acceptance:
         self._accepted = accepted
         self._first: dict[str, asyncio.Task[None]] = {}
 
-    def accept(self, job: LiveJob, content: bytes, options: TaskOptions) -> TaskId:
-        """Store ``job`` with its call ``content``; awaiting its id waits until that is done.
+    def accept(self, job: LiveJob, new: NewJob, options: TaskOptions) -> TaskId:
+        """Store ``job``, which is ``new``; awaiting its id waits until that is done.
 
         Raises:
             TaskLimitError: its submitter has too much in the store.
             ExecutorClosedError: called on a thread before there is an event loop.
             TaskStoreError: called on a thread, and the store has refused it.
+            TaskError: called on a thread, and its key was used for another call.
         """
         status = job.status
-        self.limits.take(status.submitter, len(content), status.title)
+        self.limits.take(status, new.client)
         if _on_a_loop():
             accepted: Any
             if self.store is not None and self.loop is not None:
-                accepted = self._add(self.store, self.loop, job, content)
+                accepted = self._add(self.store, self.loop, job, new)
             else:
-                accepted = asyncio.create_task(self._open_and_add(job, content))
+                accepted = asyncio.create_task(self._open_and_add(job, new))
                 self._first[status.task_id] = accepted
                 accepted.add_done_callback(partial(self._first_is_stored, status.task_id))
             return TaskId(status.task_id, accepted, durable=options.durable)
@@ -150,7 +89,7 @@ class Acceptance:
                 "served; submit it from a coroutine, or from on_startup"
             )
         # A thread can wait, so that the job is stored when it gets the id.
-        asyncio.run_coroutine_threadsafe(self._open_and_add(job, content), self.loop).result()
+        asyncio.run_coroutine_threadsafe(self._open_and_add(job, new), self.loop).result()
         return TaskId(status.task_id, None)
 
     async def stored(self, task_id: str) -> None:
@@ -158,13 +97,13 @@ class Acceptance:
         if task_id in self._first:
             await asyncio.wait([self._first[task_id]])
 
-    async def _open_and_add(self, job: LiveJob, content: bytes) -> None:
+    async def _open_and_add(self, job: LiveJob, new: NewJob) -> None:
         try:
             store, _ = await self._opened()
         except BaseException:
             self._give_back(job.status)
             raise
-        await asyncio.wrap_future(self._add(store, asyncio.get_running_loop(), job, content))
+        await asyncio.wrap_future(self._add(store, asyncio.get_running_loop(), job, new))
 
     def _first_is_stored(self, task_id: str, added: asyncio.Task[None]) -> None:
         del self._first[task_id]
@@ -172,9 +111,9 @@ class Acceptance:
             _logger.error("long job %s was not accepted: %s", task_id, error)
 
     def _add(
-        self, store: TaskStore, loop: asyncio.AbstractEventLoop, job: LiveJob, content: bytes
+        self, store: TaskStore, loop: asyncio.AbstractEventLoop, job: LiveJob, new: NewJob
     ) -> Future[Any]:
-        added = store.add(job.status, content, time.time())
+        added = store.add(job.status, new, time.time())
         added.add_done_callback(partial(_hand_over, loop, partial(self._added, job)))
         return added
 
@@ -183,7 +122,9 @@ class Acceptance:
         error = added.exception()
         if error is not None:
             self._give_back(job.status)
-            self._remember_refusal(job.status, error)
+            # With a key that was used for something else, its id is that of the other job.
+            if isinstance(error, TaskStoreError) or not isinstance(error, TaskError):
+                self._remember_refusal(job.status, error)
             return
         existing, expired = added.result()
         if expired is not None:
@@ -217,7 +158,7 @@ class Acceptance:
             await asyncio.sleep(PURGE_EVERY_SECONDS)
 
     def _give_back(self, status: TaskStatus) -> None:
-        self.limits.give_back(status.submitter, status.stored_bytes)
+        self.limits.give_back(status)
 
 
 def _on_a_loop() -> bool:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import (
     ExecutorClosedError,
+    ExecutorError,
     ExecutorOverloadError,
+    RemoteError,
     SerializationError,
     TaskLostError,
 )
@@ -23,8 +25,9 @@ from ..portable.exceptions import pack_stored_failure
 from ..portable.results import pack_stored_result
 from .followed_call import FollowedCall
 from .status import Progress, TaskFailure, TaskState
+from .texts import MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, cut
 
-__all__ = ["Attempt", "Outcome"]
+__all__ = ["Attempt", "Outcome", "width_of"]
 
 PROGRESS_INTERVAL_SECONDS = 0.02
 """Progress is passed on at once, and then not more often than this; the last one always is."""
@@ -91,7 +94,20 @@ def _in_words(error: BaseException) -> TaskFailure:
         if kind.__module__ == "builtins"
         else (f"{kind.__module__}.{kind.__qualname__}")
     )
-    return TaskFailure(name, text_of(error), "".join(traceback.format_exception(error)))
+    return TaskFailure(
+        cut(name, MAX_MESSAGE_CHARS),
+        cut(text_of(error), MAX_MESSAGE_CHARS),
+        cut("".join(traceback.format_exception(error)), MAX_TRACEBACK_CHARS),
+    )
+
+
+def width_of(pool: Callable[[str], BaseExecutor], name: str) -> int:
+    """How many attempts the pool of that name runs at a time."""
+    try:
+        options = pool(name).pool_options
+    except ExecutorError:
+        return 1  # the attempt fails the job with the reason
+    return options.max_workers * options.threads_per_worker
 
 
 class Attempt:
@@ -140,14 +156,27 @@ class Attempt:
             return Outcome.refused(error, float(error.retry_after))
         if isinstance(error, ExecutorClosedError) and not self._call.raised:
             return Outcome.interruption(begun=begun, goes_on=goes_on)
-        return Outcome.failed(error)
+        return self._failure(error)
+
+    def _failure(self, error: BaseException) -> Outcome:
+        outcome = Outcome.failed(error)
+        words, content = outcome.failure, outcome.content
+        if words is None or content is None or len(content) <= self._max_result_bytes:
+            return outcome
+        told = RemoteError(
+            f"{words.type_name}: {words.message} (its exception takes {len(content)} bytes, and "
+            f"max_result_bytes is {self._max_result_bytes}: this is what it said)",
+            type_name=words.type_name,
+            remote_traceback=words.traceback,
+        )
+        return replace(outcome, content=pack_stored_failure(told))
 
     async def _success(self, result: Any) -> Outcome:
         try:
             # Not on the event loop: it may be large.
             content = await asyncio.to_thread(pack_stored_result, result, self._call.func)
         except SerializationError as error:
-            return Outcome.failed(error)
+            return self._failure(error)
         if len(content) > self._max_result_bytes:
             return Outcome.failed(
                 SerializationError(

@@ -21,6 +21,7 @@ from ..executors import BaseExecutor, Call
 from ..options.capabilities import Capability
 from .progress import CANCEL, PROGRESS
 from .status import Progress
+from .texts import MAX_MESSAGE_CHARS, cut
 
 __all__ = ["FollowedCall", "following"]
 
@@ -103,7 +104,8 @@ class FollowedCall:
     def _received(self, channel: str, value: Any) -> None:
         if channel == PROGRESS:
             fraction, message, data, at = value
-            self._on_progress(Progress(fraction, message, json.loads(data) if data else {}, at))
+            shown = json.loads(data) if data else {}
+            self._on_progress(Progress(fraction, cut(message, MAX_MESSAGE_CHARS), shown, at))
 
     def _stop_timer(self, _: asyncio.Task[Any]) -> None:
         if self._kill is not None:

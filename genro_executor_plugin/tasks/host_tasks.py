@@ -31,6 +31,7 @@ from ..options.numbers import check_seconds
 from .followed_call import FollowedCall
 from .options import TaskSettings
 from .status import Progress
+from .turn import Turn
 
 __all__ = ["PooledTaskScheduler", "in_pools"]
 
@@ -134,6 +135,17 @@ class PooledTaskScheduler(TaskScheduler):
         self._grace = grace
         self._followed: dict[str, FollowedCall] = {}
         self._progress: dict[str, Progress] = {}
+        self._turn = Turn(self.server)
+
+    async def tick(self) -> None:
+        """Begin what is due, if no other server of this application does so."""
+        if await asyncio.to_thread(self._turn.take):
+            await super().tick()
+
+    async def stop(self) -> None:
+        """Stop the ticks, and let another server have its turn."""
+        await super().stop()
+        self._turn.release()
 
     def scan(self) -> dict[str, dict[str, Any]]:
         """What may be scheduled, by name, as the host finds it; each run is followed."""

@@ -18,9 +18,9 @@ from pydantic.dataclasses import dataclass
 from ..errors import ExecutorConfigError
 from ..hosts.contract import HostServer
 from ..hosts.loaded import ADMIN_TAGS
-from ..hosts.names import site_folder
 from ..options.numbers import MAX_COUNT, MAX_SECONDS, NotAllowedError, seconds_of
 from ..options.pydantic_errors import in_words
+from .places import default_folder, default_key_file
 
 __all__ = ["TaskOptions", "TaskSettings"]
 
@@ -91,7 +91,10 @@ class TaskSettings:
     """The settings for all long jobs of a server (``ExecutorServer(long_tasks={...})``).
 
     Attributes:
-        path: the folder of the store; by default ``long_tasks`` on the server's ``site`` storage.
+        path: the folder of the store; by default one in the state folder of the server's user.
+        key_file: the file of the key that signs what is stored; by default in that state folder.
+        accept_unsigned: sign at the start what is in the store and was signed by another key or
+            by nobody, as version 0.1 did not sign. Whoever wrote it can run code in the server.
         pool: the pool of jobs that name none, and whose routes name none.
         keep: seconds a job is kept after its end.
         cancel_grace: seconds a running job has after it was asked to end, before it is killed.
@@ -100,6 +103,11 @@ class TaskSettings:
             it survives the end of the server, however that comes, and submitting is faster.
         max_jobs_per_submitter: how many jobs one submitter may have in the store.
         max_bytes_per_submitter: how many bytes their arguments and results may take.
+        max_jobs_per_anonymous: how many jobs one session, and one client address, may have in
+            the store, of those that no identity has submitted.
+        max_bytes_per_anonymous: how many bytes these may take.
+        max_listeners_per_submitter: how many event streams one identity, session or client
+            address may have open.
         max_call_bytes: how many bytes one job's arguments may take.
         max_result_bytes: how many bytes one job's result may take.
         max_bytes: how large the store may become, ``None`` for as large as its disk.
@@ -107,6 +115,8 @@ class TaskSettings:
     """
 
     path: Any = None
+    key_file: Any = None
+    accept_unsigned: _Switch = False
     pool: _Name = "cpu"
     keep: _Above0 = 7 * DAY_SECONDS
     cancel_grace: _Seconds = 5.0
@@ -114,6 +124,9 @@ class TaskSettings:
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
     max_jobs_per_submitter: Annotated[int, Field(ge=1, strict=True)] = 50_000
     max_bytes_per_submitter: _Bytes = ByteSize(1_000_000_000)
+    max_jobs_per_anonymous: Annotated[int, Field(ge=1, strict=True)] = 1_000
+    max_bytes_per_anonymous: _Bytes = ByteSize(100_000_000)
+    max_listeners_per_submitter: Annotated[int, Field(ge=1, strict=True)] = 100
     max_call_bytes: _Bytes = ByteSize(16_000_000)
     max_result_bytes: _Bytes = ByteSize(64_000_000)
     max_bytes: _Bytes | None = None
@@ -133,18 +146,17 @@ class TaskSettings:
         """The folder of the store of ``server``.
 
         Raises:
-            ExecutorConfigError: the server's ``site`` storage is not on a local disk, and no
-                ``path`` is set.
+            ExecutorConfigError: no ``path`` is set, and the server's user has no home.
         """
-        if self.path is not None:
-            return Path(self.path).absolute()
-        path = site_folder(server, "long_tasks")
-        if path is None:
-            raise ExecutorConfigError(
-                "long jobs need a folder on a local disk, and the server's site storage is none; "
-                "give the server long_tasks={'path': ...}"
-            )
-        return Path(path)
+        return default_folder(server) if self.path is None else Path(self.path).absolute()
+
+    def key_path(self) -> Path:
+        """The file of the key that signs what is stored.
+
+        Raises:
+            ExecutorConfigError: no ``key_file`` is set, and the server's user has no home.
+        """
+        return default_key_file() if self.key_file is None else Path(self.key_file).absolute()
 
 
 def _checked(kind: Any, where: str, given: Mapping[str, Any]) -> Any:

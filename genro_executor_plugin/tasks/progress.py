@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from ..worker import running
+from .texts import MAX_DATA_CHARS, MAX_MESSAGE_CHARS, cut
 
 __all__ = ["CANCEL", "PROGRESS", "cancelled", "progress"]
 
@@ -31,8 +32,9 @@ def progress(fraction: float | None = None, message: str = "", **data: Any) -> N
     Args:
         fraction: from 0 to 1, ``None`` if it is unknown. A value outside of this range, as sums
             of floats may come out, counts as 0 or 1.
-        message: what is being done.
-        data: anything else to show, as JSON values; other values are converted to text.
+        message: what is being done, cut at 4,000 characters.
+        data: anything else to show, as JSON values; other values are converted to text. What takes
+            more than 16,000 characters is replaced by ``{"cut": ...}`` with a part of it.
     """
     call = running.current()
     if call is not None:
@@ -40,7 +42,10 @@ def progress(fraction: float | None = None, message: str = "", **data: Any) -> N
             # A wrong fraction must not fail a job that has run for hours.
             fraction = None if math.isnan(fraction) else min(max(float(fraction), 0.0), 1.0)
         shown = json.dumps(data, default=str) if data else ""
-        call.send(PROGRESS, (fraction, str(message), shown, time.time()))
+        if len(shown) > MAX_DATA_CHARS:
+            shown = json.dumps({"cut": cut(shown, MAX_DATA_CHARS // 2)})
+        message = cut(str(message), MAX_MESSAGE_CHARS)
+        call.send(PROGRESS, (fraction, message, shown, time.time()))
 
 
 def cancelled() -> bool:

@@ -23,6 +23,7 @@ from ..portable.pickling import why
 from ..portable.stored import loads
 from .status import TaskState, TaskStatus
 from .store import TaskStore
+from .store.signing import UnsignedError
 from .stored_call import SMALL_BYTES
 
 __all__ = ["is_expired", "not_found", "stored_outcome"]
@@ -40,12 +41,14 @@ async def stored_outcome(
 
     Raises:
         TaskNotFoundError: there is no job of that id.
-        TaskStoreError: its result or its exception is damaged.
+        TaskStoreError: its result or its exception is damaged, or is not signed by our key.
         SerializationError: its result cannot be read here.
         Exception: what ``error_of`` says for a job that did not succeed.
     """
     try:
         found = await asyncio.wrap_future(store.outcome(task_id))
+    except UnsignedError:
+        raise
     except TaskStoreError as error:
         status = await asyncio.wrap_future(store.status(task_id))
         succeeded = status is not None and status.state is TaskState.SUCCEEDED

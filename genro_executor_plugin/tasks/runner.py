@@ -19,12 +19,13 @@ from dataclasses import replace
 
 from ..errors import ExecutorError, TaskStoreError
 from ..executors import BaseExecutor
-from .attempt import Attempt, Outcome
+from .attempt import Attempt, Outcome, width_of
 from .events import Events
 from .live_job import LiveJob
 from .options import TaskSettings
 from .status import TaskFailure, TaskState, TaskStatus
 from .store import TaskStore
+from .store.database import is_busy
 
 __all__ = ["Runner"]
 
@@ -35,9 +36,6 @@ STORE_RETRY_SECONDS = 1.0
 
 SETTLE_SECONDS = 5.0
 """How long it may take at shutdown to store the end of a job that was ended."""
-
-MAX_DOUBLINGS = 10
-"""How often the wait before a repetition is doubled."""
 
 
 class Runner:
@@ -120,7 +118,7 @@ class Runner:
 
     def _begin_next(self, pool: str) -> None:
         queue = self._queues.get(pool)
-        while queue and not self._stopping and self._busy.get(pool, 0) < self._width(pool):
+        while queue and not self._stopping and self._busy.get(pool, 0) < width_of(self._pool, pool):
             _, _, task_id = heapq.heappop(queue)
             job = self.jobs.get(task_id)
             if job is None or job.status.state is not TaskState.QUEUED or job.run is not None:
@@ -135,22 +133,19 @@ class Runner:
         if not run.cancelled() and (error := run.exception()) is not None:
             _logger.error("%s was given up", run.get_name(), exc_info=error)
 
-    def _width(self, pool: str) -> int:
-        try:
-            options = self._pool(pool).pool_options
-        except ExecutorError:
-            return 1  # the attempt fails the job with the reason
-        return options.max_workers * options.threads_per_worker
-
     # -- one run ----------------------------------------------------------------------------------
 
     async def _run(self, job: LiveJob) -> None:
         pool = job.status.pool
         try:
-            outcome = await self._attempted(job)
+            try:
+                outcome = await self._attempted(job)
+            except Exception as error:
+                _logger.exception("job %s could not be run", job.status.task_id)
+                outcome = Outcome.failed(error)
             job.attempt = None
             if outcome is not None:
-                await self._settle(job, outcome)
+                await self._settled(job, outcome)
         finally:
             job.run = None
             self._busy[pool] -= 1
@@ -201,6 +196,15 @@ class Runner:
         except TaskStoreError as error:
             _logger.error("job %s: its %s could not be set aside: %s", task_id, kind, error)
 
+    async def _settled(self, job: LiveJob, outcome: Outcome) -> None:
+        """Store how the job ended, and if that fails in whatever way, that it has failed."""
+        try:
+            await self._settle(job, outcome)
+        except Exception as error:
+            _logger.exception("the end of job %s could not be stored", job.status.task_id)
+            words = Outcome.failed(error).failure
+            await self.end(job, TaskState.FAILED, words, "failure", None)
+
     async def _settle(self, job: LiveJob, outcome: Outcome) -> None:
         status = job.status
         if outcome.interrupted:
@@ -222,9 +226,8 @@ class Runner:
             and status.attempts <= status.retries
             and not job.asked
         ):
-            doublings = min(status.attempts - 1, MAX_DOUBLINGS)
-            wait = status.backoff * 2.0**doublings
-            await self._put_back(job, time.time() + wait, outcome.failure, attempted=True)
+            eta = time.time() + status.pause
+            await self._put_back(job, eta, outcome.failure, attempted=True)
             return
         kind = "result" if outcome.state is TaskState.SUCCEEDED else "failure"
         await self.end(job, outcome.state, outcome.failure, kind, outcome.content)
@@ -274,6 +277,11 @@ class Runner:
                 break
             except TaskStoreError as error:
                 _logger.error("job %s has ended as %s: %s", status.task_id, status.state, error)
+                if is_busy(error):
+                    # A lock passes, and until then the end is kept as it is; at shutdown as long
+                    # as that waits.
+                    await asyncio.sleep(STORE_RETRY_SECONDS)
+                    continue
                 if state is TaskState.SUCCEEDED and content is not None:
                     reason = f"its result, {len(content)} bytes, could not be stored: {error}"
                     failure = TaskFailure("TaskStoreError", reason)

@@ -3,159 +3,49 @@
 
 """The long jobs of one server: they are accepted, reported, cancelled and forgotten here.
 
-``app.tasks`` calls ``LongTasks``, which owns the store and the runner. It opens the store when
-the server starts, if there is one, or else when the first job is submitted.
+``app.tasks`` calls ``LongTasks``. The store and the runner behind it are opened in ``opened``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from ..errors import (
     ExecutorClosedError,
-    ExecutorConfigError,
     ExecutorError,
     TaskError,
     TaskStoreError,
 )
-from ..executors import BaseExecutor
 from ..hosts.contract import HostServer
 from ..portable.main_module import stop_main_import
 from ..routing.caller import current_caller
-from .acceptance import Acceptance
-from .attempt import Attempt
-from .events import Events
+from .listeners import Listeners
 from .live_job import LiveJob
+from .opened import OpenedTasks
 from .options import TaskOptions, TaskSettings
 from .results import is_expired, not_found, stored_outcome
-from .runner import Runner
-from .status import Progress, TaskId, TaskState, TaskStatus
-from .store import Recovered, TaskStore
-from .stored_call import JobFactory
+from .status import TaskId, TaskState, TaskStatus
+from .store import TaskStore
 from .targets import Target
 
 __all__ = ["LongTasks"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
-PROGRESS_NOTE_SECONDS = 1.0
-"""How often the progress of a job is stored; listeners get it at once."""
 
-
-class LongTasks:
-    """The long jobs of ``server``.
+class LongTasks(OpenedTasks):
+    """The long jobs of one server.
 
     Attributes:
-        settings: the settings for all of them.
-        damage: what was found damaged in the store and set aside, in words.
+        listeners: who is sent the events of jobs.
     """
 
     def __init__(self, server: HostServer, settings: TaskSettings) -> None:
-        self._server = server
-        self.settings = settings
-        self._factory = JobFactory(server, settings)
-        self._acceptance = Acceptance(settings, self._opened, self._accepted)
-        self._store: TaskStore | None = None
-        self._opening: asyncio.Future[None] | None = None
-        self._runner: Runner | None = None
-        self._events: Events | None = None
-        self._stopped = False
-        self._holding = False
-        self._purging: asyncio.Task[None] | None = None
-        self.damage: list[str] = []
-
-    # -- opening and closing ----------------------------------------------------------------------
-
-    @property
-    def in_use(self) -> bool:
-        """Whether there is a store: this server has opened one, or a former server has left one."""
-        return self._store is not None or self._exists()
-
-    def _exists(self) -> bool:
-        """Whether a former server has left a store; without a place for one there is none."""
-        try:
-            return TaskStore.exists(self.settings.folder_of(self._server))
-        except ExecutorConfigError:
-            return False
-
-    async def start(self) -> None:
-        """Open the store if there is one. Its jobs wait until ``begin`` is called.
-
-        Raises:
-            TaskStoreError: another server has the store, or it cannot be read.
-        """
-        self._acceptance.loop = asyncio.get_running_loop()
-        if self._store is None and self._exists():
-            self._holding = True
-            await self._opened()
-
-    def begin(self) -> None:
-        """Run the jobs that were in the store, now that their applications have started."""
-        self._holding = False
-        if self._runner is not None:
-            self._runner.begin()
-
-    async def _opened(self) -> tuple[TaskStore, Runner]:
-        """The store and the runner, which are opened on the first call."""
-        if self._opening is None:
-            if self._stopped:
-                raise ExecutorClosedError("the server stops; no long job is accepted any more")
-            self._acceptance.loop = asyncio.get_running_loop()
-            self._opening = asyncio.ensure_future(self._open())
-        try:
-            await asyncio.shield(self._opening)
-        except TaskStoreError:
-            self._opening = None  # the other server may be gone next time
-            raise
-        assert self._store is not None
-        assert self._runner is not None
-        return self._store, self._runner
-
-    async def _open(self) -> None:
-        settings = self.settings
-        folder = settings.folder_of(self._server)
-        store = TaskStore(folder, synchronous=settings.synchronous, max_bytes=settings.max_bytes)
-        opened = await asyncio.to_thread(store.open)
-        try:
-            found: Recovered = await asyncio.wrap_future(opened)
-        except BaseException:
-            await asyncio.to_thread(store.close)
-            raise
-        self.damage = found.damage
-        self._acceptance.limits.load(found.usage)
-        self._events = Events(self._server)
-        self._runner = Runner(
-            store, settings, self._events, self._server.executors.get, self._attempt, self._ended
-        )
-        if not self._holding:
-            self._runner.begin()
-        self._store = self._acceptance.store = store
-        for was in found.ended:
-            _logger.warning("long job %s (%s) ended with its server", was.task_id, was.title)
-        for status in found.waiting:
-            self._runner.add(LiveJob(status))
-        self._purging = asyncio.create_task(self._acceptance.purge(store))
-
-    async def stop(self) -> None:
-        """Begin no more jobs, end those that run, and release the store."""
-        self._stopped = True
-        if self._opening is not None:
-            await asyncio.wait([self._opening])
-        if self._purging is not None:
-            self._purging.cancel()
-            await asyncio.gather(self._purging, return_exceptions=True)
-        store, self._store, self._acceptance.store = self._store, None, None
-        if store is None or self._runner is None:
-            return
-        in_order = await self._runner.stop(self.settings.shutdown_timeout)
-        # While a job goes on in a thread, no other server may have the store and repeat the job.
-        await asyncio.to_thread(store.close, release=in_order)
+        super().__init__(server, settings)
+        self.listeners = Listeners(self.follow)
 
     def metadata_of(self, status: TaskStatus) -> dict[str, Any]:
         """The metadata of a job's route (``media_type``), empty for a function."""
@@ -193,29 +83,7 @@ class LongTasks:
         if self._stopped:
             raise ExecutorClosedError("the server stops; no long job is accepted any more")
         new = self._factory.new_job(target, args, kwargs, options)
-        return self._acceptance.accept(LiveJob(new.status, new.couriers), new.content, options)
-
-    # -- running ----------------------------------------------------------------------------------
-
-    async def _attempt(self, job: LiveJob, executor: BaseExecutor, content: bytes) -> Attempt:
-        return await self._factory.attempt(job, executor, content, partial(self._progressed, job))
-
-    def _progressed(self, job: LiveJob, progress: Progress) -> None:
-        assert self._events is not None
-        job.set(replace(job.status, progress=progress))
-        self._events.publish("progress", job.status, job.couriers)
-        now = time.monotonic()
-        if self._store is not None and now - job.noted_at >= PROGRESS_NOTE_SECONDS:
-            # Not awaited: if the write fails, the next progress or the end of the job replaces it.
-            job.noted_at = now
-            self._store.note_progress(job.status)
-
-    def _accepted(self, job: LiveJob) -> None:
-        if self._runner is not None:
-            self._runner.add(job)
-
-    def _ended(self, status: TaskStatus, bytes_before: int) -> None:
-        self._acceptance.limits.resize(status.submitter, bytes_before, status.stored_bytes)
+        return self._acceptance.accept(LiveJob(new.status, new.couriers), new, options)
 
     # -- reporting --------------------------------------------------------------------------------
 
@@ -331,7 +199,7 @@ class LongTasks:
         store, _ = await self._opened()
         removed = await asyncio.wrap_future(store.remove(task_id))
         if removed is not None:
-            self._acceptance.limits.give_back(removed.submitter, removed.stored_bytes)
+            self._acceptance.limits.give_back(removed)
         elif self._acceptance.refused.pop(task_id, None) is None:
             raise TaskError(
                 f"job {task_id} is {status.state.value}; it can be forgotten when it has ended. "

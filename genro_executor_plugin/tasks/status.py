@@ -16,6 +16,10 @@ from typing import Any
 __all__ = ["Progress", "TaskFailure", "TaskId", "TaskState", "TaskStatus"]
 
 
+MAX_DOUBLINGS = 10
+"""How often the wait before a repetition is doubled."""
+
+
 class TaskId(str):
     """What ``submit`` returns: the id of the job, a string that can be awaited.
 
@@ -157,6 +161,11 @@ class TaskStatus:
     progress: Progress | None = None
     failure: TaskFailure | None = None
     stored_bytes: int = field(default=0, compare=False)
+
+    @property
+    def pause(self) -> float:
+        """Seconds before a failed attempt is repeated."""
+        return self.backoff * 2.0 ** min(self.attempts - 1, MAX_DOUBLINGS)
 
     def as_dict(self) -> dict[str, Any]:
         """The status as JSON values, without the session, which is a secret."""

@@ -31,6 +31,8 @@ from ..portable.state.section_names import is_routing
 from ..portable.stored import finding, loads, served_instance
 from ..routing.caller import Caller, current_caller
 from .attempt import Attempt
+from .fingerprints import fingerprint
+from .limits import network_of
 from .live_job import LiveJob
 from .options import TaskOptions, TaskSettings
 from .status import Progress, TaskState, TaskStatus
@@ -163,11 +165,15 @@ class NewJob:
         status: what is known of it.
         couriers: the channels of the hub that are told of it, besides its own.
         content: its call as bytes.
+        client: the network that its anonymous submitter comes from, empty for others.
+        fingerprint: what two calls have in common that are the same; empty without a key.
     """
 
     status: TaskStatus
     couriers: tuple[str, ...]
     content: bytes
+    client: str = ""
+    fingerprint: str = ""
 
 
 class JobFactory:
@@ -197,7 +203,14 @@ class JobFactory:
         content = pack(stored, target.title, self.targets.address)
         caller = current_caller()
         couriers = (caller.courier,) if caller is not None and caller.courier else ()
-        return NewJob(self._described(target, pool, options, len(content)), couriers, content)
+        strange = caller is not None and options.submitter is None and not caller.identity
+        return NewJob(
+            self._described(target, pool, options, len(content)),
+            couriers,
+            content,
+            network_of(caller.address) if caller is not None and strange else "",
+            fingerprint(target.title, args, kwargs) if options.key is not None else "",
+        )
 
     def _described(self, target: Target, pool: str, options: TaskOptions, size: int) -> TaskStatus:
         caller = current_caller()
@@ -263,5 +276,8 @@ def _new_id(who: Caller, key: str | None) -> str:
     if key is None:
         return secrets.token_urlsafe(16)
     owner = (who.identity, "") if who.identity else ("", who.session)
+    if who.address and who.anonymous:
+        # Neither a session nor the application itself has such a name.
+        owner = ("", f"@{network_of(who.address)}")
     digest = hashlib.sha256("\0".join((*owner, key)).encode()).digest()
     return base64.urlsafe_b64encode(digest[:18]).decode()

@@ -453,3 +453,21 @@ def test_no_colours_when_they_are_not_wanted(console: ServerUnderTest) -> None:
         assert shown.colours_of("healthy") == {"default"}
         shown.type("q")
         assert shown.wait() == 0
+
+
+# -- the token of a console without authentication ------------------------------------------------
+
+
+def test_the_token_of_an_own_server_is_found_and_others_are_told(
+    console: ServerUnderTest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = console.server.applications["_executors"].token.value
+    assert main(["top", console.url, "--once"]) == 0
+    capsys.readouterr()
+    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")  # as another user
+    assert "give the link that its log has" in failing(capsys, console.url)
+    assert "are not known" in failing(capsys, console.url, "--token", "x" * 20)
+    assert main(["top", f"{console.url}/_executors/?token={token}", "--once"]) == 0
+    assert main(["top", console.url, "--once", "--token", token]) == 0
+    monkeypatch.setenv("GENRO_EXECUTOR_TOKEN", token)
+    assert main(["top", console.url, "--json"]) == 0

@@ -109,7 +109,9 @@ class Page:
 
 def url_of(site: Site, user: str = "") -> str:
     address = str(site.client.base_url)
-    return f"{address.replace('://', f'://{user}@') if user else address}/_executors/"
+    if user:
+        return f"{address.replace('://', f'://{user}@')}/_executors/"
+    return f"{address}/_executors/?token={site.app('_executors').token.value}"
 
 
 async def some_work(site: Site) -> None:

@@ -19,6 +19,8 @@ import pytest
 from programs import RunningProgram
 from waiting import block_until, is_dead, until
 
+from genro_executor_plugin.console.token import TOKEN_HEADER, TOKEN_VARIABLE
+
 CONFIG = """
 from genro_asgi import RoutedApplication
 from genro_asgi.config import AsgiConfigBuilder
@@ -62,6 +64,8 @@ class Shop(RoutedApplication):
         hold(gate)
 """
 
+TOKEN = "the-token-of-these-tests"
+
 LISTENS = re.compile(r"Uvicorn running on (?P<url>http://\S+)")
 
 
@@ -74,7 +78,8 @@ def served(
     command = Path(sys.executable).with_name("genro-asgi")
     process = RunningProgram(
         command, "serve", "config.py", *arguments, cwd=folder,
-        GENRO_ASGI_HOME=str(folder / "asgi-home"), PYTHONUNBUFFERED="1", **environment,
+        GENRO_ASGI_HOME=str(folder / "asgi-home"), PYTHONUNBUFFERED="1", **{TOKEN_VARIABLE: TOKEN},
+        **environment,
     )  # fmt: skip
     try:
         yield process
@@ -83,7 +88,8 @@ def served(
 
 
 def get(process: RunningProgram, path: str) -> Any:
-    answer = httpx.get(f"{process.url}{path}", trust_env=False, timeout=20)
+    headers = {TOKEN_HEADER: TOKEN}
+    answer = httpx.get(f"{process.url}{path}", headers=headers, trust_env=False, timeout=20)
     assert answer.status_code == 200, answer.text
     return answer.json()
 

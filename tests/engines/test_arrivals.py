@@ -21,6 +21,8 @@ from waiting import until
 from genro_executor_plugin import ExecutorTimeoutError, RemoteError, progress
 from genro_executor_plugin.portable.quickness import is_quick
 
+pytestmark = pytest.mark.usefixtures("loop_goes_on")
+
 logger = logging.getLogger("arrivals")
 
 

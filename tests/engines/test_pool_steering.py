@@ -18,6 +18,7 @@ from waiting import is_dead, until
 from genro_executor_plugin import (
     BaseExecutor,
     ExecutorOverloadError,
+    ExecutorTimeoutError,
     InlineExecutor,
     ProcessExecutor,
     ThreadExecutor,
@@ -180,10 +181,39 @@ async def test_one_worker_is_killed_by_hand(make: Any, gate: Any) -> None:
     assert await pool.submit(wf.answer) == 42
 
 
-async def test_a_warm_pool_is_healthy_when_all_its_workers_are_up(make: Any) -> None:
-    pool = make(max_workers=2, warm=True)
-    assert pool.unhealthy == "0 of 2 workers are up"
+async def test_a_warm_pool_is_healthy_while_a_worker_is_up_and_restarts_the_others(
+    make: Any,
+) -> None:
+    pool = make(max_workers=2, warm=True, timeout=0.3)
+    assert pool.unhealthy == "none of its workers is up"
     await pool.warm()
+    assert pool.unhealthy is None
+    first, _ = pool.pids
+    assert pool.kill_worker(first)
+    assert pool.unhealthy is None, "the other one serves"
+    await until(lambda: len(pool.pids) == 2 and first not in pool.pids)
+    with pytest.raises(ExecutorTimeoutError):
+        await pool.submit(wf.spin)
+    await until(lambda: len(pool.pids) == 2)
+    assert pool.unhealthy is None
+    pool.resize(3)
+    await until(lambda: len(pool.pids) == 3)
+    assert pool.unhealthy is None
+    pool.resize(1)
+    await until(lambda: len(pool.pids) == 1)
+    assert pool.unhealthy is None
+    (only,) = pool.pids
+    pool.kill_worker(only)
+    assert pool.unhealthy == "none of its workers is up"
+    await until(lambda: pool.unhealthy is None)
+
+
+async def test_a_warm_pool_keeps_its_workers_though_they_are_idle(make: Any) -> None:
+    pool = make(max_workers=2, warm=True, idle_timeout=0.05)
+    await pool.warm()
+    before = sorted(pool.pids)
+    await asyncio.sleep(0.5)  # many times as long as a worker may be idle in another pool
+    assert sorted(pool.pids) == before
     assert pool.unhealthy is None
 
 

@@ -31,7 +31,7 @@ NO_NUMBER: list[Any] = [True, False, "x", "", [], {}, b"1", object(), 1j]
 
 TIMES = [
     "idle_timeout", "start_timeout", "queue_timeout", "timeout", "soft_timeout", "max_lifetime",
-    "shutdown_timeout", "idle",
+    "shutdown_timeout", "idle", "send_timeout",
 ]  # fmt: skip
 COUNTS = ["max_workers", "min_workers", "threads_per_worker", "max_pending", "max_waiting",
           "retries", "nice", "max_tasks_per_child"]  # fmt: skip

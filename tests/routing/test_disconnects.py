@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,15 @@ from servers import Site, serving
 from waiting import is_dead, until
 
 from genro_executor_plugin import ClientDisconnectedError
-from genro_executor_plugin.routing.client import WATCH_AFTER_SECONDS, Client, current_client
+from genro_executor_plugin.routing.client import (
+    WATCH_AFTER_SECONDS,
+    Answering,
+    Client,
+    current_client,
+)
 from genro_executor_plugin.routing.streaming_response import DisconnectAwareResponse
+
+pytestmark = pytest.mark.usefixtures("loop_goes_on")
 
 POOLS: dict[str, Any] = {
     "p": {"max_workers": 2},
@@ -243,9 +250,21 @@ EMPTY = {"type": "http.request", "body": b"", "more_body": False}
 GONE = {"type": "http.disconnect"}
 
 
+async def in_request(wire: Wire, application: Callable[[Client], Awaitable[None]]) -> None:
+    """Serve a request that arrives on ``wire`` with ``application``, which is given its client."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        client = current_client()
+        assert client is not None
+        await application(client)
+
+    await Answering(answer)({"type": "http"}, wire.receive, None)  # type: ignore[arg-type]
+
+
 async def test_the_application_sees_what_the_watch_has_seen() -> None:
     wire = Wire(EMPTY)
-    async with Client(wire.receive) as client:
+
+    async def application(client: Client) -> None:
         assert await client.receive() == EMPTY
         call = asyncio.create_task(client.call(asyncio.sleep(60)))
         await until(lambda: wire.asked == 2)
@@ -257,11 +276,14 @@ async def test_the_application_sees_what_the_watch_has_seen() -> None:
         assert await listening == GONE
         assert client.gone
 
+    await in_request(wire, application)
+
 
 async def test_what_is_no_disconnect_is_kept_for_the_application() -> None:
     wire = Wire(EMPTY)
     odd = {"type": "http.something"}
-    async with Client(wire.receive) as client:
+
+    async def application(client: Client) -> None:
         await client.receive()
         call = asyncio.create_task(client.call(asyncio.sleep(60)))
         await until(lambda: wire.asked == 2)
@@ -272,30 +294,40 @@ async def test_what_is_no_disconnect_is_kept_for_the_application() -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
 
+    await in_request(wire, application)
+
 
 async def test_an_unread_body_is_not_touched() -> None:
     wire = Wire({"type": "http.request", "body": b"a", "more_body": True})
-    async with Client(wire.receive) as client:
+
+    async def application(client: Client) -> None:
         await client.receive()
         await client.call(asyncio.sleep(2 * WATCH_AFTER_SECONDS))
         assert wire.asked == 1
 
+    await in_request(wire, application)
+
 
 async def test_a_short_call_is_not_watched() -> None:
     wire = Wire(EMPTY)
-    async with Client(wire.receive) as client:
+
+    async def application(client: Client) -> None:
         await client.receive()
         assert await client.call(asyncio.sleep(0, "done")) == "done"
         assert wire.asked == 1
+
+    await in_request(wire, application)
 
 
 async def test_a_limit_of_the_call_itself_is_not_taken_for_the_clients() -> None:
     async def too_long() -> None:
         raise TimeoutError("its own")
 
-    async with Client(Wire(EMPTY).receive) as client:
+    async def application(client: Client) -> None:
         with pytest.raises(TimeoutError, match="its own"):
             await client.call(too_long())
+
+    await in_request(Wire(EMPTY), application)
 
 
 async def test_nothing_is_begun_for_a_client_that_has_gone() -> None:
@@ -305,20 +337,28 @@ async def test_nothing_is_begun_for_a_client_that_has_gone() -> None:
     async def call() -> None:
         begun.append(1)
 
-    async with Client(wire.receive) as client:
+    async def application(client: Client) -> None:
         await client.receive()
         with pytest.raises(ClientDisconnectedError):
             await client.call(asyncio.sleep(60))
         with pytest.raises(ClientDisconnectedError):
             await client.call(call())
+
+    await in_request(wire, application)
     assert not begun
 
 
 async def test_what_outlives_its_request_has_no_client() -> None:
-    async with Client(Wire(EMPTY).receive) as client:
+    left: Any = None
+    served = asyncio.Event()
+
+    async def application(client: Client) -> None:
+        nonlocal left
         assert current_client() is client
-        left = asyncio.create_task(seen_after(served := asyncio.Event()))
+        left = asyncio.create_task(seen_after(served))
         await asyncio.sleep(0)
+
+    await in_request(Wire(EMPTY), application)
     assert current_client() is None
     served.set()
     assert await left is None

@@ -90,7 +90,7 @@ def test_a_store_that_is_no_file(tmp_path: Path, host: str) -> None:
     store.unlink()
     store.mkdir()
     with started(PROGRAM, host, "none", cwd=tmp_path) as process:
-        assert_refused(process, "Traceback", f"{store.parent} cannot be opened: unable to open")
+        assert_refused(process, "Traceback", f"{store} is no file")
     assert workers_that_ended_in_order(tmp_path) == 2
 
 

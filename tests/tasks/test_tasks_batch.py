@@ -158,12 +158,6 @@ async def test_a_schedule_runs_in_its_routes_pool_and_can_be_cancelled(
     await until(lambda: pid not in site.server.executors.get("jobs").pids)
 
 
-async def test_the_store_of_long_jobs_is_on_the_sites_storage(site: Site, tmp_path: Path) -> None:
-    tasks = site.app("mill").tasks
-    assert await tasks.result(await tasks.submit("nightly"))
-    assert (tmp_path / "long_tasks" / "jobs.sqlite").exists()
-
-
 async def test_the_servers_event_hub_tells_of_long_jobs(site: Site) -> None:
     hub = site.server.tasks.hub
     queue = hub.subscribe("an MCP session")

@@ -25,6 +25,7 @@ from genro_executor_plugin import (
 )
 from genro_executor_plugin.tasks.host_tasks import PooledTaskScheduler
 from genro_executor_plugin.tasks.http.accepted import accepted
+from genro_executor_plugin.tasks.http.routes import FAILED
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ async def test_what_is_not_ready_is_202_and_what_failed_is_its_own_error(
     broken = (await ask(site, "POST", "/press/broken")).json()
     assert (await result(site, broken)).status_code == 500
     failure = (await ask(site, "GET", broken["status_url"])).json()["failure"]
-    assert failure == {"type_name": "LookupError", "message": "no ink"}
+    assert failure == {"type_name": "LookupError", "message": FAILED}
     for_root = (await ask(site, "GET", broken["status_url"], ROOT)).json()["failure"]
     assert "in broken" in for_root["traceback"]
 

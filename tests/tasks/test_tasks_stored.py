@@ -170,7 +170,8 @@ def name_of(store: Path) -> str:
 
 @asynccontextmanager
 async def archive(folder: Path) -> AsyncIterator[Any]:
-    settings = {"path": folder, "pool": "line"}
+    # Version 0.1 did not sign; what it wrote is accepted here as its owner would.
+    settings = {"path": folder, "pool": "line", "accept_unsigned": True}
     async with built(jobs.Archive, executors=jobs.EXECUTORS, long_tasks=settings) as server:
         await server.long_tasks.start()
         server.long_tasks.begin()

@@ -26,7 +26,7 @@ async function refresh() {
   }
   if (answer.status === 401 || answer.status === 403) {
     document.querySelector("main").hidden = true;
-    return trouble("You have no access to this console any more. Sign in and load the page again.");
+    return trouble("You have no access to this console any more. Sign in, or open the link in the server's log, and load the page again.");
   }
   if (!answer.ok) return trouble(`The server answers ${answer.status}. What is shown below is from before.`);
   const snapshot = await answer.json();

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from ...errors import ExecutorClosedError, MemoryLimitError, WorkerCrashedError
 from .exit_report import ExitReport
 from .job import Job
-from .owner import WorkerOwner
+from .owner import Owner
 from .supervisor import STOP_GRACE_SECONDS, Supervisor
 from .waiting import WaitingQueue
 from .worker import Worker
@@ -35,7 +35,7 @@ class EndedWorkers:
 
     def __init__(
         self,
-        owner: WorkerOwner[Worker],
+        owner: Owner[Worker],
         pool: str,
         threads: int,
         supervisor: Supervisor,

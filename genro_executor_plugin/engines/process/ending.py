@@ -17,7 +17,7 @@ import logging
 from ...errors import ExecutorTimeoutError
 from .ended import EndedWorkers
 from .job import Job
-from .owner import WorkerOwner
+from .owner import Owner
 from .supervisor import Supervisor
 from .worker import Worker
 
@@ -41,7 +41,7 @@ class RunEnder:
 
     def __init__(
         self,
-        owner: WorkerOwner[Worker],
+        owner: Owner[Worker],
         pool: str,
         threads: int,
         supervisor: Supervisor,

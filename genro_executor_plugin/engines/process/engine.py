@@ -265,13 +265,13 @@ class ProcessEngine(Engine):
         return self._pool.start_error if self._pool is not None else None
 
     def trouble(self) -> str | None:
+        # Whether a call can be served, and not whether all workers are up: one that is replaced
+        # is no reason to send calls elsewhere.
+        if self._pool is not None and self._pool.ready:
+            return None
         if self.start_error is not None:
             return str(self.start_error)
-        if self.options.warm:
-            ready = self._pool.ready if self._pool is not None else 0
-            if ready < self.options.max_workers:
-                return f"{ready} of {self.options.max_workers} workers are up"
-        return None
+        return "none of its workers is up" if self.options.warm else None
 
     async def start(self) -> None:
         await self._be_on_this_loop().warm()

@@ -10,14 +10,14 @@ from typing import Any, Protocol, TypeVar
 from .exit_report import ExitReport
 from .job import Job
 
-__all__ = ["WorkerOwner"]
+__all__ = ["Owner"]
 
 
 W_contra = TypeVar("W_contra", contravariant=True)
 """The type of a worker, which is told of its owner by this module and not the other way round."""
 
 
-class WorkerOwner(Protocol[W_contra]):
+class Owner(Protocol[W_contra]):
     """The pool that owns workers.
 
     Attributes:

@@ -136,7 +136,7 @@ class Recycling:
             elif (
                 idle_timeout is not None
                 and perf_counter() - worker.idle_since >= idle_timeout
-                and len(self._supervisor.staying) > self._options.min_workers
+                and len(self._supervisor.staying) > self._supervisor.kept
             ):
                 self._supervisor.retire(worker)
         if not worker.leaving:

@@ -27,7 +27,7 @@ from .backoff import StartBackoff, refused
 from .boot import WorkerBoot
 from .job import Job
 from .launcher import Launcher
-from .owner import WorkerOwner
+from .owner import Owner
 from .template_start import environment_of
 from .waiting import WaitingQueue
 from .worker import Worker
@@ -55,7 +55,7 @@ class Supervisor:
 
     def __init__(
         self,
-        owner: WorkerOwner[Worker],
+        owner: Owner[Worker],
         name: str,
         options: PoolOptions,
         hooks: PackedHooks,
@@ -87,6 +87,11 @@ class Supervisor:
     def staying(self) -> list[Worker]:
         """The workers that do not leave."""
         return [worker for worker in self.workers if not worker.leaving]
+
+    @property
+    def kept(self) -> int:
+        """How many workers are up at all times: all of them in a warm pool."""
+        return self.max_workers if self._options.warm else self._options.min_workers
 
     @property
     def is_too_large(self) -> bool:
@@ -135,9 +140,8 @@ class Supervisor:
         Raises:
             WorkerCrashedError: a worker could not be started.
         """
-        wanted = self.max_workers if self._options.warm else self._options.min_workers
         before = self.backoff.error
-        self.start(wanted - len(self.workers))
+        self.start(self.kept - len(self.workers))
         await self.until(
             lambda: (
                 all(worker.ready for worker in self.workers)
@@ -157,14 +161,14 @@ class Supervisor:
         self.grow()
 
     def grow(self) -> None:
-        """Start workers for the jobs that wait, as far as the options and the backoff allow."""
+        """Start workers for the jobs that wait, and those that are kept, as far as may be."""
         if self._room <= 0:
             return
         staying = self.staying
         starting = sum(not worker.ready for worker in staying)
         wanted = max(
             len(self._queue) - starting,
-            self._options.min_workers - len(staying),
+            self.kept - len(staying),
             len(self._to_be_replaced) - starting,
         )
         wanted = min(wanted, self._room)

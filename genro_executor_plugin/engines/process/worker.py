@@ -25,7 +25,7 @@ from .launcher import Launcher
 from .link import Link
 from .marks import Marks
 from .oom import oom_kills
-from .owner import WorkerOwner
+from .owner import Owner
 from .wire import (
     BESIDE,
     BOOT,
@@ -69,12 +69,7 @@ class Worker:
     """
 
     def __init__(
-        self,
-        owner: WorkerOwner[Worker],
-        launcher: Launcher,
-        arrivals: Arrivals,
-        boot: bytes,
-        index: int,
+        self, owner: Owner[Worker], launcher: Launcher, arrivals: Arrivals, boot: bytes, index: int
     ) -> None:
         self._owner = owner
         self._launcher = launcher

@@ -16,6 +16,7 @@ from ...portable.references import describe
 from ...routing.tree import application_of
 from ..application import long_tasks_of
 from ..status import TaskState
+from .guard import refuse_foreign_forms
 
 __all__ = ["MOUNT", "JsonAnswer", "accepted", "answer_later", "urls_of"]
 
@@ -74,6 +75,7 @@ async def answer_later(
     """Submit a call of ``handler`` of ``instance`` as a long job, and return the answer.
 
     Raises:
+        HTTPForbidden: a page of another site has sent a form.
         ExecutorConfigError: the server has no long jobs.
         TaskLimitError: the caller has too much in the store.
         TaskStoreError: the store has refused it.
@@ -89,4 +91,5 @@ async def answer_later(
             f"{describe(handler)} is to run in the background, which only handlers of "
             f"{describe(type(application_of(instance)))} and its sections can"
         )
+    refuse_foreign_forms(application_of(instance).server)
     return accepted(await long_tasks.submit_handler(handler, args, kwargs))

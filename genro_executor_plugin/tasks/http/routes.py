@@ -9,18 +9,20 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genro_routes import RoutingClass, route
 
 from ... import errors
 from ...errors import ExecutorConfigError, TaskNotFoundError
-from ...hosts.names import HTTPBadRequest, HTTPException, RoutedApplication, SseStream
+from ...hosts.names import HTTPBadRequest, HTTPException, RoutedApplication, StreamingResponse
 from ...options.numbers import NotAllowedError, count_of, seconds_of, shown
 from ...routing.caller import Caller, caller_of
 from ...routing.streaming_response import DisconnectAwareResponse
 from ..application import long_tasks_of
+from ..listeners import END
 from ..service import LongTasks
 from ..status import TaskState, TaskStatus
 from .accepted import (
@@ -29,6 +31,10 @@ from .accepted import (
     accepted,
     urls_of,
 )
+from .guard import guarded, keep_private, refuse_foreign_forms, sandbox
+
+if TYPE_CHECKING:
+    from ...hosts.names import Receive, Scope, Send
 
 __all__ = ["MOUNT", "TaskApplication", "TaskSection"]
 
@@ -36,6 +42,9 @@ MAX_WAIT_SECONDS = 60.0
 """How long a request for a result may ask to wait for it."""
 
 MAX_LISTED = 1000
+
+FAILED = "The job failed"
+"""What a submitter reads of an exception, whose own text may have addresses and passwords in it."""
 
 
 class _TaskRoutes:
@@ -62,15 +71,21 @@ class _TaskRoutes:
             raise TaskNotFoundError(f"job {task_id!r} is another submitter's", task_id=task_id)
         return status, caller
 
+    @staticmethod
+    def _check_change(request: Any) -> None:
+        """Refuse what is no POST, and a form of another site."""
+        if request.method != "POST":
+            raise HTTPException(405, "Use POST", headers=[(b"allow", b"POST")])
+        refuse_foreign_forms(request.server)
+
     def _shown(self, status: TaskStatus, caller: Caller) -> dict[str, Any]:
-        """``status`` for the caller; only administrators see tracebacks and texts of pools."""
+        """``status`` for the caller; only administrators see what exceptions say."""
         shown = status.as_dict()
         failure = status.failure
         if failure is not None and not caller.is_admin(self._long_tasks.settings.admin_tags):
             module, _, name = failure.type_name.rpartition(".")
-            message = failure.message
-            if module == errors.__name__:
-                message = getattr(errors, name).detail
+            own = getattr(errors, name, None) if module == errors.__name__ else None
+            message = FAILED if own is None else own.detail
             shown["failure"] = {"type_name": failure.type_name, "message": message}
         return {**shown, **urls_of(status.task_id)}
 
@@ -86,6 +101,7 @@ class _TaskRoutes:
             count = count_of(limit, 1, MAX_LISTED, text=True)
         except NotAllowedError as wrong:
             raise HTTPBadRequest(f"limit={shown(limit)} is not {wrong}") from wrong
+        keep_private(_request)
         caller = caller_of(_request.scope)
         tasks = self._long_tasks
         if caller.is_admin(tasks.settings.admin_tags):
@@ -101,6 +117,7 @@ class _TaskRoutes:
     @route(media_type="application/json")
     async def status(self, task_id: str = "", _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """What is known of a job."""
+        keep_private(_request)
         return self._shown(*await self._job(task_id, _request))
 
     @route()
@@ -123,29 +140,35 @@ class _TaskRoutes:
                 raise  # the job's own
             return accepted(task_id, status.state)
         metadata = tasks.metadata_of(await tasks.status(task_id))
+        keep_private(_request)
+        sandbox(_request, metadata.get("media_type"))
         return self.result_wrapper(value, **metadata)  # type: ignore[attr-defined]
 
     @route()
     async def events(self, task_id: str = "", _request=None) -> Any:  # type: ignore[no-untyped-def]
         """A job as Server-Sent Events: its state at once, then progress and changes, to its end."""
-        _, caller = await self._job(task_id, _request)
-
-        async def source() -> AsyncIterator[dict[str, Any]]:
-            async for kind, status in self._long_tasks.follow(task_id):
-                yield {"event": kind, "data": self._shown(status, caller)}
-
+        status, caller = await self._job(task_id, _request)
+        if status.state.final and _last_event(_request) == END:
+            return StreamingResponse(_nothing(), status_code=204)  # a browser stays away then
+        tasks = self._long_tasks
+        who = caller.identity or caller.session or caller.address
+        most = tasks.settings.max_listeners_per_submitter
+        if tasks.listeners.count(who) >= most:
+            raise HTTPException(429, f"You listen to jobs {most} times; end some of them first")
+        view = "all" if caller.is_admin(tasks.settings.admin_tags) else "own"
+        frames = tasks.listeners.listen(task_id, view, lambda status: self._shown(status, caller))
         response = DisconnectAwareResponse(
-            aiter(SseStream(source())),
+            frames,
             headers=[("cache-control", "no-cache"), ("connection", "keep-alive")],
             media_type="text/event-stream",
         )
-        response.at_end = _nothing
+        response.at_end = weakref.finalize(response, tasks.listeners.add(who))
         return response
 
     @route(openapi_method="post")
     async def cancel(self, task_id: str = "", _request=None) -> Any:  # type: ignore[no-untyped-def]
         """Ask a job to end (POST): 202, or 200 when it has ended."""
-        _only_post(_request)
+        self._check_change(_request)
         _, caller = await self._job(task_id, _request)
         status = await self._long_tasks.cancel(task_id)
         code = 200 if status.state.final else 202
@@ -156,19 +179,21 @@ class _TaskRoutes:
     @route(openapi_method="post")
     async def forget(self, task_id: str = "", _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """Remove a job that has ended (POST)."""
-        _only_post(_request)
+        self._check_change(_request)
         await self._job(task_id, _request)
         await self._long_tasks.forget(task_id)
         return {"forgotten": task_id}
 
 
-def _nothing() -> None:
-    """Do nothing at the end of the response: the stream unsubscribes by itself."""
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield
 
 
-def _only_post(request: Any) -> None:
-    if request.method != "POST":
-        raise HTTPException(405, "Use POST", headers=[(b"allow", b"POST")])
+def _last_event(request: Any) -> str:
+    """The id of the last event that a browser has been sent before it came back."""
+    headers = dict(request.scope.get("headers", ()))
+    return str(headers.get(b"last-event-id", b"").decode("latin-1"))
 
 
 class TaskSection(_TaskRoutes, RoutingClass):
@@ -177,6 +202,11 @@ class TaskSection(_TaskRoutes, RoutingClass):
 
 class TaskApplication(_TaskRoutes, RoutedApplication):
     """The routes as an application of their own."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that is small and well-formed; refuse others with a reason."""
+        narrowed, receive = guarded(scope, receive)
+        await super().__call__(narrowed, receive, send)
 
 
 def _may_see(caller: Caller, status: TaskStatus, admin_tags: Iterable[str]) -> bool:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import TaskStoreError
@@ -26,40 +27,42 @@ from ..status import (
     progress_text,
 )
 from . import schema
-from .database import Database
+from .database import Database, is_busy
+from .facts import Claim, NewJob
+from .folder import check_file, make_folder, open_file
 from .ownership import Ownership
-from .recovery import Recovered, recover, replace_if_damaged
+from .questions import Questions
+from .recovery import Recovered, recover
+from .salvage import replace_if_damaged
+from .signing import Signer
 
 __all__ = ["Claim", "Recovered", "TaskStore"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
+START_PATIENCE_SECONDS = 15.0
+"""How long a start waits for a lock that another process has on the file."""
+
 PURGE_AT_ONCE = 500
 """How many expired jobs are removed in one step: the others wait that long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A job that this server runs now.
-
-    Attributes:
-        status: what is known of it.
-        call: its stored call, ``None`` if that cannot be read.
-        damage: why its call cannot be read.
-    """
-
-    status: TaskStatus
-    call: bytes | None
-    damage: str = ""
-
-
-class TaskStore:
+class TaskStore(Questions):
     """The store in ``folder``, which one process at a time has open."""
 
     def __init__(
-        self, folder: Path, *, synchronous: str = "FULL", max_bytes: int | None = None
+        self,
+        folder: Path,
+        key_file: Path,
+        *,
+        accept_unsigned: bool = False,
+        synchronous: str = "FULL",
+        max_bytes: int | None = None,
     ) -> None:
         self.folder = folder
+        self._signer = Signer(key_file)
+        self._accept_unsigned = accept_unsigned
+        self._told_to_end = False
         self._max_bytes = max_bytes
         self._ownership = Ownership(folder)
         self._database = Database(folder / "jobs.sqlite", self._prepare, synchronous=synchronous)
@@ -67,7 +70,7 @@ class TaskStore:
     @classmethod
     def exists(cls, folder: Path) -> bool:
         """Whether there is a store in ``folder``."""
-        return (folder / "jobs.sqlite").exists()
+        return os.path.lexists(folder / "jobs.sqlite")
 
     # -- opening and closing ----------------------------------------------------------------------
 
@@ -76,18 +79,24 @@ class TaskStore:
 
         Raises:
             TaskStoreError: at once if another server has the store, or its files cannot be
-                opened; in the future if it cannot be read.
+                opened or are not ours alone; in the future if it cannot be read.
         """
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.folder)
+            self._signer.load()
             self._ownership.take()
         except OSError as error:
+            # The lock is taken before the disk is found full: it must not stay taken.
+            self._ownership.release()
             raise TaskStoreError(
                 f"the store of long jobs {self.folder} cannot be made: {error}"
             ) from error
         try:
-            damage = replace_if_damaged(self.folder / "jobs.sqlite")
-            os.close(os.open(self.folder / "jobs.sqlite", os.O_CREAT | os.O_RDWR, 0o600))
+            file = self.folder / "jobs.sqlite"
+            for ending in ("", "-wal", "-shm"):
+                check_file(Path(f"{file}{ending}"))
+            damage = self._patiently(lambda: replace_if_damaged(file, self._check_told))
+            os.close(open_file(file, os.O_CREAT | os.O_RDWR))
         except (OSError, sqlite3.Error) as error:
             self._ownership.release()
             raise TaskStoreError(
@@ -101,6 +110,36 @@ class TaskStore:
             _logger.error("%s", text)
         self._found_damage = damage
         return self._database.open()
+
+    def leave(self) -> None:
+        """Give up opening the store: the server is told to end. May be called at any time."""
+        self._told_to_end = True
+        self._database.leave()
+
+    def _patiently(self, work: Callable[[], list[str]]) -> list[str]:
+        """What ``work`` returns, tried again while another process has locked the file."""
+        deadline = time.monotonic() + START_PATIENCE_SECONDS
+        told = False
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise
+            self._check_told()
+            if not told:
+                _logger.warning(
+                    "the store of long jobs %s is locked by another process; the start waits for "
+                    "it for %g seconds",
+                    self.folder,
+                    START_PATIENCE_SECONDS,
+                )
+                told = True
+            time.sleep(0.1)
+
+    def _check_told(self) -> None:
+        if self._told_to_end:
+            raise TaskStoreError(f"the server was told to end while it opened {self.folder}")
 
     def close(self, *, release: bool = True) -> None:
         """Commit what is queued and release the store. Blocks until that is done.
@@ -116,14 +155,16 @@ class TaskStore:
         if self._max_bytes is not None:
             (page,) = connection.execute("PRAGMA page_size").fetchone()
             connection.execute(f"PRAGMA max_page_count = {max(self._max_bytes // page, 1)}")
-        return recover(connection, self._found_damage)
+        return recover(connection, self._found_damage, self._signer, self._accept_unsigned)
 
     # -- steps ------------------------------------------------------------------------------------
 
     def add(
-        self, status: TaskStatus, call: bytes, now: float
+        self, status: TaskStatus, new: NewJob, now: float
     ) -> Future[tuple[TaskStatus | None, TaskStatus | None]]:
         """Accept a job, unless there is one of its id.
+
+        Raises, in the future, ``TaskError`` if that one was submitted with another call.
 
         The result is the job that has its id already, if there is one, and a job that had its id,
         has expired and was removed, if there was one.
@@ -135,10 +176,12 @@ class TaskStore:
                 existing = schema.read_job(connection, status.task_id)
                 assert existing is not None
                 if existing.ended_at is None or existing.ended_at + existing.keep > now:
+                    schema.check_same_call(connection, status, new.fingerprint)
                     return existing, expired
                 expired = existing
                 schema.remove_job(connection, status.task_id)
-            schema.write_payload(connection, status.task_id, "call", call)
+            schema.note_origin(connection, status.task_id, new.client, new.fingerprint)
+            schema.write_payload(connection, self._signer, status.task_id, "call", new.content)
             return None, expired
 
         return self._database.run(step)
@@ -157,7 +200,7 @@ class TaskStore:
             status = schema.read_job(connection, task_id)
             assert status is not None
             try:
-                call = schema.read_payload(connection, task_id, "call")
+                call = schema.read_payload(connection, self._signer, task_id, "call")
             except (TaskStoreError, sqlite3.DatabaseError) as error:
                 return Claim(status, None, str(error))
             damage = "" if call is not None else f"the call of job {task_id} is not in the store"
@@ -207,7 +250,7 @@ class TaskStore:
                 "DELETE FROM payloads WHERE task_id = ? AND kind = 'call'", (status.task_id,)
             )
             if content is not None:
-                schema.write_payload(connection, status.task_id, kind, content)
+                schema.write_payload(connection, self._signer, status.task_id, kind, content)
             return True
 
         return self._database.run(step)
@@ -284,51 +327,5 @@ class TaskStore:
 
         def step(connection: sqlite3.Connection) -> None:
             schema.set_payload_aside(connection, task_id, kind, reason)
-
-        return self._database.run(step)
-
-    # -- questions --------------------------------------------------------------------------------
-
-    def status(self, task_id: str) -> Future[TaskStatus | None]:
-        """The job of that id, ``None`` if there is none."""
-        return self._database.run(lambda connection: schema.read_job(connection, task_id))
-
-    def outcome(self, task_id: str) -> Future[tuple[TaskStatus, bytes | None] | None]:
-        """The job, and its result or its exception as bytes."""
-
-        def step(connection: sqlite3.Connection) -> tuple[TaskStatus, bytes | None] | None:
-            status = schema.read_job(connection, task_id)
-            if status is None:
-                return None
-            kind = "result" if status.state is TaskState.SUCCEEDED else "failure"
-            return status, schema.read_payload(connection, task_id, kind)
-
-        return self._database.run(step)
-
-    def list(
-        self, state: str | None, submitter: str | None, session: str | None, limit: int
-    ) -> Future[list[TaskStatus]]:
-        """The jobs that match, the newest first, at most ``limit`` of them."""
-        wanted = {"state": state, "submitter": submitter, "session": session}
-        given = {name: value for name, value in wanted.items() if value is not None}
-        where = " AND ".join(f"{name} = ?" for name in given)
-        query = f"{schema.SELECT} {'WHERE ' + where if where else ''} ORDER BY seq DESC LIMIT ?"
-
-        def step(connection: sqlite3.Connection) -> list[TaskStatus]:
-            found = connection.execute(query, (*given.values(), limit)).fetchall()
-            return [schema.status_of(row) for row in found]
-
-        return self._database.run(step)
-
-    def counts(self) -> Future[dict[str, int]]:
-        """The number of jobs in each state, and of ``damaged`` pieces that were set aside."""
-
-        def step(connection: sqlite3.Connection) -> dict[str, int]:
-            counted = dict.fromkeys((state.value for state in TaskState), 0)
-            counted.update(
-                connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall()
-            )
-            (counted["damaged"],) = connection.execute("SELECT count(*) FROM damaged").fetchone()
-            return counted
 
         return self._database.run(step)

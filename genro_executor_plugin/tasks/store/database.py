@@ -14,21 +14,35 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ...errors import TaskStoreError
 
-__all__ = ["Database"]
+__all__ = ["Database", "is_busy"]
 
 T = TypeVar("T")
 
 Operation = Callable[[sqlite3.Connection], Any]
 
+BUSY_PATIENCE_SECONDS = 10.0
+"""How long a batch waits for a lock that another process has on the file (a backup, a shell)."""
+
+_BUSY_PAUSE_SECONDS = 0.05
+
 MAX_BATCH = 256
 """How many operations share a commit at most: the first of them waits for the last."""
+
+
+class _Item(NamedTuple):
+    """An operation that waits for its batch; ``reads`` if it changes nothing."""
+
+    operation: Operation
+    future: Future[Any]
+    reads: bool = False
 
 
 class Database:
@@ -38,20 +52,28 @@ class Database:
         self._path = path
         self._prepare = prepare
         self._synchronous = synchronous
-        self._queue: queue.SimpleQueue[tuple[Operation, Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
         self._broken: BaseException | None = None
+        self._files: dict[Path, int] = {}
+        self._told_to_end = False
         self._thread = threading.Thread(target=self._serve, name="genro-long-jobs", daemon=True)
 
     def open(self) -> Future[Any]:
         """Start the thread and open the file; the result is what ``prepare`` returned."""
         opened: Future[Any] = Future()
-        self._queue.put((self._prepare, opened))
+        self._queue.put(_Item(self._prepare, opened))
         self._thread.start()
         return opened
 
-    def run(self, operation: Callable[[sqlite3.Connection], T]) -> Future[T]:
+    def ask(self, question: Callable[[sqlite3.Connection], T]) -> Future[T]:
+        """As ``run``, for an operation that only reads: it waits for no lock."""
+        return self.run(question, reads=True)
+
+    def run(
+        self, operation: Callable[[sqlite3.Connection], T], *, reads: bool = False
+    ) -> Future[T]:
         """Run ``operation`` with the next batch; the future is settled after the commit.
 
         Raises:
@@ -60,7 +82,7 @@ class Database:
         future: Future[T] = Future()
         with self._lock:
             if not self._closed:
-                self._queue.put((operation, future))
+                self._queue.put(_Item(operation, future, reads))
                 return future
         future.set_exception(TaskStoreError(f"the store of long jobs {self._path} is closed"))
         return future
@@ -79,14 +101,14 @@ class Database:
     def _serve(self) -> None:
         connection = None
         try:
-            connection = self._connect()
+            connection = self._patiently(self._connect)
         except Exception as error:
             self._broken = self._in_words(error)
         try:
             while batch := self._next_batch():
                 if connection is None:
-                    for _, future in batch:
-                        _settle(future, error=self._broken)
+                    for item in batch:
+                        _settle(item.future, error=self._broken)
                 else:
                     self._run_batch(connection, batch)
         finally:
@@ -94,16 +116,18 @@ class Database:
                 connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None)
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=0.0)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={self._synchronous}")
+            # What an edited file declares (views, triggers) may call nothing that has effects.
+            connection.execute("PRAGMA trusted_schema=OFF")
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _next_batch(self) -> list[tuple[Operation, Future[Any]]]:
+    def _next_batch(self) -> list[_Item]:
         """The operations that have gathered; empty after ``close``."""
         batch = []
         item = self._queue.get()
@@ -119,22 +143,70 @@ class Database:
             self._queue.put(None)  # the next call returns an empty batch
         return batch
 
-    def _run_batch(
-        self, connection: sqlite3.Connection, batch: list[tuple[Operation, Future[Any]]]
-    ) -> None:
+    def _run_batch(self, connection: sqlite3.Connection, batch: list[_Item]) -> None:
         try:
-            results = _committed(connection, [operation for operation, _ in batch])
+            self._check_files()
+            results = self._patiently(lambda: _committed(connection, batch))
+            self._check_files()
         except Exception as error:
+            if isinstance(error, _GoneError) or is_busy(error):
+                # It is no single operation's fault: each of them would wait or fail again.
+                for item in batch:
+                    _settle(item.future, error=self._in_words(error))
+                return
             if len(batch) == 1:
-                _settle(batch[0][1], error=self._in_words(error))
+                _settle(batch[0].future, error=self._in_words(error))
                 return
             for item in batch:
                 self._run_batch(connection, [item])
             return
-        for (_, future), result in zip(batch, results, strict=True):
-            _settle(future, result)
+        for item, result in zip(batch, results, strict=True):
+            _settle(item.future, result)
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns, tried again while another process has locked the file."""
+        deadline = time.monotonic() + BUSY_PATIENCE_SECONDS
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() > deadline or self._told_to_end:
+                    raise
+            time.sleep(_BUSY_PAUSE_SECONDS)
+
+    def leave(self) -> None:
+        """Wait no longer for a lock: the server is told to end. May be called at any time."""
+        self._told_to_end = True
+
+    def _check_files(self) -> None:
+        """Check that the file and its log are still those that were opened.
+
+        What is committed to a file that was deleted or replaced is gone when it is closed.
+
+        Raises:
+            _GoneError: they are not.
+        """
+        for path in (self._path, Path(f"{self._path}-wal")):
+            try:
+                found = path.stat().st_ino
+            except OSError:
+                found = 0
+            if self._files.get(path, 0) not in (0, found):
+                raise _GoneError(
+                    f"the file {path} of the store of long jobs was deleted or replaced while the "
+                    "server used it. Nothing more is stored: bring it back, and restart the server"
+                )
+            self._files[path] = found
 
     def _in_words(self, error: Exception) -> BaseException:
+        if is_busy(error):
+            busy = TaskStoreError(
+                f"the store of long jobs {self._path} is locked by another process, for more than "
+                f"{BUSY_PATIENCE_SECONDS:g} seconds. Nothing of this was stored; look at who has "
+                "the file open, and try again"
+            )
+            busy.__cause__ = error
+            return busy
         if not isinstance(error, sqlite3.Error):
             return error
         refusal = TaskStoreError(
@@ -145,11 +217,24 @@ class Database:
         return refusal
 
 
-def _committed(connection: sqlite3.Connection, operations: list[Operation]) -> list[Any]:
-    """The results of ``operations``, all of them committed."""
+class _GoneError(TaskStoreError):
+    """The file of the store is not there any more, or is another one."""
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Whether ``error``, or what it came from, is a lock of another process, which passes."""
+    if isinstance(error, TaskStoreError):
+        error = error.__cause__
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _committed(connection: sqlite3.Connection, batch: list[_Item]) -> list[Any]:
+    """The results of the operations, all of them committed."""
     try:
-        connection.execute("BEGIN")
-        results = [operation(connection) for operation in operations]
+        # Not deferred: a lock is met before anything was done.
+        connection.execute("BEGIN" if all(item.reads for item in batch) else "BEGIN IMMEDIATE")
+        results = [item.operation(connection) for item in batch]
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # SQLite has rolled back by itself when the disk is full

@@ -23,6 +23,7 @@ import psutil
 
 from ...engines.process.template_start import SERVER_VARIABLE
 from ...errors import TaskStoreError
+from .folder import open_file
 
 __all__ = ["Ownership"]
 
@@ -44,9 +45,9 @@ class Ownership:
         """Take the store, after the workers of a server that was killed have ended.
 
         Raises:
-            TaskStoreError: a running server has it.
+            TaskStoreError: a running server has it, or a worker of the killed one does not end.
         """
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_file(self._path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -107,9 +108,15 @@ def _await_workers_of(server: int) -> None:
     deadline = time.monotonic() + ORPHAN_PATIENCE_SECONDS
     # Repeated until there is none: a worker that is starting is not in the list yet.
     while left := _workers_of(server):
+        if time.monotonic() > deadline + ORPHAN_PATIENCE_SECONDS:
+            pids = ", ".join(str(process.pid) for process in left)
+            raise TaskStoreError(
+                f"workers of the killed server with pid {server} still run and cannot be ended: "
+                f"pid {pids}. Their jobs could run twice; end them first"
+            )
         if time.monotonic() > deadline:
             for process in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
+                with contextlib.suppress(psutil.Error):
                     process.kill()
         time.sleep(_LOOK_EVERY_SECONDS)
 
@@ -119,8 +126,11 @@ def _workers_of(server: int) -> list[psutil.Process]:
     now_alive = psutil.Process(server).create_time() if psutil.pid_exists(server) else math.inf
     return [
         process
-        for process in psutil.process_iter(["cmdline", "create_time"])
-        if _is_worker_of(server, process)
+        for process in psutil.process_iter(["cmdline", "create_time", "uids"])
+        # A process of another user may have any title, and is none that our server has started.
+        # Only a server of root starts workers that are another user's.
+        if os.geteuid() in (0, getattr(process.info["uids"], "real", None))
+        and _is_worker_of(server, process)
         # The pid may belong to another server now, and these may be workers of that one.
         and (process.info["create_time"] or 0.0) < now_alive
         and _runs(process)

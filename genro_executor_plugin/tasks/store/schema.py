@@ -15,7 +15,7 @@ import zlib
 from dataclasses import fields
 from typing import Any
 
-from ...errors import TaskStoreError
+from ...errors import TaskError, TaskStoreError
 from ..status import (
     Progress,
     TaskFailure,
@@ -24,10 +24,12 @@ from ..status import (
     failure_text,
     progress_text,
 )
+from .signing import KEY_ID_BYTES, Signer
 
 __all__ = ["create", "read_payload", "row_of", "status_of", "write_payload"]
 
-VERSION = 1
+VERSION = 2
+"""2: what is stored is signed, and a job says where it comes from."""
 
 _TABLES = """
 CREATE TABLE tasks (
@@ -74,6 +76,27 @@ CREATE TABLE damaged (
 );
 """
 
+_SIGNATURES = """
+CREATE TABLE signatures (
+    task_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (task_id, kind)
+) WITHOUT ROWID
+"""
+# A table of their own: in ``payloads``, SQLite would read a whole call to find what is behind it.
+
+_SIGNATURE_GOES = """
+CREATE TRIGGER signature_goes AFTER DELETE ON payloads BEGIN
+    DELETE FROM signatures WHERE task_id = OLD.task_id AND kind = OLD.kind;
+END
+"""
+
+_ORIGIN = (
+    "ALTER TABLE tasks ADD COLUMN client TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE tasks ADD COLUMN fingerprint TEXT NOT NULL DEFAULT ''",
+)
+
 COLUMNS = tuple(column.name for column in fields(TaskStatus))
 _SELECTED = ", ".join(COLUMNS)
 _BOOLEANS = ("open_to_id", "repeatable", "cancel_requested")
@@ -86,7 +109,7 @@ INSERT = (
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make the tables in a new file; nothing in one that has them.
+    """Make the tables in a new file, and those that a former version did not have.
 
     Raises:
         TaskStoreError: the file was written by a newer version.
@@ -99,6 +122,11 @@ def create(connection: sqlite3.Connection) -> None:
         )
     if version == 0:
         for statement in _TABLES.split(";"):
+            connection.execute(statement)
+    if version < VERSION:
+        connection.execute(_SIGNATURES)
+        connection.execute(_SIGNATURE_GOES)
+        for statement in _ORIGIN:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -129,32 +157,68 @@ def status_of(row: tuple[Any, ...]) -> TaskStatus:
     return TaskStatus(**values)
 
 
-def write_payload(connection: sqlite3.Connection, task_id: str, kind: str, content: bytes) -> None:
-    """Store ``content`` with its checksum."""
+def write_payload(
+    connection: sqlite3.Connection, signer: Signer, task_id: str, kind: str, content: bytes
+) -> None:
+    """Store ``content`` with its checksum and its signature."""
     connection.execute(
         "INSERT OR REPLACE INTO payloads VALUES (?, ?, ?, ?)",
         (task_id, kind, zlib.crc32(content), content),
     )
+    connection.execute(
+        "INSERT OR REPLACE INTO signatures VALUES (?, ?, ?)",
+        (task_id, kind, signer.sign(task_id, kind, content)),
+    )
 
 
-def read_payload(connection: sqlite3.Connection, task_id: str, kind: str) -> bytes | None:
+def read_payload(
+    connection: sqlite3.Connection, signer: Signer, task_id: str, kind: str
+) -> bytes | None:
     """The content that was stored, ``None`` if there is none.
 
     Raises:
-        TaskStoreError: it is not what was written; its checksum differs.
+        TaskStoreError: it is not what this server has written: its checksum or signature differs.
     """
     found = connection.execute(
-        "SELECT checksum, content FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind)
+        "SELECT checksum, content, signature FROM payloads LEFT JOIN signatures "
+        "USING (task_id, kind) WHERE task_id = ? AND kind = ?",
+        (task_id, kind),
     ).fetchone()
     if found is None:
         return None
-    checksum, content = found
+    checksum, content, signature = found
     if not isinstance(content, bytes) or zlib.crc32(content) != checksum:
         raise TaskStoreError(
             f"the {kind} of job {task_id} is damaged in the store: its checksum is another one",
             task_id=task_id,
         )
+    signer.check(task_id, kind, content, signature)
     return content
+
+
+_NOT_BY_KEY = (
+    "FROM payloads LEFT JOIN signatures USING (task_id, kind) "
+    f"WHERE signature IS NULL OR substr(signature, 1, {KEY_ID_BYTES}) <> ?"
+)
+
+
+def unsigned(connection: sqlite3.Connection, signer: Signer) -> list[tuple[str, str]]:
+    """What nobody or another key has signed: the ids of the jobs, and the kinds."""
+    return connection.execute(f"SELECT task_id, kind {_NOT_BY_KEY}", (signer.key_id,)).fetchall()
+
+
+def sign_all(connection: sqlite3.Connection, signer: Signer) -> int:
+    """Sign what nobody or another key has signed; return how many pieces that were."""
+    found = unsigned(connection, signer)
+    for task_id, kind in found:
+        (content,) = connection.execute(
+            "SELECT content FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind)
+        ).fetchone()
+        signature = signer.sign(task_id, kind, bytes(content))
+        connection.execute(
+            "INSERT OR REPLACE INTO signatures VALUES (?, ?, ?)", (task_id, kind, signature)
+        )
+    return len(found)
 
 
 # -- steps on the rows of one job -----------------------------------------------------------------
@@ -202,3 +266,32 @@ def set_payload_aside(connection: sqlite3.Connection, task_id: str, kind: str, r
         (time.time(), reason, task_id, kind),
     )
     connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = ?", (task_id, kind))
+
+
+def note_origin(
+    connection: sqlite3.Connection, task_id: str, client: str, fingerprint: str
+) -> None:
+    """Store which network a job comes from, and what its call has in common with the same ones."""
+    if client or fingerprint:
+        connection.execute(
+            "UPDATE tasks SET client = ?, fingerprint = ? WHERE task_id = ?",
+            (client, fingerprint, task_id),
+        )
+
+
+def check_same_call(connection: sqlite3.Connection, status: TaskStatus, fingerprint: str) -> None:
+    """Check that the job that has the id of ``status`` was submitted with the same call.
+
+    Raises:
+        TaskError: it was not: the key was used for something else.
+    """
+    (title, found) = connection.execute(
+        "SELECT title, fingerprint FROM tasks WHERE task_id = ?", (status.task_id,)
+    ).fetchone()
+    # What a former version has stored has no fingerprint.
+    if title != status.title or (found and found != fingerprint):
+        raise TaskError(
+            f"the idempotency key of this call of {status.title} was used for a call of {title} "
+            "with other arguments. Use a key for one call only",
+            task_id=status.task_id,
+        )

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 
 import httpx
+
+from ...console.token import TOKEN_HEADER
+from ...console.token_files import tokens_of_port
 
 __all__ = ["SnapshotSource", "SourceError", "snapshot_url"]
 
 CONSOLE_PATH = "/_executors"
 """Where the console is mounted by default."""
+
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+"""Where a server of the same user may be found. Its token is sent nowhere else."""
 
 FETCH_TIMEOUT_SECONDS = 5.0
 
@@ -48,7 +54,13 @@ def snapshot_url(given: str) -> str:
     path = parts.path.rstrip("/") or CONSOLE_PATH
     if not path.endswith("/snapshot"):
         path += "/snapshot"
-    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def _token_in(given: str) -> str | None:
+    """The token of a link as the server's log has it."""
+    parts = _address(given)
+    return parse_qs(parts.query).get("token", [None])[0] if parts is not None else None
 
 
 def _address(given: str) -> SplitResult | None:
@@ -66,8 +78,13 @@ class SnapshotSource:
     def __init__(
         self, url: str, *, token: str | None = None, user: tuple[str, str] | None = None
     ) -> None:
-        """The console at ``url``; requests carry a bearer ``token``, or a name and a password."""
+        """The console at ``url``; requests carry a ``token``, or a name and a password.
+
+        The token is one that the server's authentication knows, or that of its console, which is
+        found by itself for a server of the same user on this machine.
+        """
         self.url = snapshot_url(url)
+        self._token = token or _token_in(url)
         self._headers = {"accept": "application/json"}
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
@@ -82,27 +99,48 @@ class SnapshotSource:
         Raises:
             SourceError: nothing answers, the server refuses, or it has no console.
         """
+        response, body = self._ask(self._headers, self._auth)
+        if response.status_code == 401:
+            for token in self._console_tokens():
+                headers = {"accept": "application/json", TOKEN_HEADER: token}
+                with_token, found = self._ask(headers, None)
+                if with_token.is_success:
+                    response, body, self._headers, self._auth = with_token, found, headers, None
+                    break
+        if not response.is_success:
+            raise SourceError(self._refusal(response, body))
+        return self._read(body)
+
+    def _console_tokens(self) -> list[str]:
+        """What may be the token of the console: what was given, or what is found."""
+        if self._token is not None:
+            return [self._token]
+        parts = urlsplit(self.url)
+        if self._has_credentials or parts.hostname not in _THIS_MACHINE:
+            return []
+        return tokens_of_port(parts.port or (443 if parts.scheme == "https" else 80))
+
+    def _ask(
+        self, headers: dict[str, str], auth: httpx.Auth | None
+    ) -> tuple[httpx.Response, bytes]:
         try:
             # Redirects are not followed: credentials are for the server they were given for.
             with (
                 httpx.Client(
-                    headers=self._headers,
-                    auth=self._auth,
+                    headers=headers,
+                    auth=auth,
                     verify=self._verify,
                     timeout=FETCH_TIMEOUT_SECONDS,
                 ) as client,
                 client.stream("GET", self.url) as response,
             ):
-                body = _body(response)
+                return response, _body(response)
         except httpx.TimeoutException as error:
             raise SourceError(
                 f"{self.url} did not answer within {FETCH_TIMEOUT_SECONDS:g} s"
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise SourceError(f"{self.url} cannot be reached: {_reason(error)}") from error
-        if not response.is_success:
-            raise SourceError(self._refusal(response, body))
-        return self._read(body)
 
     def _read(self, body: bytes) -> dict[str, Any]:
         try:
@@ -120,6 +158,8 @@ class SnapshotSource:
         if status == 401:
             known = self._has_credentials
             cure = "these credentials are not known" if known else "give --token or --user"
+            if known is False and "token" in _detail(body):
+                cure = "give the link that its log has, or the token in it by --token"
             return f"{self.url} wants authentication (401): {cure}"
         if status == 403:
             return f"{self.url} refuses (403): {detail or 'the tag SERVER_ADMIN is needed'}"

@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What requests about long jobs meet first, and what browsers may do with the answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
+
+from ...hosts.contract import HostServer
+from ...hosts.names import HTTPForbidden, HTTPNotFound
+from ...routing.client import client_of_request
+from ...routing.sites import (
+    check_host,
+    is_form,
+    is_from_another_site,
+    limited_body,
+    narrowed_headers,
+)
+
+if TYPE_CHECKING:
+    from ...hosts.names import Receive, Scope
+
+__all__ = ["guarded", "keep_private", "narrowed_query", "refuse_foreign_forms", "sandbox"]
+
+BODY_LIMIT_BYTES = 64 * 1024
+"""The largest body that is read. These requests have none that matters."""
+
+_PARAMETERS = ("state", "limit", "wait")
+"""What a query may name. genro-routes would take anything else for an argument, also injected."""
+
+_HARMLESS = (
+    "application/json",
+    "application/octet-stream",
+    "application/pdf",
+    "image/gif",
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "text/csv",
+    "text/plain",
+)
+"""Types that a browser runs nothing of. A sandbox would keep its viewer of PDFs from starting."""
+
+
+def narrowed_query(query: bytes) -> bytes:
+    """The part of ``query`` that the routes of long jobs are given."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    given = {name: value for name, value in pairs if name in _PARAMETERS}
+    return urlencode(given).encode()
+
+
+def guarded(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
+    """What the routes are given of a request.
+
+    Raises:
+        HTTPException: it is refused.
+    """
+    check_host(scope)
+    if len(scope["path"].strip("/").split("/")) > 2:
+        raise HTTPNotFound("There is nothing here")  # the rest would be taken for arguments
+    narrowed = {
+        **scope,
+        "query_string": narrowed_query(scope["query_string"]),
+        "headers": narrowed_headers(scope),
+    }
+    return narrowed, limited_body(scope, receive, BODY_LIMIT_BYTES)
+
+
+def refuse_foreign_forms(server: HostServer) -> None:
+    """Refuse the request that is answered, if a page of another site can send it unasked.
+
+    A page that is allowed to (CORS) sends JSON.
+
+    Raises:
+        HTTPForbidden: another site has sent a form, or a link of it was followed.
+    """
+    client = client_of_request()
+    if client is not None and is_form(client.scope) and is_from_another_site(client.scope, server):
+        raise HTTPForbidden("This must come from a page of this server, or from a program")
+
+
+def keep_private(request: Any) -> None:
+    """Have no cache keep the answer to ``request``, and no browser guess its type."""
+    request.response.set_header("cache-control", "no-store")
+    request.response.set_header("x-content-type-options", "nosniff")
+
+
+def sandbox(request: Any, media_type: object) -> None:
+    """Have a browser show a result without running it as a page of this site."""
+    if str(media_type or "").partition(";")[0].strip().lower() not in _HARMLESS:
+        request.response.set_header("content-security-policy", "sandbox")

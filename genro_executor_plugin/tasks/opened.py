@@ -1,0 +1,194 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The store and the runner of one server: opened, held and released again.
+
+They are opened when the server starts, if there is a store, or else when the first job is
+submitted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from ..errors import ExecutorClosedError, ExecutorConfigError
+from ..executors import BaseExecutor
+from ..hosts.contract import HostServer
+from .acceptance import Acceptance
+from .attempt import Attempt
+from .events import Events
+from .live_job import LiveJob
+from .options import TaskSettings
+from .places import tell_of_former
+from .runner import Runner
+from .siblings import Siblings
+from .status import Progress, TaskStatus
+from .store import Recovered, TaskStore
+from .stored_call import JobFactory
+
+__all__ = ["OpenedTasks"]
+
+_logger = logging.getLogger("genro_executor_plugin")
+
+PROGRESS_NOTE_SECONDS = 1.0
+"""How often the progress of a job is stored; listeners get it at once."""
+
+
+class OpenedTasks:
+    """The store and the runner of ``server``, opened when they are first needed.
+
+    Attributes:
+        settings: the settings for all of them.
+        damage: what was found damaged in the store and set aside, in words.
+    """
+
+    def __init__(self, server: HostServer, settings: TaskSettings) -> None:
+        self._server = server
+        self.settings = settings
+        self._factory = JobFactory(server, settings)
+        self._acceptance = Acceptance(settings, self._opened, self._accepted)
+        self._store: TaskStore | None = None
+        self._candidate: TaskStore | None = None
+        self._opening: asyncio.Future[None] | None = None
+        self._runner: Runner | None = None
+        self._events: Events | None = None
+        self._stopped = False
+        self._holding = False
+        self._purging: asyncio.Task[None] | None = None
+        self._siblings = Siblings(server)
+        self.damage: list[str] = []
+
+    # -- opening and closing ----------------------------------------------------------------------
+
+    @property
+    def in_use(self) -> bool:
+        """Whether there is a store: this server has opened one, or a former server has left one."""
+        return self._store is not None or self._exists()
+
+    def _exists(self) -> bool:
+        """Whether a former server has left a store; without a place for one there is none."""
+        try:
+            return TaskStore.exists(self.settings.folder_of(self._server))
+        except ExecutorConfigError:
+            return False
+
+    async def start(self) -> None:
+        """Open the store if there is one. Its jobs wait until ``begin`` is called.
+
+        Raises:
+            TaskStoreError: another server has the store, or it cannot be read.
+        """
+        self._acceptance.loop = asyncio.get_running_loop()
+        if self.settings.path is None:
+            tell_of_former(self._server)
+        with suppress(ExecutorConfigError):  # without a place for a store, its first job says so
+            self._siblings.tell(self.settings.folder_of(self._server))
+        if self._store is None and self._exists():
+            self._holding = True
+            await self._opened()
+
+    def begin(self) -> None:
+        """Run the jobs that were in the store, now that their applications have started."""
+        self._holding = False
+        if self._runner is not None:
+            self._runner.begin()
+
+    async def _opened(self) -> tuple[TaskStore, Runner]:
+        """The store and the runner, which are opened on the first call."""
+        if self._opening is None:
+            if self._stopped:
+                raise ExecutorClosedError("the server stops; no long job is accepted any more")
+            self._acceptance.loop = asyncio.get_running_loop()
+            self._opening = asyncio.ensure_future(self._open())
+        opening = self._opening
+        try:
+            await asyncio.shield(opening)
+        except BaseException:
+            # Whatever it was, it may be gone next time. A waiter that is cancelled changes nothing.
+            if opening.done() and (opening.cancelled() or opening.exception() is not None):
+                self._opening = None if self._opening is opening else self._opening
+            raise
+        assert self._store is not None
+        assert self._runner is not None
+        return self._store, self._runner
+
+    async def _open(self) -> None:
+        settings = self.settings
+        folder = settings.folder_of(self._server)
+        store = self._candidate = TaskStore(
+            folder,
+            settings.key_path(),
+            accept_unsigned=settings.accept_unsigned,
+            synchronous=settings.synchronous,
+            max_bytes=settings.max_bytes,
+        )
+        opened = await asyncio.to_thread(store.open)
+        try:
+            found: Recovered = await asyncio.wrap_future(opened)
+        except BaseException:
+            await asyncio.to_thread(store.close)
+            raise
+        self.damage = found.damage
+        self._acceptance.limits.load(found.usage)
+        self._events = Events(self._server)
+        self._runner = Runner(
+            store, settings, self._events, self._server.executors.get, self._attempt, self._ended
+        )
+        if not self._holding:
+            self._runner.begin()
+        self._store = self._acceptance.store = store
+        for was in found.ended:
+            _logger.warning("long job %s (%s) ended with its server", was.task_id, was.title)
+        for status in found.waiting:
+            self._runner.add(LiveJob(status))
+        for status in found.held:
+            self._runner.jobs[status.task_id] = LiveJob(status)  # it can be cancelled
+        self._purging = asyncio.create_task(self._acceptance.purge(store))
+
+    def leave(self) -> None:
+        """Give up what opening the store still waits for: the server is told to end."""
+        if self._candidate is not None:
+            self._candidate.leave()
+
+    async def stop(self) -> None:
+        """Begin no more jobs, end those that run, and release the store."""
+        self._stopped = True
+        self._siblings.release()
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        if self._purging is not None:
+            self._purging.cancel()
+            await asyncio.gather(self._purging, return_exceptions=True)
+        store, self._store, self._acceptance.store = self._store, None, None
+        if store is None or self._runner is None:
+            return
+        in_order = await self._runner.stop(self.settings.shutdown_timeout)
+        # While a job goes on in a thread, no other server may have the store and repeat the job.
+        await asyncio.to_thread(store.close, release=in_order)
+
+    # -- running ----------------------------------------------------------------------------------
+
+    async def _attempt(self, job: LiveJob, executor: BaseExecutor, content: bytes) -> Attempt:
+        return await self._factory.attempt(job, executor, content, partial(self._progressed, job))
+
+    def _progressed(self, job: LiveJob, progress: Progress) -> None:
+        assert self._events is not None
+        job.set(replace(job.status, progress=progress))
+        self._events.publish("progress", job.status, job.couriers)
+        now = time.monotonic()
+        if self._store is not None and now - job.noted_at >= PROGRESS_NOTE_SECONDS:
+            # Not awaited: if the write fails, the next progress or the end of the job replaces it.
+            job.noted_at = now
+            self._store.note_progress(job.status)
+
+    def _accepted(self, job: LiveJob) -> None:
+        if self._runner is not None:
+            self._runner.add(job)
+
+    def _ended(self, status: TaskStatus, bytes_before: int) -> None:
+        self._acceptance.limits.resize(status, bytes_before)

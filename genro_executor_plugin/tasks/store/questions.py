@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What can be asked about the jobs in a store; no question changes anything."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import Future
+
+from ..status import TaskState, TaskStatus
+from . import schema
+from .database import Database
+from .signing import Signer
+
+__all__ = ["Questions"]
+
+
+class Questions:
+    """The questions that a store answers."""
+
+    _database: Database
+    _signer: Signer
+
+    def status(self, task_id: str) -> Future[TaskStatus | None]:
+        """The job of that id, ``None`` if there is none."""
+        return self._database.ask(lambda connection: schema.read_job(connection, task_id))
+
+    def outcome(self, task_id: str) -> Future[tuple[TaskStatus, bytes | None] | None]:
+        """The job, and its result or its exception as bytes."""
+
+        def step(connection: sqlite3.Connection) -> tuple[TaskStatus, bytes | None] | None:
+            status = schema.read_job(connection, task_id)
+            if status is None:
+                return None
+            kind = "result" if status.state is TaskState.SUCCEEDED else "failure"
+            return status, schema.read_payload(connection, self._signer, task_id, kind)
+
+        return self._database.ask(step)
+
+    def list(
+        self, state: str | None, submitter: str | None, session: str | None, limit: int
+    ) -> Future[list[TaskStatus]]:
+        """The jobs that match, the newest first, at most ``limit`` of them."""
+        wanted = {"state": state, "submitter": submitter, "session": session}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in given)
+        query = f"{schema.SELECT} {'WHERE ' + where if where else ''} ORDER BY seq DESC LIMIT ?"
+
+        def step(connection: sqlite3.Connection) -> list[TaskStatus]:
+            found = connection.execute(query, (*given.values(), limit)).fetchall()
+            return [schema.status_of(row) for row in found]
+
+        return self._database.ask(step)
+
+    def counts(self) -> Future[dict[str, int]]:
+        """The number of jobs in each state, and of ``damaged`` pieces that were set aside."""
+
+        def step(connection: sqlite3.Connection) -> dict[str, int]:
+            counted = dict.fromkeys((state.value for state in TaskState), 0)
+            counted.update(
+                connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall()
+            )
+            (counted["damaged"],) = connection.execute("SELECT count(*) FROM damaged").fetchone()
+            return counted
+
+        return self._database.ask(step)

@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Watches an event loop, and tells where this package has held it up.
+
+A thread asks the loop for a sign of life again and again. What the loop's thread has waited for a
+processor is not counted: the kernel tells it (``schedstat``), so that a busy machine is not taken
+for a callback that blocks. What a test itself does on the loop is not counted either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import traceback
+from pathlib import Path
+from time import perf_counter
+from types import FrameType
+
+import genro_executor_plugin
+
+__all__ = ["MOST_SECONDS", "LoopWatch"]
+
+MOST_SECONDS = 0.1
+"""How long, at most, a turn of the event loop may take because of this package."""
+
+_ASK_EVERY_SECONDS = 0.02
+_PACKAGE = str(Path(genro_executor_plugin.__file__).parent)
+_TESTS = str(Path(__file__).parent)
+
+
+class LoopWatch:
+    """Watches the running event loop between ``start`` and ``stop``; ``found`` has what it saw."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._stopped = threading.Event()
+        self._watching = threading.Thread(target=self._watch, name="loop-watch", daemon=True)
+        self.found: list[str] = []
+
+    def start(self) -> None:
+        self._watching.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._watching.join()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(_ASK_EVERY_SECONDS):
+            self._ask()
+
+    def _ask(self) -> None:
+        answered = threading.Event()
+        answered_at = began = perf_counter()
+        waited_before = self._waited_for_a_processor()
+        samples: list[FrameType | None] = []
+
+        def answer() -> None:
+            nonlocal answered_at
+            answered_at = perf_counter()
+            answered.set()
+
+        try:
+            self._loop.call_soon_threadsafe(answer)
+        except RuntimeError:
+            return  # the loop is closed
+        while not answered.wait(MOST_SECONDS / 4):
+            if self._stopped.is_set():
+                return
+            samples.append(_culprit(sys._current_frames().get(self._thread)))
+        waited = self._waited_for_a_processor() - waited_before
+        ours = [frame for frame in samples if frame is not None]
+        if answered_at - began - waited > MOST_SECONDS and 2 * len(ours) > len(samples):
+            stack = "".join(traceback.format_stack(ours[0]))
+            self.found.append(
+                f"the event loop was held up for {answered_at - began - waited:.2f} s:\n{stack}"
+            )
+
+    def _waited_for_a_processor(self) -> float:
+        try:
+            return int(self._schedstat.read_text().split()[1]) / 1e9
+        except (OSError, IndexError, ValueError):
+            return 0.0  # not Linux: a busy machine looks like a loop that is held up
+
+
+def _culprit(frame: FrameType | None) -> FrameType | None:
+    """``frame`` if the innermost code of ours or of the tests in its stack is ours."""
+    link = frame
+    while link is not None:
+        name = link.f_code.co_filename
+        if name.startswith(_PACKAGE):
+            return frame
+        if name.startswith(_TESTS):
+            return None
+        link = link.f_back
+    return None

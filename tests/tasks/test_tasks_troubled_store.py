@@ -1,0 +1,160 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A store that is locked for a while, full at the first job, deleted, or fails in other ways."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import task_functions as tf
+from conftest import Gate
+from servers import built, until
+from test_tasks_folder import tasks_in
+from test_tasks_store import fill, small_disk
+
+from genro_executor_plugin import TaskState, TaskStoreError
+from genro_executor_plugin.tasks import store as store_module
+from genro_executor_plugin.tasks.host_tasks import PooledTaskScheduler
+from genro_executor_plugin.tasks.places import default_key_file
+from genro_executor_plugin.tasks.store import TaskStore, database
+from genro_executor_plugin.tasks.turn import Turn
+
+
+@contextmanager
+def locked(folder: Path, how: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """Another process's lock, as far as SQLite can tell: a connection of its own."""
+    with closing(
+        sqlite3.connect(folder / "jobs.sqlite", isolation_level=None, check_same_thread=False)
+    ) as connection:
+        if how == "EXCLUSIVE":
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute(f"BEGIN {how}")
+        yield connection
+
+
+async def test_a_result_waits_for_a_lock_that_passes(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "BUSY_PATIENCE_SECONDS", 0.2)
+    async with tasks_in(tmp_path / "store") as tasks:
+        job = await tasks.submit(tf.note_and_hold, "/dev/null", "precious", gate.path)
+        await gate.entered()
+        with locked(tmp_path / "store"):
+            gate.release()
+            await until(lambda: "has ended as succeeded" in caplog.text)
+            with pytest.raises(TaskStoreError, match="is locked by another process"):
+                await tasks.submit(tf.add, 1, 1)
+            # Questions are answered meanwhile.
+            assert (await tasks.status(job)).state is TaskState.RUNNING
+        assert await tasks.result(job) == "precious"
+        assert await tasks.result(await tasks.submit(tf.add, 1, 1)) == 2
+
+
+async def test_a_start_waits_for_a_lock_and_for_no_longer_than_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with tasks_in(tmp_path / "store") as tasks:
+        job = await tasks.submit(tf.add, 1, 1)
+        await tasks.result(job)
+    store = TaskStore(tmp_path / "store", default_key_file())
+    with locked(tmp_path / "store", "EXCLUSIVE") as connection:
+        opening = asyncio.create_task(asyncio.to_thread(store.open))
+        await until(lambda: "the start waits for" in caplog.text)
+        store.leave()
+        with pytest.raises(TaskStoreError, match="was told to end"):
+            await opening
+        monkeypatch.setattr(store_module, "START_PATIENCE_SECONDS", 0.1)
+        refused = TaskStore(tmp_path / "store", default_key_file())
+        with pytest.raises(TaskStoreError, match="locked"):
+            await asyncio.to_thread(refused.open)
+        monkeypatch.undo()
+        monkeypatch.setenv("XDG_STATE_HOME", str(default_key_file().parents[2]))
+        caplog.clear()
+
+        async def unlock() -> None:
+            await until(lambda: "the start waits for" in caplog.text)
+            connection.execute("COMMIT")
+            connection.close()
+
+        settings = {"path": tmp_path / "store", "pool": "jobs", "key_file": store._signer.file}
+        async with built(executors={"jobs": {}}, long_tasks=settings) as server:
+            await asyncio.gather(server.long_tasks.start(), unlock())
+            assert await server.long_tasks.result(job) == 2
+
+
+async def test_a_disk_that_is_full_at_the_first_job_takes_the_next_one(tmp_path: Path) -> None:
+    with small_disk(tmp_path, "200k") as disk:
+        async with tasks_in(disk / "store") as tasks:
+            with pytest.raises(OSError, match="space"):
+                fill(disk / "filler")
+            for _ in range(2):
+                with pytest.raises(TaskStoreError):
+                    await tasks.submit(tf.add, 1, 1)
+            (disk / "filler").unlink()
+            assert await tasks.result(await tasks.submit(tf.add, 1, 1)) == 2
+
+
+async def test_files_that_are_deleted_meanwhile_are_noticed(tmp_path: Path) -> None:
+    async with tasks_in(tmp_path / "store") as tasks:
+        await tasks.result(await tasks.submit(tf.add, 1, 1))
+        shutil.rmtree(tmp_path / "store")
+        with pytest.raises(TaskStoreError, match="was deleted or replaced while"):
+            await tasks.submit(tf.add, 1, 1)
+
+
+async def test_an_unexpected_error_at_the_end_of_a_job_leaves_it_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end, failed = TaskStore.end, []
+
+    def broken(self: Any, status: Any, kind: str, content: Any) -> Any:
+        if not failed:
+            failed.append(status)
+            raise OverflowError("an error that nobody has thought of")
+        return end(self, status, kind, content)
+
+    monkeypatch.setattr(TaskStore, "end", broken)
+    async with tasks_in(tmp_path / "store") as tasks:
+        job = await tasks.submit(tf.add, 1, 1)
+        with pytest.raises(TaskStoreError, match="nobody has thought of"):
+            await tasks.result(job)
+        assert (await tasks.status(job)).state is TaskState.FAILED
+
+
+async def test_the_second_process_of_an_application_says_what_does_not_work_in_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with tasks_in(tmp_path / "store"):
+        assert "another process serves" not in caplog.text
+        async with tasks_in(tmp_path / "another store"):
+            assert "another process serves" not in caplog.text
+        async with tasks_in(tmp_path / "store"):
+            assert "another process serves the same applications" in caplog.text
+            assert "Serve with one process" in caplog.text
+    caplog.clear()
+    async with tasks_in(tmp_path / "store"):  # the others have ended
+        assert "another process serves" not in caplog.text
+
+
+async def test_one_of_several_servers_begins_the_schedules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with built() as server, built() as other:
+        first, second = Turn(server), Turn(other)
+        assert first.take()
+        assert not second.take()
+        assert first.take()
+        first.release()
+        assert second.take()
+        assert not first.take()
+        second.release()
+    assert PooledTaskScheduler.tick is not PooledTaskScheduler.__mro__[1].tick  # type: ignore[attr-defined]
