@@ -102,7 +102,9 @@ class Offloaded(RoutedApplication):
     async def metrics(self) -> dict[str, Any]:
         server = self.server
         return {
-            "pools": server.get_executor_metrics() if isinstance(server, ExecutorServer) else {}
+            "pools": {pool["name"]: pool for pool in server.get_executor_metrics()}
+            if isinstance(server, ExecutorServer)
+            else {}
         }
 
 

@@ -258,7 +258,7 @@ def ran_in(server: Any, pool: str | None, route: str) -> Iterator[None]:
 def _ended(server: Any, path: str) -> Counter[str]:
     """For each pool, how many calls of the route ``path`` have ended in it, however they ended."""
     found: Counter[str] = Counter()
-    for name, executor in server.executors.executors.items():
+    for name, executor in server.executors.used.items():
         if metrics := executor.counters.routes.get(path):
             found[name] = sum(getattr(metrics, outcome) for outcome in _ENDS)
     return found

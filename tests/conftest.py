@@ -12,10 +12,11 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import loops
 import psutil
 import pytest
 from loop_watch import LoopWatch
@@ -29,6 +30,11 @@ atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 LEAK_PATIENCE_SECONDS = 5.0
 """How long something that is ending may take to be gone."""
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Have the asynchronous tests run on the event loop that was asked for."""
+    return {loops.LOOP: loops.new_event_loop}
 
 
 class Gate:
@@ -126,7 +132,9 @@ def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         left_processes = _children() - processes
         left_threads = [thread for thread in threading.enumerate() if thread not in threads]
         # The event loop's own default pool ends with the loop, after this fixture.
-        left_threads = [thread for thread in left_threads if not thread.name.startswith("asyncio_")]
+        left_threads = [
+            thread for thread in left_threads if not thread.name.startswith(("asyncio_", "uvloop_"))
+        ]
         if not left_processes and not left_threads:
             return
         if time.monotonic() > deadline:

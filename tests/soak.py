@@ -35,6 +35,7 @@ import psutil
 import uvloop
 
 sys.path.insert(0, str(Path(__file__).parent))
+
 import worker_functions as wf
 
 from genro_executor_plugin import ExecutorTimeoutError, ProcessExecutor, WorkerCrashedError

@@ -20,7 +20,7 @@ from typing import Any
 
 from worker_functions import Quit, hold, hold_async
 
-from genro_executor_plugin.engines.process.wire import HEADER, RESULT
+from genro_executor_plugin.engines.process.wire import RESULT, frame
 from genro_executor_plugin.worker.running import current
 
 WAYS = (
@@ -147,7 +147,7 @@ async def send_a_part_and_strike_async(gate: str, way: str) -> None:
 
 
 def _send_a_part(size: int) -> None:
-    answer = HEADER.pack(2 * size, 1, 0, RESULT) + bytes(2 * size)
+    answer = frame(RESULT, 1, bytes(2 * size))
     # A worker was given it before it opened any other.
     descriptor = min(int(name) for name in os.listdir("/proc/self/fd") if _is_socket(int(name)))
     with socket.socket(fileno=os.dup(descriptor)) as end:

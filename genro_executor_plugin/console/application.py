@@ -229,7 +229,7 @@ class ExecutorConsole(AttachedApplication):
         """What genro-asgi's monitor shows of this console: the metrics of every pool."""
         pools = {
             name: {**executor.metrics, "unhealthy": executor.unhealthy}
-            for name, executor in sorted(self._registry.executors.items())
+            for name, executor in sorted(self._registry.used.items())
         }
         return {**super().app_snapshot, "pools": pools}
 

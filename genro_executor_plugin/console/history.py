@@ -64,7 +64,7 @@ class History:
 
     def sample(self) -> None:
         """Take one sample of every pool that has been used."""
-        for name, executor in self._registry.executors.items():
+        for name, executor in self._registry.used.items():
             reading = _read(executor)
             before = self._readings.get(name)
             self._readings[name] = reading

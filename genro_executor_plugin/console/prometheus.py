@@ -61,7 +61,7 @@ class _PoolCollector(Collector):
         self._registry = registry
 
     def collect(self) -> Iterator[Metric]:
-        executors = self._registry.executors
+        executors = self._registry.used
         yield from _of_calls(executors)
         yield from _of_the_moment(executors)
 

@@ -46,7 +46,7 @@ _CONTROLS: Mapping[str, Capability | None] = {
 def snapshot_of(server: HostServer, history: History) -> dict[str, Any]:
     """Return the state of the pools and routes of ``server`` at this moment."""
     registry: ExecutorRegistry = server.executors
-    pools = registry.executors
+    pools = registry.used
     unhealthy = registry.unhealthy
     return {
         "now": round(time.time(), 3),

@@ -69,8 +69,6 @@ class InlineEngine(ThreadEngine):
             call.args, call.kwargs = packed.reread_arguments()
         except ReplicaHereError:
             return  # an application among the arguments is itself here, and no replica
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # as in a worker, where it would not end the server
             raise SerializationError(
                 f"the arguments of {packed.title} cannot be rebuilt in a worker: {why(error)}. "

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, Protocol
 
 from ..engines.call import Call
 from ..errors import ExecutorConfigError
-from ..options.call import CallOptions
+from ..options.call import CALL_OPTIONS, CallOptions
 
 __all__ = ["BoundExecutor"]
 
@@ -36,6 +36,11 @@ class BoundExecutor:
     def __init__(self, executor: _Pool, options: CallOptions) -> None:
         self._executor = executor
         self._options = options
+
+    def __repr__(self) -> str:
+        given = {name: getattr(self._options, name) for name in CALL_OPTIONS}
+        shown = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
+        return f"<{self._executor!r} options({shown})>"
 
     async def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """As ``BaseExecutor.submit``, with these options."""

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..errors import ExecutorClosedError, ExecutorConfigError, UnknownExecutorError
 from ..options.capabilities import Capability
+from ..options.environment import WorkerEnvironment
 from ..options.pool import PoolOptions
 from .base import BaseExecutor
+from .declarations import declared
 from .kinds import EVERYWHERE, Factory, Kinds, KnownKind
+from .steering import Ending
 
 __all__ = ["BUILT_IN_POOLS", "ExecutorRegistry"]
 
@@ -90,7 +93,7 @@ class ExecutorRegistry:
         """
         mistakes: list[str] = []
         pools: set[str | None] = set()
-        for name, options in _declared(executors, mistakes):
+        for name, options in declared(executors, mistakes):
             try:
                 self.declare(name, **options)
             except ExecutorConfigError as error:
@@ -131,7 +134,7 @@ class ExecutorRegistry:
         return _Pool(known, options, PoolOptions.declare(name, known.kind, options))
 
     def get_or_create(
-        self, name: str, *, executor_type: str = "local", **options: Any
+        self, name: str, executor_type: str = "local", **options: Any
     ) -> BaseExecutor:
         """Pool ``name``, declared now if it was not before.
 
@@ -215,16 +218,21 @@ class ExecutorRegistry:
         return sorted(self._pools)
 
     @property
-    def executors(self) -> dict[str, BaseExecutor]:
-        """The pools that were used, by name."""
+    def executors(self) -> Mapping[str, BaseExecutor]:
+        """The declared pools by name, each made when it is first taken from this mapping."""
+        return _Declared(self)
+
+    @property
+    def used(self) -> dict[str, BaseExecutor]:
+        """The pools that have been made: those that were used, or were taken by their name."""
         return {name: pool.executor for name, pool in self._pools.items() if pool.executor}
 
     @property
     def unhealthy(self) -> dict[str, str]:
         """Why a pool cannot serve now, by its name; empty while all of them can."""
         if self._closed:
-            return dict.fromkeys(self.executors, "it is shut down")
-        reasons = {name: executor.unhealthy for name, executor in self.executors.items()}
+            return dict.fromkeys(self.used, "it is shut down")
+        reasons = {name: executor.unhealthy for name, executor in self.used.items()}
         return {name: reason for name, reason in reasons.items() if reason is not None}
 
     @property
@@ -232,9 +240,9 @@ class ExecutorRegistry:
         """Whether every pool that was used can serve: not paused, and workers can be started."""
         return not self._closed and not self.unhealthy
 
-    def all_metrics(self) -> dict[str, dict[str, Any]]:
-        """``metrics`` of every pool that was used, by name."""
-        return {name: executor.metrics for name, executor in self.executors.items()}
+    def all_metrics(self) -> list[dict[str, Any]]:
+        """``metrics`` of every pool that was used, each with its ``name``."""
+        return [executor.metrics for executor in self.used.values()]
 
     async def warm(self) -> None:
         """Start every pool that connects, or that has ``warm`` or ``min_workers``, and wait.
@@ -246,20 +254,28 @@ class ExecutorRegistry:
         for name in wanted:
             await self.get(name).warm()
 
-    async def shutdown_all(self) -> None:
-        """Shut every pool down, all at once, and refuse everything from then on."""
+    def shutdown_all(self, wait: bool = True) -> Ending:
+        """Shut every pool down, all at once, and refuse everything from then on.
+
+        It begins with the call, awaited or not.
+
+        Args:
+            wait: whether awaiting takes until everything has ended, or no time.
+
+        Returns:
+            The end of the pools, to be awaited.
+        """
         self._closed = True
-        outcomes = await asyncio.gather(
-            *(executor.shutdown() for executor in self.executors.values()), return_exceptions=True
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        ends = [
+            executor.shutdown() if wait else executor.shutdown(wait=False)
+            for executor in self.used.values()
+        ]
+        return Ending(*(partial(_awaited, end) for end in ends))
 
     def hurry(self) -> None:
         """End what still runs in the pools at once; ``shutdown_all`` waits for the end."""
         self._closed = True
-        for executor in self.executors.values():
+        for executor in self.used.values():
             executor.hurry()
 
     def __len__(self) -> int:
@@ -271,51 +287,34 @@ class ExecutorRegistry:
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
-
-def _declared(executors: Any, mistakes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The pools in ``{name: options}`` or ``[{"name": ..., **options}]``.
-
-    What is neither goes to ``mistakes``.
-    """
-    if executors is None:
-        return
-    if isinstance(executors, Mapping):
-        for name, options in executors.items():
-            if isinstance(options, Mapping):
-                yield name, _named(name, options, mistakes)
-            else:
-                mistakes.append(f"pool {name!r}: its options are a dict, not {options!r}")
-        return
-    if isinstance(executors, str) or not isinstance(executors, Iterable):
-        mistakes.append(
-            f"executors={executors!r}: give {{name: options}} or a list of dicts with a 'name'"
-        )
-        return
-    seen: set[str] = set()
-    for item in executors:
-        if not isinstance(item, Mapping) or "name" not in item:
-            mistakes.append(
-                f"executors: {item!r} is not a dict with a 'name' and the pool's options"
-            )
-            continue
-        name = item["name"]
-        if isinstance(name, str) and name in seen:
-            mistakes.append(f"executors: pool {name!r} is in the list twice")
-            continue
-        seen.add(str(name))
-        options = {option: value for option, value in item.items() if option != "name"}
-        yield name, _named(name, options, mistakes)
+    def __repr__(self) -> str:
+        closed = " closed" if self._closed else ""
+        return f"<ExecutorRegistry{closed} pools={self.names}>"
 
 
-def _named(name: object, options: Mapping[Any, Any], mistakes: list[str]) -> dict[str, Any]:
-    """``options`` as keyword arguments; what can be none is an unknown option."""
-    usable: dict[str, Any] = {}
-    for option, value in options.items():
-        if isinstance(option, str) and option not in ("name", "self"):
-            usable[option] = value
-        else:
-            mistakes.append(f"pool {name!r}: unknown option {option!r}")
-    return usable
+class _Declared(Mapping[str, BaseExecutor]):
+    """The pools of a registry by name, made when they are taken."""
+
+    def __init__(self, registry: ExecutorRegistry) -> None:
+        self._registry = registry
+
+    def __getitem__(self, name: str) -> BaseExecutor:
+        if name not in self._registry:
+            raise KeyError(name)
+        return self._registry.get(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._registry)
+
+    def __len__(self) -> int:
+        return len(self._registry)
+
+    def __repr__(self) -> str:
+        return f"<pools {self._registry.names}>"
+
+
+async def _awaited(end: Awaitable[None]) -> None:
+    await end
 
 
 def _same(one: _Pool, other: _Pool) -> bool:
@@ -327,5 +326,8 @@ def _same(one: _Pool, other: _Pool) -> bool:
 
 
 def _shown(pool: _Pool) -> str:
-    options = ", ".join(f"{name}={value!r}" for name, value in pool.given.items())
+    given = dict(pool.given)
+    if isinstance(given.get("env"), Mapping):
+        given["env"] = WorkerEnvironment.of(given["env"])  # which shows no values
+    options = ", ".join(f"{name}={value!r}" for name, value in given.items())
     return f"executor_type={pool.known.name!r}" + (f", {options}" if options else "")

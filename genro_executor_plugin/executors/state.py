@@ -37,7 +37,7 @@ class PoolState:
 
     def __init__(
         self,
-        name: str,
+        name: str = "default",
         options: PoolOptions | None = None,
         *,
         engine: type[Engine] | None = None,
@@ -88,6 +88,10 @@ class PoolState:
         if bypass and Capability.PORTABLE in self._declared.capabilities:
             return InlineEngine(self, self._options, bypassed=bypass)
         return engine(self, self._options)
+
+    def __repr__(self) -> str:
+        closed = " closed" if self.closed else ""
+        return f"<{type(self).__name__} {self._name!r}{closed} mode={self.mode}>"
 
     # -- what it is ---------------------------------------------------------------------------
 

@@ -10,14 +10,52 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, Self
 
 from ..errors import ExecutorConfigError
 from ..options.capabilities import Capability
 from .state import PoolState
 
-__all__ = ["SteeredPool"]
+__all__ = ["Ending", "SteeredPool"]
 
 _logger = logging.getLogger("genro_executor_plugin")
+
+
+class Ending(Coroutine[Any, Any, None]):
+    """The end of pools, to be awaited, or run like a coroutine; it may be left alone as well."""
+
+    _running: Coroutine[Any, Any, None] | None = None
+
+    def __init__(self, *ends: Callable[[], Awaitable[None]]) -> None:
+        self._ends = ends
+
+    def send(self, value: Any) -> Any:
+        """Go on, as a coroutine does."""
+        if self._running is None:
+            self._running = self._all_ended()
+        return self._running.send(value)
+
+    def throw(self, *raised: Any) -> Any:
+        """Raise where it waits, as a coroutine does."""
+        if self._running is None:
+            self._running = self._all_ended()
+        return self._running.throw(*raised)
+
+    def close(self) -> None:
+        """Wait no longer."""
+        if self._running is not None:
+            self._running.close()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._all_ended().__await__()
+
+    async def _all_ended(self) -> None:
+        outcomes = await asyncio.gather(*(end() for end in self._ends), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
 
 CLOSE_SECONDS = 30.0
 """How long an engine may take to close, before it is as if a second signal had come."""
@@ -105,15 +143,34 @@ class SteeredPool(PoolState):
 
     # -- the end ------------------------------------------------------------------------------
 
-    async def shutdown(self) -> None:
+    def shutdown(self, wait: bool = True) -> Ending:
         """Refuse new calls, finish the admitted ones, and end the workers.
 
         Calls that are not done after ``shutdown_timeout`` seconds are ended with
-        ``ExecutorClosedError``. Calling it again is harmless.
+        ``ExecutorClosedError``. It begins with the call, awaited or not (without a running event
+        loop when it is awaited); calling it again is harmless.
+
+        Args:
+            wait: whether awaiting takes until the pool has ended, or no time.
+
+        Returns:
+            The end of the pool, to be awaited.
         """
+        self._admission.close()
+        if _is_loop_running():
+            self._start_ending()
+        return Ending(self._ended) if wait else Ending()
+
+    async def _ended(self) -> None:
         ending = self._start_ending()
         if not ending.done():
             await asyncio.shield(ending)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.shutdown()
 
     def hurry(self) -> None:
         """Shut down without waiting for calls, also when a shutdown waits for them already.
@@ -167,3 +224,11 @@ class SteeredPool(PoolState):
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -12,7 +12,7 @@ def text_of(error: BaseException) -> str:
     """What ``str(error)`` returns; in parentheses what it raises, if it does."""
     try:
         return str(error)
-    except Exception as broken:
+    except BaseException as broken:  # also what would end the process
         return f"(its message cannot be read: {type(broken).__name__})"
 
 

@@ -17,6 +17,7 @@ import io
 import pickle
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from types import FunctionType, TracebackType
 from typing import Any
@@ -28,7 +29,13 @@ from .main_module import MAIN_ALIAS
 from .pickling import CarefulPickler, StoredPickler, dumps
 from .references import describe
 
-__all__ = ["pack_as_itself", "pack_failure", "pack_stored_failure", "unpack_failure"]
+__all__ = [
+    "pack_as_itself",
+    "pack_failure",
+    "pack_stored_failure",
+    "raisable",
+    "unpack_failure",
+]
 
 
 _LONGEST_REPR = 1000
@@ -126,10 +133,20 @@ def _pack(error: BaseException, pickler: type[CarefulPickler]) -> bytes:
         )
         if packed is not None:
             return packed
-        answer = plain_http_exception(error)
-        if answer is not None:  # the client gets the answer, whatever became of the type
-            return _dumps(answer, text, pickler)
-    return _dumps(_substitute(error, text), text, pickler)
+    try:
+        answer = plain_http_exception(error) if _may_leave_as_itself(error) else None
+        # If there is one, the client gets it, whatever became of the type.
+        return _dumps(_substitute(error, text) if answer is None else answer, text, pickler)
+    except (ImportError, OSError):  # no descriptor is left to import with what it takes
+        return _dumps_plainly(error, text)
+
+
+def _dumps_plainly(error: BaseException, text: str) -> bytes:
+    """As ``_pack``, without frames and causes, and without an import."""
+    if type(error).__module__ == "builtins" and _may_leave_as_itself(error):
+        with suppress(Exception):  # its arguments are the user's; the substitute has texts only
+            return pickle.dumps((error, text), 5)
+    return pickle.dumps((_substitute(error, text), text), 5)
 
 
 def pack_as_itself(error: BaseException) -> bytes | None:
@@ -158,7 +175,7 @@ def _dumps_itself(
         survivor = pickle.loads(packed)[0]
         str(survivor)
         survives = type(survivor).__name__ == type(error).__name__
-    except Exception:
+    except BaseException:  # whatever a class raises when it is unpickled, it does not survive
         return None
     return packed if survives and len(packed) <= _MOST_BYTES else None
 
@@ -169,6 +186,15 @@ def _may_leave_as_itself(error: BaseException) -> bool:
     Some may not: they would end the server, cancel its caller, or break a coroutine.
     """
     return isinstance(error, Exception) and not isinstance(error, StopIteration)
+
+
+def raisable(error: BaseException) -> BaseException:
+    """``error``, or a substitute for one that a future does not take or that ends the server."""
+    if _may_leave_as_itself(error):
+        return error
+    raised = RuntimeError(f"{type(error).__name__}: {text_of(error)} was raised in a call")
+    raised.__cause__ = error
+    return raised
 
 
 def _substitute(error: BaseException, text: str) -> RemoteError:
@@ -197,10 +223,11 @@ def unpack_failure(
     try:
         error: BaseException
         error, text = loads(packed)
-        error = _quick_to_read(error, text)
-    except Exception as unreadable:
+        error = _quick_to_read(raisable(error), text)
+    except BaseException as unreadable:  # a class may raise anything when it is unpickled
         return RemoteError(
-            f"the function failed, and its exception cannot be read here: {unreadable!r}"
+            "the function failed, and its exception cannot be read here: "
+            f"{type(unreadable).__name__}: {text_of(unreadable)}"
         )
     root, seen = error, set()
     while root.__cause__ is not None and id(root) not in seen:

@@ -20,6 +20,7 @@ from typing import Any
 
 import cloudpickle
 
+from ..metrics.error_text import text_of
 from .by_type import plain_dumps, reducer_of
 from .main_module import main_source
 from .references import describe, reference_to
@@ -125,5 +126,5 @@ def why(error: BaseException) -> str:
         return "it nests too deeply"
     if isinstance(error, NotPortableError):
         return str(error)
-    text = str(error).strip().splitlines()
+    text = text_of(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -72,8 +72,17 @@ class ExecutorMixin:
         """Return pool ``name``, declared now if it was not before; it also decorates functions.
 
         Raises:
-            ExecutorConfigError: an option is wrong, or differs from the one in force.
+            ExecutorConfigError: there is no such kind of pool, or an option is wrong, or differs
+                from the one in force.
         """
+        if executor_type not in self.executors.kinds and name == "default":
+            written = "".join(f", {option}={value!r}" for option, value in options.items())
+            raise ExecutorConfigError(
+                f"executor({executor_type!r}): the first argument is the kind of the pool, and "
+                f"there is no kind {executor_type!r}, only "
+                f"{', '.join(map(repr, self.executors.kinds))}. For a pool of that name write "
+                f"executor(name={executor_type!r}{written})"
+            )
         return self.executors.get_or_create(name, executor_type=executor_type, **options)
 
     def get_executor(self, name: str = "default") -> BaseExecutor:
@@ -85,8 +94,8 @@ class ExecutorMixin:
         """
         return self.executors.get(name)
 
-    def get_executor_metrics(self) -> dict[str, dict[str, Any]]:
-        """Return ``metrics`` of every pool that has been used, by name."""
+    def get_executor_metrics(self) -> list[dict[str, Any]]:
+        """Return ``metrics`` of every pool that has been used, each with its ``name``."""
         return self.executors.all_metrics()
 
     def arm_router(self, router: Any) -> None:

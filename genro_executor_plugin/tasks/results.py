@@ -79,7 +79,9 @@ async def read_result(status: TaskStatus, content: bytes | None) -> Any:
         if len(content) <= SMALL_BYTES:
             return loads(content)
         return await asyncio.to_thread(loads, content)
-    except Exception as error:
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # a class may raise anything when it is unpickled
         raise SerializationError(
             f"the result of job {status.task_id} cannot be read here: {why(error)}. Its "
             "modules must import in this server"

@@ -14,10 +14,11 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any
 
-from ..errors import SoftTimeoutError
+from ..errors import ExecutorError, SoftTimeoutError
+from ..options.lacks import MORE_PROCESSES
 from .thread_runs import raise_in
 
-__all__ = ["CoroutineThread"]
+__all__ = ["CoroutineThread", "thread_for"]
 
 
 class _HeldUpError(asyncio.CancelledError):
@@ -36,7 +37,11 @@ class CoroutineThread:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._numbered: dict[int, tuple[asyncio.Task[Any], _SoftlyLimited]] = {}
         self._to_cancel: set[int] = set()
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._loop.close()
+            raise
 
     def _run(self) -> None:
         while True:
@@ -184,3 +189,19 @@ async def _awaiting(limited: _SoftlyLimited, begins: Callable[[], None] | None) 
     if begins is not None:
         begins()
     return await limited
+
+
+def thread_for(coroutine: Coroutine[Any, Any, Any]) -> CoroutineThread:
+    """A thread for coroutines, ``coroutine`` the first of them.
+
+    Raises:
+        ExecutorError: the system has no thread; ``coroutine`` is closed.
+    """
+    try:
+        return CoroutineThread()
+    except RuntimeError as error:
+        coroutine.close()
+        raise ExecutorError(
+            f"the worker cannot start a thread for its coroutines: {error}. {MORE_PROCESSES}. "
+            "Nothing was started: repeating the call later is safe"
+        ) from error

@@ -163,7 +163,7 @@ def arrived_record(
         if error is not None:
             raised = pickle.loads(error)[0]
             record.exc_info = type(raised), raised, raised.__traceback__
-    except Exception as unreadable:
+    except BaseException as unreadable:  # a class may raise anything when it is unpickled
         logger.log(
             level,
             "a record of this logger came from pool %r and cannot be read: %r",
@@ -178,5 +178,8 @@ def arrived_record(
 def show_warning(value: tuple[bytes, str, int, str | None]) -> None:
     """Show a warning of a worker the way this process shows its own."""
     packed, filename, lineno, line = value
-    message, category = pickle.loads(packed)
+    try:
+        message, category = pickle.loads(packed)
+    except BaseException as unreadable:
+        message, category = f"(a warning that cannot be read: {unreadable!r})", UserWarning
     warnings.showwarning(message, category, filename, lineno, None, line)

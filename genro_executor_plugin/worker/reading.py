@@ -25,7 +25,7 @@ from .extras import with_extras
 from .logs import WorkerLogs
 from .replicas import ReplicaStore
 
-__all__ = ["CallReader", "ReadCall", "WorkerFunction"]
+__all__ = ["CallReader", "ReadCall", "WorkerFunction", "called"]
 
 
 class WorkerFunction:
@@ -80,6 +80,21 @@ class _FunctionWithExtras(WorkerFunction):
 ReadCall = tuple[WorkerFunction, tuple[Any, ...], dict[str, Any], Callable[[], Any] | None]
 """A call ready to run: the function, its arguments (``self`` among them), and what to call after
 it, which is ``route_cleanup`` of an application or ``None``."""
+
+
+def called(
+    function: WorkerFunction,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    cleanup: Callable[[], Any] | None,
+) -> Any:
+    """What the call returns; ``cleanup`` has run behind it."""
+    if cleanup is None:
+        return function.func(*args, **kwargs)
+    try:
+        return function.func(*args, **kwargs)
+    finally:
+        cleanup()
 
 
 class CallReader:

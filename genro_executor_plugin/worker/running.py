@@ -21,8 +21,10 @@ from typing import Any, Protocol
 
 __all__ = [
     "INDEX_VARIABLE",
+    "SHIELD",
     "MessageChannel",
     "RunningCall",
+    "Shield",
     "current",
     "enter",
     "leave",
@@ -35,6 +37,39 @@ INDEX_VARIABLE = "GENRO_EXECUTOR_WORKER_INDEX"
 
 _SLICE_SECONDS = 0.05
 """How often a waiting thread looks whether it has become the one that reads."""
+
+
+class Shield:
+    """A block that no soft limit interrupts: what it has taken is not lost half-way.
+
+    Any thread may enter it, also when it is inside already. Everything that takes bytes, frames
+    or messages from one place to another does so in ``SHIELD``.
+    """
+
+    __slots__ = ("_inside",)
+
+    def __init__(self) -> None:
+        self._inside: dict[int, int] = {}
+
+    def __enter__(self) -> None:
+        thread = threading.get_ident()
+        # Signal handlers run at calls. From here to the end of the method there is none.
+        self._inside[thread] = self._inside[thread] + 1 if thread in self._inside else 1
+
+    def __exit__(self, *_: object) -> None:
+        thread = threading.get_ident()
+        if self._inside[thread] == 1:
+            del self._inside[thread]
+        else:
+            self._inside[thread] -= 1
+
+    @property
+    def covers_this_thread(self) -> bool:
+        """Whether this thread is inside."""
+        return threading.get_ident() in self._inside
+
+
+SHIELD = Shield()
 
 
 class MessageChannel(Protocol):
@@ -90,11 +125,16 @@ class RunningCall:
 
         It blocks its thread; a coroutine uses ``listen`` instead.
         """
+        self.wait_until_told(channel, timeout)
+        return self._take(channel)
+
+    def wait_until_told(self, channel: str, timeout: float | None = None) -> None:
+        """Wait until ``was_told``, or for ``timeout`` seconds; a soft limit may interrupt it."""
         deadline = None if timeout is None else monotonic() + timeout
-        while not (values := self.received(channel)):
+        while not self.was_told(channel):
             left = None if deadline is None else deadline - monotonic()
             if left is not None and left <= 0:
-                return []
+                return
             if not self._messages.read(left):
                 arrived = self._condition()
                 with arrived:
@@ -103,7 +143,6 @@ class RunningCall:
                         lambda: self._has(channel),
                         _SLICE_SECONDS if left is None else min(left, _SLICE_SECONDS),
                     )
-        return values
 
     def listen(self, listener: Callable[[str], None] | None) -> None:
         """Call ``listener(channel)``, on the thread that reads, when something arrives."""
@@ -112,7 +151,7 @@ class RunningCall:
     def deliver(self, channel: str, value: Any) -> None:
         """Take in what the server told this call; the thread that reads calls it."""
         arrived = self._condition()
-        with arrived:
+        with SHIELD, arrived:
             if self._told is None:
                 self._told = deque()
             self._told.append((channel, value))
@@ -121,7 +160,7 @@ class RunningCall:
             self._listener(channel)
 
     def _condition(self) -> threading.Condition:
-        with _making:
+        with SHIELD, _making:
             if self._arrived is None:
                 self._arrived = threading.Condition()
             return self._arrived
@@ -132,7 +171,7 @@ class RunningCall:
     def _take(self, channel: str) -> list[Any]:
         if not self._told:
             return []
-        with self._condition():
+        with SHIELD, self._condition():
             values = [value for name, value in self._told if name == channel]
             if values:
                 self._told = deque(item for item in self._told if item[0] != channel)

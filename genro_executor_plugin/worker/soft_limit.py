@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from ..errors import SoftTimeoutError
+from .running import SHIELD
 
 __all__ = ["soft_limit"]
 
@@ -26,12 +27,14 @@ _RETRY_SECONDS = 0.001
 def soft_limit(seconds: float, must_not: Callable[[], bool]) -> Iterator[None]:
     """Raise ``SoftTimeoutError`` in the block after ``seconds``; later while ``must_not()``.
 
+    It waits for the end of ``SHIELD`` as well.
+
     It is raised once, by the handler of SIGALRM, between two instructions of Python: native code
     that does not return to the interpreter is not interrupted (the hard ``timeout`` ends that).
     """
 
     def run_out(_signal: int, _frame: FrameType | None) -> None:
-        if must_not():
+        if SHIELD.covers_this_thread or must_not():
             signal.setitimer(signal.ITIMER_REAL, _RETRY_SECONDS)
             return
         raise SoftTimeoutError.after(seconds)

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..hosts.loaded import stream_of
 from ..portable.files import blocks_of, is_open_file
-from .running import RunningCall, current
+from .running import SHIELD, RunningCall, current
 
 __all__ = ["STREAM", "Chunk", "Head", "streamed"]
 
@@ -132,13 +132,15 @@ class _Sender:
         self._chunks += 1
         self._bytes += size
 
-    def take(self, answers: list[Any]) -> None:
-        for answer in answers:
-            if answer is None:
-                self.left = True
-            else:
-                self._chunks -= 1
-                self._bytes -= answer
+    def take_credits(self) -> None:
+        """Count what the run was told by now; a soft limit waits, so that nothing gets lost."""
+        with SHIELD:
+            for answer in self.call.received(STREAM):
+                if answer is None:
+                    self.left = True
+                else:
+                    self._chunks -= 1
+                    self._bytes -= answer
 
     @property
     def must_wait(self) -> bool:
@@ -151,9 +153,10 @@ def _send(source: Iterator[Any], head: Head | None, through: Through | None) -> 
     try:
         for value in source:
             sender.send(value)
-            sender.take(sender.call.received(STREAM))
+            sender.take_credits()
             while sender.must_wait:
-                sender.take(sender.call.wait(STREAM))
+                sender.call.wait_until_told(STREAM)
+                sender.take_credits()
             if sender.left:
                 return
         sender.begin(Head())
@@ -182,7 +185,7 @@ async def _send_async(
         while not sender.left:
             await told.wait()
             told.clear()
-            sender.take(sender.call.received(STREAM))
+            sender.take_credits()
             taken.set()
 
     taken = asyncio.Event()

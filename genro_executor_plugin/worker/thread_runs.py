@@ -17,6 +17,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
+from ..errors import ExecutorError
+from ..options.lacks import MORE_PROCESSES
+
 __all__ = ["CallEndedError", "ThreadRuns", "raise_in"]
 
 T = TypeVar("T")
@@ -55,8 +58,11 @@ class ThreadRuns(Generic[T]):
         self._running: dict[int, int] = {}
         self._struck: set[int] = set()
         self._count = count
-        for _ in range(count):
-            threading.Thread(target=self._serve_calls, daemon=True).start()
+        try:
+            for _ in range(count):
+                threading.Thread(target=self._serve_calls, daemon=True).start()
+        except RuntimeError as err:
+            raise ExecutorError(f"cannot start {count} threads: {err}. {MORE_PROCESSES}") from err
 
     def put(self, number: int, call: T) -> None:
         """Have ``call``, which is call ``number``, served by the next thread that is free."""

@@ -102,7 +102,7 @@ def test_without_a_terminal_it_is_shown_once(
     console.get("/reports/fail")
     assert main(["top", console.url]) == 0
     shown = capsys.readouterr()
-    metrics = console.server.get_executor_metrics()["pdf"]
+    metrics = console.server.get_executor("pdf").metrics
     row = pool_row(shown.out)
     assert (row["MODE"], row["STATE"], row["QUEUE"]) == ("process", "ok", "0/100")
     assert row["WORKERS"] == f"{metrics['busy']}/{metrics['workers']}/2"

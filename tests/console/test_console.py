@@ -513,7 +513,7 @@ async def test_a_stock_server_gets_its_pools_from_the_console() -> None:
         answer = await site.get("/works/die")
         assert answer.json() == {"error": "Internal Server Error"}
         assert site.server.executors.healthy
-    assert all(executor.closed for executor in server.executors.executors.values())
+    assert all(executor.closed for executor in server.executors.used.values())
 
 
 async def test_applications_of_a_stock_server_use_the_pools_at_their_start_and_end() -> None:

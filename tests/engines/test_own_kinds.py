@@ -324,7 +324,7 @@ async def test_an_engine_that_cannot_tell_how_it_does_hides_no_other_pool() -> N
     rash, well = registry.get("rash"), registry.get("blocking")
     assert await rash.submit(wf.answer) == 42
     assert await well.submit(wf.answer) == 42
-    assert registry.all_metrics()["rash"]["workers"] == 0
+    assert registry.get("rash").metrics["workers"] == 0
     assert rash.worker_states() == []
     assert registry.unhealthy == {"rash": "its engine fails when it is asked; the log says how"}
     await registry.shutdown_all()

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import loops
 import psutil
 import pytest
 import worker_functions as wf
@@ -312,6 +313,6 @@ async def play(sequence: list[tuple[Any, ...]]) -> None:
 @given(operations)
 def test_every_call_settles_once_as_the_model_allows(sequence: list[tuple[Any, ...]]) -> None:
     before = psutil.Process().num_fds()
-    asyncio.run(play(sequence))
+    loops.run(play(sequence))
     assert psutil.Process().num_fds() == before
     assert not psutil.Process().children(recursive=True)

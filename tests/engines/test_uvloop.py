@@ -43,6 +43,15 @@ async def a_timeout(pool: ProcessExecutor) -> None:
     assert await pool.submit(wf.answer) == 42
 
 
+async def limits_so_near_that_the_loop_sets_no_timer(pool: ProcessExecutor) -> None:
+    await pool.submit(wf.answer)
+    hurried = pool.options(timeout=0.0002)
+    calls = (hurried.submit(wf.echo_async, n) for n in range(20))
+    for n, outcome in enumerate(await asyncio.gather(*calls, return_exceptions=True)):
+        assert outcome == n or isinstance(outcome, ExecutorTimeoutError | WorkerCrashedError)
+    assert await pool.submit(wf.answer) == 42
+
+
 async def a_cancelled_call(pool: ProcessExecutor) -> None:
     call = asyncio.create_task(pool.submit(wf.spin))
     await until(lambda: pool.metrics["running"])
@@ -76,6 +85,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     large_values,
     more_than_a_socket_takes_at_once,
     a_timeout,
+    limits_so_near_that_the_loop_sets_no_timer,
     a_cancelled_call,
     a_killed_worker,
     a_stream,

@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 
 from genro_executor_plugin import ProcessExecutor, SoftTimeoutError
-from genro_executor_plugin.engines.process.wire import FrameCutter, FrameSocket, frame
+from genro_executor_plugin.engines.process.wire import (
+    FROM_SERVER,
+    FrameCutter,
+    FrameSocket,
+    frame,
+)
 
 
 class Interrupted(socket.socket):
@@ -38,7 +43,7 @@ def test_what_a_finalizer_sends_comes_behind_the_frame_that_it_interrupts() -> N
         interrupted.between = lambda: channel.send(2, payload=b"in between")
         channel.send(1, payload=b"whole")
         channel.send(3)
-        cutter, frames = FrameCutter(there), []
+        cutter, frames = FrameCutter(there, FROM_SERVER), []
         while len(frames) < 3:
             frames += cutter.read()
         assert [(kind, bytes(payload)) for kind, _, _, payload in frames] == [

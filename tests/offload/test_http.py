@@ -54,7 +54,7 @@ async def test_a_bodys_own_mistakes_are_500_and_the_requests_are_400() -> None:
                 assert answer.status_code == 400, (body, answer.text)
             answer = await site.post("/trouble/takes", {"number": 3, "text": "x"})
             assert answer.json() == {"number": 3, "text": "x"}
-        assert site.server.get_executor_metrics()["p"]["restarts"] == 0
+        assert site.server.get_executor("p").metrics["restarts"] == 0
 
 
 class _Planted:
@@ -125,7 +125,7 @@ async def test_what_cannot_travel_is_a_500_in_the_log_and_costs_no_worker(
             for word in named:
                 assert word in caplog.text, name
             assert await is_well(site) == worker, name
-        metrics = site.server.get_executor_metrics()["p"]
+        metrics = site.server.get_executor("p").metrics
         assert (metrics["restarts"], metrics["crashed"], metrics["failed"]) == (0, 0, 3)
 
 
@@ -180,7 +180,7 @@ async def test_a_run_over_its_limit_is_a_504_and_the_next_call_is_fine() -> None
         answer = await site.get("/trouble/endless")
         assert (answer.status_code, answer.json()) == (504, {"error": "The request took too long."})
         assert await is_well(site) != worker
-        metrics = site.server.get_executor_metrics()["p"]
+        metrics = site.server.get_executor("p").metrics
         assert (metrics["timed_out"], metrics["restarts"]) == (1, 1)
 
 
@@ -199,7 +199,7 @@ async def test_a_worker_that_dies_is_a_500_and_the_next_call_is_fine(tmp_path: P
 
         answer = await site.get("/trouble/dies_once", marker=str(tmp_path / "died"))
         assert answer.status_code == 200
-        metrics = site.server.get_executor_metrics()["p"]
+        metrics = site.server.get_executor("p").metrics
         assert (metrics["crashed"], metrics["restarts"]) == (3, 4)
 
 
@@ -232,7 +232,7 @@ async def test_an_overloaded_pool_says_when_to_come_back(gate: Any) -> None:
         assert not waiting.done()
         gate.release()
         assert await held == await waiting
-        assert site.server.get_executor_metrics()["p"]["rejected"] == 2
+        assert site.server.get_executor("p").metrics["rejected"] == 2
 
 
 @pytest.mark.parametrize("used", [True, False], ids=["used before", "never used"])

@@ -107,7 +107,7 @@ async def test_in_every_order_bad_arguments_are_the_callers_mistake() -> None:
             if answer.status_code != 400:
                 wrong.append((answer.status_code, order))
         assert not wrong, (len(wrong), wrong[:3])
-        assert site.server.get_executor_metrics().get("pdf", {"submitted": 0})["submitted"] == 0
+        assert site.server.get_executor("pdf").metrics["submitted"] == 0
 
 
 @pytest.mark.parametrize("plugins", [(), ("logging",), ("counting",)])
@@ -139,7 +139,7 @@ async def test_auth_judges_before_anything_is_sent() -> None:
     async with serving((Onion, {"orders": [order]}), executors=PDF) as site:
         answer = await site.get(f"/onion/{'-'.join(order)}/secret", number=1)
         assert answer.status_code == 401
-        assert site.server.get_executor_metrics().get("pdf", {"submitted": 0})["submitted"] == 0
+        assert site.server.get_executor("pdf").metrics["submitted"] == 0
 
 
 async def test_plugins_may_answer_catch_and_repeat() -> None:
@@ -151,9 +151,7 @@ async def test_plugins_may_answer_catch_and_repeat() -> None:
             return (await site.post(f"/onion/{section}/{name}", {"number": number})).json()
 
         assert (await post("guarding-executor", "sync", 0))["pid"] == os.getpid()
-        assert "pdf" not in site.server.get_executor_metrics() or (
-            site.server.get_executor_metrics()["pdf"]["submitted"] == 0
-        )
+        assert site.server.get_executor("pdf").metrics["submitted"] == 0
         assert await post("guarding-executor", "lost", 7) == {
             "number": -1,
             "caught": "no number 7",

@@ -74,7 +74,7 @@ async def test_every_kind_of_route_runs_in_its_pool() -> None:
         assert set(pids.values()) == {worker}, pids
         for path in ("plain", "plain_async", "drawer/here"):
             assert (await site.json(f"/desk/{path}"))["pid"] == os.getpid()
-        assert site.server.get_executor_metrics()["pdf"]["completed"] == len(pids)
+        assert site.server.get_executor("pdf").metrics["completed"] == len(pids)
 
 
 async def test_a_router_names_the_pool_for_its_routes_and_sections() -> None:

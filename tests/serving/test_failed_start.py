@@ -212,3 +212,29 @@ def test_what_ends_a_whole_program_gets_through(host: Any, kind: Any) -> None:
         asyncio.run(boot_message(server))
     assert server.executors.get("p").closed
     assert server.executors.get("p").pids == []
+
+
+@HOSTS
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_hangs_ends_by_one_signal(tmp_path: Path, host: str, number: int) -> None:
+    """After the shutdown_timeout of its pools, which come up meanwhile if they can."""
+    with started(PROGRAM, host, "hangs0.5", cwd=tmp_path) as process:
+        process.until_it_says("the initializer hangs")
+        process.descendants()
+        process.signal(number)
+        process.until_it_says("told to end before the workers of its pools were up")
+        assert process.wait() not in (0, None), process.log
+        assert "Traceback" not in process.log
+        assert not process.left()
+
+
+@HOSTS
+def test_a_second_signal_hurries_a_start_that_hangs(tmp_path: Path, host: str) -> None:
+    with started(PROGRAM, host, "hangs600", cwd=tmp_path) as process:
+        process.until_it_says("the initializer hangs")
+        process.descendants()
+        process.signal(signal.SIGTERM)
+        process.signal(signal.SIGINT)
+        process.until_it_says("told to end before the workers of its pools were up")
+        assert process.wait() not in (0, None), process.log
+        assert not process.left()

@@ -172,18 +172,23 @@ async def test_an_unknown_pool_lists_the_declared_ones() -> None:
 
 
 async def test_metrics_are_those_of_the_pools_that_were_used() -> None:
-    """By name, as plain values."""
+    """As plain values, each with its name."""
     async with serving(Pdf, executors={"pdf": {"max_workers": 1}}) as site:
         for _ in range(2):
             thread = (await site.get("/pdf/blocking")).text
             assert thread.startswith("genro-executor-blocking-")
-        metrics = site.server.get_executor_metrics()
+        metrics = {pool["name"]: pool for pool in site.server.get_executor_metrics()}
         assert metrics["blocking"]["completed"] == metrics["blocking"]["submitted"] == 2
         assert metrics["blocking"]["mode"] == "thread"
         assert metrics["pdf"]["workers"] == metrics["pdf"]["submitted"] == 0
-        for pool, values in metrics.items():
-            assert values["name"] == pool
+        for values in metrics.values():
             assert all(isinstance(value, int | float | str) for value in values.values())
+
+
+def test_a_pools_name_in_the_place_of_its_kind_is_told_how_to_write_it() -> None:
+    with pytest.raises(ExecutorConfigError) as caught:
+        ExecutorServer().executor("pdf", max_workers=2)
+    assert "executor(name='pdf', max_workers=2)" in str(caught.value)
 
 
 async def test_unknown_options_of_the_server_are_still_refused() -> None:
@@ -206,7 +211,7 @@ async def test_no_process_is_started_before_the_first_call() -> None:
         new = {process.pid for process in set(me.children(recursive=True)) - before}
         assert worker in new
         assert len(new) == 2  # the worker and its template
-        assert site.server.executors.executors.get("other") is None
+        assert site.server.executors.used.get("other") is None
     assert set(me.children(recursive=True)) == before
 
 
@@ -254,7 +259,7 @@ async def test_a_startup_that_another_part_refuses_leaves_nothing() -> None:
     server = ExecutorServer(applications=[Dies], tasks=False, executors={"cpu": {"max_workers": 1}})
     answer = await boot_message(server)
     assert answer == {"type": "lifespan.startup.failed", "message": "no database"}
-    assert server.get_executor_metrics()["cpu"]["workers"] == 0
+    assert server.get_executor("cpu").metrics["workers"] == 0
 
 
 # -- composition ----------------------------------------------------------------------------------
@@ -417,7 +422,7 @@ async def test_bypassed_every_call_runs_here_under_the_same_rules(
         assert await site.json("/pdf/pid_async") == os.getpid()
         answer = await site.get("/pdf/give_lock")
         assert (answer.status_code, answer.json()) == (500, {"error": "Internal Server Error"})
-        metrics = site.server.get_executor_metrics()["pdf"]
+        metrics = site.server.get_executor("pdf").metrics
         assert metrics["mode"] == "bypass"
         assert (metrics["completed"], metrics["failed"]) == (2, 1)
         with pytest.raises(SerializationError):

@@ -232,7 +232,7 @@ async def test_jobs_leave_their_pool_room_for_requests(app: Any, gate: Gate) -> 
     jobs = [await app.tasks.submit(tf.note_and_hold, "/dev/null", "", gate.path) for _ in range(9)]
     await gate.entered()
     await gate.entered()
-    assert app.server.get_executor_metrics()["jobs"]["pending"] == 2  # of its 100
+    assert app.server.get_executor("jobs").metrics["pending"] == 2  # of its 100
 
     async def all_done() -> bool:
         gate.release()

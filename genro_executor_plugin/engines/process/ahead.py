@@ -123,7 +123,11 @@ class Ahead:
             # Wait until half of the places are free: several calls in one write cost less.
             if len(worker.ahead) <= depth // 2 and (jobs := self._short_jobs(depth, worker)):
                 self.any_sent = True
-                worker.send_ahead(jobs)
+                try:
+                    worker.send_ahead(jobs)
+                except Exception as error:
+                    for job in jobs:
+                        job.cannot_be_sent(error)
                 if self._looking is None:
                     self._looking = self._loop.call_later(_LATE_SECONDS, self._look)
 

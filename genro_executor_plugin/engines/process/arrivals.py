@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...errors import RemoteError, SerializationError
@@ -33,6 +34,8 @@ from .link import Link
 from .threads import Threads
 
 __all__ = ["Arrivals", "OnRecord", "Window"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 OnRecord = Callable[[Job | None, int | None, bytes | memoryview], None]
 """Handles a packed record of a job, or of code outside of any call; called on a thread."""
@@ -56,13 +59,32 @@ class Window:
     worker that sends without pause is held up, and fills neither the memory nor the event loop.
     """
 
-    __slots__ = ("_bytes", "_count", "_link")
+    __slots__ = ("_arrivals", "_bytes", "_count", "_link")
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, arrivals: Arrivals) -> None:
         self._link = link
+        self._arrivals = arrivals
         self._count = self._bytes = 0
 
-    def add(self, size: int, behind: Callable[[Callable[[], None]], None]) -> None:
+    def record(
+        self, job: Job | None, running: Iterable[Job], pid: int | None, packed: bytes | memoryview
+    ) -> None:
+        """Have a record of ``job`` handled, or of code outside of the calls that are running."""
+        # A thread that a call has started logs without a number: it may be any call's.
+        for sender in running if job is None else (job,):
+            sender.has_sent()
+        self._arrivals.record(job, pid, packed)
+        self._add(len(packed), self._arrivals.records.behind)
+
+    def message(
+        self, job: Job | None, packed: bytes | memoryview, deliver: Callable[[str, Any], None]
+    ) -> None:
+        """Have a message rebuilt and delivered."""
+        self._arrivals.message(job, packed, deliver)
+        if job is not None and job.steps:
+            self._add(len(packed), job.behind)
+
+    def _add(self, size: int, behind: Callable[[Callable[[], None]], None]) -> None:
         """Count something of ``size`` bytes; ``behind`` calls its argument once it is handled."""
         self._count += 1
         self._bytes += size
@@ -89,16 +111,16 @@ class Arrivals:
         self,
         job: Job | None,
         packed: bytes | memoryview,
-        deliver: Callable[[Callable[[], Any]], None],
+        deliver: Callable[[str, Any], None],
     ) -> None:
-        """Rebuild a message and ``deliver`` it, given as a function that returns or raises."""
+        """Rebuild a message and ``deliver`` its channel and its value."""
         if (job is None or not job.steps) and is_quick(packed):
-            deliver(functools.partial(pickle.loads, packed))
+            _deliver(deliver, functools.partial(pickle.loads, packed))
             return
 
         def start(done: Callable[[], None]) -> None:
             def rebuilt(rebuilding: asyncio.Future[Any]) -> None:
-                deliver(rebuilding.result)
+                _deliver(deliver, rebuilding.result)
                 done()
 
             self._rebuild(functools.partial(pickle.loads, packed)).add_done_callback(rebuilt)
@@ -221,6 +243,15 @@ class Arrivals:
         """End the threads as soon as they have finished what they do."""
         await self.records.close(_CLOSE_SECONDS)
         await self.values.close(_CLOSE_SECONDS)
+
+
+def _deliver(deliver: Callable[[str, Any], None], rebuilt: Callable[[], tuple[str, Any]]) -> None:
+    try:
+        channel, value = rebuilt()
+    except BaseException:  # what comes behind it has to be taken in nevertheless
+        _logger.exception("a worker sent a message that cannot be rebuilt here")
+    else:
+        deliver(channel, value)
 
 
 def _nothing() -> None:

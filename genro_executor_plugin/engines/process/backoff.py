@@ -59,6 +59,8 @@ class StartBackoff:
         """Take in that ``worker`` ended before it was ready."""
         if worker.boot_error is not None:
             self.impossible(why(worker.boot_error), worker.boot_error)
+        elif worker.nonsense:
+            self.impossible(f"it sent {worker.nonsense}", None)
         elif report.exit_code is None and not report.reason and self._last_reason is not None:
             self.impossible(*self._last_reason)  # the report knows nothing; the reason before does
         else:

@@ -33,7 +33,7 @@ from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
 from ...worker.logs import WorkerLogs
-from ...worker.reading import CallReader, ReadCall, WorkerFunction
+from ...worker.reading import CallReader, ReadCall, WorkerFunction, called
 from ...worker.running import enter, leave
 from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
@@ -56,6 +56,7 @@ from .wire import (
     RESULT,
     STOP,
     TELL,
+    UNCLAIMED,
     FrameSocket,
 )
 
@@ -127,6 +128,8 @@ class _Worker:
         for kind, number, detail, payload in self._frames:
             if kind == CALL or (kind == CALL_AHEAD and self._claims.claim(number)):
                 self._start(number, payload, detail)
+            elif kind == CALL_AHEAD:
+                self._channel.send(UNCLAIMED, number)
             elif kind == STOP:
                 break
             elif kind == TELL:
@@ -140,6 +143,8 @@ class _Worker:
                 self._again = self._reader.define, (number, detail, kind - DEFINE, payload)
                 self._reader.define(number, detail, kind - DEFINE, payload)
                 self._marks.defining(False)
+            else:
+                raise ConnectionError(f"the server's frames cannot be read: {payload!r}")
         self._shut_down()
 
     def _instead_of_the_main_module(self) -> Callable[[], None] | None:
@@ -202,6 +207,7 @@ class _Worker:
         """Start a call whose arguments lie in a segment."""
         if kind != CALL and not self._claims.claim(number):
             self._handover.drop()
+            self._channel.send(UNCLAIMED, number)
             return
         try:
             segment = self._handover.take()
@@ -224,11 +230,7 @@ class _Worker:
                 self._start_beside(number, call, soft_timeout / 1000)
                 return
             began = perf_counter_ns()
-            if soft_timeout:
-                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
-                    result = self._run(number, call)
-            else:
-                result = self._run(number, call)
+            result = self._run(number, call, soft_timeout)
             microseconds = (perf_counter_ns() - began) // 1000 + 1
             if type(result) is CoroutineType:  # the function is not declared as async
                 self._start_coroutine(number, function, result, soft_timeout / 1000)
@@ -285,16 +287,13 @@ class _Worker:
         else:
             self._answer(number, call[0], result)
 
-    def _run(self, number: int, call: ReadCall) -> Any:
-        function, args, kwargs, cleanup = call
+    def _run(self, number: int, call: ReadCall, soft_timeout: int = 0) -> Any:
         token = enter(self._messages.begin(number))
         try:
-            if cleanup is None:
-                return function.func(*args, **kwargs)
-            try:
-                return function.func(*args, **kwargs)
-            finally:
-                cleanup()
+            if soft_timeout:
+                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
+                    return called(*call)
+            return called(*call)
         finally:
             leave(token)
             self._messages.end(number)
@@ -303,9 +302,9 @@ class _Worker:
         self, number: int, function: WorkerFunction, coroutine: Any, soft_timeout: float
     ) -> None:
         if self._coroutines is None:
-            from ...worker.coroutines import CoroutineThread
+            from ...worker.coroutines import thread_for
 
-            self._coroutines = CoroutineThread()
+            self._coroutines = thread_for(coroutine)
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)

@@ -60,12 +60,15 @@ class WorkerClaims:
 
     def claim(self, number: int) -> bool:
         """Whether call ``number`` is still this worker's; calls come in the order of tokens."""
-        if self._held is None:
+        # The token of an earlier call, whose frame got lost, must not hold up the others.
+        while self._held is None or self._held < number:
             self._held = _take(self._fd)
+            if self._held is None:
+                return False
         if self._held == number:
             self._held = None
             return True
-        return False  # the server took it back; a token that is held belongs to a later call
+        return False  # it was taken back, or got lost; a token that is held is of a later call
 
 
 def _take(fd: int) -> int | None:

@@ -14,10 +14,16 @@ import errno
 import logging
 from collections.abc import Callable
 
-from ...errors import ExecutorClosedError, MemoryLimitError, WorkerCrashedError
+from ...errors import (
+    ExecutorClosedError,
+    MemoryLimitError,
+    SerializationError,
+    WorkerCrashedError,
+)
 from .exit_report import ExitReport
+from .handover import is_lost_descriptor
 from .job import Job
-from .owner import Owner
+from .owner import WorkerOwner
 from .supervisor import STOP_GRACE_SECONDS, Supervisor
 from .waiting import WaitingQueue
 from .worker import Worker
@@ -35,7 +41,7 @@ class EndedWorkers:
 
     def __init__(
         self,
-        owner: Owner[Worker],
+        owner: WorkerOwner[Worker],
         pool: str,
         threads: int,
         supervisor: Supervisor,
@@ -78,6 +84,14 @@ class EndedWorkers:
                 worker.pid,
             )
             self._supervisor.replace(worker, "files", at_once=True)
+            if is_lost_descriptor(error):
+                job.raised = False
+                refused = SerializationError(
+                    f"the large arguments of {job.packed.title} did not reach worker {worker.pid}: "
+                    f"{error.strerror}"
+                )
+                refused.__cause__ = error
+                return refused
         elif isinstance(error, MemoryError) and self._memory_limit is not None:
             job.raised = False
             refusal = MemoryLimitError(
@@ -206,13 +220,20 @@ def _crashed_error(
     pool: str, job: Job, worker: Worker, report: ExitReport, others: int
 ) -> WorkerCrashedError:
     """The error of ``job`` when ``worker`` died while it ran it and ``others``."""
-    shared = ""
+    how = f"died while it ran {job.packed.title} in pool {pool!r}: "
+    if worker.nonsense:
+        how = (
+            f"was killed while it ran {job.packed.title} in pool {pool!r}: it sent "
+            f"{worker.nonsense}. Code in it has written to a descriptor that is not its own, or "
+            "has closed one"
+        )
+    else:
+        how += report.in_words(worker.memory)
     if others:
         calls = "1 other call" if others == 1 else f"{others} other calls"
-        shared = f"; {calls} ran in it, and any of them may be what ended it"
+        how += f"; {calls} ran in it, and any of them may be what ended it"
     error = WorkerCrashedError(
-        f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: "
-        f"{report.in_words(worker.memory)}{shared}",
+        f"the worker (pid {worker.pid}) {how}",
         pool=pool,
         exit_code=report.exit_code,
         pid=worker.pid,

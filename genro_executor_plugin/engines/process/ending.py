@@ -17,7 +17,7 @@ import logging
 from ...errors import ExecutorTimeoutError
 from .ended import EndedWorkers
 from .job import Job
-from .owner import Owner
+from .owner import WorkerOwner
 from .supervisor import Supervisor
 from .worker import Worker
 
@@ -41,7 +41,7 @@ class RunEnder:
 
     def __init__(
         self,
-        owner: Owner[Worker],
+        owner: WorkerOwner[Worker],
         pool: str,
         threads: int,
         supervisor: Supervisor,

@@ -139,8 +139,11 @@ class ProcessEngine(Engine):
             if call.deadline is not None and job.started_at is None:
                 alarm = loop.call_at(call.deadline, self._give_up, job, call)
             return await job.future
-        except asyncio.CancelledError:
-            pool.cancel(job)
+        except BaseException:
+            if not job.future.done() or job.future.cancelled():  # nobody waits for it any more
+                pool.cancel(job)
+            else:
+                job.discard()
             raise
         finally:
             call.raised = job.raised

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from .oom import why_sigkill
 
-__all__ = ["ExitReport", "is_ending"]
+__all__ = ["ExitReport", "is_ending", "starts_too_long"]
 
 _EXITING = 0x4
 """``PF_EXITING`` of the kernel, among the flags in ``/proc/PID/stat``."""
@@ -94,3 +94,11 @@ def is_ending(pid: int) -> bool:
         return fields[0] in (b"Z", b"X") or bool(int(fields[6]) & _EXITING)
     except (OSError, IndexError, ValueError):
         return True
+
+
+def starts_too_long(seconds: float) -> TimeoutError:
+    """Why a worker is given up that was not ready after ``seconds``."""
+    return TimeoutError(
+        f"it was not ready after {seconds:g} s, its start_timeout; what its initializer or a "
+        "module waits for does not come"
+    )

@@ -25,7 +25,9 @@ from ...portable.shared_memory.segments import Segment, Segments, Split
 from ...worker.heap import keep_freed_blocks
 from .marks import MARKS_BYTES, Marks
 
-__all__ = ["Handover", "WorkerHandover"]
+__all__ = ["Handover", "NonsenseError", "WorkerHandover", "is_lost_descriptor"]
+
+_NO_ROOM = "there are too many files open to take over"
 
 _MESSAGE = struct.Struct("<BI")
 _GIVEN, _READ, _FAULTS = 1, 2, 3
@@ -36,6 +38,18 @@ _FAULT_BYTES = 64 * 1024
 """How much, at most, is read of what a worker's faulthandler wrote."""
 
 _DESCRIPTOR = struct.Struct("i")
+
+
+class NonsenseError(Exception):
+    """The other process has sent what is no message: nothing behind it can be told apart."""
+
+
+def _read(message: bytes) -> tuple[int, int]:
+    """What ``message`` says: its kind, and the number of a segment."""
+    if len(message) == _MESSAGE.size and message[0] in (_GIVEN, _READ, _FAULTS):
+        what, number = _MESSAGE.unpack(message)
+        return what, number
+    raise NonsenseError(f"bytes that are no message of a descriptor: {message!r}")
 
 
 def _receive(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, list[int]]:
@@ -50,11 +64,16 @@ def _receive(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, lis
     return data, descriptors
 
 
+def is_lost_descriptor(error: OSError) -> bool:
+    """Whether ``error`` is a ``lost_descriptor``."""
+    return str(error.strerror).startswith(_NO_ROOM)
+
+
 def lost_descriptor(whose: str) -> OSError:
     """The error when the kernel has dropped a descriptor that came: there was no room for it."""
     return OSError(
         errno.EMFILE,
-        f"there are too many files open to take over {whose}. {MORE_FILES}",
+        f"{_NO_ROOM} {whose}. {MORE_FILES}",
     )
 
 
@@ -88,11 +107,12 @@ class Handover:
 
         Raises:
             OSError: there is no descriptor; this process may have too many open files.
+            NonsenseError: the worker sent something else.
         """
         message, descriptors = _receive(self._socket, _MESSAGE.size)
         if not message:
             raise ConnectionError("the worker is gone")
-        what, number = _MESSAGE.unpack(message)
+        what, number = _read(message)
         if not descriptors:
             if what == _GIVEN:
                 self.has_read(number)  # the worker may use the segment again
@@ -104,7 +124,7 @@ class Handover:
 
     def last_words(self) -> tuple[str, Marks | None]:
         """What the faulthandler of the worker, which has ended, wrote, and what it had begun."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, NonsenseError):
             while True:
                 descriptor, _ = self.take()
                 os.close(descriptor)
@@ -214,7 +234,7 @@ class WorkerHandover:
                 message, descriptors = _receive(self._socket, _MESSAGE.size, socket.MSG_DONTWAIT)
                 if not message:
                     raise EOFError("the server is gone")
-                what, number = _MESSAGE.unpack(message)
+                what, number = _read(message)
                 if what == _GIVEN:
                     self._taken.append(descriptors[0] if descriptors else -1)
                 elif (segment := self._given.pop(number, None)) is not None:

@@ -13,7 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ...errors import ExecutorOverloadError, SerializationError
+from ...errors import ExecutorError, ExecutorOverloadError, SerializationError
+from ...portable.exceptions import raisable
+from ...portable.files import discard_result
 from ...portable.packing import PackedCall
 from ...portable.pickling import why
 
@@ -127,10 +129,10 @@ class Job:
     def fail(self, error: BaseException) -> None:
         """Give the caller ``error``, if the job is not settled yet."""
         if not self.future.done():
-            self.future.set_exception(error)
+            self.future.set_exception(raisable(error))
 
-    def not_taken_over(self, pid: int | None) -> None:
-        """Fail it: worker ``pid`` has no room for its large arguments, and was not sent it."""
+    def too_many_large_ones(self, pid: int | None) -> None:
+        """Refuse the call: worker ``pid`` is still taking over the large arguments of others."""
         self.fail(
             ExecutorOverloadError(
                 f"worker {pid} has not taken over the large arguments of earlier calls yet; "
@@ -138,12 +140,29 @@ class Job:
             )
         )
 
+    def cannot_be_sent(self, error: BaseException) -> None:
+        """Give the caller an error that says why the call cannot be sent to a worker."""
+        refusal = ExecutorError(f"{self.packed.title} cannot be sent to a worker: {why(error)}")
+        refusal.__cause__ = error
+        self.fail(refusal)
+
+    def cannot_be_settled(self, error: BaseException) -> None:
+        """Give the caller an error that says why the outcome cannot be taken in."""
+        refusal = ExecutorError(
+            f"the outcome of {self.packed.title} cannot be taken in: {why(error)}"
+        )
+        refusal.__cause__ = error
+        self.fail(refusal)
+
+    def discard(self) -> None:
+        """Let go of the result, if there is one: its caller was cancelled before it took it."""
+        if self.future.done() and not self.future.cancelled() and not self.future.exception():
+            discard_result(self.future.result())
+
     def settle(self, rebuild: Callable[..., Any], *args: Any) -> None:
         """Give the caller what ``rebuild(*args)`` returns, or an error that says why it failed."""
         try:
             result = rebuild(*args)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # a class may raise anything when it is unpickled
             refusal = SerializationError(
                 f"the result of {self.packed.title} cannot be rebuilt in the server: {why(error)}. "
@@ -152,5 +171,7 @@ class Job:
             refusal.__cause__ = error
             self.fail(refusal)
         else:
-            if not self.future.done():
+            if self.future.done():
+                discard_result(result)  # its caller has left
+            else:
                 self.future.set_result(result)

@@ -41,6 +41,8 @@ from .template_start import settings_for, start_template
 
 __all__ = ["Launcher"]
 
+_logger = logging.getLogger("genro_executor_plugin")
+
 _CLOSE_SECONDS = GRACE_SECONDS + 3.0
 """How long the template may take to end, when it has been told to, before it is killed. It ends
 what the workers have started first, which has a grace of its own."""
@@ -291,7 +293,10 @@ class Launcher:
         self._forgotten.discard(key)
         on_exit = self._on_exit.pop(key, None)
         if on_exit is not None:
-            on_exit(report)
+            try:
+                on_exit(report)
+            except Exception:  # the ends of other workers may have arrived with this one
+                _logger.exception("the end of worker %s could not be taken in", key)
 
     def _template_is_gone(self, *, again: bool = False) -> None:
         """Take in that the template has ended; workers that it has not killed go on as orphans.

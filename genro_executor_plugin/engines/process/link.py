@@ -24,7 +24,7 @@ from collections.abc import Callable
 from .claims import Claims
 from .handover import Handover
 from .job import Job
-from .wire import CHUNK, DEFINE, HEADER, LARGE, Frame, FrameCutter, frame
+from .wire import CHUNK, DEFINE, FROM_WORKER, HEADER, LARGE, MARK, Frame, FrameCutter, frame
 
 __all__ = ["Link"]
 
@@ -86,7 +86,7 @@ class Link:
             self._descriptors = ours.pop_all()
         self._socket.setblocking(False)
         self._send = self._socket.send
-        self.read: Callable[[], list[Frame]] = FrameCutter(self._socket).read
+        self.read: Callable[[], list[Frame]] = FrameCutter(self._socket, FROM_WORKER).read
         self._outgoing: deque[memoryview] = deque()
         self._known: dict[int, int] = {}
         self._pauses = 0
@@ -146,7 +146,7 @@ class Link:
                 self.handover.give(call.segment)
             kind += LARGE
         soft_timeout = math.ceil(job.soft_timeout * 1000) if job.soft_timeout else 0
-        data = HEADER.pack(len(payload), number, soft_timeout, kind) + payload
+        data = HEADER.pack(len(payload), number, soft_timeout, MARK + kind) + payload
         known = self._known
         for definition in call.definitions:
             if known.get(definition.key) != definition.version:

@@ -77,7 +77,7 @@ class WorkerMessageChannel:
         number = frame[1]
         try:
             told = pickle.loads(frame[3])
-        except Exception:
+        except BaseException:
             _logger.exception("call %s was told something that cannot be rebuilt here", number)
             return
         call = self._running.get(number)

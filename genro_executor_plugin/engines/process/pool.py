@@ -17,12 +17,10 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from ...errors import WorkerCrashedError
-from ...metrics.worker_state import WorkerState
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
 from .ahead import Ahead
-from .arrivals import Arrivals, OnRecord
+from .arrivals import OnRecord
 from .ended import EndedWorkers, closed_error
 from .ending import RunEnder
 from .exit_report import ExitReport
@@ -32,6 +30,7 @@ from .recycling import Recycling
 from .spreading import Spreading
 from .supervisor import Supervisor
 from .timeouts import Timeouts
+from .view import PoolView
 from .waiting import WaitingQueue
 from .worker import Worker
 
@@ -40,7 +39,7 @@ __all__ = ["WorkerPool"]
 OnMessage = Callable[[Job | None, int | None, str, Any], None]
 
 
-class WorkerPool:
+class WorkerPool(PoolView):
     """Runs jobs on ``options.min_workers`` to ``options.max_workers`` processes.
 
     Attributes:
@@ -81,52 +80,6 @@ class WorkerPool:
         )
         self.closing = False
         self.paused = False
-
-    # -- what can be seen ---------------------------------------------------------------------
-
-    @property
-    def arrivals(self) -> Arrivals:
-        """What handles what the workers send, and has threads for it."""
-        return self._supervisor.arrivals
-
-    @property
-    def pids(self) -> list[int]:
-        """The process ids of the workers that are up."""
-        return [worker.pid for worker in self._supervisor.workers if worker.pid is not None]
-
-    @property
-    def running(self) -> int:
-        """How many calls run."""
-        return sum(len(worker.running) for worker in self._supervisor.workers)
-
-    @property
-    def busy(self) -> int:
-        """How many workers run a call."""
-        return sum(bool(worker.running) for worker in self._supervisor.workers)
-
-    @property
-    def size(self) -> int:
-        """How many workers there are, starting ones included."""
-        return len(self._supervisor.workers)
-
-    @property
-    def ready(self) -> int:
-        """How many workers can take calls, or run one."""
-        return sum(worker.usable for worker in self._supervisor.workers)
-
-    @property
-    def restarts(self) -> dict[str, int]:
-        """How many workers ended before their time or were replaced, by reason."""
-        return self._supervisor.restarts
-
-    @property
-    def start_error(self) -> WorkerCrashedError | None:
-        """Why workers cannot be started now, ``None`` if they can."""
-        return self._supervisor.backoff.error
-
-    def worker_states(self) -> list[WorkerState]:
-        """Every worker as it is now, the oldest first."""
-        return self._observer.states()
 
     # -- what the executor asks for -----------------------------------------------------------
 
@@ -274,6 +227,11 @@ class WorkerPool:
         self._free_again(worker)
         self._dispatch_waiting()
 
+    def unclaimed(self, worker: Worker, job: Job) -> None:
+        """Have ``job`` run, which was sent ahead to ``worker`` and is not run there."""
+        self._queue.put_back([job])
+        self.freed(worker)
+
     def run_begins(self, job: Job) -> None:
         """Watch the timeout of ``job``, which was sent ahead and is taken to run now."""
         if job.timeout is not None:
@@ -335,7 +293,12 @@ class WorkerPool:
                 if chosen is None:
                     break
                 worker = chosen
-            if not worker.send(job):
+            try:
+                taken = worker.send(job)
+            except Exception as error:
+                job.cannot_be_sent(error)
+                return True
+            if not taken:
                 free.remove(worker)  # it is gone; its exit report is on the way
                 continue
             if len(worker.running) - worker.coroutines >= self._threads:

@@ -27,7 +27,7 @@ from .backoff import StartBackoff, refused
 from .boot import WorkerBoot
 from .job import Job
 from .launcher import Launcher
-from .owner import Owner
+from .owner import WorkerOwner
 from .template_start import environment_of
 from .waiting import WaitingQueue
 from .worker import Worker
@@ -55,7 +55,7 @@ class Supervisor:
 
     def __init__(
         self,
-        owner: Owner[Worker],
+        owner: WorkerOwner[Worker],
         name: str,
         options: PoolOptions,
         hooks: PackedHooks,

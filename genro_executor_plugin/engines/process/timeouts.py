@@ -9,6 +9,7 @@ It finds the runs that take too long; ``ending`` ends them.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from time import perf_counter
 
@@ -17,6 +18,8 @@ from .supervisor import Supervisor
 from .worker import Worker
 
 __all__ = ["Timeouts"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 
 class Timeouts:
@@ -31,13 +34,16 @@ class Timeouts:
         self._loop = loop
         self._supervisor = supervisor
         self._run_over = run_over
-        self._alarm: asyncio.TimerHandle | None = None
+        # call_at of uvloop returns a handle that does not know when, for moments that are near.
+        self._alarm: asyncio.Handle | None = None
+        self._when = 0.0
 
     def watch(self, seconds: float) -> None:
         """Look for runs over their timeout in ``seconds``; an earlier look that is set stays."""
         when = self._loop.time() + seconds
-        if self._alarm is None or when < self._alarm.when():
+        if self._alarm is None or when < self._when:
             self.stop()
+            self._when = when
             self._alarm = self._loop.call_at(when, self._look)
 
     def stop(self) -> None:
@@ -45,6 +51,12 @@ class Timeouts:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+
+    def _end(self, worker: Worker, job: Job) -> None:
+        try:
+            self._run_over(worker, job)
+        except Exception:  # the limits of the other calls hold nevertheless
+            _logger.exception("%s ran over its timeout and could not be ended", job.packed.title)
 
     def _look(self) -> None:
         self._alarm = None
@@ -57,6 +69,6 @@ class Timeouts:
                 if remaining > 0:
                     self.watch(remaining)
                 else:
-                    self._run_over(worker, job)
+                    self._end(worker, job)
                     if worker.killed:
                         break

@@ -10,22 +10,22 @@ through the launcher, and never decides which call it runs: its owner, the pool,
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import pickle
-from collections import deque
-from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 from ...portable.exceptions import unpack_failure
 from .arrivals import Arrivals, Window
-from .exit_report import ExitReport, is_ending
+from .calls import WorkerCalls
+from .exit_report import ExitReport, is_ending, starts_too_long
+from .handover import NonsenseError
 from .job import Job
 from .launcher import Launcher
 from .link import Link
 from .marks import Marks
 from .oom import oom_kills
-from .owner import Owner
+from .owner import WorkerOwner
 from .wire import (
     BESIDE,
     BOOT,
@@ -41,6 +41,8 @@ from .wire import (
     RESULT,
     STOP,
     TELL,
+    UNCLAIMED,
+    WRONG,
     Frame,
     frame,
 )
@@ -50,65 +52,53 @@ __all__ = ["Worker"]
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class Worker:
+class Worker(WorkerCalls):
     """One worker process, as the server knows it.
 
     Attributes:
         index: its number among the living workers of its pool, from 0 on.
-        running: the calls that it runs, by number.
-        ahead: the calls that were sent to it while it was busy, oldest first.
-        coroutines: how many of the running calls are coroutines.
-        unheard: the coroutines that were told to end while its event loop has not turned since.
-        given_up: those of its calls that were told to end and have not; it takes no calls then.
-        not_started: once it is gone, the calls that were sent ahead and never started.
-        calls: how many calls it has been sent.
         to_be_replaced: whether it leaves as soon as another worker is up.
         memory: its resident memory in bytes when it was last read, ``None`` before.
         fault: what its faulthandler wrote when it died, empty for nothing.
         marks: what it had begun when it died, ``None`` where that is not known.
+        nonsense: what is wrong with what it has sent, empty for nothing; it is killed for that.
     """
 
     def __init__(
-        self, owner: Owner[Worker], launcher: Launcher, arrivals: Arrivals, boot: bytes, index: int
+        self,
+        owner: WorkerOwner[Worker],
+        launcher: Launcher,
+        arrivals: Arrivals,
+        boot: bytes,
+        index: int,
     ) -> None:
+        super().__init__()
         self._owner = owner
         self._launcher = launcher
         self._arrivals = arrivals
         self.index = index
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
-        self.calls = 0
-        self.running: dict[int, Job] = {}
-        self.ahead: deque[tuple[int, Job]] = deque()
-        self.not_started: list[Job] = []
-        self.coroutines = 0
-        self.unheard: set[int] = set()
-        self.given_up: set[int] = set()
         self.pid: int | None = None
         self.boot_error: BaseException | None = None
         self.born_at = perf_counter()
         self.idle_since = self.born_at
-        self.ready = self.leaving = self.to_be_replaced = False
+        self.ready = False
+        self.leaving = self.to_be_replaced = False
         self.memory: int | None = None
-        self.fault = ""
+        self.fault = self.nonsense = ""
         self.marks: Marks | None = None
+        self._answered: Job | None = None
         self.killed = self._cut_off = False
         self._oom_kills = oom_kills()
         self._link = Link(self._launch)
-        self._window = Window(self._link)
+        self._window = Window(self._link, arrivals)
         self._link.watch(self._readable)
         self._link.write(frame(BOOT, 0, boot))
 
     def _launch(self, descriptors: list[int]) -> int:
         self._key = self._launcher.start_worker(descriptors, self._exited)
         return self._key
-
-    # -- what the pool asks for ---------------------------------------------------------------
-
-    @property
-    def sync_running(self) -> int:
-        """How many of the running calls occupy a thread of it."""
-        return len(self.running) - self.coroutines
 
     @property
     def usable(self) -> bool:
@@ -124,7 +114,7 @@ class Worker:
             if not self._link.send(CALL, number, job):
                 return False
         except BlockingIOError:
-            job.not_taken_over(self.pid)
+            job.too_many_large_ones(self.pid)
             return True
         self.running[number] = job
         if job.is_coroutine:
@@ -141,7 +131,7 @@ class Worker:
             try:
                 frames.append(self._link.encode(CALL_AHEAD, self.calls, job))
             except BlockingIOError:
-                job.not_taken_over(self.pid)
+                job.too_many_large_ones(self.pid)
                 continue
             except OSError:
                 frames.append(b"")  # the process is gone; the call goes back into the queue
@@ -153,25 +143,12 @@ class Worker:
     def take_back(self) -> Job | None:
         """Take the oldest call that has not started back from it; ``None`` if there is none."""
         number = self._link.claims.take_back() if self._link.open else None
-        if number is None:
-            return None
-        job = self.running.pop(number, None)  # it was expected to run, and has not started
-        if job is None:
-            job = next(waiting for n, waiting in self.ahead if n == number)
-            self.ahead.remove((number, job))
-        job.started_at = None
-        job.begun = False
-        self._next_runs()
-        return job
+        return self._not_started(number) if number is not None else None
 
     def tell(self, job: Job, message: bytes) -> bool:
         """Give the running ``job`` a message; ``False`` if it is not running here."""
         number = self.number_of(job)
         return number is not None and self._link.write(frame(TELL, number, message))
-
-    def number_of(self, job: Job) -> int | None:
-        """The number of the running ``job``; ``None`` if it is not running here."""
-        return next((number for number, running in self.running.items() if running is job), None)
 
     def end(self, job: Job) -> None:
         """Have the run of ``job`` end; other calls go on. It ends with an answer, as any run."""
@@ -194,10 +171,7 @@ class Worker:
         self._alarm = asyncio.get_running_loop().call_later(seconds, self._starts_too_long, seconds)
 
     def _starts_too_long(self, seconds: float) -> None:
-        self.boot_error = TimeoutError(
-            f"it was not ready after {seconds:g} s, its start_timeout; what its initializer or a "
-            "module waits for does not come"
-        )
+        self.boot_error = starts_too_long(seconds)
         self._launcher.give_up(self._key)
 
     def kill(self) -> None:
@@ -210,8 +184,6 @@ class Worker:
         """Close its descriptors without the event loop, which is closed already; so it ends."""
         self._link.abandon()
 
-    # -- from the process ---------------------------------------------------------------------
-
     def _readable(self) -> None:
         try:
             frames = self._link.read()
@@ -223,11 +195,19 @@ class Worker:
             self._hang_up()
             self._launcher.forget(self._key)
             return
+        self._receive_all(frames)
+
+    def _receive_all(self, frames: list[Frame]) -> None:
+        """Take in ``frames``; what goes wrong with one fails its call, and not the next ones."""
         for item in frames:
-            self._receive(item)
+            try:
+                self._receive(item)
+            except BaseException as error:
+                self._went_wrong(item, error)
+            self._answered = None
 
     def _receive(self, item: Frame) -> None:
-        if self.killed:
+        if self.killed or self.nonsense:
             return
         kind, number, detail, payload = item
         if kind == RESULT:
@@ -240,52 +220,92 @@ class Worker:
             else:
                 self._arrivals.result(job, payload)
             self._owner.job_done(self, job)
-        elif kind == FAILURE:
+        elif kind == FAILURE or kind == RESULT + LARGE:
             job = self._finished(number)
-            if not job.future.done():
-                judged = functools.partial(self._owner.judged, self, job)
-                self._arrivals.failure(job, payload, judged)
+            if kind == FAILURE:
+                self._arrivals.failure(job, payload, partial(self._owner.judged, self, job))
+            else:
+                job.microseconds = detail
+                self._arrivals.large_result(job, self._link.handover, payload)
             self._owner.job_done(self, job)
-        elif kind == RESULT + LARGE:
-            job = self._finished(number)
-            job.microseconds = detail
-            self._arrivals.large_result(job, self._link.handover, payload)
-            self._owner.job_done(self, job)
-        elif kind == MESSAGE:
-            self._message(self.running.get(number), payload, detail)
-        elif kind == BESIDE:
-            if (running := self.running.get(number)) is not None and not running.is_coroutine:
-                running.is_coroutine = True
-                self.coroutines += 1
-                self._next_runs()
-                self._owner.freed(self)
+        elif kind == MESSAGE and number <= self.calls:
+            of = self.running.get(number)
+            if detail:
+                self._window.record(of, self.running.values(), self.pid, payload)
+            else:
+                self._window.message(of, payload, partial(self._owner.message, self, of))
+        elif kind == BESIDE and (running := self.running.get(number)) is not None:
+            self.runs_beside(running)
+            self._next_runs()
+            self._owner.freed(self)
         elif kind == ENDING:
             self.unheard.discard(number)
             self._owner.freed(self)
-        elif kind == READY:
+        elif kind == UNCLAIMED:
+            if (lost := self._not_started(number)) is not None:
+                self._owner.unclaimed(self, lost)
+        elif kind == READY and not self.ready:
             self.pid = number
             self.ready = True
             if self._alarm is not None:
                 self._alarm.cancel()
                 self._alarm = None
             self._owner.worker_started(self)
-        elif kind == BOOT_FAILED:
+        elif kind == BOOT_FAILED and not self.ready:
             self.boot_error = unpack_failure(payload)
+        elif kind == WRONG:
+            raise NonsenseError(bytes(payload).decode())
+        else:
+            raise NonsenseError(f"a frame of kind {kind} for call {number}, out of turn")
+
+    def _talks_nonsense(self, what: str) -> None:
+        """Kill it for ``what`` it has sent: nothing behind that can be told apart."""
+        self.nonsense = what
+        self._hang_up()
+        self._launcher.forget(self._key)
+
+    def _went_wrong(self, item: Frame, error: BaseException) -> None:
+        """End what the frame ``item``, which could not be taken in, was about."""
+        job, self._answered = self._answered, None
+        try:
+            if isinstance(error, NonsenseError):
+                if job is not None:
+                    self.running[item[1]] = job  # it ends as one whose worker has crashed
+                self._talks_nonsense(str(error))
+                return
+            _logger.error("a frame of worker %s was lost", self.pid, exc_info=error)
+            if job is not None:
+                job.cannot_be_settled(error)
+                self._owner.job_done(self, job)
+            elif item[0] == READY:
+                self._talks_nonsense("a start that could not be taken in")
+        except BaseException:
+            _logger.exception("worker %s could not be freed; it is killed", self.pid)
+            self._talks_nonsense("an answer that could not be taken in")
+
+    def _not_started(self, number: int) -> Job | None:
+        """Take out the job of ``number``, which the worker does not start."""
+        job = self._remove(number)  # it may count as running: it was expected to start
+        if job is not None:
+            job.started_at = None
+            job.begun = False
+            self._next_runs()
+        return job
 
     def _finished(self, number: int) -> Job:
         """The job of ``number``, which is answered; the next one that was sent ahead runs now."""
         job = self.running.pop(number, None)
         if job is None:
-            job = next(waiting for n, waiting in self.ahead if n == number)
-            self.ahead.remove((number, job))
+            job = self._remove(number)
+            if job is None:
+                raise NonsenseError(f"an answer to call {number}, which it does not run")
             job.started_at = job.started_at or perf_counter()
+        self._answered = job
         job.answered = True
         if job.is_coroutine:
             self.coroutines -= 1
         if job.ending is not None:
-            job.ending.cancel()
-            self.unheard.discard(number)
-            self.given_up.discard(number)
+            self.has_ended(number, job)
         if self.ahead:
             self._next_runs()
         return job
@@ -299,28 +319,6 @@ class Worker:
             self.running[number] = job
             self._owner.run_begins(job)
 
-    def _message(self, job: Job | None, payload: bytes | memoryview, is_record: int) -> None:
-        if is_record:
-            # A thread that a call has started logs without a number: it may be any call's.
-            for sender in self.running.values() if job is None else (job,):
-                sender.has_sent()
-            self._arrivals.record(job, self.pid, payload)
-            self._window.add(len(payload), self._arrivals.records.behind)
-            return
-        self._arrivals.message(job, payload, functools.partial(self._pass_on, job))
-        if job is not None and job.steps:
-            self._window.add(len(payload), job.behind)
-
-    def _pass_on(self, job: Job | None, rebuilt: Callable[[], tuple[str, object]]) -> None:
-        try:
-            channel, value = rebuilt()
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # the frames behind it still have to be read
-            _logger.exception("worker %s sent a message that cannot be rebuilt here", self.pid)
-        else:
-            self._owner.message(self, job, channel, value)
-
     def catch_up(self) -> None:
         """Read what it has sent by now; it may go on sending without pause."""
         for _ in range(self._link.reads_left):
@@ -330,8 +328,7 @@ class Worker:
                 frames = self._link.read()
             except (BlockingIOError, EOFError, ConnectionError):
                 return  # the event loop notices the end by itself
-            for item in frames:
-                self._receive(item)
+            self._receive_all(frames)
 
     def _exited(self, report: ExitReport) -> None:
         self.catch_up()  # what it sent before it ended still counts

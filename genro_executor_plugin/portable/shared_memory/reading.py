@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import mmap
 import os
@@ -66,11 +67,23 @@ def read_value(fd: int, layout: bytes | memoryview) -> Any:
 
 
 def _mapped(fd: int, length: int, sizes: Sequence[int]) -> list[Any] | None:
-    if not sizes:
+    if not sizes or not _keeps_its_size(fd):
         return None
+    if os.fstat(fd).st_size < _end(length, sizes):
+        raise EOFError("the shared memory holds less than was said")
     # Copied page by page as it is written to: the sender may have to send the call again.
     pages = memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_COPY))
     return [pages[start : start + abs(size)] for start, size in _positions(length, sizes)]
+
+
+def _keeps_its_size(fd: int) -> bool:
+    """Whether nobody can cut off pages of ``fd``: it is sealed, as every segment is."""
+    return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
+
+
+def _end(length: int, sizes: Sequence[int]) -> int:
+    start, size = _positions(length, sizes)[-1]
+    return start + abs(size)
 
 
 def _copied(fd: int, length: int, sizes: Sequence[int]) -> list[Any]:

@@ -12,6 +12,7 @@ gets to the other process is not known here.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import struct
@@ -144,10 +145,12 @@ class Segment:
         self.capacity = capacity
         self.layout = b""
         self._later: list[tuple[int, Any]] = []
-        self.fd = os.memfd_create("genro-executor", os.MFD_CLOEXEC)
+        self.fd = os.memfd_create("genro-executor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         # A limit of the size of files is met here, where the socket can still take the value.
         os.ftruncate(self.fd, capacity)
         os.ftruncate(self.fd, 0)  # what is not written is missed, and not read as zeros
+        # A process dies of SIGBUS when it reads pages that another one has cut off.
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
 
     def put(self, parts: Split) -> None:
         """Write those of ``parts`` that may still change; ``finish`` writes the others."""

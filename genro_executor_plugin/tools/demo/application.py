@@ -158,7 +158,7 @@ class Monitor(RoutedApplication):
     async def pools(self) -> dict[str, Any]:
         """The metrics of every pool, and the processes of its workers."""
         server: Any = self.server
-        metrics: dict[str, dict[str, Any]] = server.get_executor_metrics()
+        metrics = {pool["name"]: pool for pool in server.get_executor_metrics()}
         for name, values in metrics.items():
             states = server.get_executor(name).worker_states()
             values["pids"] = sorted(state.pid for state in states if state.pid is not None)
