@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import ExecutorError
 from ..options.lacks import MORE_PROCESSES
+from .forks import when_forked
 
 __all__ = ["CallEndedError", "ThreadRuns", "raise_in"]
 
@@ -58,11 +59,16 @@ class ThreadRuns(Generic[T]):
         self._running: dict[int, int] = {}
         self._struck: set[int] = set()
         self._count = count
+        when_forked(self._let_go)
         try:
             for _ in range(count):
                 threading.Thread(target=self._serve_calls, daemon=True).start()
         except RuntimeError as err:
             raise ExecutorError(f"cannot start {count} threads: {err}. {MORE_PROCESSES}") from err
+
+    def _let_go(self) -> None:
+        """Have a lock that no thread holds, in a child that a call has forked."""
+        self._lock = threading.Lock()
 
     def put(self, number: int, call: T) -> None:
         """Have ``call``, which is call ``number``, served by the next thread that is free."""

@@ -16,7 +16,6 @@ import faulthandler
 import functools
 import gc
 import io
-import logging
 import os
 import pickle
 import socket
@@ -32,6 +31,8 @@ from ...portable.main_module import continue_with
 from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
+from ...worker.ending import run_exit_hooks
+from ...worker.forks import when_forked
 from ...worker.logs import WorkerLogs
 from ...worker.reading import CallReader, ReadCall, WorkerFunction, called
 from ...worker.running import enter, leave
@@ -39,7 +40,7 @@ from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
 from .claims import WorkerClaims
 from .handover import WorkerHandover
-from .lifeline import die_with_the_server
+from .last_steps import die_with_the_server, end_with_broken_loop, guarded, tell_of_faults
 from .marks import WorkerMarks
 from .messages import WorkerMessageChannel
 from .wire import (
@@ -78,18 +79,14 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
         os.set_inheritable(descriptor, False)  # they came from another process, which passes none
     die_with_the_server(lifeline)
     handover = WorkerHandover(handover_fd)
-    marks = WorkerMarks()
-    try:
-        faults = handover.give_faults()  # the server reads it after a crash
-        faulthandler.enable(faults)
-        marks = WorkerMarks(faults)
-    except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
-        faulthandler.enable()
+    marks = tell_of_faults(handover)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a worker that is killed has printed is not lost.
         sys.stdout.reconfigure(line_buffering=True)
     with socket.socket(fileno=socket_fd) as sock:
-        _Worker(sock, WorkerClaims(claims_fd), handover, marks).run()
+        worker = _Worker(sock, WorkerClaims(claims_fd), handover, lifeline, marks)
+        when_forked(worker.let_go)
+        worker.run()
     handover.close()
 
 
@@ -101,12 +98,14 @@ class _Worker:
         sock: socket.socket,
         claims: WorkerClaims,
         handover: WorkerHandover,
+        lifeline: int,
         marks: WorkerMarks,
     ) -> None:
         self._marks = marks
         self._channel = FrameSocket(sock)
         self._claims = claims
         self._handover = handover
+        self._lifeline = lifeline
         self._messages = WorkerMessageChannel(self._channel)
         self._reader = CallReader()
         self._coroutines: CoroutineThread | None = None
@@ -115,8 +114,17 @@ class _Worker:
         self._frames = self._channel.frames()
         self._again: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
 
-    def _uses_the_channel(self) -> bool:
-        return self._channel.is_in_use_here
+    def let_go(self) -> None:
+        """Close everything in a child that a handler has forked: this worker answers its call."""
+        self._channel.let_go()
+        self._messages.let_go()
+        if self._reader.logs is not None:
+            self._reader.logs.let_go()
+        faulthandler.disable()  # its file tells of this worker
+        os.close(self._lifeline)
+        self._claims.let_go()
+        self._marks = WorkerMarks()
+        self._handover.let_go()
 
     def run(self) -> None:
         boot = next(self._frames, None)
@@ -246,8 +254,7 @@ class _Worker:
         if function.is_async:
             made = function.func(*args, **kwargs)
             self._start_coroutine(number, function, made, soft_timeout)
-        else:
-            assert self._threads is not None
+        elif self._threads is not None:
             self._threads.put(number, call)
         self._marks.handed_on(number)
 
@@ -291,7 +298,7 @@ class _Worker:
         token = enter(self._messages.begin(number))
         try:
             if soft_timeout:
-                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
+                with soft_limit(soft_timeout / 1000, lambda: self._channel.is_in_use_here):
                     return called(*call)
             return called(*call)
         finally:
@@ -304,7 +311,7 @@ class _Worker:
         if self._coroutines is None:
             from ...worker.coroutines import thread_for
 
-            self._coroutines = thread_for(coroutine)
+            self._coroutines = thread_for(coroutine, end_with_broken_loop)
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)
@@ -326,24 +333,17 @@ class _Worker:
 
     def _end(self, number: int) -> None:
         """Have call ``number`` end, where it runs beside this thread; nothing if it has ended."""
-        if self._threads is not None and self._threads.end(number):
-            return
-        if self._coroutines is not None:
+        on_thread = self._threads is not None and self._threads.end(number)
+        if not on_thread and self._coroutines is not None:
             self._coroutines.cancel(number, functools.partial(self._channel.send, ENDING))
 
     def _shut_down(self) -> None:
         if self._threads is not None:
             self._threads.close()
         for hook in self._reader.replicas.shutdown_hooks():
-            _guarded(hook)
+            guarded(hook)
         if self._coroutines is not None:
-            _guarded(self._coroutines.close)
+            guarded(self._coroutines.close)
         if self._finalizer is not None:
-            _guarded(functools.partial(run_hook, self._finalizer))
-
-
-def _guarded(hook: Callable[[], Any]) -> None:
-    try:
-        hook()
-    except Exception:
-        logging.getLogger("genro_executor_plugin").exception("%r failed at the worker's end", hook)
+            guarded(functools.partial(run_hook, self._finalizer))
+        guarded(run_exit_hooks)

@@ -26,10 +26,12 @@ from ...portable.main_module import expose_main
 from ...portable.modules import ModuleSources
 from .exit_report import ExitReport
 from .groups import GRACE_SECONDS, signal_all, tree
+from .outgoing import Outgoing
 from .template import (
     EVENT,
     EXITED,
     FORK,
+    FOUND,
     KILL,
     NOT_STARTED,
     PING,
@@ -50,59 +52,27 @@ what the workers have started first, which has a grace of its own."""
 _SILENT_SECONDS = 5.0
 """How long a template may take to answer when it has its modules, before it is replaced."""
 
-_logger = logging.getLogger("genro_executor_plugin")
-
-
-class _Outgoing:
-    """A message for the template, and the descriptors that go with its first byte.
-
-    Attributes:
-        data: what of it is not sent yet.
-    """
-
-    def __init__(self, data: bytes, descriptors: Sequence[int]) -> None:
-        self.data = memoryview(data)
-        self._descriptors = descriptors
-        self._kept = contextlib.ExitStack()
-
-    def send(self, control: socket.socket) -> None:
-        """Send as much as ``control`` takes now."""
-        with contextlib.suppress(BlockingIOError):
-            while self.data:
-                if self._descriptors:
-                    sent = socket.send_fds(control, [self.data], list(self._descriptors))
-                    self._descriptors = ()
-                else:
-                    sent = control.send(self.data)
-                self.data = self.data[sent:]
-
-    def keep(self) -> None:
-        """Have descriptors of its own, because the caller closes those that it gave."""
-        kept = []
-        with contextlib.ExitStack() as undo:
-            for descriptor in self._descriptors:
-                kept.append(os.dup(descriptor))
-                undo.callback(os.close, kept[-1])
-            self._kept = undo.pop_all()
-        self._descriptors = kept
-
-    def close(self) -> None:
-        """Close the descriptors that it kept."""
-        self._kept.close()
-
 
 class Launcher:
     """Starts workers through a template process, which it starts with the first one."""
 
-    def __init__(self, options: PoolOptions) -> None:
+    def __init__(self, options: PoolOptions, not_forked: Callable[[str], None]) -> None:
+        """Start workers later.
+
+        Args:
+            options: the options of the pool.
+            not_forked: called with what modules have made that forked workers must not share, for
+                which reason workers are spawned.
+        """
         self._options = options
+        self._not_forked = not_forked
         self._what = SPAWN if options.start_method == "spawn" else FORK
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_templates: list[subprocess.Popen[bytes]] = []
         self._control: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._buffer = b""
-        self._outgoing: deque[_Outgoing] = deque()
+        self._outgoing: deque[Outgoing] = deque()
         self._on_exit: dict[int, Callable[[ExitReport], None]] = {}
         self._pids: dict[int, int] = {}
         self._orphans: set[int] = set()
@@ -154,7 +124,7 @@ class Launcher:
         """
         assert self._control is not None
         assert self._loop is not None
-        message = _Outgoing(data, descriptors)
+        message = Outgoing(data, descriptors)
         if not self._outgoing:
             message.send(self._control)
             if not message.data:
@@ -248,6 +218,12 @@ class Launcher:
         for process in self._ended_templates:
             _ended(process)
 
+    def let_go(self) -> None:
+        """Close the socket to the template in a forked child; the template is the parent's."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
     def _start_template(self) -> None:
         expose_main()
         sources = ModuleSources.here()
@@ -262,7 +238,7 @@ class Launcher:
         self._buffer = b""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._control, self._read)
-        self._send(settings_for(sources, self._options.preload))
+        self._send(settings_for(sources, self._options.preload, self._what == FORK))
 
     def _read(self) -> None:
         assert self._control is not None
@@ -276,11 +252,16 @@ class Launcher:
             self._template_is_gone()
             return
         self._heard = self._has_modules = True
-        data = self._buffer + data
-        cut = len(data) - len(data) % EVENT.size
-        self._buffer = data[cut:]
-        for what, key, number, memory in EVENT.iter_unpack(data[:cut]):
-            if what == STARTED:
+        self._buffer += data
+        while len(self._buffer) >= EVENT.size:
+            what, key, number, memory = EVENT.unpack_from(self._buffer)
+            end = EVENT.size + (number if what == FOUND else 0)
+            if len(self._buffer) < end:
+                return
+            text, self._buffer = self._buffer[EVENT.size : end], self._buffer[end:]
+            if what == FOUND:
+                self._not_forked(text.decode())
+            elif what == STARTED:
                 self._pids[key] = number
             elif what == EXITED:
                 self._ended(key, ExitReport(os.waitstatus_to_exitcode(number), memory))

@@ -44,8 +44,7 @@ class Supervisor:
     Attributes:
         workers: every worker, those that start or leave included.
         free: the workers that can take a call now, the one used last at the end.
-        written_off: the workers in which a run does not end; they take no calls, and another one is
-            started at once, unless each has something of its own by its index.
+        written_off: the workers in which a run does not end; others take their places at once.
         restarts: how many workers ended before their time or were replaced, by reason.
         max_workers: how many workers there may be; one that is to be replaced does not count.
         start_seconds: how long the worker that came up last has taken.
@@ -69,9 +68,9 @@ class Supervisor:
         self._hooks = hooks
         self._queue = queue
         self._loop = loop
-        self._launcher = Launcher(options)
-        self.arrivals = Arrivals(name, loop, on_record)
         self.backoff = StartBackoff(name, loop, self.grow)
+        self._launcher = Launcher(options, self.backoff.not_forked)
+        self.arrivals = Arrivals(name, loop, on_record)
         self.workers: set[Worker] = set()
         self.free: list[Worker] = []
         self.start_seconds = 0.0
@@ -184,8 +183,7 @@ class Supervisor:
     def _room(self) -> int:
         """How many more there may be; a worker that leaves makes room when it is gone."""
         ignored = 0 if self._options.is_ranked else len(self.written_off)
-        counted = len(self.workers) - ignored
-        return self.max_workers + len(self._to_be_replaced) - counted
+        return self.max_workers + len(self._to_be_replaced) + ignored - len(self.workers)
 
     def add_one(self) -> None:
         """Start one more worker, though no job waits for it, if there may be one."""
@@ -310,7 +308,6 @@ class Supervisor:
     def write_off(self, worker: Worker, reason: str) -> None:
         """Send ``worker`` nothing more, and start another one at once, whenever it may end."""
         self.written_off.add(worker)
-        self._drop_replacement(worker)
         self._retire_for(worker, reason)
         self.add_one()
 
@@ -321,10 +318,7 @@ class Supervisor:
     @staticmethod
     def take_back_all(worker: Worker) -> list[Job]:
         """The calls that ``worker`` was sent ahead and has not started, oldest first."""
-        jobs = []
-        while (job := worker.take_back()) is not None:
-            jobs.append(job)
-        return jobs
+        return list(iter(worker.take_back, None))
 
     def end_if_empty(self, worker: Worker) -> None:
         """End ``worker``, which is leaving, if it has no call left."""
@@ -342,6 +336,12 @@ class Supervisor:
         self.backoff.stop()
         await self.arrivals.close()
         await self._launcher.close()
+
+    def let_go(self) -> None:
+        """Close what it has of every worker in a forked child; the parent goes on having them."""
+        for worker in self.workers:
+            worker.abandon()
+        self._launcher.let_go()
 
     def abandon(self) -> None:
         """End every worker without the event loop, which is closed already."""
