@@ -148,7 +148,7 @@ async def test_a_file_that_comes_too_late_is_removed(
     await leave(goes)
     # Nothing tells that the server has noticed; if it has not, the file is removed as one that
     # was sent.
-    await asyncio.sleep(2 * WATCH_AFTER_SECONDS)
+    await asyncio.sleep(6 * WATCH_AFTER_SECONDS)
     gate.release()
     await until(made.exists)
     await until(lambda: not file.exists())
