@@ -163,7 +163,8 @@ APPLICATIONS = {
 KINDS: dict[str, Any] = {"kind": unmakeable, "refusing": refusing, "end": Unending}
 
 
-def main(host: str, trouble: str) -> None:
+def built(host: str, trouble: str) -> Any:
+    """The server, for ``main`` or for a program such as uvicorn."""
     pools: dict[str, Any] = {"p": {"max_workers": 2, "warm": True, "finalizer": note_end}}
     if trouble == "initializer":
         pools["q"] = {"max_workers": 1, "warm": True, "initializer": odd_initializer}
@@ -186,7 +187,11 @@ def main(host: str, trouble: str) -> None:
         server.executors.declare("mine", executor_type="mine")
     if trouble == "end":
         server.executors.get("mine")
-    server.serve()
+    return server
+
+
+def main(host: str, trouble: str) -> None:
+    built(host, trouble).serve()
 
 
 if __name__ == "__main__":
