@@ -27,13 +27,13 @@ from .culprit import find_unpicklable
 from .definitions import CALL_HEAD, FUNCTION, Definition
 from .pickling import dumps, why
 from .process_settings import ProcessSettingsSource
-from .references import describe, reference_to
+from .references import describe, reference_to, warn_of_globals
 from .shared_memory.segments import (
     LARGE_BYTES,
     Segment,
     Segments,
     Split,
-    is_large_call,
+    looks_large,
     split,
 )
 from .state.declared import is_routing
@@ -185,7 +185,11 @@ class CallPacker:
         if extras is not None:
             call = (*call, extras)
         segment, body = None, None
-        if self._segments is not None and (function.large or is_large_call(args, kwargs)):
+        if self._segments is not None and (
+            function.large
+            or (args and any(map(looks_large, args)))
+            or (kwargs and any(map(looks_large, kwargs.values())))
+        ):
             segment = self._hold(function, call, states, seen)
         if segment is not None:
             body = segment.layout
@@ -272,6 +276,7 @@ class CallPacker:
         owner = type(func.__self__) if type(func) is MethodType else None
         reference = reference_to(unbound, owner)
         if reference is None:
+            warn_of_globals(unbound)
             known = self._by_value[unbound] = _Function(title, is_async)
             return known
         key = next(self._keys)

@@ -9,15 +9,24 @@ Imported with the first coroutine: this is where a worker gets asyncio.
 from __future__ import annotations
 
 import asyncio
+import selectors
 import threading
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
 from ..errors import ExecutorError, SoftTimeoutError
 from ..options.lacks import MORE_PROCESSES
+from .forks import end_child, when_forked
+from .thread_runs import raise_in
 
 __all__ = ["CoroutineThread", "thread_for"]
+
+
+class _HeldUpError(asyncio.CancelledError):
+    """Raised in a coroutine that is to end and does not let its event loop turn."""
+
 
 Done = Callable[[asyncio.Task[Any]], None]
 
@@ -25,10 +34,27 @@ Done = Callable[[asyncio.Task[Any]], None]
 class CoroutineThread:
     """An event loop on a thread of its own, and the coroutines that run on it."""
 
-    def __init__(self, name: str = "genro-executor-coroutines") -> None:
-        self._loop = asyncio.new_event_loop()
+    def __init__(
+        self,
+        broken: Callable[[BaseException], None],
+        name: str = "genro-executor-coroutines",
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            broken: called on it, at its end, when the loop cannot go on, because a coroutine has
+                closed it or its descriptors. Nothing that runs on it will ever end by itself then.
+            name: the name of the thread.
+        """
+        self._broken = broken
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._is_forked = self._closing = False
+        when_forked(self.let_go)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._numbered: dict[int, tuple[asyncio.Task[Any], _SoftlyLimited]] = {}
+        self._to_cancel: set[int] = set()
         try:
             self._thread.start()
         except RuntimeError:
@@ -39,11 +65,35 @@ class CoroutineThread:
         while True:
             try:
                 self._loop.run_forever()
-            except (SystemExit, KeyboardInterrupt):
-                continue  # it is the outcome of the task that raised it; the others go on
-            break
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            except (SystemExit, KeyboardInterrupt, _HeldUpError):
+                pass  # it is the outcome of the task that raised it; the others go on
+            except BaseException as error:
+                if not self._is_forked:
+                    self._broken(error)
+                    return
+            if self._is_forked:
+                end_child(self._error())
+            if self._closing:
+                break
+            # Otherwise a coroutine has stopped the loop; the others go on.
+        self._loop.run_until_complete(self._end_what_is_left())
         self._loop.close()
+
+    def let_go(self) -> None:
+        """Have the loop fail in a forked child, which is to end when its coroutine awaits or ends.
+
+        Both have the same epoll and the same pipe that wakes it: a child that went on waiting would
+        take what the parent waits for.
+        """
+        self._is_forked = True
+        self._selector.close()
+
+    def _error(self) -> BaseException | None:
+        """What a coroutine has raised, which nothing was told of yet."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                return task.exception()
+        return None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -62,6 +112,8 @@ class CoroutineThread:
         soft_timeout: float,
         done: Done,
         context: Context | None = None,
+        number: int = 0,
+        begins: Callable[[], None] | None = None,
     ) -> None:
         """Run ``coroutine``; ``done`` is called on the loop's thread with its task.
 
@@ -70,8 +122,13 @@ class CoroutineThread:
             soft_timeout: seconds after which ``SoftTimeoutError`` is raised in it, 0 for never.
             done: called when it has ended.
             context: the context variables that it runs with, ``None`` for the caller's.
+            number: of its call, for ``cancel``.
+            begins: called on the loop's thread before its first step.
         """
-        self._loop.call_soon_threadsafe(self._start, coroutine, soft_timeout, done, context)
+        start = self._start
+        self._loop.call_soon_threadsafe(
+            start, coroutine, soft_timeout, done, context, number, begins
+        )
 
     def _start(
         self,
@@ -79,26 +136,66 @@ class CoroutineThread:
         soft_timeout: float,
         done: Done,
         context: Context | None,
+        number: int,
+        begins: Callable[[], None] | None,
     ) -> None:
         limited = _SoftlyLimited(coroutine)
-        task = self._loop.create_task(_awaiting(limited), context=context)
+        task = self._loop.create_task(_awaiting(limited, begins), context=context)
         self._tasks.add(task)
+        if number:
+            self._numbered[number] = task, limited
         timer = None
         if soft_timeout:
             timer = self._loop.call_later(soft_timeout, limited.run_out, task, soft_timeout)
 
         def finished(task: asyncio.Task[Any]) -> None:
             self._tasks.discard(task)
+            self._numbered.pop(number, None)
             if timer is not None:
                 timer.cancel()
             done(task)
 
         task.add_done_callback(finished)
 
+    def cancel(self, number: int, cancelled: Callable[[int], None]) -> None:
+        """Cancel call ``number``, and then call ``cancelled`` with it, if it still runs.
+
+        If it was asked before, and the event loop has not turned since because this very call
+        holds it up, the call is interrupted between two instructions of Python.
+        """
+        if number in self._to_cancel:
+            task, _ = self._numbered.get(number, (None, None))
+            if task is not None and asyncio.current_task(self._loop) is task:
+                raise_in(self.ident, _HeldUpError)
+            return
+        self._to_cancel.add(number)
+        self._loop.call_soon_threadsafe(self._cancel, number, cancelled)
+
+    def _cancel(self, number: int, cancelled: Callable[[int], None]) -> None:
+        self._to_cancel.discard(number)
+        if number in self._numbered:
+            task, limited = self._numbered[number]
+            limited.cancel(task)
+            cancelled(number)
+
     def close(self) -> None:
-        """End the loop and its thread; no coroutine may be running on it."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """End the loop and its thread, and the tasks and threads that coroutines have left."""
+        self._closing = True
+        with suppress(RuntimeError):  # a coroutine has closed it
+            self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    async def _end_what_is_left(self) -> None:
+        """As ``asyncio.run`` does at its end."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        for outcome in await asyncio.gather(*left, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                context = {"message": "a task raised at its worker's end", "exception": outcome}
+                self._loop.call_exception_handler(context)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
 
 
 class _SoftlyLimited:
@@ -112,6 +209,11 @@ class _SoftlyLimited:
         """Raise ``SoftTimeoutError`` in the coroutine, which ``task`` runs."""
         self._error = SoftTimeoutError.after(seconds)
         task.cancel()  # wakes it where it awaits; __await__ raises the error instead
+
+    def cancel(self, task: asyncio.Task[Any]) -> None:
+        """Raise ``CancelledError`` in the coroutine, also when its soft limit has just passed."""
+        self._error = None
+        task.cancel()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         step: Callable[[], Any] = lambda: self._coroutine.send(None)  # noqa: E731
@@ -139,18 +241,22 @@ def _throwing(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> Call
     return lambda: coroutine.throw(error)
 
 
-async def _awaiting(limited: _SoftlyLimited) -> Any:
+async def _awaiting(limited: _SoftlyLimited, begins: Callable[[], None] | None) -> Any:
+    if begins is not None:
+        begins()
     return await limited
 
 
-def thread_for(coroutine: Coroutine[Any, Any, Any]) -> CoroutineThread:
-    """A thread for coroutines, ``coroutine`` the first of them.
+def thread_for(
+    coroutine: Coroutine[Any, Any, Any], broken: Callable[[BaseException], None]
+) -> CoroutineThread:
+    """A thread for coroutines, ``coroutine`` the first of them; ``broken`` as for the class.
 
     Raises:
         ExecutorError: the system has no thread; ``coroutine`` is closed.
     """
     try:
-        return CoroutineThread()
+        return CoroutineThread(broken)
     except RuntimeError as error:
         coroutine.close()
         raise ExecutorError(

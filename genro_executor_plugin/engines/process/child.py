@@ -12,32 +12,27 @@ host nor asyncio: a worker for plain functions starts fast and stays small.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import functools
 import gc
 import io
-import logging
 import os
 import pickle
-import queue
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from time import perf_counter_ns
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ExecutorError
-from ...options.lacks import MORE_PROCESSES
 from ...portable.exceptions import pack_failure
 from ...portable.hooks import run_hook
 from ...portable.main_module import continue_with
 from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
+from ...worker.ending import run_exit_hooks
+from ...worker.forks import when_forked
 from ...worker.logs import WorkerLogs
 from ...worker.reading import CallReader, ReadCall, WorkerFunction, called
 from ...worker.running import enter, leave
@@ -45,12 +40,17 @@ from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
 from .claims import WorkerClaims
 from .handover import WorkerHandover
+from .last_steps import die_with_the_server, end_with_broken_loop, guarded, tell_of_faults
+from .marks import WorkerMarks
 from .messages import WorkerMessageChannel
 from .wire import (
+    BESIDE,
     BOOT_FAILED,
     CALL,
     CALL_AHEAD,
     DEFINE,
+    END,
+    ENDING,
     FAILURE,
     LARGE,
     READY,
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from ...worker.coroutines import CoroutineThread
+    from ...worker.thread_runs import ThreadRuns
 
 __all__ = ["run_worker"]
 
@@ -76,56 +77,54 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
     """Serve calls from a socket until it closes. ``lifeline`` closes when the server dies."""
     for descriptor in (socket_fd, lifeline, claims_fd, handover_fd):
         os.set_inheritable(descriptor, False)  # they came from another process, which passes none
-    _die_with_the_server(lifeline)
+    die_with_the_server(lifeline)
     handover = WorkerHandover(handover_fd)
-    try:
-        faulthandler.enable(handover.give_faults())  # the server reads it after a crash
-    except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
-        faulthandler.enable()
+    marks = tell_of_faults(handover)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a worker that is killed has printed is not lost.
         sys.stdout.reconfigure(line_buffering=True)
     with socket.socket(fileno=socket_fd) as sock:
-        _Worker(sock, WorkerClaims(claims_fd), handover).run()
+        worker = _Worker(sock, WorkerClaims(claims_fd), handover, lifeline, marks)
+        when_forked(worker.let_go)
+        worker.run()
     handover.close()
-
-
-def _die_with_the_server(lifeline: int) -> None:
-    """Have the kernel kill this process when the other end of ``lifeline`` is closed.
-
-    A worker that is stuck in a call does not read its socket: it would not notice by itself.
-    """
-    import fcntl
-
-    if not hasattr(fcntl, "F_SETSIG"):
-        return  # not Linux: the template, which sees the server go, kills its workers
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-    os.set_blocking(lifeline, False)
-    with contextlib.suppress(BlockingIOError):
-        if os.read(lifeline, 1) == b"":
-            os._exit(1)  # it was closed before the signal was set up
 
 
 class _Worker:
     """The main loop of a worker process, and what the process keeps between calls."""
 
-    def __init__(self, sock: socket.socket, claims: WorkerClaims, handover: WorkerHandover) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        claims: WorkerClaims,
+        handover: WorkerHandover,
+        lifeline: int,
+        marks: WorkerMarks,
+    ) -> None:
+        self._marks = marks
         self._channel = FrameSocket(sock)
         self._claims = claims
         self._handover = handover
+        self._lifeline = lifeline
         self._messages = WorkerMessageChannel(self._channel)
         self._reader = CallReader()
         self._coroutines: CoroutineThread | None = None
-        self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
-        self._threads: list[threading.Thread] = []
+        self._threads: ThreadRuns[ReadCall] | None = None
         self._finalizer: Callable[[], Any] | None = None
         self._frames = self._channel.frames()
         self._again: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
 
-    def _uses_the_channel(self) -> bool:
-        return self._channel.is_in_use_here
+    def let_go(self) -> None:
+        """Close everything in a child that a handler has forked: this worker answers its call."""
+        self._channel.let_go()
+        self._messages.let_go()
+        if self._reader.logs is not None:
+            self._reader.logs.let_go()
+        faulthandler.disable()  # its file tells of this worker
+        os.close(self._lifeline)
+        self._claims.let_go()
+        self._marks = WorkerMarks()
+        self._handover.let_go()
 
     def run(self) -> None:
         boot = next(self._frames, None)
@@ -143,11 +142,15 @@ class _Worker:
                 break
             elif kind == TELL:
                 self._messages.tell((kind, number, detail, payload))
+            elif kind == END:
+                self._end(number)
             elif kind > LARGE:
                 self._start_large(kind - LARGE, number, payload, detail)
             elif kind > DEFINE:
+                self._marks.defining(True)
                 self._again = self._reader.define, (number, detail, kind - DEFINE, payload)
                 self._reader.define(number, detail, kind - DEFINE, payload)
+                self._marks.defining(False)
             else:
                 raise ConnectionError(f"the server's frames cannot be read: {payload!r}")
         self._shut_down()
@@ -202,15 +205,9 @@ class _Worker:
         return True
 
     def _start_threads(self, count: int) -> None:
-        self._calls = queue.SimpleQueue()
-        try:
-            for _ in range(count):
-                thread = threading.Thread(target=self._serve_thread, args=(self._calls,))
-                thread.daemon = True
-                thread.start()
-                self._threads.append(thread)
-        except RuntimeError as err:
-            raise ExecutorError(f"cannot start {count} threads: {err}. {MORE_PROCESSES}") from err
+        from ...worker.thread_runs import ThreadRuns
+
+        self._threads = ThreadRuns(count, self._run_on_a_thread, self._channel.undisturbed)
 
     def _start_large(
         self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
@@ -231,12 +228,13 @@ class _Worker:
         self, number: int, payload: bytes | memoryview, soft_timeout: int, segment: int = -1
     ) -> None:
         """Start a call. ``soft_timeout`` is in milliseconds, 0 for none."""
+        self._marks.read(number)
         self._again = self._start, (number, payload, soft_timeout, segment)
         try:
             call = self._reader.read(payload, segment)
             self._again = None
             function = call[0]
-            if function.is_async or self._calls is not None:
+            if function.is_async or self._threads is not None:
                 self._start_beside(number, call, soft_timeout / 1000)
                 return
             began = perf_counter_ns()
@@ -254,10 +252,11 @@ class _Worker:
         """Start a call that does not run on this thread."""
         function, args, kwargs, _ = call
         if function.is_async:
-            self._start_coroutine(number, function, function.func(*args, **kwargs), soft_timeout)
-        else:
-            assert self._calls is not None
-            self._calls.put((number, call))
+            made = function.func(*args, **kwargs)
+            self._start_coroutine(number, function, made, soft_timeout)
+        elif self._threads is not None:
+            self._threads.put(number, call)
+        self._marks.handed_on(number)
 
     def _answer(
         self, number: int, function: WorkerFunction, result: Any, microseconds: int = 0
@@ -281,26 +280,25 @@ class _Worker:
             function.large = len(answer) >= LARGE_BYTES
             self._channel.send(RESULT, number, answer, microseconds)
 
-    def _serve_thread(self, calls: queue.SimpleQueue[tuple[int, ReadCall] | None]) -> None:
-        while (item := calls.get()) is not None:
-            number, call = item
-            try:
-                result = self._run(number, call)
-                if type(result) is CoroutineType:
-                    self._start_coroutine(number, call[0], result, 0.0)
-                    continue
-            except BaseException as error:
-                self._channel.send(FAILURE, number, pack_failure(error))
-            else:
-                self._answer(number, call[0], result)
-                del result
-            del item, call
+    def _run_on_a_thread(self, number: int, call: ReadCall) -> None:
+        assert self._threads is not None
+        self._marks.thread_begins(number)
+        try:
+            result = self._threads.run(number, self._run, number, call)
+            if type(result) is CoroutineType:
+                self._start_coroutine(number, call[0], result, 0.0)
+                return
+        except BaseException as error:
+            self._messages.end(number)  # where the run was told to end, this may be left
+            self._channel.send(FAILURE, number, pack_failure(error))
+        else:
+            self._answer(number, call[0], result)
 
     def _run(self, number: int, call: ReadCall, soft_timeout: int = 0) -> Any:
         token = enter(self._messages.begin(number))
         try:
             if soft_timeout:
-                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
+                with soft_limit(soft_timeout / 1000, lambda: self._channel.is_in_use_here):
                     return called(*call)
             return called(*call)
         finally:
@@ -313,7 +311,7 @@ class _Worker:
         if self._coroutines is None:
             from ...worker.coroutines import thread_for
 
-            self._coroutines = thread_for(coroutine)
+            self._coroutines = thread_for(coroutine, end_with_broken_loop)
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)
@@ -324,26 +322,28 @@ class _Worker:
             else:
                 self._answer(number, function, result)
 
+        if not function.is_async:
+            self._channel.send(BESIDE, number)
         token = enter(self._messages.begin(number))
         try:
-            self._coroutines.start(coroutine, soft_timeout, done)
+            begins = functools.partial(self._marks.coroutine_begins, number)
+            self._coroutines.start(coroutine, soft_timeout, done, None, number, begins)
         finally:
             leave(token)
 
+    def _end(self, number: int) -> None:
+        """Have call ``number`` end, where it runs beside this thread; nothing if it has ended."""
+        on_thread = self._threads is not None and self._threads.end(number)
+        if not on_thread and self._coroutines is not None:
+            self._coroutines.cancel(number, functools.partial(self._channel.send, ENDING))
+
     def _shut_down(self) -> None:
-        if self._calls is not None:
-            for _ in self._threads:
-                self._calls.put(None)
+        if self._threads is not None:
+            self._threads.close()
         for hook in self._reader.replicas.shutdown_hooks():
-            _guarded(hook)
+            guarded(hook)
         if self._coroutines is not None:
-            _guarded(self._coroutines.close)
+            guarded(self._coroutines.close)
         if self._finalizer is not None:
-            _guarded(functools.partial(run_hook, self._finalizer))
-
-
-def _guarded(hook: Callable[[], Any]) -> None:
-    try:
-        hook()
-    except Exception:
-        logging.getLogger("genro_executor_plugin").exception("%r failed at the worker's end", hook)
+            guarded(functools.partial(run_hook, self._finalizer))
+        guarded(run_exit_hooks)

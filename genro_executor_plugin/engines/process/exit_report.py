@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 
 from .oom import why_sigkill
 
-__all__ = ["ExitReport", "is_ending", "starts_too_long"]
+__all__ = ["BROKEN_LOOP", "ExitReport", "is_ending", "starts_too_long"]
+
+BROKEN_LOOP = 71
+"""The exit code of a worker whose event loop a coroutine has closed."""
 
 _EXITING = 0x4
 """``PF_EXITING`` of the kernel, among the flags in ``/proc/PID/stat``."""
@@ -34,6 +37,7 @@ class ExitReport:
         exit_code: its exit code, negative for a signal; ``None`` when it is not known.
         peak_memory: the most memory it ever held, in bytes; 0 when it is not known.
         reason: why it could not be started at all, empty for one that was.
+        again: whether it was never started, for a reason that is no longer there.
         oom_kills_before: ``oom_kills()`` when it was started.
         cut_off: whether it was alive when its connection ended, and was ended for that.
     """
@@ -41,6 +45,7 @@ class ExitReport:
     exit_code: int | None
     peak_memory: int = 0
     reason: str = ""
+    again: bool = False
     oom_kills_before: int | None = None
     cut_off: bool = False
 
@@ -66,7 +71,9 @@ class ExitReport:
             return "how is not known (the process that could tell is gone, too)"
         if code >= 0:
             words = f"exit code {code}"
-            if code == 0:
+            if code == BROKEN_LOOP:
+                words += " (a coroutine closed the worker's event loop, or the loop's descriptors)"
+            elif code == 0:
                 words += " (it ended by itself; did the call use os._exit?)"
         else:
             try:

@@ -26,12 +26,15 @@ from ...portable.main_module import expose_main
 from ...portable.modules import ModuleSources
 from .exit_report import ExitReport
 from .groups import GRACE_SECONDS, signal_all, tree
+from .outgoing import Outgoing
 from .template import (
     EVENT,
     EXITED,
     FORK,
+    FOUND,
     KILL,
     NOT_STARTED,
+    PING,
     REQUEST,
     SPAWN,
     STARTED,
@@ -46,63 +49,39 @@ _CLOSE_SECONDS = GRACE_SECONDS + 3.0
 """How long the template may take to end, when it has been told to, before it is killed. It ends
 what the workers have started first, which has a grace of its own."""
 
-
-class _Outgoing:
-    """A message for the template, and the descriptors that go with its first byte.
-
-    Attributes:
-        data: what of it is not sent yet.
-    """
-
-    def __init__(self, data: bytes, descriptors: Sequence[int]) -> None:
-        self.data = memoryview(data)
-        self._descriptors = descriptors
-        self._kept = contextlib.ExitStack()
-
-    def send(self, control: socket.socket) -> None:
-        """Send as much as ``control`` takes now."""
-        with contextlib.suppress(BlockingIOError):
-            while self.data:
-                if self._descriptors:
-                    sent = socket.send_fds(control, [self.data], list(self._descriptors))
-                    self._descriptors = ()
-                else:
-                    sent = control.send(self.data)
-                self.data = self.data[sent:]
-
-    def keep(self) -> None:
-        """Have descriptors of its own, because the caller closes those that it gave."""
-        kept = []
-        with contextlib.ExitStack() as undo:
-            for descriptor in self._descriptors:
-                kept.append(os.dup(descriptor))
-                undo.callback(os.close, kept[-1])
-            self._kept = undo.pop_all()
-        self._descriptors = kept
-
-    def close(self) -> None:
-        """Close the descriptors that it kept."""
-        self._kept.close()
+_SILENT_SECONDS = 5.0
+"""How long a template may take to answer when it has its modules, before it is replaced."""
 
 
 class Launcher:
     """Starts workers through a template process, which it starts with the first one."""
 
-    def __init__(self, options: PoolOptions) -> None:
+    def __init__(self, options: PoolOptions, not_forked: Callable[[str], None]) -> None:
+        """Start workers later.
+
+        Args:
+            options: the options of the pool.
+            not_forked: called with what modules have made that forked workers must not share, for
+                which reason workers are spawned.
+        """
         self._options = options
+        self._not_forked = not_forked
         self._what = SPAWN if options.start_method == "spawn" else FORK
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_templates: list[subprocess.Popen[bytes]] = []
         self._control: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._buffer = b""
-        self._outgoing: deque[_Outgoing] = deque()
+        self._outgoing: deque[Outgoing] = deque()
         self._on_exit: dict[int, Callable[[ExitReport], None]] = {}
         self._pids: dict[int, int] = {}
         self._orphans: set[int] = set()
         self._forgotten: set[int] = set()
         self._keys = 0
         self._gone: asyncio.Event | None = None
+        self._has_modules = False
+        self._heard = self._asked = False
+        self._watch: asyncio.TimerHandle | None = None
 
     def start_worker(self, descriptors: list[int], on_exit: Callable[[ExitReport], None]) -> int:
         """Start a worker; ``on_exit`` is called once when it has ended.
@@ -122,6 +101,7 @@ class Launcher:
             if not self._request(request, descriptors):
                 raise ConnectionError("the template process ended as soon as it was started")
         self._on_exit[key] = on_exit
+        self._watch_template()
         return key
 
     def _request(self, request: bytes, descriptors: list[int]) -> bool:
@@ -144,7 +124,7 @@ class Launcher:
         """
         assert self._control is not None
         assert self._loop is not None
-        message = _Outgoing(data, descriptors)
+        message = Outgoing(data, descriptors)
         if not self._outgoing:
             message.send(self._control)
             if not message.data:
@@ -174,11 +154,36 @@ class Launcher:
         if self._control is not None and key not in self._orphans:
             try:
                 self._send(REQUEST.pack(KILL, key, signal.SIGKILL))
+                self._watch_template()
                 return
             except ConnectionError:
                 self._template_is_gone()
         if key in self._pids:  # no template is there to end what it has started
             signal_all(tree(self._pids[key]), signal.SIGKILL)
+
+    def _watch_template(self) -> None:
+        """Have a template that does not answer any more, because it was stopped, replaced."""
+        self._asked = True
+        if self._watch is None and self._has_modules and self._control is not None:
+            assert self._loop is not None
+            self._heard = self._asked = False
+            with contextlib.suppress(OSError):
+                self._control.send(REQUEST.pack(PING, 0, 0))
+            self._watch = self._loop.call_later(_SILENT_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        if self._heard:
+            if self._asked:  # the answer may be older than what it was asked last
+                self._watch_template()
+        elif self._process is not None:
+            _logger.error(
+                "the template process %s has not answered for %g s; it is replaced",
+                self._process.pid,
+                _SILENT_SECONDS,
+            )
+            self._process.kill()
+            self._template_is_gone(again=True)
 
     def give_up(self, key: int) -> None:
         """As ``kill``, for a worker that has not started in time."""
@@ -213,6 +218,12 @@ class Launcher:
         for process in self._ended_templates:
             _ended(process)
 
+    def let_go(self) -> None:
+        """Close the socket to the template in a forked child; the template is the parent's."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
     def _start_template(self) -> None:
         expose_main()
         sources = ModuleSources.here()
@@ -227,7 +238,7 @@ class Launcher:
         self._buffer = b""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._control, self._read)
-        self._send(settings_for(sources, self._options.preload))
+        self._send(settings_for(sources, self._options.preload, self._what == FORK))
 
     def _read(self) -> None:
         assert self._control is not None
@@ -240,11 +251,17 @@ class Launcher:
         if not data:
             self._template_is_gone()
             return
-        data = self._buffer + data
-        cut = len(data) - len(data) % EVENT.size
-        self._buffer = data[cut:]
-        for what, key, number, memory in EVENT.iter_unpack(data[:cut]):
-            if what == STARTED:
+        self._heard = self._has_modules = True
+        self._buffer += data
+        while len(self._buffer) >= EVENT.size:
+            what, key, number, memory = EVENT.unpack_from(self._buffer)
+            end = EVENT.size + (number if what == FOUND else 0)
+            if len(self._buffer) < end:
+                return
+            text, self._buffer = self._buffer[EVENT.size : end], self._buffer[end:]
+            if what == FOUND:
+                self._not_forked(text.decode())
+            elif what == STARTED:
                 self._pids[key] = number
             elif what == EXITED:
                 self._ended(key, ExitReport(os.waitstatus_to_exitcode(number), memory))
@@ -262,8 +279,11 @@ class Launcher:
             except Exception:  # the ends of other workers may have arrived with this one
                 _logger.exception("the end of worker %s could not be taken in", key)
 
-    def _template_is_gone(self) -> None:
-        """Take in that the template has ended; workers that it has not killed go on as orphans."""
+    def _template_is_gone(self, *, again: bool = False) -> None:
+        """Take in that the template has ended; workers that it has not killed go on as orphans.
+
+        With ``again`` the starts that it was asked for are tried again at once.
+        """
         assert self._control is not None
         assert self._loop is not None
         assert self._gone is not None
@@ -271,16 +291,21 @@ class Launcher:
         self._loop.remove_writer(self._control)
         self._control.close()
         self._control = None
+        self._has_modules = False
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         while self._outgoing:
             self._outgoing.popleft().close()
         if self._process is not None:
             self._ended_templates.append(self._process)
             self._process = None
         self._orphans.update(self._pids)
+        self._gone.set()  # what follows may start another one
         for key in list(self._on_exit):
             if key not in self._pids or key in self._forgotten:
-                self._ended(key, ExitReport(None))  # it was asked for, and never started
-        self._gone.set()
+                # It was asked for, and never started.
+                self._ended(key, ExitReport(None, again=again))
 
     def forget(self, key: int) -> None:
         """Report worker ``key``, whose socket closed, as ended if no template can tell how."""

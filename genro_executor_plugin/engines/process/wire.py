@@ -18,19 +18,25 @@ import math
 import select
 import socket
 import struct
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
+from ...worker.forks import end_child
 from ...worker.running import SHIELD
 
 __all__ = [
+    "BESIDE",
     "BOOT",
     "BOOT_FAILED",
     "CALL",
     "CALL_AHEAD",
     "CHUNK",
     "DEFINE",
+    "END",
+    "ENDING",
     "FAILURE",
     "FROM_SERVER",
     "FROM_WORKER",
@@ -56,16 +62,18 @@ _HEADER_SIZE = HEADER.size
 MARK = 0x9E4758 << 8
 """Stands beside the kind in each header, so that bytes which are no header are found out."""
 
-BOOT, CALL, CALL_AHEAD, STOP, TELL, DEFINE = 1, 2, 3, 4, 5, 16
+BOOT, CALL, CALL_AHEAD, STOP, TELL, END, DEFINE = 1, 2, 3, 4, 5, 6, 16
 """Server to worker. ``DEFINE`` is added to the definition's kind, and its detail is the owner of
 the definition; the detail of a call is its soft timeout in milliseconds, 0 for none; ``TELL`` is
-a message for a running call."""
+a message for a running call, and ``END`` has one end, in which its function is told so."""
 
-READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE, UNCLAIMED = 33, 34, 35, 36, 37, 48
+READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE, BESIDE, ENDING = 33, 34, 35, 36, 37, 38, 39
+UNCLAIMED = 48
 """Worker to server. The detail of a result is how long the call ran, in microseconds, 0 if that
 was not measured. The number of a message that no call sent is 0; the detail of a log record or a
 warning is 1, of other messages 0. ``UNCLAIMED`` says that a call sent ahead is not run, because
-the worker has found no token for it."""
+the worker has found no token for it; ``BESIDE`` that a call turned out to make a coroutine, and
+does not occupy the thread; ``ENDING`` that a coroutine was told to end: its event loop turns."""
 
 LARGE = 64
 """Added to the kind of a call or a result that lies in a segment; its payload is the layout."""
@@ -83,6 +91,9 @@ CHUNK = 16 * 1024
 _SMALL = 64 * 1024
 """Up to this size a payload is copied behind its header: one write is cheaper than two."""
 
+
+_NOBODY = -1
+"""In the place of the thread that sends: this process is a forked child, and must not."""
 
 _STEP = 1024 * 1024
 """How large the buffer of a payload is at first, at most; it grows when it is full."""
@@ -245,6 +256,8 @@ class FrameSocket:
     ) -> None:
         """Call ``first`` and send a frame, with no other frame in between."""
         with self._sending:
+            if self._holder == _NOBODY:
+                end_child(sys.exception())
             self._holder = threading.get_ident()
             try:
                 first()
@@ -253,11 +266,17 @@ class FrameSocket:
                 self._holder = 0
             self._send_late()
 
+    def undisturbed(self) -> AbstractContextManager[bool]:
+        """A context in which no other thread is in the midst of writing a frame."""
+        return self._sending
+
     def send(self, kind: int, number: int = 0, payload: bytes = b"", detail: int = 0) -> None:
         """Send a frame; any thread may, and a signal handler in the midst of a frame may, too."""
         head = HEADER.pack(len(payload), number, detail, MARK + kind)
         with self._sending:  # calls on other threads send their answers, too
             if self._holder:
+                if self._holder == _NOBODY:
+                    end_child(sys.exception())
                 # A finalizer or a signal handler has interrupted a frame of this thread, and logs.
                 self._late.append((kind, number, payload, detail))
                 return
@@ -272,6 +291,12 @@ class FrameSocket:
                 self._holder = 0
             if self._late:
                 self._send_late()
+
+    def let_go(self) -> None:
+        """Close the socket in a forked child, which ends when it would send something."""
+        self._socket.close()
+        self._sending = threading.RLock()  # a thread that is not there may hold the other one
+        self._holder = _NOBODY
 
     def _send_late(self) -> None:
         while self._late:
