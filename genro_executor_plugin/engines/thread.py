@@ -95,6 +95,7 @@ class ThreadEngine(Engine):
             await self._until_begun(run, call)
             return await self._result(run, call)
         finally:
+            run.let_go()
             call.raised = run.raised
             call.begun = run.started_at is not None
             if run in self._begun and self._ends_with_its_caller(call):

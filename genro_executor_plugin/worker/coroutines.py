@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import SoftTimeoutError
 
-__all__ = ["CoroutineThread"]
+__all__ = ["CoroutineThread", "outcome_of"]
 
 Done = Callable[[asyncio.Task[Any]], None]
 
@@ -94,6 +94,11 @@ class CoroutineThread:
         """End the loop and its thread; no coroutine may be running on it."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+
+def outcome_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """What ``task``, which is done, has raised; ``None`` if it has returned."""
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
 class _SoftlyLimited:

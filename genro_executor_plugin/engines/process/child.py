@@ -284,6 +284,7 @@ class _Worker:
                 result = self._run(number, call)
                 if type(result) is CoroutineType:
                     self._start_coroutine(number, call[0], result, 0.0)
+                    del result, item, call
                     continue
             except BaseException as error:
                 self._channel.send(FAILURE, number, pack_failure(error))
@@ -306,19 +307,18 @@ class _Worker:
     def _start_coroutine(
         self, number: int, function: WorkerFunction, coroutine: Any, soft_timeout: float
     ) -> None:
-        if self._coroutines is None:
-            from ...worker.coroutines import CoroutineThread
+        from ...worker.coroutines import CoroutineThread, outcome_of
 
+        if self._coroutines is None:
             self._coroutines = CoroutineThread()
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)
-            try:
-                result = task.result()
-            except BaseException as error:
+            error = outcome_of(task)  # raised here, it would lead to this frame, and to itself
+            if error is not None:
                 self._channel.send(FAILURE, number, pack_failure(error))
             else:
-                self._answer(number, function, result)
+                self._answer(number, function, task.result())
 
         token = enter(self._messages.begin(number))
         try:

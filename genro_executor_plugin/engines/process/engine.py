@@ -142,6 +142,7 @@ class ProcessEngine(Engine):
         except BaseException:
             if not job.future.done() or job.future.cancelled():  # nobody waits for it any more
                 pool.cancel(job)
+            job.let_go()
             raise
         finally:
             call.raised = job.raised
