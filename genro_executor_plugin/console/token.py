@@ -16,19 +16,16 @@ import hmac
 import os
 import re
 import secrets
+from typing import TYPE_CHECKING
 
 from ..errors import ExecutorConfigError
-from ..hosts.names import Scope
 from ..routing.sites import headers_of
+from .token_files import TOKEN_HEADER, TOKEN_VARIABLE
+
+if TYPE_CHECKING:
+    from ..hosts.names import Scope
 
 __all__ = ["TOKEN_HEADER", "TOKEN_VARIABLE", "ConsoleToken", "declared_token"]
-
-TOKEN_VARIABLE = "GENRO_EXECUTOR_CONSOLE_TOKEN"
-"""The environment variable that has the token, where it is to survive the server."""
-
-TOKEN_HEADER = "genro-executor-token"
-"""Not ``Authorization``: genro-asgi answers 401 to one that it does not know, before the console
-is asked."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")
 

@@ -23,7 +23,14 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["TokenFile", "publish", "tokens_of_port"]
+__all__ = ["TOKEN_HEADER", "TOKEN_VARIABLE", "TokenFile", "publish", "tokens_of_port"]
+
+TOKEN_VARIABLE = "GENRO_EXECUTOR_CONSOLE_TOKEN"
+"""The environment variable that has the token, where it is to survive the server."""
+
+TOKEN_HEADER = "genro-executor-token"
+"""Not ``Authorization``: genro-asgi answers 401 to one that it does not know, before the console
+is asked."""
 
 _logger = logging.getLogger("genro_executor_plugin")
 

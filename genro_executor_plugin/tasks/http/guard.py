@@ -45,9 +45,13 @@ _HARMLESS = (
 
 
 def narrowed_query(query: bytes) -> bytes:
-    """The part of ``query`` that the routes of long jobs are given."""
+    """The part of ``query`` that the routes of long jobs are given.
+
+    The type that TYTX writes behind a value (``5::L``) is left out: genro-asgi fails at a value
+    that is not of its type, and the routes read numbers themselves.
+    """
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    given = {name: value for name, value in pairs if name in _PARAMETERS}
+    given = {name: value.partition("::")[0] for name, value in pairs if name in _PARAMETERS}
     return urlencode(given).encode()
 
 

@@ -118,6 +118,8 @@ def _leave_running(screen: Screen, server: ServerProcess) -> None:
         (f"curl '{url}/monitor/gap?reset=true'", "how late the event loop was"),
     ):
         screen.line(f"   {command}   # {why}")
+    screen.line(f"   genro-executor top {url}   # the pools, live")
+    screen.line(f"The console: {url}/_executors/?token={server.token}")
     try:
         server.wait()
     except KeyboardInterrupt:

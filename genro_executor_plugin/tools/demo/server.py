@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from typing import Self
 
 import psutil
 
+from ...console.token_files import TOKEN_VARIABLE
 from ...options.pool import BYPASS_VARIABLE
 from . import POOLS
 
@@ -47,6 +49,7 @@ class ServerProcess:
     Attributes:
         url: where it answers.
         log: the last lines it wrote.
+        token: what its console asks for.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -55,6 +58,7 @@ class ServerProcess:
         self._reader: threading.Thread | None = None
         self.log: deque[str] = deque(maxlen=_LOG_LINES)
         self.url = ""
+        self.token = secrets.token_urlsafe(24)
 
     @property
     def pid(self) -> int:
@@ -119,6 +123,7 @@ class ServerProcess:
     def _start(self) -> None:
         # A bypassed pool has no workers, and workers are what the demo shows.
         environment = {key: value for key, value in os.environ.items() if key != BYPASS_VARIABLE}
+        environment[TOKEN_VARIABLE] = self.token
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "genro_executor_plugin.tools.demo.server"),
@@ -163,13 +168,14 @@ def _family(pid: int) -> list[psutil.Process]:
 def main() -> None:
     """Serve the example until a signal, or until standard input ends."""
     # The demo's own process, which only starts this one, never loads the server and its PDFs.
+    from ...console.application import ExecutorConsole
     from ...serving.server import ExecutorServer
     from .application import Monitor, Reports
 
     parser = argparse.ArgumentParser(prog="genro_executor_plugin.tools.demo.server")
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
-    server = ExecutorServer(applications=[Reports, Monitor], executors=POOLS)
+    server = ExecutorServer(applications=[Reports, Monitor, ExecutorConsole], executors=POOLS)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     server.serve(port=arguments.port)
 

@@ -11,8 +11,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 
 import httpx
 
-from ...console.token import TOKEN_HEADER
-from ...console.token_files import tokens_of_port
+from ...console.token_files import TOKEN_HEADER, tokens_of_port
 
 __all__ = ["SnapshotSource", "SourceError", "snapshot_url"]
 
