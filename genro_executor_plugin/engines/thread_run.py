@@ -18,6 +18,7 @@ from ..options.lacks import MORE_PROCESSES
 from ..worker.running import RunningCall, enter
 from .base import Pool
 from .call import Call
+from .home import HOME
 
 __all__ = ["ThreadRun", "no_thread"]
 
@@ -71,6 +72,7 @@ class ThreadRun:
         self._messages = _Messages(pool, call, self.future)
         self.running = RunningCall(0, self._messages)
         self.context.run(enter, self.running)
+        self.context.run(HOME.set, HOME.get() or loop)
 
     def let_go(self) -> None:
         """Forget the error that the caller has by now: its traceback leads here and back."""

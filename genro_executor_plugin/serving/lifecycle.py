@@ -116,6 +116,7 @@ class Lifecycle:
             raise self._collected
         for doubt in doubts:
             _logger.warning("%s", doubt)
+        self.registry.home.loop = asyncio.get_running_loop()
         await self.registry.warm()
         await self.long_tasks.start()
 
