@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import threading
 import time
 from typing import Any
@@ -83,3 +84,18 @@ async def answer_async() -> int:
 def answer_after(seconds: float) -> int:
     time.sleep(seconds)
     return 42
+
+
+def ask_for_huge_stacks() -> None:
+    """Have no thread started in this process: no address space has room for such a stack."""
+    threading.stack_size(2**47)
+
+
+def huge_stacks_if(mark: str) -> None:
+    """``ask_for_huge_stacks`` while the file ``mark`` is there."""
+    if os.path.exists(mark):
+        ask_for_huge_stacks()
+
+
+def number_of_arguments() -> int:
+    return len(sys.argv)

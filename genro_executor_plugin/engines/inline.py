@@ -32,8 +32,8 @@ from ..portable.pickling import why
 from ..portable.references import describe
 from ..portable.results import pack_result
 from ..portable.state.checked_self import CheckedSelf
+from ..portable.state.declared import is_routing
 from ..portable.state.format import ReplicaHereError
-from ..portable.state.section_names import is_routing
 from .base import Pool
 from .call import Call
 from .thread import ThreadEngine

@@ -34,6 +34,7 @@ from ..errors import ExecutorTimeoutError
 from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
+from ..portable.files import discard_result
 from ..portable.hooks import run_hook
 from ..portable.references import describe
 from ..worker.streaming import streamed
@@ -101,12 +102,11 @@ class ThreadEngine(Engine):
             if run in self._begun and self._ends_with_its_caller(call):
                 run.end_coroutine()
             call.handle = None  # or the two would wait for the garbage collector
-            if run.started_at is None:
-                if run in self._waiting:
-                    self._waiting.remove(run)
-            else:
+            if run.started_at is not None:
                 call.waited = run.started_at - run.queued_at
                 call.ran = perf_counter() - run.started_at
+            elif run in self._waiting:
+                self._waiting.remove(run)
 
     def _ends_with_its_caller(self, call: Call) -> bool:
         """Whether a coroutine is cancelled when nobody waits for it any more."""
@@ -214,8 +214,7 @@ class ThreadEngine(Engine):
             if not self._taken:  # no call will end, and have those that wait begin
                 refused, self._waiting = self._waiting, deque()
                 for waiting in refused:
-                    if not waiting.began.done():
-                        waiting.began.set_exception(no_thread(self.pool.name, error))
+                    waiting.refuse(no_thread(self.pool.name, error))
             return False
         return True
 
@@ -296,6 +295,8 @@ class ThreadEngine(Engine):
             else:
                 run.future.set_exception(raisable(error))
                 run.future.exception()  # an abandoned run has nobody to retrieve it
+        elif error is None:
+            discard_result(result)
         self._start_next()
 
     async def close(self) -> None:

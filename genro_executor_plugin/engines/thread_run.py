@@ -91,6 +91,11 @@ class ThreadRun:
             with suppress(RuntimeError):  # that loop is closed: it runs nothing any more
                 task.get_loop().call_soon_threadsafe(task.cancel)
 
+    def refuse(self, error: Exception) -> None:
+        """Give the caller ``error`` if it has not begun."""
+        if not self.began.done():
+            self.began.set_exception(error)
+
 
 class _Messages:
     """How a call on a thread sends; what it is told is delivered to it at once."""

@@ -50,7 +50,6 @@ _logger = logging.getLogger("genro_executor_plugin")
 T = TypeVar("T")
 P = ParamSpec("P")
 
-
 _DEFAULT_CALL = CallOptions()
 
 
@@ -172,8 +171,8 @@ class BaseExecutor(SteeredPool):
         """Run ``call`` as ``stream`` does."""
         here = self._nested or get_ident() in self._engine.own_threads
         if here or not self.home.is_here():
-            elsewhere = self.home.stream(lambda: self.run_stream(call))
-            async for value in stream_here(call) if here else elsewhere:
+            there = self.home.stream
+            async for value in stream_here(call) if here else there(lambda: self.run_stream(call)):
                 yield value
             return
         self._need(Capability.STREAMS, "stream")

@@ -13,6 +13,7 @@ from typing import Any
 from ..engines.home import Home
 from ..errors import ExecutorClosedError, ExecutorConfigError, UnknownExecutorError
 from ..options.capabilities import Capability
+from ..options.environment import WorkerEnvironment
 from ..options.pool import PoolOptions
 from .base import BaseExecutor
 from .declarations import declared
@@ -328,5 +329,8 @@ def _same(one: _Pool, other: _Pool) -> bool:
 
 
 def _shown(pool: _Pool) -> str:
-    options = ", ".join(f"{name}={value!r}" for name, value in pool.given.items())
+    given = dict(pool.given)
+    if isinstance(given.get("env"), Mapping):
+        given["env"] = WorkerEnvironment.of(given["env"])  # which shows no values
+    options = ", ".join(f"{name}={value!r}" for name, value in given.items())
     return f"executor_type={pool.known.name!r}" + (f", {options}" if options else "")

@@ -14,6 +14,7 @@ from ..engines.call import Call
 from ..errors import ExecutorTimeoutError
 from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
+from ..portable.files import discard_result
 from ..portable.references import describe
 from ..worker.streaming import STREAM, Chunk, Head
 
@@ -101,6 +102,8 @@ class CallStream:
                 await self._wait(None)  # it may wait in the queue: that is not the function's time
         except BaseException:
             await self.aclose()
+            if not self._task.cancelled() and self._task.exception() is None:
+                discard_result(self._task.result())  # it came too late for anyone to take it
             raise
         if self._head is None:
             self._task.result()

@@ -33,7 +33,7 @@ from .refused_types import NotPortableError, refusal_of
 from .singletons import Singletons
 from .stored import module_instance, resolve
 
-__all__ = ["FRESH_LOCKS", "fresh_lock", "plain_dumps", "plain_pickler", "reducer_of"]
+__all__ = ["DISPATCH", "FRESH_LOCKS", "fresh_lock", "plain_dumps", "plain_pickler", "reducer_of"]
 
 Reducer = Callable[[Any], Any]
 """Returns what ``__reduce__`` returns, or ``NotImplemented`` for as pickle does it."""
@@ -59,7 +59,7 @@ def plain_dumps(value: Any) -> bytes:
 def plain_pickler(file: Any, **options: Any) -> pickle.Pickler:
     """The pickler in C, with what this module says of types."""
     pickler = pickle.Pickler(file, 5, **options)
-    pickler.dispatch_table = _DISPATCH
+    pickler.dispatch_table = DISPATCH
     return pickler
 
 
@@ -94,7 +94,7 @@ class _Dispatch(dict[type, Callable[[Any], Any]]):
 
 
 _SPECIAL = _Special()
-_DISPATCH = _Dispatch()
+DISPATCH = _Dispatch()
 _SINGLETONS = Singletons()
 
 _as_pickle_does = operator.methodcaller("__reduce_ex__", 5)

@@ -17,6 +17,7 @@ import io
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import monotonic
 from types import FunctionType, TracebackType
 from typing import Any
@@ -132,10 +133,20 @@ def _pack(error: BaseException, pickler: type[CarefulPickler]) -> bytes:
         )
         if packed is not None:
             return packed
-        answer = plain_http_exception(error)
-        if answer is not None:  # the client gets the answer, whatever became of the type
-            return _dumps(answer, text, pickler)
-    return _dumps(_substitute(error, text), text, pickler)
+    try:
+        answer = plain_http_exception(error) if _may_leave_as_itself(error) else None
+        # If there is one, the client gets it, whatever became of the type.
+        return _dumps(_substitute(error, text) if answer is None else answer, text, pickler)
+    except (ImportError, OSError):  # no descriptor is left to import with what it takes
+        return _dumps_plainly(error, text)
+
+
+def _dumps_plainly(error: BaseException, text: str) -> bytes:
+    """As ``_pack``, without frames and causes, and without an import."""
+    if type(error).__module__ == "builtins" and _may_leave_as_itself(error):
+        with suppress(Exception):  # its arguments are the user's; the substitute has texts only
+            return pickle.dumps((error, text), 5)
+    return pickle.dumps((_substitute(error, text), text), 5)
 
 
 def pack_as_itself(error: BaseException) -> bytes | None:

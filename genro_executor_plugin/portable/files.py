@@ -11,10 +11,11 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BLOCK_BYTES", "SentFile", "blocks_of", "is_open_file"]
+__all__ = ["BLOCK_BYTES", "SentFile", "blocks_of", "discard_result", "is_open_file"]
 
 BLOCK_BYTES = 256 * 1024
 
@@ -27,13 +28,21 @@ class SentFile:
         path: the file; the server must see it, too.
         media_type: its content type; guessed from the name where neither this nor the route says.
         filename: the name a client is to save it under, ``None`` for none.
-        delete: remove the file once it was sent, or the client has left.
+        delete: remove the file once it was sent, or when it reaches nobody because the client
+            has left.
     """
 
     path: str | os.PathLike[str]
     media_type: str | None = None
     filename: str | None = None
     delete: bool = False
+
+
+def discard_result(result: Any) -> None:
+    """Do for ``result``, which reaches nobody, what would be done once it was sent."""
+    if isinstance(result, SentFile) and result.delete:
+        with suppress(OSError):
+            os.unlink(result.path)
 
 
 def is_open_file(value: Any) -> bool:

@@ -36,8 +36,8 @@ from .shared_memory.segments import (
     is_large_call,
     split,
 )
+from .state.declared import is_routing
 from .state.placeholders import Placeholder
-from .state.section_names import is_routing
 from .state.source import ReplicaCatalog, replica_reference
 
 __all__ = ["CallPacker", "PackedCall"]

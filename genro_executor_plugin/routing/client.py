@@ -58,13 +58,14 @@ class Client:
         scope: the ASGI scope of its request.
         gone: whether it has disconnected; only known once it was watched.
         closed: whether its request has been served.
+        watcher: what reads the next message of its request, once it has been watched.
     """
 
     # Of the class until they are set: most requests need none of them.
     gone = False
     closed = False
     _body_read = False
-    _watcher: asyncio.Task[Message] | None = None
+    watcher: asyncio.Task[Message] | None = None
     _calls: set[asyncio.Timeout] | None = None
 
     def __init__(self, receive: Callable[[], Awaitable[Message]], scope: Scope) -> None:
@@ -72,25 +73,20 @@ class Client:
         self._receive = receive
         self.scope = scope
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether it has been watched."""
-        return self._watcher is not None
-
     async def end(self) -> None:
         """Stop watching it: its request has been served."""
-        if self._watcher is not None and not self._watcher.done():
-            self._watcher.cancel()
-            await asyncio.wait([self._watcher])
+        if self.watcher is not None and not self.watcher.done():
+            self.watcher.cancel()
+            await asyncio.wait([self.watcher])
 
     async def receive(self) -> Message:
         """Return the next message of the request, as the server sends it to the application."""
-        watcher = self._watcher
+        watcher = self.watcher
         if watcher is None:
             message = await self._receive()
         else:
             message = await asyncio.shield(watcher)
-            self._watcher = None
+            self.watcher = None
         if not message.get("more_body", False):
             self._body_read = True
         return message
@@ -125,9 +121,9 @@ class Client:
     def _watch(self) -> None:
         if not self._body_read or self.gone or self.closed or not tells_of_disconnects(self.scope):
             return
-        if self._watcher is None:
-            self._watcher = asyncio.ensure_future(self._receive())
-            self._watcher.add_done_callback(self._heard)
+        if self.watcher is None:
+            self.watcher = asyncio.ensure_future(self._receive())
+            self.watcher.add_done_callback(self._heard)
 
     def _heard(self, watcher: asyncio.Task[Message]) -> None:
         if watcher.cancelled() or watcher.exception() is not None:
@@ -172,5 +168,5 @@ class Answering:
         finally:
             _client.reset(token)
             client.closed = True
-            if client.is_watched:
+            if client.watcher is not None:
                 await client.end()

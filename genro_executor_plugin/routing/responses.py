@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from ..executors.streams import CallStream
 from ..hosts.names import SseStream, StreamingResponse
-from ..portable.files import BLOCK_BYTES, SentFile, blocks_of, is_open_file
+from ..portable.files import BLOCK_BYTES, SentFile, blocks_of, discard_result, is_open_file
 from ..worker.streaming import Head
 from .streaming_response import DisconnectAwareResponse
 
@@ -148,7 +148,11 @@ async def _file_response(sent: SentFile, media_type: str | None) -> DisconnectAw
         OSError: there is no such file, or it cannot be read.
     """
     path = os.fspath(sent.path)
-    file = await asyncio.to_thread(open, path, "rb")
+    try:
+        file = await asyncio.to_thread(open, path, "rb")
+    except BaseException:
+        discard_result(sent)
+        raise
     guessed, _ = mimetypes.guess_type(sent.filename or path)
     headers = [("content-length", str(os.fstat(file.fileno()).st_size))]
     if sent.filename is not None:

@@ -27,7 +27,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ExecutorConfigError, ExecutorError
+from ..errors import ExecutorClosedError, ExecutorError
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import is_told_to_exit
 from ..offload.checks import Mistake, error_of, modules_of, route_mistakes
@@ -68,7 +68,8 @@ class Lifecycle:
         self._task_mount = TaskMount(server, self.long_tasks)
         self._lifespan_ends = False
         self._ended = False
-        self._collected: ExecutorConfigError | None = None
+        self._collected: ExecutorError | None = None
+        self._warming: asyncio.Future[None] | None = None
 
     # -- every request ----------------------------------------------------------------------------
 
@@ -117,8 +118,37 @@ class Lifecycle:
         for doubt in doubts:
             _logger.warning("%s", doubt)
         self.registry.home.loop = asyncio.get_running_loop()
-        await self.registry.warm()
+        await self._warm()
         await self.long_tasks.start()
+
+    async def _warm(self) -> None:
+        """Start the workers that are to be warm, unless the server is told to end before.
+
+        Raises:
+            ExecutorClosedError: the server was told to end, and they did not come up meanwhile.
+        """
+        self._warming = warming = asyncio.ensure_future(self.registry.warm())
+        try:
+            await asyncio.wait({warming})
+            if warming.cancelled():
+                self._collected = ExecutorClosedError(
+                    "the server was told to end before the workers of its pools were up"
+                )
+                raise self._collected
+            warming.result()
+        finally:
+            self._warming = None
+            warming.cancel()
+            await asyncio.wait({warming})
+
+    def _end_start(self, hurry: bool) -> None:
+        """End a start that waits for workers: now, or when pools may take no longer to end."""
+        loop = asyncio.get_running_loop()
+        if self._warming is not None:
+            pools = self.registry.executors.values()
+            limits = [0.0, *(pool.pool_options.shutdown_timeout for pool in pools)]
+            seconds = 0.0 if hurry else max(limits)
+            loop.call_later(seconds, self._warming.cancel)
 
     def begin(self) -> None:
         """Go on with the jobs that were in the store: their applications are up now."""
@@ -127,7 +157,8 @@ class Lifecycle:
     def refusal(self, error: BaseException) -> str:
         """Why the server does not start, for the host to tell; the log gets the traceback, too.
 
-        The mistakes that the checks have collected have none: their texts say where each is.
+        The mistakes that the checks have collected have none, because their texts say where each
+        is; neither has a start that was told to end.
         """
         if error is not self._collected:
             _logger.error("the server does not start: %s", error, exc_info=error)
@@ -140,6 +171,8 @@ class Lifecycle:
     def start_leaving(self, leave: Callable[[], None]) -> None:
         """Turn the server's state by ``leave``; at a second signal, hurry.
 
+        A start that waits for workers has ``shutdown_timeout`` left at the first signal.
+
         genro-asgi calls it from the handler of every signal, and once more when its lifespan
         ends. The first one ends a start that waits for the store of long jobs. A second one ends
         what runs in the pools at once.
@@ -147,10 +180,14 @@ class Lifecycle:
         self.long_tasks.leave()
         if self._lifespan_ends:
             self._lifespan_ends = False
-        elif is_told_to_exit(self._server):
+        else:
+            again = is_told_to_exit(self._server)
             # A signal's handler runs on the thread of the event loop, in the middle of anything.
             with suppress(RuntimeError):
-                asyncio.get_running_loop().call_soon_threadsafe(self.registry.hurry)
+                loop = asyncio.get_running_loop()
+                loop.call_soon_threadsafe(self._end_start, again)
+                if again:
+                    loop.call_soon_threadsafe(self.registry.hurry)
         leave()
 
     def lifespan_ends(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from ..engines.home import run_on
 from ..errors import ExecutorConfigError
@@ -18,6 +18,8 @@ from .service import LongTasks
 from .status import Progress, TaskId, TaskState, TaskStatus
 
 __all__ = ["ApplicationTasks", "long_tasks_of"]
+
+T = TypeVar("T")
 
 
 def long_tasks_of(instance: Any) -> LongTasks | None:
@@ -132,12 +134,13 @@ class ApplicationTasks:
         """
         await self._on_its_loop(self._long_tasks.forget, task_id)
 
-    async def _on_its_loop(self, ask: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+    async def _on_its_loop(self, ask: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """What ``ask(*args)`` returns, run on the event loop of the server's jobs."""
         loop = self._long_tasks.loop
         if loop is None or not loop.is_running():
             return await ask(*args)
-        return await run_on(loop, partial(ask, *args))
+        outcome: T = await run_on(loop, partial(ask, *args))
+        return outcome
 
     @property
     def _long_tasks(self) -> LongTasks:

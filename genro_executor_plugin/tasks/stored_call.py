@@ -27,7 +27,7 @@ from ..hosts.contract import HostServer
 from ..options.call import CallOptions
 from ..portable.pickling import StoredPickler, why
 from ..portable.references import describe, reference_to
-from ..portable.state.section_names import is_routing
+from ..portable.state.declared import is_routing
 from ..portable.stored import finding, loads, served_instance
 from ..routing.caller import Caller, current_caller
 from .attempt import Attempt

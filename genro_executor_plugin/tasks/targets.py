@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import ExecutorConfigError, SerializationError
 from ..hosts.contract import HostServer
 from ..portable.references import describe
-from ..portable.state.section_names import is_routing
+from ..portable.state.declared import is_routing
 from ..routing.live_request import live_request_refusal, takes_live_request
 from ..routing.privates import children
 from ..routing.route_options import RouteOptions

@@ -14,9 +14,10 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any
 
-from ..errors import SoftTimeoutError
+from ..errors import ExecutorError, SoftTimeoutError
+from ..options.lacks import MORE_PROCESSES
 
-__all__ = ["CoroutineThread", "outcome_of"]
+__all__ = ["CoroutineThread", "outcome_of", "thread_for"]
 
 Done = Callable[[asyncio.Task[Any]], None]
 
@@ -28,7 +29,11 @@ class CoroutineThread:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._loop.close()
+            raise
 
     def _run(self) -> None:
         while True:
@@ -141,3 +146,19 @@ def _throwing(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> Call
 
 async def _awaiting(limited: _SoftlyLimited) -> Any:
     return await limited
+
+
+def thread_for(coroutine: Coroutine[Any, Any, Any]) -> CoroutineThread:
+    """A thread for coroutines, ``coroutine`` the first of them.
+
+    Raises:
+        ExecutorError: the system has no thread; ``coroutine`` is closed.
+    """
+    try:
+        return CoroutineThread()
+    except RuntimeError as error:
+        coroutine.close()
+        raise ExecutorError(
+            f"the worker cannot start a thread for its coroutines: {error}. {MORE_PROCESSES}. "
+            "Nothing was started: repeating the call later is safe"
+        ) from error

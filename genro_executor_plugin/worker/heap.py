@@ -24,9 +24,9 @@ _KEPT_BYTES = 64 * 2**20
 
 def keep_freed_blocks() -> None:
     """Make this process use freed blocks again; does nothing where there is no ``mallopt``."""
-    import ctypes  # it costs 2 MB, which only workers with large values need
+    with contextlib.suppress(AttributeError, ImportError, OSError):
+        import ctypes  # it costs 2 MB, which only workers with large values need
 
-    with contextlib.suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

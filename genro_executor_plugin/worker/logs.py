@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Collection
 from typing import Any
 
+from ..metrics.error_text import shortened
 from ..portable.exceptions import pack_as_itself
 from ..portable.process_settings import ProcessSettings, all_loggers
 from .running import MessageChannel, current
@@ -32,6 +33,9 @@ LOG = "genro-executor.log"
 
 WARNING = "genro-executor.warning"
 """The channel of warnings."""
+
+_MOST_BYTES, _MOST_CHARACTERS = 2**20, 64_000
+"""A larger record travels with its texts cut to so many characters: it is for people to read."""
 
 _PLAIN = frozenset({str, int, float, bool, type(None), bytes})
 
@@ -131,9 +135,21 @@ def packed_record(record: logging.LogRecord) -> bytes:
     if record.args and not _is_plain(record.args):
         state["msg"], state["args"] = record.getMessage(), None
     try:
-        return pickle.dumps((state, packed), 5)
+        data = pickle.dumps((state, packed), 5)
     except Exception:
-        return pickle.dumps(({name: _travelling(v) for name, v in state.items()}, packed), 5)
+        data = pickle.dumps(({name: _travelling(v) for name, v in state.items()}, packed), 5)
+    if len(data) <= _MOST_BYTES:
+        return data
+    state["msg"], state["args"] = record.getMessage(), None
+    return pickle.dumps(({name: _cut(value) for name, value in state.items()}, None), 5)
+
+
+def _cut(value: Any) -> Any:
+    """``value`` as it is if it is small, and the beginning and the end of its text if not."""
+    value = _travelling(value)
+    if len(pickle.dumps(value, 5)) <= _MOST_CHARACTERS:
+        return value
+    return shortened(value if isinstance(value, str) else repr(value), _MOST_CHARACTERS)
 
 
 def _is_plain(args: Any) -> bool:

@@ -127,6 +127,8 @@ class _Sender:
         self.begin(Head())
         if self._through is not None:
             value = self._through(value)
+        if isinstance(value, memoryview):
+            value = bytes(value)  # whatever it is a view of does not go along
         size = len(value) if isinstance(value, bytes | bytearray | memoryview | str) else 0
         self.call.send(STREAM, Chunk(value, size))
         self._chunks += 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from typing import Any
 
 from genro_asgi import AsgiServer, RoutedApplication
@@ -137,6 +138,11 @@ def odd_initializer() -> None:
     raise OddError("not", "here")
 
 
+def hang() -> None:
+    print("the initializer hangs", flush=True)
+    time.sleep(600)
+
+
 def note_end() -> None:
     with open("ended", "a") as file:
         file.write(f"{os.getpid()}\n")
@@ -157,10 +163,16 @@ APPLICATIONS = {
 KINDS: dict[str, Any] = {"kind": unmakeable, "refusing": refusing, "end": Unending}
 
 
-def main(host: str, trouble: str) -> None:
+def built(host: str, trouble: str) -> Any:
+    """The server, for ``main`` or for a program such as uvicorn."""
     pools: dict[str, Any] = {"p": {"max_workers": 2, "warm": True, "finalizer": note_end}}
     if trouble == "initializer":
         pools["q"] = {"max_workers": 1, "warm": True, "initializer": odd_initializer}
+    if trouble.startswith("hangs"):
+        seconds = float(trouble.removeprefix("hangs"))
+        for options in pools.values():
+            options["shutdown_timeout"] = seconds
+        pools["q"] = {**pools["p"], "initializer": hang}
     applications: list[Any] = [Starting]
     if trouble in APPLICATIONS:
         applications.append(APPLICATIONS[trouble])
@@ -175,7 +187,11 @@ def main(host: str, trouble: str) -> None:
         server.executors.declare("mine", executor_type="mine")
     if trouble == "end":
         server.executors.get("mine")
-    server.serve()
+    return server
+
+
+def main(host: str, trouble: str) -> None:
+    built(host, trouble).serve()
 
 
 if __name__ == "__main__":

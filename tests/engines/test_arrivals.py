@@ -125,6 +125,19 @@ async def test_records_are_handled_on_one_thread_and_the_result_waits_for_them(
     assert threading.get_ident() not in slow.threads
 
 
+def says_much(megabytes: int) -> None:
+    logger.warning("%s", "x" * (megabytes * 2**20))
+
+
+async def test_a_huge_record_is_cut_in_the_worker(make: Any, slow: Slow) -> None:
+    pool = make(max_workers=1)
+    await pool.submit(says_much, 20)
+    (text,) = slow.texts
+    assert text.startswith("xxx")
+    assert "[...]" in text
+    assert len(text) < 100_000
+
+
 async def test_a_slow_handler_holds_up_no_other_call(make: Any, slow: Slow) -> None:
     slow.seconds = 0.5
     pool = make(max_workers=2)
@@ -185,6 +198,17 @@ async def test_a_module_that_only_the_worker_has_is_imported_on_a_thread(
     )[0]
     assert type(outcome).__module__ == slow_module
     assert threading.get_ident() != sys.modules[slow_module].WHERE
+
+
+def many(count: int) -> list[str]:
+    return [str(number) for number in range(count)]
+
+
+async def test_many_small_objects_are_rebuilt_while_the_loop_goes_on(make: Any) -> None:
+    """No part of the result is large by itself: it comes over the socket, in one pickle."""
+    pool = make(max_workers=1)
+    assert len(await pool.submit(many, 1_000_000)) == 1_000_000
+    assert len(await pool.submit(many, 1_000_000)) == 1_000_000  # now in shared memory
 
 
 async def test_an_exception_with_a_slow_text_arrives_as_text(make: Any) -> None:

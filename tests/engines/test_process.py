@@ -198,7 +198,7 @@ async def test_large_payloads_cross_both_ways_at_the_same_time(pool: ProcessExec
 
 
 async def test_many_calls_at_once_each_get_their_own_answer(make: Any) -> None:
-    pool = make(max_workers=2, max_pending=64)
+    pool = make(max_workers=2, max_pending=64, max_waiting=1000)
     found = await asyncio.gather(*(pool.submit(wf.echo, n) for n in range(1000)))
     assert found == list(range(1000))
     assert pool.metrics["completed"] == 1000

@@ -98,6 +98,11 @@ async def test_values_are_not_shown() -> None:
         ExecutorRegistry({"own": {"env": {"TOKEN": b"secret"}}})
     assert "'TOKEN'" in str(caught.value)
     assert "secret" not in str(caught.value)
+    registry = ExecutorRegistry({"own": {"env": {"TOKEN": "secret"}}})
+    with pytest.raises(ExecutorConfigError) as differs:
+        registry.get_or_create("own", env={"TOKEN": "other secret"})
+    assert "'TOKEN'" in str(differs.value)
+    assert "secret" not in str(differs.value)
 
 
 @pytest.mark.parametrize(

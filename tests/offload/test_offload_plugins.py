@@ -18,8 +18,6 @@ import pytest
 from apps.around import REQUEST_ID, Cleaned, Middle, Onion
 from servers import built, serving, until
 
-pytestmark = pytest.mark.usefixtures("loop_goes_on")
-
 PDF = {"pdf": {"max_workers": 1}}
 ORDERS = [
     order

@@ -11,8 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sqlite3
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,8 @@ from servers import boot_message
 from genro_executor_plugin import ExecutorConsole, ExecutorServer
 
 PROGRAM = TESTS / "apps" / "starting.py"
+
+NOBODY = 65534
 
 HOSTS = pytest.mark.parametrize("host", ["server", "console"])
 
@@ -102,6 +107,51 @@ def test_a_store_that_another_program_has_locked(tmp_path: Path, host: str) -> N
         with started(PROGRAM, host, "none", cwd=tmp_path) as process:
             assert_refused(process, "Traceback", "jobs cannot be opened: database is locked")
     assert workers_that_ended_in_order(tmp_path) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
+@HOSTS
+def test_a_store_of_another_user(tmp_path: Path, host: str) -> None:
+    os.chown(store_in(tmp_path).parent, NOBODY, -1)
+    with started(PROGRAM, host, "none", cwd=tmp_path) as process:
+        assert_refused(process, "Traceback", f"belongs to uid {NOBODY}")
+    assert workers_that_ended_in_order(tmp_path) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
+@HOSTS
+def test_a_disk_without_room(tmp_path: Path, host: str) -> None:
+    disk = tmp_path / "jobs"
+    disk.mkdir(mode=0o700)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        (disk / "jobs.sqlite").touch(mode=0o600)
+        with suppress(OSError), open(disk / "rest", "wb", buffering=0) as rest:
+            while True:
+                rest.write(bytes(4096))
+        with started(PROGRAM, host, "none", cwd=tmp_path) as process:
+            assert_refused(process, "Traceback", "jobs")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert workers_that_ended_in_order(tmp_path) == 2
+
+
+@HOSTS
+@pytest.mark.parametrize(
+    ("trouble", "said"), [("undeclared", "'mine'"), ("odd", "OddError: not today")]
+)
+def test_a_server_that_the_command_uvicorn_serves(
+    tmp_path: Path, host: str, trouble: str, said: str
+) -> None:
+    """It is given an application, and knows nothing of what this package does."""
+    (tmp_path / "site_of_uvicorn.py").write_text(
+        f"from apps.starting import built\nserver = built({host!r}, {trouble!r})\n"
+    )
+    command = ("-m", "uvicorn", "--app-dir", str(tmp_path), "--port", "0", "site_of_uvicorn:server")
+    with started(*command, cwd=tmp_path) as process:
+        assert_refused(process, said)
 
 
 @HOSTS
@@ -212,3 +262,29 @@ def test_what_ends_a_whole_program_gets_through(host: Any, kind: Any) -> None:
         asyncio.run(boot_message(server))
     assert server.executors.get("p").closed
     assert server.executors.get("p").pids == []
+
+
+@HOSTS
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_hangs_ends_by_one_signal(tmp_path: Path, host: str, number: int) -> None:
+    """After the shutdown_timeout of its pools, which come up meanwhile if they can."""
+    with started(PROGRAM, host, "hangs0.5", cwd=tmp_path) as process:
+        process.until_it_says("the initializer hangs")
+        process.descendants()
+        process.signal(number)
+        process.until_it_says("told to end before the workers of its pools were up")
+        assert process.wait() not in (0, None), process.log
+        assert "Traceback" not in process.log
+        assert not process.left()
+
+
+@HOSTS
+def test_a_second_signal_hurries_a_start_that_hangs(tmp_path: Path, host: str) -> None:
+    with started(PROGRAM, host, "hangs600", cwd=tmp_path) as process:
+        process.until_it_says("the initializer hangs")
+        process.descendants()
+        process.signal(signal.SIGTERM)
+        process.signal(signal.SIGINT)
+        process.until_it_says("told to end before the workers of its pools were up")
+        assert process.wait() not in (0, None), process.log
+        assert not process.left()

@@ -27,7 +27,7 @@ from ...errors import RemoteError, SerializationError
 from ...portable.exceptions import unpack_failure
 from ...portable.pickling import why
 from ...portable.quickness import is_quick
-from ...portable.shared_memory.reading import read_value
+from ...portable.shared_memory.reading import loads_in_pieces, read_value
 from .handover import Handover
 from .job import Job
 from .link import Link
@@ -123,7 +123,7 @@ class Arrivals:
                 _deliver(deliver, rebuilding.result)
                 done()
 
-            self._rebuild(functools.partial(pickle.loads, packed)).add_done_callback(rebuilt)
+            self._rebuild(functools.partial(loads_in_pieces, packed)).add_done_callback(rebuilt)
 
         if job is None:
             start(_nothing)
@@ -136,7 +136,7 @@ class Arrivals:
         if is_quick(packed):
             self._behind(job, functools.partial(job.settle, pickle.loads, packed))
         else:
-            self._settle(job, functools.partial(pickle.loads, packed))
+            self._settle(job, functools.partial(loads_in_pieces, packed))
 
     def failure(
         self,
@@ -163,7 +163,9 @@ class Arrivals:
             job.fail(judged(error) if isinstance(error, OSError | MemoryError) else error)
 
         self._wait_for_records(job)
-        job.then(self._on_a_thread(functools.partial(unpack_failure, packed), fail))
+        job.then(
+            self._on_a_thread(functools.partial(unpack_failure, packed, loads_in_pieces), fail)
+        )
 
     def large_result(self, job: Job, handover: Handover, layout: bytes | memoryview) -> None:
         """Settle ``job`` with a result in a segment that the worker has given to ``handover``."""

@@ -30,6 +30,8 @@ from time import perf_counter_ns
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from ...errors import ExecutorError
+from ...options.lacks import MORE_PROCESSES
 from ...portable.exceptions import pack_failure
 from ...portable.hooks import run_hook
 from ...portable.main_module import continue_with
@@ -201,12 +203,14 @@ class _Worker:
 
     def _start_threads(self, count: int) -> None:
         self._calls = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._serve_thread, args=(self._calls,), daemon=True)
-            for _ in range(count)
-        ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for _ in range(count):
+                thread = threading.Thread(target=self._serve_thread, args=(self._calls,))
+                thread.daemon = True
+                thread.start()
+                self._threads.append(thread)
+        except RuntimeError as err:
+            raise ExecutorError(f"cannot start {count} threads: {err}. {MORE_PROCESSES}") from err
 
     def _start_large(
         self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
@@ -307,10 +311,10 @@ class _Worker:
     def _start_coroutine(
         self, number: int, function: WorkerFunction, coroutine: Any, soft_timeout: float
     ) -> None:
-        from ...worker.coroutines import CoroutineThread, outcome_of
+        from ...worker.coroutines import outcome_of, thread_for
 
         if self._coroutines is None:
-            self._coroutines = CoroutineThread()
+            self._coroutines = thread_for(coroutine)
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)

@@ -18,9 +18,11 @@ from ...errors import (
     ExecutorClosedError,
     ExecutorTimeoutError,
     MemoryLimitError,
+    SerializationError,
     WorkerCrashedError,
 )
 from .exit_report import ExitReport
+from .handover import is_lost_descriptor
 from .job import Job
 from .supervisor import STOP_GRACE_SECONDS, Supervisor, SupervisorOwner
 from .waiting import WaitingQueue
@@ -77,6 +79,14 @@ class EndedWorkers:
                 worker.pid,
             )
             self._supervisor.replace(worker, "files", at_once=True)
+            if is_lost_descriptor(error):
+                job.raised = False
+                refused = SerializationError(
+                    f"the large arguments of {job.packed.title} did not reach worker {worker.pid}: "
+                    f"{error.strerror}"
+                )
+                refused.__cause__ = error
+                return refused
         elif isinstance(error, MemoryError) and self._memory_limit is not None:
             job.raised = False
             refusal = MemoryLimitError(

@@ -142,6 +142,8 @@ class ProcessEngine(Engine):
         except BaseException:
             if not job.future.done() or job.future.cancelled():  # nobody waits for it any more
                 pool.cancel(job)
+            else:
+                job.discard()
             job.let_go()
             raise
         finally:

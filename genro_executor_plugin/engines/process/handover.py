@@ -24,7 +24,9 @@ from ...options.lacks import MORE_FILES
 from ...portable.shared_memory.segments import Segment, Segments, Split
 from ...worker.heap import keep_freed_blocks
 
-__all__ = ["Handover", "NonsenseError", "WorkerHandover"]
+__all__ = ["Handover", "NonsenseError", "WorkerHandover", "is_lost_descriptor"]
+
+_NO_ROOM = "there are too many files open to take over"
 
 _MESSAGE = struct.Struct("<BI")
 _GIVEN, _READ, _FAULTS = 1, 2, 3
@@ -61,11 +63,16 @@ def _receive(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, lis
     return data, descriptors
 
 
+def is_lost_descriptor(error: OSError) -> bool:
+    """Whether ``error`` is a ``lost_descriptor``."""
+    return str(error.strerror).startswith(_NO_ROOM)
+
+
 def lost_descriptor(whose: str) -> OSError:
     """The error when the kernel has dropped a descriptor that came: there was no room for it."""
     return OSError(
         errno.EMFILE,
-        f"there are too many files open to take over {whose}. {MORE_FILES}",
+        f"{_NO_ROOM} {whose}. {MORE_FILES}",
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...errors import ExecutorError, ExecutorOverloadError, SerializationError
 from ...portable.exceptions import raisable
+from ...portable.files import discard_result
 from ...portable.packing import PackedCall
 from ...portable.pickling import why
 
@@ -150,6 +151,11 @@ class Job:
         refusal.__cause__ = error
         self.fail(refusal)
 
+    def discard(self) -> None:
+        """Let go of the result, if there is one: its caller was cancelled before it took it."""
+        if self.future.done() and not self.future.cancelled() and not self.future.exception():
+            discard_result(self.future.result())
+
     def settle(self, rebuild: Callable[..., Any], *args: Any) -> None:
         """Give the caller what ``rebuild(*args)`` returns, or an error that says why it failed."""
         try:
@@ -162,5 +168,7 @@ class Job:
             refusal.__cause__ = error
             self.fail(refusal)
         else:
-            if not self.future.done():
+            if self.future.done():
+                discard_result(result)  # its caller has left
+            else:
                 self.future.set_result(result)

@@ -68,6 +68,7 @@ def start_template(
                 *sources.path,
             ],
             stdin=subprocess.DEVNULL,
+            cwd=_working_directory(),
             pass_fds=[control],
             # A terminal's Ctrl-C is for the server alone, which then drains its workers.
             start_new_session=True,
@@ -84,6 +85,15 @@ def environment_of(options: PoolOptions) -> dict[str, str]:
     cpus = granted_cpus() if options.cpu_affinity is None else len(options.cpu_affinity)
     limits = thread_limits(cpus, options.max_workers, {**given, **options.env.of_one(0)})
     return {**limits, **given, SERVER_VARIABLE: str(os.getpid())}
+
+
+def _working_directory() -> str | None:
+    """``None`` for that of this process; the root where that is deleted: Python needs one."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "/"
+    return None
 
 
 def _home(user: str | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from .segments import MAPPED_BYTES, aligned
 
-__all__ = ["read_value", "total_length"]
+__all__ = ["loads_in_pieces", "read_value"]
 
 _READ_BYTES = 64 * 1024
 """A longer stream is read piece by piece, by the unpickler itself."""
@@ -41,9 +41,32 @@ class _Region(io.RawIOBase):
         return count
 
 
-def total_length(layout: bytes | memoryview) -> int:
-    """How large a value is in all, in bytes."""
-    return sum(map(abs, struct.unpack(f"<{len(layout) // 8}q", layout)))
+class _Pieces(io.RawIOBase):
+    """Bytes in memory as a file that is read by Python code, so that other threads get turns."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._left = memoryview(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        piece = self._left[: view.nbytes]
+        view[: piece.nbytes] = piece
+        self._left = self._left[piece.nbytes :]
+        return piece.nbytes
+
+
+def loads_in_pieces(packed: bytes | memoryview) -> Any:
+    """The value in ``packed``, rebuilt without holding the GIL all the time if it is large.
+
+    Raises:
+        Exception: whatever its unpickling raises.
+    """
+    if len(packed) <= _READ_BYTES:
+        return pickle.loads(packed)
+    return pickle.Unpickler(io.BufferedReader(_Pieces(packed), _READ_BYTES)).load()
 
 
 def read_value(fd: int, layout: bytes | memoryview) -> Any:

@@ -16,6 +16,7 @@ with pickle. Classes and instances are only read here.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -28,10 +29,17 @@ from ..references import describe
 from .placeholders import LEFT_BEHIND, Placeholder
 from .section_names import CAPABILITIES, CONTEXT
 
-__all__ = ["WHOLE", "attributes", "is_fixed", "slots_of", "state_of_class"]
+__all__ = ["WHOLE", "attributes", "is_fixed", "is_routing", "slots_of", "state_of_class"]
 
 WHOLE = ""
 """The name under which a state that is not a dict travels; ``__setstate__`` takes it as it is."""
+
+
+def is_routing(obj: Any) -> bool:
+    """Whether ``obj`` is an application or a section (a genro-routes ``RoutingClass``)."""
+    routing = sys.modules.get("genro_routes.core.routing")
+    return routing is not None and isinstance(obj, routing.RoutingClass)
+
 
 _FIXED_TYPES = frozenset(
     {type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range, type}

@@ -20,7 +20,6 @@ __all__ = [
     "PROXY",
     "ROUTER",
     "is_router",
-    "is_routing",
 ]
 
 ASKS_FOR_CLASSES = "genro_toolbox.typeutils"
@@ -40,12 +39,6 @@ ROUTER = "__genro_routes_router__"
 
 PROXY = "__routing_proxy__"
 """What ``routing`` returns, once it was asked for."""
-
-
-def is_routing(obj: Any) -> bool:
-    """Whether ``obj`` is an application or a section (a genro-routes ``RoutingClass``)."""
-    routing = sys.modules.get("genro_routes.core.routing")
-    return routing is not None and isinstance(obj, routing.RoutingClass)
 
 
 def is_router(obj: Any) -> bool:

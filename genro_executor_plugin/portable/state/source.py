@@ -16,23 +16,24 @@ from __future__ import annotations
 
 import io
 import itertools
+import pickle
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from ...errors import SerializationError
-from ..by_type import fresh_lock, plain_dumps
+from ..by_type import DISPATCH, fresh_lock
 from ..culprit import find_unpicklable
 from ..definitions import STATE, Definition
 from ..pickling import CarefulPickler, why
 from ..references import class_refusal, describe
-from .declared import attributes, is_fixed, state_of_class
+from .declared import attributes, is_fixed, is_routing, state_of_class
 from .format import State, packed_state, replica_of
 from .left_behind import LeftBehind, weakly
 from .lock_notice import LockNotice
 from .placeholders import LEFT_BEHIND, Placeholder
-from .section_names import ROUTER, is_router, is_routing
+from .section_names import PARENT, ROUTER, is_router
 from .stamps import Stamps
 
 __all__ = ["ReplicaCatalog", "replica_reference"]
@@ -88,6 +89,7 @@ class ReplicaSource:
         self._unpicklable: dict[str, tuple[Any, Placeholder]] = {}
         self._undeclared: dict[str, Placeholder] = {}
         self._left_behind = LeftBehind()
+        self._left: dict[str, tuple[int, Any]] = {}
         self._size = -1
         self._had_variable = False
         self._met_special = False
@@ -148,7 +150,11 @@ class ReplicaSource:
         """The attributes that are sent, placeholders for what is left behind among them."""
         for name, value in attributes(instance):
             if value is not None and name in LEFT_BEHIND:
-                value = self._left_behind.of(instance, name, value)
+                known = self._left.get(name)
+                if known is None or known[0] != id(value) or name == PARENT:
+                    known = id(value), self._left_behind.of(instance, name, value)
+                    self._left[name] = known
+                value = known[1]
             yield name, value
 
     def _again(self) -> None:
@@ -306,7 +312,11 @@ class ReplicaSource:
 
 def _plainly(values: dict[str, Any]) -> bytes | None:
     try:
-        return plain_dumps(values)
+        buffer = io.BytesIO()
+        pickler = pickle.Pickler(buffer, 5)
+        pickler.dispatch_table = DISPATCH
+        pickler.dump(values)
+        return buffer.getvalue()
     except BaseException:
         return None
 
