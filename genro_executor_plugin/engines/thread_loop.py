@@ -47,13 +47,31 @@ class PoolLoop:
         self._pool = pool
         self._options = options
         self._done = done
-        self._thread = CoroutineThread(f"genro-executor-{pool}-loop")
+        self._running: set[ThreadRun] = set()
+        self._thread = self._new_thread()
         self._initialized = options.initializer is None
         self._nested = asyncio.Semaphore(options.max_workers)
 
     def start(self, run: ThreadRun) -> None:
         """Begin ``run``, whose body is a coroutine function, in the context of its caller."""
+        self._running.add(run)
         self._thread.start(self._run(run), 0.0, lambda task: self._ended(run, task), run.context)
+
+    def _new_thread(self) -> CoroutineThread:
+        return CoroutineThread(self._is_broken, f"genro-executor-{self._pool}-loop")
+
+    def _is_broken(self, error: BaseException) -> None:
+        """Fail every run: a coroutine has closed the loop. Those that come have another one."""
+        self._thread = self._new_thread()
+        broken, self._running = self._running, set()
+        for run in broken:
+            failure = RuntimeError(
+                f"a coroutine in pool {self._pool!r} has closed the event loop of all of them, "
+                "or the loop's descriptors"
+            )
+            failure.__cause__ = error
+            run.task = None
+            self._done(run, None, failure)
 
     async def _run(self, run: ThreadRun) -> Any:
         run.task = asyncio.current_task()
@@ -68,6 +86,7 @@ class PoolLoop:
     def _ended(self, run: ThreadRun, task: asyncio.Task[Any]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         run.task = None
+        self._running.discard(run)
         self._done(run, None if error is not None else task.result(), error)
 
     def result_of(self, coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import ExecutorError
 from ..options.lacks import MORE_PROCESSES
+from ..worker.forks import ending_children
 from ..worker.running import RunningCall, enter
 from .base import Pool
 from .call import Call
@@ -58,7 +59,7 @@ class ThreadRun:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.call = call
-        self.body = body
+        self.body = body if is_async else ending_children(body)
         self.is_async = is_async
         self.loop = loop
         self.context = contextvars.copy_context()

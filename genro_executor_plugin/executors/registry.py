@@ -281,6 +281,19 @@ class ExecutorRegistry:
         for executor in self.used.values():
             executor.hurry()
 
+    def count_down(self) -> float:
+        """Have every pool end, after its ``shutdown_timeout``, what it runs then.
+
+        Returns:
+            the longest of these times among the pools that have calls now, 0 if none has.
+        """
+        return max((executor.count_down() for executor in self.executors.values()), default=0.0)
+
+    def stop_counting_down(self) -> None:
+        """End nothing by itself any more: ``shutdown_all`` is about to come."""
+        for executor in self.executors.values():
+            executor.stop_counting_down()
+
     def __len__(self) -> int:
         return len(self._pools)
 

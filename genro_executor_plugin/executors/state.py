@@ -78,6 +78,7 @@ class PoolState:
         self._hurry = asyncio.Event()
         self._failed_to_tell: set[str] = set()
         self._ending: asyncio.Task[None] | None = None
+        self._counting_down: asyncio.TimerHandle | None = None
         self._listeners: dict[str, Callable[[Message], None]] = {}
         # In a worker (its module declares a pool, say): pools do not nest.
         self._nested = inside_worker()

@@ -180,6 +180,29 @@ class SteeredPool(PoolState):
         self._hurry.set()
         self._start_ending()
 
+    def count_down(self) -> float:
+        """Give the calls that it has now ``shutdown_timeout`` seconds; then end what still runs.
+
+        It goes on taking calls meanwhile, for requests that are not answered yet.
+
+        Returns:
+            how long its calls may take from now on, 0 if it has none.
+        """
+        seconds = self._options.shutdown_timeout
+        if self._counting_down is None and not self.closed:
+            loop = asyncio.get_running_loop()
+            self._counting_down = loop.call_later(seconds, self._time_is_up)
+        return seconds if self._admission.admitted else 0.0
+
+    def stop_counting_down(self) -> None:
+        """End nothing by itself any more: ``shutdown`` is about to come, and gives calls time."""
+        if self._counting_down is not None:
+            self._counting_down.cancel()
+
+    def _time_is_up(self) -> None:
+        if self._admission.admitted:
+            self.hurry()
+
     def _start_ending(self) -> asyncio.Task[None]:
         self._admission.close()
         if self._ending is None:

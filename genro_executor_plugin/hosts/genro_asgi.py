@@ -8,6 +8,7 @@ What genro-asgi does not promise and is used all the same is listed in ``genro_a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -92,6 +93,7 @@ __all__ = [
     "settle_task",
     "site_folder",
     "tells_of_disconnects",
+    "wait_at_least",
     "write_progress_of_task",
 ]
 
@@ -326,6 +328,16 @@ def put_around(server: Any, steps: Steps) -> None:
     server.start_leaving = lambda: steps.start_leaving(start_leaving)
     server.lifespan.startup = lambda: steps.startup(startup)
     server.lifespan.shutdown = lambda: steps.shutdown(shutdown)
+
+
+def wait_at_least(server: Any, seconds: float) -> None:
+    """Have the uvicorn that serves ``server``, and was told to exit just now, wait for requests.
+
+    It reads its limit, after which it cancels them, only once it has stopped listening.
+    """
+    config = getattr(server.uvicorn_server, "config", None)
+    if config is not None and (limit := config.timeout_graceful_shutdown) is not None:
+        config.timeout_graceful_shutdown = max(limit, math.ceil(seconds))
 
 
 def require_lifespan(server: Any) -> None:

@@ -105,7 +105,8 @@ REACHES = (
     Reach(
         "genro_asgi:AsgiServer",
         ("uvicorn_server",),
-        use="tell a second signal from the first, and have a start that was left count as failed",
+        use="tell a second signal from the first, have requests wait for their pools at the end, "
+        "and have a start that was left count as failed",
         wish="start_leaving(signal), and a lifespan that answers whatever is raised in it",
     ),
     Reach(

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         settle_task,
         site_folder,
         tells_of_disconnects,
+        wait_at_least,
         write_progress_of_task,
     )
     from .genro_asgi_command import (
@@ -127,6 +128,7 @@ __all__ = [
     "settle_task",
     "site_folder",
     "tells_of_disconnects",
+    "wait_at_least",
     "write_progress_of_task",
 ]
 

@@ -27,7 +27,7 @@ from .culprit import find_unpicklable
 from .definitions import CALL_HEAD, FUNCTION, Definition
 from .pickling import dumps, why
 from .process_settings import ProcessSettingsSource
-from .references import describe, reference_to
+from .references import describe, reference_to, warn_of_globals
 from .shared_memory.segments import (
     LARGE_BYTES,
     Segment,
@@ -272,6 +272,7 @@ class CallPacker:
         owner = type(func.__self__) if type(func) is MethodType else None
         reference = reference_to(unbound, owner)
         if reference is None:
+            warn_of_globals(unbound)
             known = self._by_value[unbound] = _Function(title, is_async)
             return known
         key = next(self._keys)

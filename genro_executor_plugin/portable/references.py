@@ -11,16 +11,18 @@ is meant is the one that it wraps.
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from types import FunctionType, ModuleType
 from typing import Any
 
-from .main_module import MAIN_ALIAS
+from .main_module import MAIN_ALIAS, MAIN_NAMES, main_source
 from .modules import has_its_packages, is_importable
 
-__all__ = ["Reference", "class_refusal", "describe", "reference_to"]
+__all__ = ["Reference", "class_refusal", "describe", "reference_to", "warn_of_globals"]
 
 _MAX_WRAPPERS = 32
 
@@ -117,6 +119,20 @@ def _steps(found: Any, target: Any) -> int | None:
         except (AttributeError, KeyError, TypeError):
             return None
     return None
+
+
+@cache
+def _warn_once() -> None:
+    logging.getLogger("genro_executor_plugin").warning(
+        "this program has no file (standard input, -c, a prompt): its functions travel by value, "
+        "and their globals begin anew with every call. Write them into a module"
+    )
+
+
+def warn_of_globals(func: FunctionType) -> None:
+    """Log once that the globals of ``func`` do not last, if it is of a program without a file."""
+    if func.__module__ in MAIN_NAMES and not any(main_source()):
+        _warn_once()
 
 
 def class_refusal(cls: type, reason: str) -> str:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ExecutorClosedError, ExecutorError
 from ..executors.registry import ExecutorRegistry
-from ..hosts.names import is_told_to_exit
+from ..hosts.names import is_told_to_exit, wait_at_least
 from ..offload.checks import Mistake, error_of, modules_of, route_mistakes
 from ..offload.doubts import doubts_of
 from ..offload.plugin import ExecutorPlugin
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from ..hosts.names import ASGIApp, Scope
 
 __all__ = ["Lifecycle", "is_being_cancelled"]
+
+ANSWER_SECONDS = 5.0
+"""How long, at most, it takes to answer what was ended because its pool's time was up."""
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -174,8 +177,8 @@ class Lifecycle:
         A start that waits for workers has ``shutdown_timeout`` left at the first signal.
 
         genro-asgi calls it from the handler of every signal, and once more when its lifespan
-        ends. The first one ends a start that waits for the store of long jobs. A second one ends
-        what runs in the pools at once.
+        ends. The first one ends a start that waits for the store of long jobs, and from then on
+        the time of running calls is counted. A second one ends what runs in the pools at once.
         """
         self.long_tasks.leave()
         if self._lifespan_ends:
@@ -186,13 +189,23 @@ class Lifecycle:
             with suppress(RuntimeError):
                 loop = asyncio.get_running_loop()
                 loop.call_soon_threadsafe(self._end_start, again)
-                if again:
-                    loop.call_soon_threadsafe(self.registry.hurry)
+                loop.call_soon_threadsafe(self.registry.hurry if again else self._wait_for_pools)
         leave()
 
     def lifespan_ends(self) -> None:
         """Note that the lifespan ends: the next call of ``start_leaving`` is its, and no signal."""
         self._lifespan_ends = True
+        self.registry.stop_counting_down()  # no request waits any more
+
+    def _wait_for_pools(self) -> None:
+        """Have requests wait as long as their pools let calls finish, whatever the host's limit is.
+
+        What still runs then is ended by its pool, and answered with its error, a 503; the host
+        would cut it off, with a 500.
+        """
+        seconds = self.registry.count_down()
+        if seconds:
+            wait_at_least(self._server, seconds + ANSWER_SECONDS)
 
     # -- end --------------------------------------------------------------------------------------
 

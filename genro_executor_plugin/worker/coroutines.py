@@ -9,13 +9,16 @@ Imported with the first coroutine: this is where a worker gets asyncio.
 from __future__ import annotations
 
 import asyncio
+import selectors
 import threading
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
 from ..errors import ExecutorError, SoftTimeoutError
 from ..options.lacks import MORE_PROCESSES
+from .forks import end_child, when_forked
 
 __all__ = ["CoroutineThread", "outcome_of", "thread_for"]
 
@@ -25,8 +28,23 @@ Done = Callable[[asyncio.Task[Any]], None]
 class CoroutineThread:
     """An event loop on a thread of its own, and the coroutines that run on it."""
 
-    def __init__(self, name: str = "genro-executor-coroutines") -> None:
-        self._loop = asyncio.new_event_loop()
+    def __init__(
+        self,
+        broken: Callable[[BaseException], None],
+        name: str = "genro-executor-coroutines",
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            broken: called on it, at its end, when the loop cannot go on, because a coroutine has
+                closed it or its descriptors. Nothing that runs on it will ever end by itself then.
+            name: the name of the thread.
+        """
+        self._broken = broken
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._is_forked = self._closing = False
+        when_forked(self.let_go)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._tasks: set[asyncio.Task[Any]] = set()
         try:
@@ -40,10 +58,34 @@ class CoroutineThread:
             try:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
-                continue  # it is the outcome of the task that raised it; the others go on
-            break
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+                pass  # it is the outcome of the task that raised it; the others go on
+            except BaseException as error:
+                if not self._is_forked:
+                    self._broken(error)
+                    return
+            if self._is_forked:
+                end_child(self._error())
+            if self._closing:
+                break
+            # Otherwise a coroutine has stopped the loop; the others go on.
+        self._loop.run_until_complete(self._end_what_is_left())
         self._loop.close()
+
+    def let_go(self) -> None:
+        """Have the loop fail in a forked child, which is to end when its coroutine awaits or ends.
+
+        Both have the same epoll and the same pipe that wakes it: a child that went on waiting would
+        take what the parent waits for.
+        """
+        self._is_forked = True
+        self._selector.close()
+
+    def _error(self) -> BaseException | None:
+        """What a coroutine has raised, which nothing was told of yet."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                return task.exception()
+        return None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -96,9 +138,23 @@ class CoroutineThread:
         task.add_done_callback(finished)
 
     def close(self) -> None:
-        """End the loop and its thread; no coroutine may be running on it."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """End the loop and its thread, and the tasks and threads that coroutines have left."""
+        self._closing = True
+        with suppress(RuntimeError):  # a coroutine has closed it
+            self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    async def _end_what_is_left(self) -> None:
+        """As ``asyncio.run`` does at its end."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        for outcome in await asyncio.gather(*left, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                context = {"message": "a task raised at its worker's end", "exception": outcome}
+                self._loop.call_exception_handler(context)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
 
 
 def outcome_of(task: asyncio.Task[Any]) -> BaseException | None:
@@ -148,14 +204,16 @@ async def _awaiting(limited: _SoftlyLimited) -> Any:
     return await limited
 
 
-def thread_for(coroutine: Coroutine[Any, Any, Any]) -> CoroutineThread:
-    """A thread for coroutines, ``coroutine`` the first of them.
+def thread_for(
+    coroutine: Coroutine[Any, Any, Any], broken: Callable[[BaseException], None]
+) -> CoroutineThread:
+    """A thread for coroutines, ``coroutine`` the first of them; ``broken`` as for the class.
 
     Raises:
         ExecutorError: the system has no thread; ``coroutine`` is closed.
     """
     try:
-        return CoroutineThread()
+        return CoroutineThread(broken)
     except RuntimeError as error:
         coroutine.close()
         raise ExecutorError(

@@ -50,6 +50,16 @@ class WorkerLogs(logging.Handler):
         self._modules = 0
         self._kept: list[logging.Handler] = []
         self._plain_showwarning = warnings.showwarning
+        self._here: logging.Handler | None = None
+
+    def let_go(self) -> None:
+        """Handle records and warnings here from now on, in a child that a handler has forked.
+
+        They go to standard error, which the child shares with the server: what it wrote into the
+        worker's socket would get in between the worker's own frames.
+        """
+        self._here = logging.StreamHandler()
+        self._here.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
 
     def install(self) -> None:
         """Replace every handler that modules have set up until now.
@@ -89,6 +99,9 @@ class WorkerLogs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send ``record`` to the server."""
+        if self._here is not None:
+            self._here.handle(record)
+            return
         try:
             self._send(LOG, (record.name, record.levelno, packed_record(record)))
         except OSError:
@@ -112,7 +125,7 @@ class WorkerLogs(logging.Handler):
         file: Any = None,
         line: str | None = None,
     ) -> None:
-        if file is None:
+        if file is None and self._here is None:
             try:
                 self._send(WARNING, (pickle.dumps((message, category), 5), filename, lineno, line))
             except (pickle.PicklingError, TypeError, AttributeError, OSError):

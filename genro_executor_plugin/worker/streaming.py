@@ -11,6 +11,7 @@ is no reader any more; the generator is closed then, where it stands.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
@@ -18,6 +19,7 @@ from typing import Any
 
 from ..hosts.loaded import stream_of
 from ..portable.files import blocks_of, is_open_file
+from .forks import end_child_of
 from .running import SHIELD, RunningCall, current
 
 __all__ = ["STREAM", "Chunk", "Head", "streamed"]
@@ -111,6 +113,7 @@ class _Sender:
         assert call is not None
         self.call = call
         self.left = False
+        self._pid = os.getpid()
         self._through = through
         self._begun = False
         self._chunks = 0
@@ -124,6 +127,7 @@ class _Sender:
             self.call.send(STREAM, head)
 
     def send(self, value: Any) -> None:
+        end_child_of(self._pid)  # forked by the generator: its parent sends the chunks
         self.begin(Head())
         if self._through is not None:
             value = self._through(value)

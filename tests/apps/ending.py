@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A program that serves until it is told to end: ``ending.py <seconds for the shutdown>``."""
+"""A program that serves until it is told to end.
+
+``ending.py <seconds for the shutdown of pools> [<those of the host, the same by default>]``
+"""
 
 from __future__ import annotations
 
@@ -57,15 +60,19 @@ class Ending(ExecutorApplication):
             signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def main(seconds: str) -> None:
-    limits: dict[str, Any] = {"shutdown_timeout": float(seconds)}
+def pools(seconds: float) -> dict[str, dict[str, Any]]:
+    limits: dict[str, Any] = {"shutdown_timeout": seconds}
+    return {
+        "p": {"max_workers": 3, **limits},
+        "threads": {"executor_type": "thread", "max_workers": 2, **limits},
+    }
+
+
+def main(seconds: str, host_seconds: str = "") -> None:
     server = ExecutorServer(
         applications=[Ending],
-        executors={
-            "p": {"max_workers": 3, **limits},
-            "threads": {"executor_type": "thread", "max_workers": 2, **limits},
-        },
-        shutdown_timeout_seconds=float(seconds),
+        executors=pools(float(seconds)),
+        shutdown_timeout_seconds=float(host_seconds or seconds),
         tasks=False,
     )
     server.serve()

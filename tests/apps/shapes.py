@@ -277,6 +277,7 @@ class Shapes(RoutedApplication):
         self.route.plug("pydantic")
         self.section = Section()
         self.add_branches({"name": "section", "instance": self.section})
+        self.route.add_entry(lambda self, x="1": {"x": x}, name="added", executor_pool="p")
         for name, (make, _) in STATE.items():
             setattr(self, f"state_{name}", make())
 
@@ -391,6 +392,7 @@ def paths() -> Iterator[str]:
     )
     yield from ("reads_context", "reads_capabilities", "reads_server", "section/inner?times=2")
     yield from ("reads_environment", "reads_directory", "reads_umask", "section/context", "absent")
+    yield from ("added?x=2", "added")
     yield from (f"{kind}{name}" for kind in ("gives_", "awaits_") for name in RESULTS)
     yield from (f"raises_{name}" for name in RAISED)
     yield from (f"streams_{name}" for name in STREAMS)

@@ -38,7 +38,10 @@ MARK = "a-text-for-administrators"
 NUMBERS = ("nan", "nan::R", "inf", "-inf::R", "1e308", "-1", "9" * 400, "5::L", "x::N", "NaN", "0")
 NAMES = ("wait", "limit", "state", "_request", "self", "task_id", "token", "", "genro-executor.x")
 
-texts = st.text(st.characters(exclude_characters="\r\n\0"), max_size=12)
+TOO_LARGE = b"too large"
+"""Stands for a body above the limit: hypothesis does not like to show one."""
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=12)
 ids = st.sampled_from(["{job}", "x", "..", "%2e%2e", "", "5::L", "a/b", "\u00e9"]) | texts
 paths = st.one_of(
     st.sampled_from([
@@ -78,7 +81,7 @@ headers = st.lists(
 bodies = st.sampled_from([
     b"", b"{}", b'{"pool": "jobs", "max_workers": 1e9}', b'{"pool": "jobs"}', b"[]", b"{", b"\xff",
     b'{"pool": "jobs", "max_workers": NaN}', b'{"self": 1, "_request": 2}', b"a=1::L", b"<x/>",
-    b'{"task_id": [1]}', b"[" * 5000, b"x" * 70_000,
+    b'{"task_id": [1]}', b"[" * 5000, TOO_LARGE,
 ])  # fmt: skip
 requests = st.tuples(
     st.sampled_from(["GET", "GET", "POST", "HEAD"]), paths, queries, headers, bodies
@@ -165,7 +168,7 @@ def test_strangers_break_change_and_read_nothing(tmp_path: Path, auth: Any, way:
                 quote(path.replace("{job}", job), safe="/%:"),
                 params=query,
                 headers=[(name.encode(), value.encode()) for name, value in given_headers],
-                content=body if method == "POST" else None,
+                content=sent_body(body) if method == "POST" else None,
             )
             client.cookies.clear()
             answer = client.send(sent)
@@ -181,6 +184,10 @@ def test_strangers_break_change_and_read_nothing(tmp_path: Path, auth: Any, way:
         assert watch.worst < GAP_SECONDS
         assert {400, 401, 404} <= seen, "they were not all refused at the same place"
         print(f"{REQUESTS // 4} requests, the event loop was {watch.worst:.3f} s late at most")
+
+
+def sent_body(body: bytes) -> bytes:
+    return b"x" * 70_000 if body is TOO_LARGE else body
 
 
 def is_health(path: str) -> bool:

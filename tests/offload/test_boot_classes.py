@@ -92,6 +92,25 @@ async def test_a_module_that_was_loaded_by_path_under_a_dotted_name_is_found(
         assert await server.applications["shop"].route.node("get")() == 1
 
 
+class CatchAll(RoutedApplication):
+    mount = "catch"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda: f"called {name}"
+
+    @route(executor="p")
+    def get(self) -> str:
+        return str(self.whatever())
+
+
+async def test_a_class_that_answers_to_every_name_travels() -> None:
+    async with built(CatchAll, executors=P) as server:
+        (app,) = (app for app in server.applications.values() if isinstance(app, CatchAll))
+        assert await app.route.node("get")() == "called whatever"
+
+
 class Bypassed(RoutedApplication):
     mount = "bypassed"
 

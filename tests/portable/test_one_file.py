@@ -97,3 +97,10 @@ def test_what_the_guard_defines_travels_by_value(tmp_path: Path) -> None:
         "    asyncio.run(main())\n"
     )
     assert run_program(program) == "3\n"
+
+
+def test_a_program_without_a_file_says_that_its_globals_do_not_last(tmp_path: Path) -> None:
+    program = f"import logging, sys\nlogging.basicConfig(stream=sys.stdout)\n{CALLS}"
+    said = run_program("-", input=f"{program}\nasyncio.run(main())\n")
+    assert said.count("this program has no file") == 1
+    assert "(1, '__main__', '__main__') (1, '__main__', '__main__')" in said

@@ -19,6 +19,9 @@ from programs import TESTS, RunningProgram, started
 from servers import until
 
 PROGRAM = TESTS / "apps" / "ending.py"
+STOCK_PROGRAM = TESTS / "apps" / "ending_stock.py"
+"""The same on a stock server, to which the console brings the pools."""
+
 LONG_SECONDS = 60.0
 """A limit that no test waits for."""
 
@@ -28,9 +31,9 @@ BOUND_SECONDS = 12.0
 
 @asynccontextmanager
 async def ending(
-    tmp_path: Path, seconds: float, **environment: str
+    tmp_path: Path, *seconds: float, program: Path = PROGRAM, **environment: str
 ) -> AsyncIterator[tuple[RunningProgram, httpx.AsyncClient]]:
-    with started(PROGRAM, str(seconds), cwd=tmp_path, **environment) as process:
+    with started(program, *map(str, seconds), cwd=tmp_path, **environment) as process:
         await asyncio.to_thread(process.until_it_serves)
         async with process.client() as client:
             yield process, client
@@ -90,6 +93,42 @@ async def test_endless_calls_hold_no_server(gate: Any, tmp_path: Path, number: i
         await end_of(process, number)
         assert time.monotonic() - began < BOUND_SECONDS
         await asyncio.gather(*calls, return_exceptions=True)
+
+
+@pytest.mark.parametrize("program", [PROGRAM, STOCK_PROGRAM], ids=lambda path: path.stem)
+async def test_a_request_has_the_time_of_its_pool(gate: Any, tmp_path: Path, program: Path) -> None:
+    """Not that of the host, which is shorter."""
+    async with ending(tmp_path, 30, 0.2, program=program) as (process, client):
+        call = asyncio.create_task(client.get("/ending/held", params={"gate": gate.path}))
+        await gate.entered()
+        process.descendants()
+        process.signal(signal.SIGTERM)
+        await asyncio.to_thread(process.until_it_says, "Waiting for connections to close")
+        await asyncio.sleep(1.0)  # longer than the host would wait
+        gate.release()
+        answer = await call
+        assert answer.status_code == 200, answer.text
+        await end_of(process, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("program", [PROGRAM, STOCK_PROGRAM], ids=lambda path: path.stem)
+async def test_a_request_that_has_to_end_is_answered(
+    gate: Any, tmp_path: Path, program: Path
+) -> None:
+    """With a 503, when its pool's time is up, and the queue's calls too; then the server ends."""
+    async with ending(tmp_path, 1.0, 0.2, program=program) as (process, client):
+        routes = ["endless", "held", "held", "held", "endless_thread"]
+        calls = [
+            asyncio.create_task(client.get(f"/ending/{route}", params={"gate": gate.path}))
+            for route in routes
+        ]
+        for _ in range(4):
+            await gate.entered()
+        process.descendants()
+        process.signal(signal.SIGTERM)
+        answers = await asyncio.gather(*calls)
+        assert [answer.status_code for answer in answers] == [503] * 5
+        await end_of(process, signal.SIGTERM)
 
 
 async def test_a_killed_server_takes_its_workers_along(gate: Any, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ class StartBackoff:
         self._failures = 0
         self._not_before = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._not_forked = ""
         self._last_reason: tuple[str, BaseException | None] | None = None
         self.error: WorkerCrashedError | None = None
 
@@ -82,6 +83,18 @@ class StartBackoff:
         )
         self.error.__cause__ = cause
         _logger.error("%s", self.error, exc_info=cause)
+
+    def not_forked(self, reason: str) -> None:
+        """Tell why this pool's workers are spawned, though they were to be forked."""
+        if reason != self._not_forked:  # a template that was killed finds the same again
+            self._not_forked = reason
+            _logger.warning(
+                "pool %r: %s\nThe workers of this pool are started as new interpreters instead "
+                "(start_method='spawn'), which takes longer and shares no memory. To have them "
+                "forked, make it at its first use, in on_worker_startup, or in the pool's "
+                "initializer, and not when the module is imported",
+                *(self._pool, reason),
+            )
 
     def must_wait(self) -> bool:
         """Whether it is too early to start a worker; ``try_again`` is called when it is time."""

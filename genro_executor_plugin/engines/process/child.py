@@ -12,16 +12,13 @@ host nor asyncio: a worker for plain functions starts fast and stays small.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import functools
 import gc
 import io
-import logging
 import os
 import pickle
 import queue
-import signal
 import socket
 import sys
 import threading
@@ -38,6 +35,8 @@ from ...portable.main_module import continue_with
 from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
+from ...worker.ending import run_exit_hooks
+from ...worker.forks import when_forked
 from ...worker.logs import WorkerLogs
 from ...worker.reading import CallReader, ReadCall, WorkerFunction, called
 from ...worker.running import enter, leave
@@ -45,6 +44,7 @@ from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
 from .claims import WorkerClaims
 from .handover import WorkerHandover
+from .last_steps import die_with_the_server, end_with_broken_loop, guarded
 from .messages import WorkerMessageChannel
 from .wire import (
     BOOT_FAILED,
@@ -76,7 +76,7 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
     """Serve calls from a socket until it closes. ``lifeline`` closes when the server dies."""
     for descriptor in (socket_fd, lifeline, claims_fd, handover_fd):
         os.set_inheritable(descriptor, False)  # they came from another process, which passes none
-    _die_with_the_server(lifeline)
+    die_with_the_server(lifeline)
     handover = WorkerHandover(handover_fd)
     try:
         faulthandler.enable(handover.give_faults())  # the server reads it after a crash
@@ -86,35 +86,26 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
         # What a worker that is killed has printed is not lost.
         sys.stdout.reconfigure(line_buffering=True)
     with socket.socket(fileno=socket_fd) as sock:
-        _Worker(sock, WorkerClaims(claims_fd), handover).run()
+        worker = _Worker(sock, WorkerClaims(claims_fd), handover, lifeline)
+        when_forked(worker.let_go)
+        worker.run()
     handover.close()
-
-
-def _die_with_the_server(lifeline: int) -> None:
-    """Have the kernel kill this process when the other end of ``lifeline`` is closed.
-
-    A worker that is stuck in a call does not read its socket: it would not notice by itself.
-    """
-    import fcntl
-
-    if not hasattr(fcntl, "F_SETSIG"):
-        return  # not Linux: the template, which sees the server go, kills its workers
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-    os.set_blocking(lifeline, False)
-    with contextlib.suppress(BlockingIOError):
-        if os.read(lifeline, 1) == b"":
-            os._exit(1)  # it was closed before the signal was set up
 
 
 class _Worker:
     """The main loop of a worker process, and what the process keeps between calls."""
 
-    def __init__(self, sock: socket.socket, claims: WorkerClaims, handover: WorkerHandover) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        claims: WorkerClaims,
+        handover: WorkerHandover,
+        lifeline: int,
+    ) -> None:
         self._channel = FrameSocket(sock)
         self._claims = claims
         self._handover = handover
+        self._lifeline = lifeline
         self._messages = WorkerMessageChannel(self._channel)
         self._reader = CallReader()
         self._coroutines: CoroutineThread | None = None
@@ -123,6 +114,17 @@ class _Worker:
         self._finalizer: Callable[[], Any] | None = None
         self._frames = self._channel.frames()
         self._again: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
+
+    def let_go(self) -> None:
+        """Close everything in a child that a handler has forked: this worker answers its call."""
+        self._channel.let_go()
+        self._messages.let_go()
+        if self._reader.logs is not None:
+            self._reader.logs.let_go()
+        faulthandler.disable()  # its file tells of this worker
+        os.close(self._lifeline)
+        self._claims.let_go()
+        self._handover.let_go()
 
     def _uses_the_channel(self) -> bool:
         return self._channel.is_in_use_here
@@ -314,7 +316,7 @@ class _Worker:
         from ...worker.coroutines import outcome_of, thread_for
 
         if self._coroutines is None:
-            self._coroutines = thread_for(coroutine)
+            self._coroutines = thread_for(coroutine, end_with_broken_loop)
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)
@@ -335,15 +337,9 @@ class _Worker:
             for _ in self._threads:
                 self._calls.put(None)
         for hook in self._reader.replicas.shutdown_hooks():
-            _guarded(hook)
+            guarded(hook)
         if self._coroutines is not None:
-            _guarded(self._coroutines.close)
+            guarded(self._coroutines.close)
         if self._finalizer is not None:
-            _guarded(functools.partial(run_hook, self._finalizer))
-
-
-def _guarded(hook: Callable[[], Any]) -> None:
-    try:
-        hook()
-    except Exception:
-        logging.getLogger("genro_executor_plugin").exception("%r failed at the worker's end", hook)
+            guarded(functools.partial(run_hook, self._finalizer))
+        guarded(run_exit_hooks)

@@ -70,6 +70,10 @@ class WorkerClaims:
             return True
         return False  # it was taken back, or got lost; a token that is held is of a later call
 
+    def let_go(self) -> None:
+        """Close it in a forked child, which starts no calls."""
+        os.close(self._fd)
+
 
 def _take(fd: int) -> int | None:
     with contextlib.suppress(BlockingIOError):

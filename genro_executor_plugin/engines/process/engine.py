@@ -40,6 +40,7 @@ from ...portable.hooks import pack_hooks
 from ...portable.packing import CallPacker, PackedCall
 from ...portable.pickling import why
 from ...portable.shared_memory.segments import Segment, Segments
+from ...worker.forks import when_forked
 from ...worker.logs import (
     LOG,
     WARNING,
@@ -94,6 +95,14 @@ class ProcessEngine(Engine):
         self._hooks = pack_hooks(pool.name, options)
         self._restarts_before: dict[str, int] = {}
         self._ended = False
+        when_forked(self.let_go)
+
+    def let_go(self) -> None:
+        """Have no workers in a forked child of the server, which may start its own."""
+        pool, self._pool, self._trim = self._pool, None, None
+        self._segments.close()
+        if pool is not None:
+            pool.let_go()
 
     @property
     def pids(self) -> list[int]:

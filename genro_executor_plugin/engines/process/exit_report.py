@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 
 from .oom import why_sigkill
 
-__all__ = ["ExitReport", "is_ending", "starts_too_long"]
+__all__ = ["BROKEN_LOOP", "ExitReport", "is_ending", "starts_too_long"]
+
+BROKEN_LOOP = 71
+"""The exit code of a worker whose event loop a coroutine has closed."""
 
 _EXITING = 0x4
 """``PF_EXITING`` of the kernel, among the flags in ``/proc/PID/stat``."""
@@ -66,7 +69,9 @@ class ExitReport:
             return "how is not known (the process that could tell is gone, too)"
         if code >= 0:
             words = f"exit code {code}"
-            if code == 0:
+            if code == BROKEN_LOOP:
+                words += " (a coroutine closed the worker's event loop, or the loop's descriptors)"
+            elif code == 0:
                 words += " (it ended by itself; did the call use os._exit?)"
         else:
             try:

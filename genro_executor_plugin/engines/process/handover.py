@@ -148,6 +148,7 @@ class WorkerHandover:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         self._poll = poll.poll
+        self._faults = -1
         self._taken: deque[int] = deque()
         self._given: dict[int, Segment] = {}
         self._segments = Segments()
@@ -160,7 +161,7 @@ class WorkerHandover:
         A file never blocks its writer, as an unread socket would: the process that
         writes is about to die.
         """
-        fd = os.memfd_create("genro-executor-faults", os.MFD_CLOEXEC)
+        fd = self._faults = os.memfd_create("genro-executor-faults", os.MFD_CLOEXEC)
         socket.send_fds(self._socket, [_MESSAGE.pack(_FAULTS, 0)], [fd])
         return fd
 
@@ -168,6 +169,16 @@ class WorkerHandover:
         """Close the socket and the segments, at the end of the worker."""
         self._segments.close()
         self._socket.close()
+
+    def let_go(self) -> None:
+        """Close everything that is open here in a forked child of the worker."""
+        if self._faults >= 0:
+            os.close(self._faults)
+        for segment in self._given.values():
+            segment.close()
+        for descriptor in self._taken:
+            os.close(descriptor)
+        self.close()
 
     def hold(self, parts: Split) -> Segment | None:
         """A segment with ``parts`` in it; ``None`` if the system has no shared memory for it."""

@@ -30,6 +30,7 @@ from .template import (
     EVENT,
     EXITED,
     FORK,
+    FOUND,
     KILL,
     NOT_STARTED,
     REQUEST,
@@ -88,8 +89,16 @@ class _Outgoing:
 class Launcher:
     """Starts workers through a template process, which it starts with the first one."""
 
-    def __init__(self, options: PoolOptions) -> None:
+    def __init__(self, options: PoolOptions, not_forked: Callable[[str], None]) -> None:
+        """Start workers later.
+
+        Args:
+            options: the options of the pool.
+            not_forked: called with what modules have made that forked workers must not share, for
+                which reason workers are spawned.
+        """
         self._options = options
+        self._not_forked = not_forked
         self._what = SPAWN if options.start_method == "spawn" else FORK
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_templates: list[subprocess.Popen[bytes]] = []
@@ -213,6 +222,12 @@ class Launcher:
         for process in self._ended_templates:
             _ended(process)
 
+    def let_go(self) -> None:
+        """Close the socket to the template in a forked child; the template is the parent's."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
     def _start_template(self) -> None:
         expose_main()
         sources = ModuleSources.here()
@@ -227,7 +242,7 @@ class Launcher:
         self._buffer = b""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._control, self._read)
-        self._send(settings_for(sources, self._options.preload))
+        self._send(settings_for(sources, self._options.preload, self._what == FORK))
 
     def _read(self) -> None:
         assert self._control is not None
@@ -240,11 +255,16 @@ class Launcher:
         if not data:
             self._template_is_gone()
             return
-        data = self._buffer + data
-        cut = len(data) - len(data) % EVENT.size
-        self._buffer = data[cut:]
-        for what, key, number, memory in EVENT.iter_unpack(data[:cut]):
-            if what == STARTED:
+        self._buffer += data
+        while len(self._buffer) >= EVENT.size:
+            what, key, number, memory = EVENT.unpack_from(self._buffer)
+            end = EVENT.size + (number if what == FOUND else 0)
+            if len(self._buffer) < end:
+                return
+            text, self._buffer = self._buffer[EVENT.size : end], self._buffer[end:]
+            if what == FOUND:
+                self._not_forked(text.decode())
+            elif what == STARTED:
                 self._pids[key] = number
             elif what == EXITED:
                 self._ended(key, ExitReport(os.waitstatus_to_exitcode(number), memory))

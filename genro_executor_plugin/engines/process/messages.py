@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import logging
 import pickle
+import sys
 import threading
 from typing import Any
 
+from ...worker.forks import end_child
 from ...worker.logs import LOG, WARNING
 from ...worker.running import RunningCall
 from .wire import (
@@ -39,6 +41,7 @@ class WorkerMessageChannel:
         self._channel = channel
         self._running: dict[int, RunningCall] = {}
         self._early: dict[int, list[tuple[str, Any]]] = {}
+        self._is_forked = False
         self._last = 0
         self._reader = threading.get_ident()
 
@@ -52,14 +55,25 @@ class WorkerMessageChannel:
         return call
 
     def end(self, number: int) -> None:
-        """Drop what call ``number``, which has ended, is still told."""
-        self._running.pop(number, None)
+        """Drop what call ``number``, which has ended, is still told.
+
+        A forked child that comes here ends: it has come back from a handler, and its parent
+        answers the call.
+        """
+        if self._running.pop(number, None) is None and self._is_forked:
+            end_child(sys.exception())
 
     def send(self, number: int, channel: str, value: Any) -> None:
         """Send ``value`` to the server; a call that has ended sends nothing any more."""
-        if number in self._running or not number:
+        if number in self._running or not (number or self._is_forked):
             is_record = channel in (LOG, WARNING)
             self._channel.send(MESSAGE, number, pickle.dumps((channel, value), 5), is_record)
+
+    def let_go(self) -> None:
+        """Neither send nor read in a forked child: its messages are not those of the call."""
+        self._is_forked = True
+        self._running.clear()
+        self._reader = 0
 
     def read(self, timeout: float | None) -> bool:
         """Deliver what has arrived, waiting for it at most ``timeout`` seconds.

@@ -220,6 +220,10 @@ class WorkerPool:
         """End every worker without the pool's event loop, which is closed already."""
         self._supervisor.abandon()
 
+    def let_go(self) -> None:
+        """Close every descriptor in a forked child of the server, and touch nothing shared."""
+        self._supervisor.let_go()
+
     # -- what the workers tell ----------------------------------------------------------------
 
     def worker_started(self, worker: Worker) -> None:

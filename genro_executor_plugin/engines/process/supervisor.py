@@ -75,9 +75,9 @@ class Supervisor:
         self._hooks = hooks
         self._queue = queue
         self._loop = loop
-        self._launcher = Launcher(options)
-        self.arrivals = Arrivals(name, loop, on_record)
         self.backoff = StartBackoff(name, loop, self.grow)
+        self._launcher = Launcher(options, self.backoff.not_forked)
+        self.arrivals = Arrivals(name, loop, on_record)
         self.workers: set[Worker] = set()
         self.free: list[Worker] = []
         self.restarts: dict[str, int] = {}
@@ -326,6 +326,12 @@ class Supervisor:
         self.backoff.stop()
         await self.arrivals.close()
         await self._launcher.close()
+
+    def let_go(self) -> None:
+        """Close what it has of every worker in a forked child; the parent goes on having them."""
+        for worker in self.workers:
+            worker.abandon()
+        self._launcher.let_go()
 
     def abandon(self) -> None:
         """End every worker without the event loop, which is closed already."""

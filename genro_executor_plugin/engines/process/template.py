@@ -11,9 +11,11 @@ every forked worker has.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import gc
+import io
 import json
 import os
 import select
@@ -26,12 +28,14 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from .before_fork import Imported
 from .groups import GRACE_SECONDS, Leftovers, allow_subreapers, lead_a_group
 
 __all__ = [
     "EVENT",
     "EXITED",
     "FORK",
+    "FOUND",
     "KILL",
     "NOT_STARTED",
     "REQUEST",
@@ -50,7 +54,9 @@ _LENGTH = struct.Struct("<I")
 """Ahead of the first thing that the server sends, which is as long as it says."""
 
 FORK, SPAWN, KILL = 1, 2, 3
-STARTED, EXITED, NOT_STARTED = 1, 2, 3
+STARTED, EXITED, NOT_STARTED, FOUND = 1, 2, 3, 4
+"""``FOUND`` is followed by a text, whose length in bytes is in the place of the pid: what modules
+have made at their import that forked workers must not share."""
 
 _NEEDED_SIGNALS = (signal.SIGCHLD, signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -69,47 +75,84 @@ _SPAWN_CODE = (
     "run_worker(*map(int, sys.argv[1:5]))"
 )
 
+_ANEW_CODE = (
+    "import sys; sys.path[:] = sys.argv[3:]; "
+    "from genro_executor_plugin.engines.process.template import main; "
+    "main(*map(int, sys.argv[1:3]))"
+)
 
-def main(control_fd: int) -> None:
+
+def main(control_fd: int, settings_fd: int = -1) -> None:
     """Serve requests from ``control_fd`` until the server closes its end.
 
     Args:
         control_fd: the socket to the server, which sends first where modules come from.
+        settings_fd: a file with what the server has sent first, in a template that starts anew.
     """
     _drop_interrupts()
     _unblock_signals()
     os.set_inheritable(control_fd, False)
     control = socket.socket(fileno=control_fd)
-    settings = _read_settings(control)
-    if settings is not None:
-        _preload(settings, lambda: _run(control))
-        _run(control)
+    settings = _read_settings(control if settings_fd < 0 else os.fdopen(settings_fd, "rb"))
+    if settings is None:
+        return
+    imported = Imported()
+
+    def run() -> None:
+        imported.look(in_loop=True)  # the main module may not have come to its end
+        if imported.found and settings["forks"]:
+            text = "\n".join(dict.fromkeys(imported.found)).encode()
+            control.sendall(EVENT.pack(FOUND, 0, len(text), 0) + text)
+            _start_anew(control_fd, settings)
+        _unblock_signals()  # a module may have blocked some, for threads of its own
+        gc.collect()
+        gc.freeze()
+        _Template(control, settings["forks"]).run()
+
+    _preload(settings, imported, run)
+    run()
 
 
-def _read_settings(control: socket.socket) -> dict[str, Any] | None:
-    """The ``ModuleSources`` fields and the modules to import; ``None`` if the server is gone."""
+def _read_settings(source: socket.socket | io.BufferedReader) -> dict[str, Any] | None:
+    """The ``ModuleSources`` fields, the modules to import (``preload``) and whether to fork.
+
+    ``None`` if the server is gone.
+    """
+    read = source.read if isinstance(source, io.BufferedReader) else source.recv
     with contextlib.suppress(ConnectionError, EOFError):
-        (length,) = _LENGTH.unpack(_read_exactly(control, _LENGTH.size))
-        settings: dict[str, Any] = json.loads(_read_exactly(control, length))
+        (length,) = _LENGTH.unpack(_read_exactly(read, _LENGTH.size))
+        settings: dict[str, Any] = json.loads(_read_exactly(read, length))
         return settings
     return None
 
 
-def _read_exactly(control: socket.socket, length: int) -> bytes:
+def _read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
     data = bytearray()
     while len(data) < length:
-        piece = control.recv(length - len(data))
+        piece = read(length - len(data))
         if not piece:
             raise EOFError
         data += piece
     return bytes(data)
 
 
-def _run(control: socket.socket) -> None:
-    _unblock_signals()  # a module may have blocked some, for threads of its own
-    gc.collect()
-    gc.freeze()
-    _Template(control).run()
+def _start_anew(control_fd: int, settings: dict[str, Any]) -> None:
+    """Become a template that imports no modules, and starts workers as new interpreters.
+
+    So it keeps neither the connections nor the threads of the modules, nor their memory.
+    """
+    import tempfile  # no other template needs it
+
+    atexit._run_exitfuncs()  # what the modules have made, a temporary folder say, ends now
+    content = json.dumps({**settings, "forks": False, "preload": []}).encode("ascii")
+    with tempfile.TemporaryFile() as file:
+        file.write(_LENGTH.pack(len(content)) + content)
+        file.seek(0)
+        for fd in (control_fd, file.fileno()):
+            os.set_inheritable(fd, True)
+        flags = sys.orig_argv[1 : sys.orig_argv.index("-c")]
+        arguments = ["-c", _ANEW_CODE, str(control_fd), str(file.fileno()), *settings["path"]]
+        os.execv(sys.executable, [sys.executable, *flags, *arguments])
 
 
 def _drop_interrupts() -> None:
@@ -132,24 +175,27 @@ def _unblock_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _preload(wanted: dict[str, Any], then: Callable[[], None]) -> None:
+def _preload(settings: dict[str, Any], imported: Imported, then: Callable[[], None]) -> None:
     """Import modules first. The main module is the last: it may end in ``then`` and not return."""
     from ...portable.main_module import continue_with
     from ...portable.modules import ModuleSources, install, load
 
-    modules = wanted.pop("preload")
-    install(ModuleSources(**wanted))
+    sources = {name: settings[name] for name in settings if name not in ("preload", "forks")}
+    install(ModuleSources(**sources))
     continue_with(lambda: then)
-    for name in sorted(modules, key="__main__".__eq__):
+    for name in sorted(settings["preload"], key="__main__".__eq__):
+        imported.begins(name)
         try:
             load(name)
         except BaseException:
             sys.stderr.write(f"genro-executor: cannot preload {name!r}\n{traceback.format_exc()}")
+        imported.look()
 
 
 class _Template:
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, forks: bool) -> None:
         self._control = control
+        self._forks = forks
         self._workers: dict[int, int] = {}
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -228,14 +274,16 @@ class _Template:
             self._control.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
-            if what == SPAWN:
+            if what == SPAWN or not self._forks:
                 for descriptor in descriptors:
                     os.set_inheritable(descriptor, True)
                 flags = sys.orig_argv[1 : sys.orig_argv.index("-c")]
                 arguments = ["-c", _SPAWN_CODE, *map(str, descriptors), *sys.path]
                 os.execv(sys.executable, [sys.executable, *flags, *arguments])
+            from ...worker.ending import leave_inherited_hooks
             from .child import run_worker
 
+            leave_inherited_hooks()
             run_worker(*descriptors)
             code = 0
         except BaseException:

@@ -39,12 +39,14 @@ _TEMPLATE_CODE = (
 )
 
 
-def settings_for(sources: ModuleSources, preload: tuple[str, ...]) -> bytes:
+def settings_for(sources: ModuleSources, preload: tuple[str, ...], forks: bool) -> bytes:
     """What the template is sent first: where modules come from, and which to import, with length.
+
+    And whether it is to fork workers, which those modules may make impossible.
 
     ``template`` reads it with the same format.
     """
-    content = json.dumps({**asdict(sources), "preload": preload}).encode("ascii")
+    content = json.dumps({**asdict(sources), "preload": preload, "forks": forks}).encode("ascii")
     return _LENGTH.pack(len(content)) + content
 
 

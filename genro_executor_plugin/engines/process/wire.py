@@ -18,10 +18,12 @@ import math
 import select
 import socket
 import struct
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from ...worker.forks import end_child
 from ...worker.running import SHIELD
 
 __all__ = [
@@ -83,6 +85,9 @@ CHUNK = 16 * 1024
 _SMALL = 64 * 1024
 """Up to this size a payload is copied behind its header: one write is cheaper than two."""
 
+
+_NOBODY = -1
+"""In the place of the thread that sends: this process is a forked child, and must not."""
 
 _STEP = 1024 * 1024
 """How large the buffer of a payload is at first, at most; it grows when it is full."""
@@ -245,6 +250,8 @@ class FrameSocket:
     ) -> None:
         """Call ``first`` and send a frame, with no other frame in between."""
         with self._sending:
+            if self._holder == _NOBODY:
+                end_child(sys.exception())
             self._holder = threading.get_ident()
             try:
                 first()
@@ -258,6 +265,8 @@ class FrameSocket:
         head = HEADER.pack(len(payload), number, detail, MARK + kind)
         with self._sending:  # calls on other threads send their answers, too
             if self._holder:
+                if self._holder == _NOBODY:
+                    end_child(sys.exception())
                 # A finalizer or a signal handler has interrupted a frame of this thread, and logs.
                 self._late.append((kind, number, payload, detail))
                 return
@@ -272,6 +281,12 @@ class FrameSocket:
                 self._holder = 0
             if self._late:
                 self._send_late()
+
+    def let_go(self) -> None:
+        """Close the socket in a forked child, which ends when it would send something."""
+        self._socket.close()
+        self._sending = threading.RLock()  # a thread that is not there may hold the other one
+        self._holder = _NOBODY
 
     def _send_late(self) -> None:
         while self._late:

@@ -23,6 +23,7 @@ import psutil
 
 from ...engines.process.template_start import SERVER_VARIABLE
 from ...errors import TaskStoreError
+from ...worker.forks import when_forked
 from .folder import open_file
 
 __all__ = ["Ownership"]
@@ -65,6 +66,7 @@ class Ownership:
                 "long_tasks={'path': ...}"
             ) from None
         self._descriptor = descriptor
+        when_forked(self.let_go)
         self.predecessor = _read(descriptor)
         if self.predecessor.get("pid") and self.predecessor.get("host") == socket.gethostname():
             _await_workers_of(int(self.predecessor["pid"]))
@@ -81,6 +83,12 @@ class Ownership:
         text = json.dumps(facts).encode()
         os.pwrite(self._descriptor, text, 0)
         os.ftruncate(self._descriptor, len(text))
+
+    def let_go(self) -> None:
+        """Close the file in a forked child: the lock belongs to every process that has it open."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def release(self) -> None:
         """Release the store in order. Doing it again changes nothing."""
