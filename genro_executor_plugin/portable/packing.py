@@ -33,7 +33,7 @@ from .shared_memory.segments import (
     Segment,
     Segments,
     Split,
-    is_large_call,
+    looks_large,
     split,
 )
 from .state.declared import is_routing
@@ -185,7 +185,11 @@ class CallPacker:
         if extras is not None:
             call = (*call, extras)
         segment, body = None, None
-        if self._segments is not None and (function.large or is_large_call(args, kwargs)):
+        if self._segments is not None and (
+            function.large
+            or (args and any(map(looks_large, args)))
+            or (kwargs and any(map(looks_large, kwargs.values())))
+        ):
             segment = self._hold(function, call, states, seen)
         if segment is not None:
             body = segment.layout

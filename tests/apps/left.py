@@ -12,6 +12,17 @@ from genro_asgi import RoutedApplication
 from genro_routes import route
 from worker_functions import hold, hold_async, record
 
+from genro_executor_plugin import SentFile
+
+
+def _file(gate: str, name: str) -> SentFile:
+    """A file of this run's own, which ``name`` and ``.made`` says to be there."""
+    hold(gate)
+    for path in (name, f"{name}.made"):
+        with open(path, "w") as file:
+            file.write("content")
+    return SentFile(name, delete=True)
+
 
 class Left(RoutedApplication):
     mount = "left"
@@ -36,6 +47,18 @@ class Left(RoutedApplication):
     def abandoned(self, gate: str, trace: str) -> None:
         hold(gate)
         record(trace)
+
+    @route(executor="p")
+    def file_of_a_worker(self, gate: str, name: str) -> SentFile:
+        return _file(gate, name)
+
+    @route(executor="abandoning")
+    def file_of_an_abandoned_run(self, gate: str, name: str) -> SentFile:
+        return _file(gate, name)
+
+    @route(executor="threads")
+    def file_of_a_thread(self, gate: str, name: str) -> SentFile:
+        return _file(gate, name)
 
     @route(executor="threads")
     def in_a_thread(self, gate: str) -> str:

@@ -134,6 +134,26 @@ async def test_a_pool_may_let_the_run_go_on(site: Site, gate: Any, tmp_path: Pat
     assert not is_dead(pid)
 
 
+@pytest.mark.parametrize(
+    "route", ["file_of_a_worker", "file_of_an_abandoned_run", "file_of_a_thread"]
+)
+async def test_a_file_that_comes_too_late_is_removed(
+    site: Site, gate: Any, tmp_path: Path, route: str
+) -> None:
+    """As it is when it was sent: nobody else knows of it."""
+    file, made = tmp_path / "report", tmp_path / "report.made"
+    goes = await asked(site, f"/left/{route}?gate={gate.path}&name={file}")
+    await gate.entered()
+    await asyncio.sleep(2 * WATCH_AFTER_SECONDS)
+    await leave(goes)
+    # Nothing tells that the server has noticed; if it has not, the file is removed as one that
+    # was sent.
+    await asyncio.sleep(6 * WATCH_AFTER_SECONDS)
+    gate.release()
+    await until(made.exists)
+    await until(lambda: not file.exists())
+
+
 async def test_a_call_in_a_thread_is_given_up(site: Site, gate: Any) -> None:
     """The caller is free at once; the thread is when it is done."""
     goes = await asked(site, f"/left/in_a_thread?gate={gate.path}")
