@@ -48,6 +48,7 @@ class Not:
 Outcome = Fails | Served | Not
 
 PROCESSES = ("forkserver", "spawn", "threads in workers", "coroutines in workers")
+SHARED = ("threads in workers", "coroutines in workers")
 HERE = ("thread", "inline", "bypass")
 KINDS = (*PROCESSES, *HERE)
 
@@ -179,6 +180,11 @@ TABLE: dict[str, dict[str, dict[str, Outcome]]] = {
             PROCESSES,
             all_ways(Not("what it sends next is read as the rest; its limit ends it: as hang")),
             DEADLY,
+        ),
+        **each(
+            SHARED,
+            all_ways(Not("what it sends next is read as the rest; its limit ends it: as hang")),
+            {**DEADLY, "hang": Not("what its neighbours send next is read as the rest")},
         ),
         **each(HERE, all_ways(_NO_PROCESS)),
     },

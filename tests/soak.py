@@ -3,15 +3,18 @@
 
 """Many mixed calls under kills, cancellations and resizing: nothing is lost, nothing grows.
 
-Two pools share the calls. One is troubled all the time; the other one keeps its worker to the
-end, so that what a worker holds can be seen to stay as it is. Every run leaves a mark, so that a
-call that ran twice is found, whoever was told what.
+Three pools share the calls. One is troubled all the time; one keeps its worker to the end, so that
+what a worker holds can be seen to stay as it is; in the third one coroutines and calls on threads
+share workers with others that are cancelled, run over their limit or end their process. Every run
+leaves a mark, so that a call that ran twice is found, whoever was told what.
 
-``python -m tests.soak [CALLS]``; ``tox run -e soak`` makes 100,000, the test suite a few thousand.
+``python -m tests.soak [CALLS] [--loop uvloop]``; ``tox run -e soak`` makes 100,000 on each, the
+test suite a few thousand.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import random
@@ -29,12 +32,14 @@ from typing import Any
 
 import numpy
 import psutil
+import uvloop
 
 sys.path.insert(0, str(Path(__file__).parent))
-import loops
+
 import worker_functions as wf
 
 from genro_executor_plugin import ExecutorTimeoutError, ProcessExecutor, WorkerCrashedError
+from genro_executor_plugin.engines.process.launcher import SERVER_VARIABLE
 
 CALLERS = 64
 
@@ -43,6 +48,9 @@ LARGE_BYTES = 8 * 2**20
 GROWTH_BYTES = 24 * 2**20
 """By how much the last quarter may need more memory than the third one: as a leak of 1 kB in
 every call of the long soak would, and more than a heap wavers."""
+
+EXIT_CODE = 3
+"""With which a call ends its process by itself; its neighbours there may see no other one."""
 
 OUTCOMES = ("completed", "failed", "rejected", "timed_out", "crashed", "cancelled")
 
@@ -57,7 +65,8 @@ class Soak:
         must_have_run: the calls whose result came back.
         server: memory of this process, sampled from the begin to the end, in bytes.
         worker: memory of the worker that lives as long.
-        metrics: of both pools, added up.
+        hurt: what well-behaved calls failed with though their process had not ended by itself.
+        metrics: of all pools, added up.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -65,6 +74,7 @@ class Soak:
     must_have_run: list[int] = field(default_factory=list)
     server: list[int] = field(default_factory=list)
     worker: list[int] = field(default_factory=list)
+    hurt: list[str] = field(default_factory=list)
     metrics: Counter[str] = field(default_factory=Counter)
 
     def check(self, calls: int) -> None:
@@ -73,6 +83,7 @@ class Soak:
         assert {name: self.metrics[name] for name in OUTCOMES} == {
             name: self.outcomes[name] for name in OUTCOMES
         }
+        assert not self.hurt, f"calls failed because of their neighbours: {self.hurt[:3]}"
         assert self.metrics["pending"] == 0
         assert set(self.marks) <= {0, 1}, "a call ran twice"
         lost = [number for number in self.must_have_run if not self.marks[number]]
@@ -93,10 +104,12 @@ class Caller:
         self._trace = trace
         self._dice = dice
 
-    async def call(self, pool: ProcessExecutor, number: int, is_calm: bool) -> str:
+    async def call(self, pool: ProcessExecutor, number: int) -> str:
         """How the call ended. An answer that is not its own is an error."""
+        most = 0.99 if pool.name == "calm" else 1.0
+        some_call = self._shared_call if pool.name == "shared" else self._some_call
         try:
-            await self._some_call(pool, number, self._dice.random() * (0.99 if is_calm else 1.0))
+            await some_call(pool, number, self._dice.random() * most)
         except WorkerCrashedError:
             return "crashed"
         except ExecutorTimeoutError:
@@ -128,7 +141,41 @@ class Caller:
         elif kind < 0.995:
             await pool.options(timeout=0.05).submit(wf.spin)
         else:
-            await pool.submit(wf.exit_with, 3)
+            await pool.submit(wf.exit_with, EXIT_CODE)
+
+    async def _shared_call(self, pool: ProcessExecutor, number: int, kind: float) -> None:
+        if kind < 0.85:
+            try:
+                await self._well_behaved(pool, number, kind)
+            except WorkerCrashedError as error:
+                if error.exit_code != EXIT_CODE:
+                    self._soak.hurt.append(str(error))
+                raise
+        elif kind < 0.88:
+            await pool.submit(wf.fail, ValueError(number))
+        elif kind < 0.96:
+            endless = wf.spin_gently if kind < 0.92 else wf.sleep_async
+            call = asyncio.create_task(pool.submit(endless, 3600))
+            await asyncio.sleep(self._dice.random() * 0.02)
+            call.cancel()
+            await call
+        elif kind < 0.998:
+            endless = wf.spin_gently if kind < 0.98 else wf.sleep_async
+            await pool.options(timeout=0.05).submit(endless, 3600)
+        else:
+            await pool.submit(wf.exit_with, EXIT_CODE)
+
+    async def _well_behaved(self, pool: ProcessExecutor, number: int, kind: float) -> None:
+        if kind < 0.40:
+            assert await pool.submit(wf.echo_async, number) == number
+        elif kind < 0.70:
+            assert await pool.submit(wf.marked, self._trace, number) == number
+            self._soak.must_have_run.append(number)
+        elif kind < 0.80:
+            assert await pool.submit(wf.echo_after, number, self._dice.random() * 0.003) == number
+        else:
+            value = os.urandom(8) * self._dice.randrange(1, 40_000)
+            assert await pool.submit(wf.echo_async, value) == value
 
     async def _cancelled(self, pool: ProcessExecutor, number: int) -> None:
         """Wherever it is by then: in the queue, in its worker, or done."""
@@ -150,15 +197,16 @@ async def _trouble(pool: ProcessExecutor, dice: random.Random) -> None:
 
 
 @asynccontextmanager
-async def _pools() -> AsyncIterator[tuple[ProcessExecutor, ProcessExecutor]]:
+async def _pools() -> AsyncIterator[tuple[ProcessExecutor, ProcessExecutor, ProcessExecutor]]:
     # A cancelled call does not end the worker that is to live on: it runs to its end.
     troubled = ProcessExecutor("troubled", max_workers=3, max_pending=10_000)
     calm = ProcessExecutor("calm", max_workers=1, max_pending=10_000, on_cancel="abandon")
+    shared = ProcessExecutor("shared", max_workers=2, threads_per_worker=4, max_pending=10_000)
     try:
-        yield troubled, calm
+        yield troubled, calm, shared
     finally:
-        await troubled.shutdown()
-        await calm.shutdown()
+        for pool in troubled, calm, shared:
+            await pool.shutdown()
 
 
 async def soak(calls: int, seed: int = 0) -> Soak:
@@ -169,14 +217,15 @@ async def soak(calls: int, seed: int = 0) -> Soak:
     sample_every = max(1, calls // 80)
     with tempfile.NamedTemporaryFile() as trace:
         trace.truncate(calls)
-        async with _pools() as (troubled, calm):
+        async with _pools() as pools:
+            troubled, calm, _ = pools
             worker = psutil.Process(await calm.submit(wf.pid))
             caller = Caller(result, trace.name, dice)
 
             def look() -> None:
                 result.server.append(psutil.Process().memory_info().rss)
                 result.worker.append(worker.memory_info().rss)
-                for pool in troubled, calm:
+                for pool in pools:
                     metrics = pool.metrics
                     assert metrics["submitted"] == metrics["pending"] + sum(
                         metrics[name] for name in OUTCOMES
@@ -184,9 +233,8 @@ async def soak(calls: int, seed: int = 0) -> Soak:
 
             async def make_calls() -> None:
                 for number in numbers:
-                    is_calm = dice.random() < 0.25
-                    pool = calm if is_calm else troubled
-                    result.outcomes[await caller.call(pool, number, is_calm)] += 1
+                    (pool,) = dice.choices(pools, (50, 25, 25))
+                    result.outcomes[await caller.call(pool, number)] += 1
                     if number % sample_every == 0:
                         look()
 
@@ -197,7 +245,7 @@ async def soak(calls: int, seed: int = 0) -> Soak:
                 trouble.cancel()
                 await asyncio.gather(trouble, return_exceptions=True)
             assert calm.pids == [worker.pid], "the calm pool lost its worker"
-            for pool in troubled, calm:
+            for pool in pools:
                 result.metrics.update({k: v for k, v in pool.metrics.items() if isinstance(v, int)})
             result.metrics["submitted"] -= 1  # the one that asked for the pid
             result.metrics["completed"] -= 1
@@ -205,11 +253,27 @@ async def soak(calls: int, seed: int = 0) -> Soak:
     return result
 
 
+def processes_left() -> list[psutil.Process]:
+    """Workers and templates of this process, and what they have started, whoever its parent is."""
+    left = psutil.Process().children(recursive=True)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(SERVER_VARIABLE) == str(os.getpid()):
+                left.append(process)
+    return [process for process in left if process.pid != os.getpid()]
+
+
 def main() -> None:
-    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("calls", type=int, nargs="?", default=100_000)
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
+    given = parser.parse_args()
+    calls = given.calls
     before = psutil.Process().num_fds()
     began = time.perf_counter()
-    result = loops.run(soak(calls))
+    factory = uvloop.new_event_loop if given.loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        result = runner.run(soak(calls))
     megabytes: Any = {
         name: f"{samples[-1] / 2**20:.0f} MB, growth {result.growth(samples) / 2**20:+.1f} MB"
         for name, samples in (("server", result.server), ("worker", result.worker))
@@ -223,7 +287,7 @@ def main() -> None:
     for name, samples in (("server", result.server), ("worker", result.worker)):
         assert result.growth(samples) < GROWTH_BYTES, (name, samples)
     assert psutil.Process().num_fds() == before
-    assert not psutil.Process().children(recursive=True)
+    assert not processes_left(), processes_left()
     print("nothing lost, nothing ran twice, the counters add up, memory is flat, nothing is left")
 
 

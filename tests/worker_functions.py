@@ -415,6 +415,25 @@ def maybe_hold(path: str | None) -> str:
     return hold(path) if path else "short"
 
 
+def spin_gently(seconds: float) -> None:
+    """Busy, in Python, and kind to those that share its interpreter."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.001)
+
+
+async def sleep_async(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+def brief_or_hold(path: str | None) -> str:
+    """So long that its answers are read one by one, and short enough to be sent ahead."""
+    if path:
+        return str(hold(path))
+    time.sleep(0.0005)
+    return "brief"
+
+
 def clean_up() -> str:
     from genro_executor_plugin import SoftTimeoutError
 

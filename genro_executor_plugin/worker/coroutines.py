@@ -19,8 +19,14 @@ from typing import Any
 from ..errors import ExecutorError, SoftTimeoutError
 from ..options.lacks import MORE_PROCESSES
 from .forks import end_child, when_forked
+from .thread_runs import raise_in
 
 __all__ = ["CoroutineThread", "outcome_of", "thread_for"]
+
+
+class _HeldUpError(asyncio.CancelledError):
+    """Raised in a coroutine that is to end and does not let its event loop turn."""
+
 
 Done = Callable[[asyncio.Task[Any]], None]
 
@@ -47,6 +53,8 @@ class CoroutineThread:
         when_forked(self.let_go)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._numbered: dict[int, tuple[asyncio.Task[Any], _SoftlyLimited]] = {}
+        self._to_cancel: set[int] = set()
         try:
             self._thread.start()
         except RuntimeError:
@@ -57,7 +65,7 @@ class CoroutineThread:
         while True:
             try:
                 self._loop.run_forever()
-            except (SystemExit, KeyboardInterrupt):
+            except (SystemExit, KeyboardInterrupt, _HeldUpError):
                 pass  # it is the outcome of the task that raised it; the others go on
             except BaseException as error:
                 if not self._is_forked:
@@ -104,6 +112,8 @@ class CoroutineThread:
         soft_timeout: float,
         done: Done,
         context: Context | None = None,
+        number: int = 0,
+        begins: Callable[[], None] | None = None,
     ) -> None:
         """Run ``coroutine``; ``done`` is called on the loop's thread with its task.
 
@@ -112,8 +122,13 @@ class CoroutineThread:
             soft_timeout: seconds after which ``SoftTimeoutError`` is raised in it, 0 for never.
             done: called when it has ended.
             context: the context variables that it runs with, ``None`` for the caller's.
+            number: of its call, for ``cancel``.
+            begins: called on the loop's thread before its first step.
         """
-        self._loop.call_soon_threadsafe(self._start, coroutine, soft_timeout, done, context)
+        start = self._start
+        self._loop.call_soon_threadsafe(
+            start, coroutine, soft_timeout, done, context, number, begins
+        )
 
     def _start(
         self,
@@ -121,21 +136,47 @@ class CoroutineThread:
         soft_timeout: float,
         done: Done,
         context: Context | None,
+        number: int,
+        begins: Callable[[], None] | None,
     ) -> None:
         limited = _SoftlyLimited(coroutine)
-        task = self._loop.create_task(_awaiting(limited), context=context)
+        task = self._loop.create_task(_awaiting(limited, begins), context=context)
         self._tasks.add(task)
+        if number:
+            self._numbered[number] = task, limited
         timer = None
         if soft_timeout:
             timer = self._loop.call_later(soft_timeout, limited.run_out, task, soft_timeout)
 
         def finished(task: asyncio.Task[Any]) -> None:
             self._tasks.discard(task)
+            self._numbered.pop(number, None)
             if timer is not None:
                 timer.cancel()
             done(task)
 
         task.add_done_callback(finished)
+
+    def cancel(self, number: int, cancelled: Callable[[int], None]) -> None:
+        """Cancel call ``number``, and then call ``cancelled`` with it, if it still runs.
+
+        If it was asked before, and the event loop has not turned since because this very call
+        holds it up, the call is interrupted between two instructions of Python.
+        """
+        if number in self._to_cancel:
+            task, _ = self._numbered.get(number, (None, None))
+            if task is not None and asyncio.current_task(self._loop) is task:
+                raise_in(self.ident, _HeldUpError)
+            return
+        self._to_cancel.add(number)
+        self._loop.call_soon_threadsafe(self._cancel, number, cancelled)
+
+    def _cancel(self, number: int, cancelled: Callable[[int], None]) -> None:
+        self._to_cancel.discard(number)
+        if number in self._numbered:
+            task, limited = self._numbered[number]
+            limited.cancel(task)
+            cancelled(number)
 
     def close(self) -> None:
         """End the loop and its thread, and the tasks and threads that coroutines have left."""
@@ -174,6 +215,11 @@ class _SoftlyLimited:
         self._error = SoftTimeoutError.after(seconds)
         task.cancel()  # wakes it where it awaits; __await__ raises the error instead
 
+    def cancel(self, task: asyncio.Task[Any]) -> None:
+        """Raise ``CancelledError`` in the coroutine, also when its soft limit has just passed."""
+        self._error = None
+        task.cancel()
+
     def __await__(self) -> Generator[Any, Any, Any]:
         step: Callable[[], Any] = lambda: self._coroutine.send(None)  # noqa: E731
         while True:
@@ -200,7 +246,9 @@ def _throwing(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> Call
     return lambda: coroutine.throw(error)
 
 
-async def _awaiting(limited: _SoftlyLimited) -> Any:
+async def _awaiting(limited: _SoftlyLimited, begins: Callable[[], None] | None) -> Any:
+    if begins is not None:
+        begins()
     return await limited
 
 

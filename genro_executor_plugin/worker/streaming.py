@@ -200,10 +200,14 @@ async def _send_async(
     try:
         while True:
             chunk = asyncio.ensure_future(_next(source))
-            await asyncio.wait({chunk, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not chunk.done():
-                chunk.cancel()
-                await asyncio.wait({chunk})
+            try:
+                await asyncio.wait({chunk, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                is_cut = not chunk.done()  # no reader is there any more, or the call is cancelled
+                if is_cut:
+                    chunk.cancel()
+                    await asyncio.wait({chunk})
+            if is_cut:
                 return
             found, value = chunk.result()
             if not found:

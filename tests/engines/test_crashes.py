@@ -166,9 +166,9 @@ async def test_short_calls_around_a_crash_all_answer(make: Any) -> None:
 
 async def test_a_stopped_worker_is_ended_by_the_limit_of_its_call(make: Any, gate: Any) -> None:
     """A worker that does not even handle signals."""
-    pool = make(max_workers=1, timeout=0.1)
+    pool = make(max_workers=1)
     await pool.submit(wf.answer)
-    stuck = asyncio.create_task(pool.submit(wf.hold, gate.path))
+    stuck = asyncio.create_task(pool.options(timeout=0.5).submit(wf.hold, gate.path))
     pid = await gate.entered()
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(ExecutorTimeoutError):
@@ -273,6 +273,34 @@ async def test_calls_in_flight_survive_the_template(make: Any, gate: Any) -> Non
         await pool.shutdown()
     assert is_dead(worker)
     assert is_dead(other)
+
+
+async def test_a_template_that_was_stopped_is_replaced(make: Any, gate: Any) -> None:
+    """It neither starts nor ends a worker; those that run go on."""
+    pool = make(max_workers=2)
+    held = asyncio.create_task(pool.submit(wf.hold, gate.path))
+    worker = await gate.entered()
+    template = template_of(worker)
+    os.kill(template, signal.SIGSTOP)
+    other = await asyncio.wait_for(pool.submit(wf.pid), 30)
+    assert template_of(other) != template
+    await until(lambda: is_dead(template))
+    gate.release()
+    assert await held == "released"
+    assert pool.metrics["restarts"] == 0
+
+
+async def test_a_stopped_template_does_not_hold_the_place_of_a_worker_that_was_killed(
+    make: Any, gate: Any
+) -> None:
+    pool = make(max_workers=1)
+    held = asyncio.create_task(pool.options(timeout=1.0).submit(wf.hold, gate.path))
+    worker = await gate.entered()
+    os.kill(template_of(worker), signal.SIGSTOP)
+    with pytest.raises(ExecutorTimeoutError):
+        await held
+    assert await asyncio.wait_for(pool.submit(wf.answer), 30) == 42
+    assert worker not in pool.pids
 
 
 async def test_a_call_just_after_the_template_died_is_served(make: Any, gate: Any) -> None:

@@ -5,7 +5,8 @@
 
 A round trip costs more than such a call takes. A call that was sent ahead and has not started is
 taken back when it would have to wait: behind a call that turns out to be long, or while another
-worker is free. Called by the pool, on its event loop.
+worker is free. It has waited longer than what is in the queue, and goes to its head. Called by the
+pool, on its event loop.
 """
 
 from __future__ import annotations
@@ -82,12 +83,15 @@ class Ahead:
         queue: WaitingQueue,
         loop: asyncio.AbstractEventLoop,
         watch: Callable[[float], None],
+        dispatch: Callable[[], None],
     ) -> None:
         self._supervisor = supervisor
         self._queue = queue
         self._loop = loop
         self._watch = watch
+        self._dispatch = dispatch
         self._filling: asyncio.Handle | None = None
+        self._looking: asyncio.TimerHandle | None = None
         self.estimates = Estimates()
         self.enabled = True
         self.any_sent = False
@@ -101,6 +105,8 @@ class Ahead:
         """Send nothing ahead that was not sent yet."""
         if self._filling is not None:
             self._filling.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
 
     def _fill(self) -> None:
         self._filling = None
@@ -122,6 +128,33 @@ class Ahead:
                 except Exception as error:
                     for job in jobs:
                         job.cannot_be_sent(error)
+                if self._looking is None:
+                    self._looking = self._loop.call_later(_LATE_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Have calls that wait behind a long one wait in the queue, where the next place is theirs.
+
+        The other workers may be sent calls ahead all the time, and never count as free.
+        """
+        self._looking = None
+        now = perf_counter()
+        stuck: list[Job] = []
+        left = False
+        for worker in self._supervisor.workers:
+            head = next(iter(worker.running.values()), None)
+            if not worker.ahead or head is None:
+                continue
+            if now - (head.started_at or now) > _LATE_SECONDS:
+                stuck += self._supervisor.take_back_all(worker)
+                if not worker.running and not worker.leaving:
+                    self._supervisor.set_free(worker)  # no answer will come that would free it
+            left = left or bool(worker.ahead)
+        if left:
+            self._looking = self._loop.call_later(_LATE_SECONDS, self._look)
+        if stuck:
+            self._queue.put_back(stuck)
+            self._supervisor.grow()
+            self._dispatch()
 
     def _short_jobs(self, depth: int, worker: Worker) -> list[Job]:
         """Take the next jobs out of the queue, as far as they are short and ``worker`` has room."""

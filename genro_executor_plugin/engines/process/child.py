@@ -18,17 +18,13 @@ import gc
 import io
 import os
 import pickle
-import queue
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from time import perf_counter_ns
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ExecutorError
-from ...options.lacks import MORE_PROCESSES
 from ...portable.exceptions import pack_failure
 from ...portable.hooks import run_hook
 from ...portable.main_module import continue_with
@@ -44,13 +40,17 @@ from ...worker.soft_limit import soft_limit
 from .boot import WorkerBoot
 from .claims import WorkerClaims
 from .handover import WorkerHandover
-from .last_steps import die_with_the_server, end_with_broken_loop, guarded
+from .last_steps import die_with_the_server, end_with_broken_loop, guarded, tell_of_faults
+from .marks import WorkerMarks
 from .messages import WorkerMessageChannel
 from .wire import (
+    BESIDE,
     BOOT_FAILED,
     CALL,
     CALL_AHEAD,
     DEFINE,
+    END,
+    ENDING,
     FAILURE,
     LARGE,
     READY,
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from ...worker.coroutines import CoroutineThread
+    from ...worker.thread_runs import ThreadRuns
 
 __all__ = ["run_worker"]
 
@@ -78,15 +79,12 @@ def run_worker(socket_fd: int, lifeline: int, claims_fd: int, handover_fd: int) 
         os.set_inheritable(descriptor, False)  # they came from another process, which passes none
     die_with_the_server(lifeline)
     handover = WorkerHandover(handover_fd)
-    try:
-        faulthandler.enable(handover.give_faults())  # the server reads it after a crash
-    except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
-        faulthandler.enable()
+    marks = tell_of_faults(handover)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a worker that is killed has printed is not lost.
         sys.stdout.reconfigure(line_buffering=True)
     with socket.socket(fileno=socket_fd) as sock:
-        worker = _Worker(sock, WorkerClaims(claims_fd), handover, lifeline)
+        worker = _Worker(sock, WorkerClaims(claims_fd), handover, lifeline, marks)
         when_forked(worker.let_go)
         worker.run()
     handover.close()
@@ -101,7 +99,9 @@ class _Worker:
         claims: WorkerClaims,
         handover: WorkerHandover,
         lifeline: int,
+        marks: WorkerMarks,
     ) -> None:
+        self._marks = marks
         self._channel = FrameSocket(sock)
         self._claims = claims
         self._handover = handover
@@ -109,8 +109,7 @@ class _Worker:
         self._messages = WorkerMessageChannel(self._channel)
         self._reader = CallReader()
         self._coroutines: CoroutineThread | None = None
-        self._calls: queue.SimpleQueue[tuple[int, ReadCall] | None] | None = None
-        self._threads: list[threading.Thread] = []
+        self._threads: ThreadRuns[ReadCall] | None = None
         self._finalizer: Callable[[], Any] | None = None
         self._frames = self._channel.frames()
         self._again: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
@@ -124,10 +123,8 @@ class _Worker:
         faulthandler.disable()  # its file tells of this worker
         os.close(self._lifeline)
         self._claims.let_go()
+        self._marks = WorkerMarks()
         self._handover.let_go()
-
-    def _uses_the_channel(self) -> bool:
-        return self._channel.is_in_use_here
 
     def run(self) -> None:
         boot = next(self._frames, None)
@@ -145,11 +142,15 @@ class _Worker:
                 break
             elif kind == TELL:
                 self._messages.tell((kind, number, detail, payload))
+            elif kind == END:
+                self._end(number)
             elif kind > LARGE:
                 self._start_large(kind - LARGE, number, payload, detail)
             elif kind > DEFINE:
+                self._marks.defining(True)
                 self._again = self._reader.define, (number, detail, kind - DEFINE, payload)
                 self._reader.define(number, detail, kind - DEFINE, payload)
+                self._marks.defining(False)
             else:
                 raise ConnectionError(f"the server's frames cannot be read: {payload!r}")
         self._shut_down()
@@ -204,15 +205,9 @@ class _Worker:
         return True
 
     def _start_threads(self, count: int) -> None:
-        self._calls = queue.SimpleQueue()
-        try:
-            for _ in range(count):
-                thread = threading.Thread(target=self._serve_thread, args=(self._calls,))
-                thread.daemon = True
-                thread.start()
-                self._threads.append(thread)
-        except RuntimeError as err:
-            raise ExecutorError(f"cannot start {count} threads: {err}. {MORE_PROCESSES}") from err
+        from ...worker.thread_runs import ThreadRuns
+
+        self._threads = ThreadRuns(count, self._run_on_a_thread, self._channel.undisturbed)
 
     def _start_large(
         self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
@@ -233,12 +228,13 @@ class _Worker:
         self, number: int, payload: bytes | memoryview, soft_timeout: int, segment: int = -1
     ) -> None:
         """Start a call. ``soft_timeout`` is in milliseconds, 0 for none."""
+        self._marks.read(number)
         self._again = self._start, (number, payload, soft_timeout, segment)
         try:
             call = self._reader.read(payload, segment)
             self._again = None
             function = call[0]
-            if function.is_async or self._calls is not None:
+            if function.is_async or self._threads is not None:
                 self._start_beside(number, call, soft_timeout / 1000)
                 return
             began = perf_counter_ns()
@@ -256,10 +252,11 @@ class _Worker:
         """Start a call that does not run on this thread."""
         function, args, kwargs, _ = call
         if function.is_async:
-            self._start_coroutine(number, function, function.func(*args, **kwargs), soft_timeout)
-        else:
-            assert self._calls is not None
-            self._calls.put((number, call))
+            made = function.func(*args, **kwargs)
+            self._start_coroutine(number, function, made, soft_timeout)
+        elif self._threads is not None:
+            self._threads.put(number, call)
+        self._marks.handed_on(number)
 
     def _answer(
         self, number: int, function: WorkerFunction, result: Any, microseconds: int = 0
@@ -283,27 +280,25 @@ class _Worker:
             function.large = len(answer) >= LARGE_BYTES
             self._channel.send(RESULT, number, answer, microseconds)
 
-    def _serve_thread(self, calls: queue.SimpleQueue[tuple[int, ReadCall] | None]) -> None:
-        while (item := calls.get()) is not None:
-            number, call = item
-            try:
-                result = self._run(number, call)
-                if type(result) is CoroutineType:
-                    self._start_coroutine(number, call[0], result, 0.0)
-                    del result, item, call
-                    continue
-            except BaseException as error:
-                self._channel.send(FAILURE, number, pack_failure(error))
-            else:
-                self._answer(number, call[0], result)
-                del result
-            del item, call
+    def _run_on_a_thread(self, number: int, call: ReadCall) -> None:
+        assert self._threads is not None
+        self._marks.thread_begins(number)
+        try:
+            result = self._threads.run(number, self._run, number, call)
+            if type(result) is CoroutineType:
+                self._start_coroutine(number, call[0], result, 0.0)
+                return
+        except BaseException as error:
+            self._messages.end(number)  # where the run was told to end, this may be left
+            self._channel.send(FAILURE, number, pack_failure(error))
+        else:
+            self._answer(number, call[0], result)
 
     def _run(self, number: int, call: ReadCall, soft_timeout: int = 0) -> Any:
         token = enter(self._messages.begin(number))
         try:
             if soft_timeout:
-                with soft_limit(soft_timeout / 1000, self._uses_the_channel):
+                with soft_limit(soft_timeout / 1000, lambda: self._channel.is_in_use_here):
                     return called(*call)
             return called(*call)
         finally:
@@ -326,16 +321,24 @@ class _Worker:
             else:
                 self._answer(number, function, task.result())
 
+        if not function.is_async:
+            self._channel.send(BESIDE, number)
         token = enter(self._messages.begin(number))
         try:
-            self._coroutines.start(coroutine, soft_timeout, done)
+            begins = functools.partial(self._marks.coroutine_begins, number)
+            self._coroutines.start(coroutine, soft_timeout, done, None, number, begins)
         finally:
             leave(token)
 
+    def _end(self, number: int) -> None:
+        """Have call ``number`` end, where it runs beside this thread; nothing if it has ended."""
+        on_thread = self._threads is not None and self._threads.end(number)
+        if not on_thread and self._coroutines is not None:
+            self._coroutines.cancel(number, functools.partial(self._channel.send, ENDING))
+
     def _shut_down(self) -> None:
-        if self._calls is not None:
-            for _ in self._threads:
-                self._calls.put(None)
+        if self._threads is not None:
+            self._threads.close()
         for hook in self._reader.replicas.shutdown_hooks():
             guarded(hook)
         if self._coroutines is not None:

@@ -3,8 +3,8 @@
 
 """Ended workers: what becomes of the calls of a worker that ended before it answered them.
 
-A worker ends because it crashed, because a call in it ran over its timeout or was cancelled, or
-because the pool is closed. Each of its calls fails, is repeated, or goes back into the waiting
+A worker ends because it crashed, because a call in it had to be ended (``ending``), or because the
+pool is closed. Each of its calls fails, is repeated, or goes back into the waiting
 queue because it had not begun. Starting another worker is the supervisor's work.
 """
 
@@ -16,7 +16,6 @@ from collections.abc import Callable
 
 from ...errors import (
     ExecutorClosedError,
-    ExecutorTimeoutError,
     MemoryLimitError,
     SerializationError,
     WorkerCrashedError,
@@ -24,11 +23,15 @@ from ...errors import (
 from .exit_report import ExitReport
 from .handover import is_lost_descriptor
 from .job import Job
-from .supervisor import STOP_GRACE_SECONDS, Supervisor, SupervisorOwner
+from .owner import WorkerOwner
+from .supervisor import STOP_GRACE_SECONDS, Supervisor
 from .waiting import WaitingQueue
 from .worker import Worker
 
 __all__ = ["EndedWorkers", "closed_error"]
+
+_MOST_IN_VAIN = 2
+"""How many workers may die before they began a call; one more, and the call is what they die of."""
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -38,13 +41,15 @@ class EndedWorkers:
 
     def __init__(
         self,
-        owner: SupervisorOwner,
+        owner: WorkerOwner[Worker],
         pool: str,
+        threads: int,
         supervisor: Supervisor,
         queue: WaitingQueue,
         memory_limit: int | None = None,
     ) -> None:
         self._owner = owner
+        self._threads = threads
         self._pool = pool
         self._supervisor = supervisor
         self._queue = queue
@@ -56,7 +61,7 @@ class EndedWorkers:
         Calls that share a worker share its memory: it cannot be told which of them is to blame.
         """
         for job in list(worker.running.values()):
-            if not self._has_ended(worker, job):
+            if not self.has_ended(worker, job):
                 break
         jobs = list(worker.running.values())
         if worker.killed or not jobs:
@@ -102,19 +107,7 @@ class EndedWorkers:
             return refusal
         return error
 
-    def timed_out(self, worker: Worker, job: Job) -> None:
-        """Fail ``job``, which has run longer than it may, and kill its worker."""
-        if self._has_ended(worker, job):
-            return
-        job.fail(_timed_out_error(self._pool, job, worker))
-        self.end_worker(worker, job, "timeout", "another call in it ran over its timeout")
-
-    def cancelled(self, worker: Worker, job: Job) -> None:
-        """Kill ``worker``, which runs ``job``: the caller does not wait for it any more."""
-        if not self._has_ended(worker, job):
-            self.end_worker(worker, job, "cancel", "another call in it was cancelled")
-
-    def _has_ended(self, worker: Worker, job: Job) -> bool:
+    def has_ended(self, worker: Worker, job: Job) -> bool:
         """Whether ``job`` has ended by now, and its answer was only not read yet.
 
         The worker might have begun the next call then, which must not be killed in its place.
@@ -122,7 +115,7 @@ class EndedWorkers:
         """
         self._queue.put_back(self._supervisor.take_back_all(worker))
         worker.catch_up()
-        if job in worker.running.values():
+        if worker.number_of(job) is not None:
             return False
         self._owner.freed(worker)  # it may have no call left whose answer would free it
         return True
@@ -133,10 +126,11 @@ class EndedWorkers:
         Args:
             worker: the worker to kill.
             culprit: the call that is the reason, settled by the caller; ``None`` for no call.
-            counted: the reason as the pool's restarts count it.
+            counted: the reason as the pool's restarts count it; empty if it is counted already.
             reason: the reason as the errors of the other calls tell it.
         """
-        self._supervisor.count_restart(counted)
+        if counted:
+            self._supervisor.count_restart(counted)
         others = [job for job in self._take(worker) if job is not culprit]
         self._supervisor.not_free(worker)
         worker.kill()
@@ -146,12 +140,34 @@ class EndedWorkers:
 
     def crashed(self, worker: Worker, report: ExitReport) -> None:
         """Fail or repeat the calls of ``worker``, which has ended by itself."""
+        self._not_begun(worker)
         jobs = self._take(worker)
         if not jobs:
             words = f"{report.in_words(worker.memory)}\n{worker.fault}".rstrip()
             _logger.warning("pool %r: idle worker %s ended: %s", self._pool, worker.pid, words)
+        others = len(jobs) - 1
         for job in jobs:
-            self._fail(job, lambda job: _crashed_error(self._pool, job, worker, report))
+            self._fail(job, lambda job: _crashed_error(self._pool, job, worker, report, others))
+
+    def _not_begun(self, worker: Worker) -> None:
+        """Have another worker run the calls that ``worker`` was sent and had not begun."""
+        marks = worker.marks
+        if marks is None:
+            return
+        left: list[int] = []
+        for number, job in sorted(worker.running.items()):
+            if marks.had_begun(number, job.packed.is_async, self._threads > 1):
+                continue
+            if marks.was_defining and not left:
+                marks.was_defining = False  # it was read for this call, and may be what it died of
+            elif job.sent_in_vain < _MOST_IN_VAIN:
+                left.append(number)
+        jobs = [worker.running.pop(number) for number in left]
+        for job in jobs:
+            job.sent_in_vain += 1
+            job.begun = False
+            job.started_at = None
+        self._queue.put_back(jobs)
 
     def close(self) -> None:
         """Fail every call of the pool, and end every worker of it."""
@@ -183,6 +199,9 @@ class EndedWorkers:
         worker.running.clear()
         worker.ahead.clear()
         worker.coroutines = 0
+        for job in jobs:
+            if job.ending is not None:
+                job.ending.cancel()
         return jobs
 
     def _fail(self, job: Job, error: Callable[[Job], WorkerCrashedError]) -> None:
@@ -197,8 +216,10 @@ class EndedWorkers:
             self._supervisor.arrivals.fail(job, error(job))
 
 
-def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> WorkerCrashedError:
-    """The error of ``job`` when ``worker`` died while it ran it."""
+def _crashed_error(
+    pool: str, job: Job, worker: Worker, report: ExitReport, others: int
+) -> WorkerCrashedError:
+    """The error of ``job`` when ``worker`` died while it ran it and ``others``."""
     how = f"died while it ran {job.packed.title} in pool {pool!r}: "
     if worker.nonsense:
         how = (
@@ -208,6 +229,9 @@ def _crashed_error(pool: str, job: Job, worker: Worker, report: ExitReport) -> W
         )
     else:
         how += report.in_words(worker.memory)
+    if others:
+        calls = "1 other call" if others == 1 else f"{others} other calls"
+        how += f"; {calls} ran in it, and any of them may be what ended it"
     error = WorkerCrashedError(
         f"the worker (pid {worker.pid}) {how}",
         pool=pool,
@@ -228,16 +252,6 @@ def _killed_error(pool: str, job: Job, worker: Worker, reason: str) -> WorkerCra
         f"was killed because {reason}",
         pool=pool,
         pid=worker.pid,
-    )
-
-
-def _timed_out_error(pool: str, job: Job, worker: Worker) -> ExecutorTimeoutError:
-    """The error of ``job`` when it ran over its timeout."""
-    return ExecutorTimeoutError(
-        f"{job.packed.title} ran longer than {job.timeout:g} s in pool {pool!r}; its worker (pid "
-        f"{worker.pid}) was killed",
-        pool=pool,
-        timeout=job.timeout,
     )
 
 

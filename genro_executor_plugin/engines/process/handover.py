@@ -23,6 +23,7 @@ from collections import deque
 from ...options.lacks import MORE_FILES
 from ...portable.shared_memory.segments import Segment, Segments, Split
 from ...worker.heap import keep_freed_blocks
+from .marks import MARKS_BYTES, Marks
 
 __all__ = ["Handover", "NonsenseError", "WorkerHandover", "is_lost_descriptor"]
 
@@ -121,15 +122,17 @@ class Handover:
             return self.take()
         return descriptors[0], number
 
-    def fault_report(self) -> str:
-        """What the faulthandler of the worker, which has ended, wrote; empty for nothing."""
+    def last_words(self) -> tuple[str, Marks | None]:
+        """What the faulthandler of the worker, which has ended, wrote, and what it had begun."""
         with contextlib.suppress(OSError, NonsenseError):
             while True:
                 descriptor, _ = self.take()
                 os.close(descriptor)
         if self._faults < 0:
-            return ""
-        return os.pread(self._faults, _FAULT_BYTES, 0).decode("utf-8", "replace").strip()
+            return "", None
+        head = os.pread(self._faults, MARKS_BYTES, 0)
+        text = os.pread(self._faults, _FAULT_BYTES, MARKS_BYTES).decode("utf-8", "replace").strip()
+        return text, Marks(head) if len(head) == MARKS_BYTES else None
 
     def has_read(self, number: int) -> None:
         """Tell the worker that its segment ``number`` is not needed any more."""
@@ -158,10 +161,13 @@ class WorkerHandover:
     def give_faults(self) -> int:
         """Make a file in memory for the faulthandler, and give the server its descriptor.
 
+        Its head is for the marks, which the faulthandler writes behind.
         A file never blocks its writer, as an unread socket would: the process that
         writes is about to die.
         """
         fd = self._faults = os.memfd_create("genro-executor-faults", os.MFD_CLOEXEC)
+        os.truncate(fd, MARKS_BYTES)
+        os.lseek(fd, MARKS_BYTES, os.SEEK_SET)
         socket.send_fds(self._socket, [_MESSAGE.pack(_FAULTS, 0)], [fd])
         return fd
 

@@ -38,6 +38,9 @@ class Job:
         abandon: a cancelled caller leaves the run going instead of having its worker killed.
         answered: whether a worker has sent its outcome.
         begun: whether a run of it was ever begun, also one that crashed and is repeated.
+        is_coroutine: whether it runs on its worker's event loop, as far as is known.
+        sent_in_vain: how many workers have died before they began it.
+        ending: what happens if its run, which was told to end, does not; ``None`` before.
         raised: whether the error in the future was raised by the function itself.
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
         microseconds: how long the call ran by the worker's clock, 0 if that was not measured.
@@ -50,13 +53,16 @@ class Job:
         "abandon",
         "answered",
         "begun",
+        "ending",
         "future",
+        "is_coroutine",
         "microseconds",
         "owner",
         "packed",
         "raised",
         "retries",
         "route",
+        "sent_in_vain",
         "soft_timeout",
         "started_at",
         "steps",
@@ -84,6 +90,9 @@ class Job:
         self.owner = owner
         self.answered = False
         self.begun = False
+        self.is_coroutine = packed.is_async
+        self.sent_in_vain = 0
+        self.ending: asyncio.TimerHandle | None = None
         self.microseconds = 0
         self.raised = False
         self.started_at: float | None = None

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -16,8 +17,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .exit_report import BROKEN_LOOP
+from .handover import WorkerHandover
+from .marks import WorkerMarks
 
-__all__ = ["die_with_the_server", "end_with_broken_loop", "guarded"]
+__all__ = ["die_with_the_server", "end_with_broken_loop", "guarded", "tell_of_faults"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -38,6 +41,18 @@ def die_with_the_server(lifeline: int) -> None:
     with contextlib.suppress(BlockingIOError):
         if os.read(lifeline, 1) == b"":
             os._exit(1)  # it was closed before the signal was set up
+
+
+def tell_of_faults(handover: WorkerHandover) -> WorkerMarks:
+    """Have the server read after a crash what the faulthandler writes, and the marks of calls."""
+    marks = WorkerMarks()
+    try:
+        faults = handover.give_faults()  # the server reads it after a crash
+        faulthandler.enable(faults)
+        marks = WorkerMarks(faults)
+    except (OSError, AttributeError):  # no memory, no descriptor; no memfd on this system
+        faulthandler.enable()
+    return marks
 
 
 def end_with_broken_loop(error: BaseException) -> None:

@@ -26,6 +26,7 @@ from ...portable.main_module import expose_main
 from ...portable.modules import ModuleSources
 from .exit_report import ExitReport
 from .groups import GRACE_SECONDS, signal_all, tree
+from .outgoing import Outgoing
 from .template import (
     EVENT,
     EXITED,
@@ -33,6 +34,7 @@ from .template import (
     FOUND,
     KILL,
     NOT_STARTED,
+    PING,
     REQUEST,
     SPAWN,
     STARTED,
@@ -47,43 +49,8 @@ _CLOSE_SECONDS = GRACE_SECONDS + 3.0
 """How long the template may take to end, when it has been told to, before it is killed. It ends
 what the workers have started first, which has a grace of its own."""
 
-
-class _Outgoing:
-    """A message for the template, and the descriptors that go with its first byte.
-
-    Attributes:
-        data: what of it is not sent yet.
-    """
-
-    def __init__(self, data: bytes, descriptors: Sequence[int]) -> None:
-        self.data = memoryview(data)
-        self._descriptors = descriptors
-        self._kept = contextlib.ExitStack()
-
-    def send(self, control: socket.socket) -> None:
-        """Send as much as ``control`` takes now."""
-        with contextlib.suppress(BlockingIOError):
-            while self.data:
-                if self._descriptors:
-                    sent = socket.send_fds(control, [self.data], list(self._descriptors))
-                    self._descriptors = ()
-                else:
-                    sent = control.send(self.data)
-                self.data = self.data[sent:]
-
-    def keep(self) -> None:
-        """Have descriptors of its own, because the caller closes those that it gave."""
-        kept = []
-        with contextlib.ExitStack() as undo:
-            for descriptor in self._descriptors:
-                kept.append(os.dup(descriptor))
-                undo.callback(os.close, kept[-1])
-            self._kept = undo.pop_all()
-        self._descriptors = kept
-
-    def close(self) -> None:
-        """Close the descriptors that it kept."""
-        self._kept.close()
+_SILENT_SECONDS = 5.0
+"""How long a template may take to answer when it has its modules, before it is replaced."""
 
 
 class Launcher:
@@ -105,13 +72,16 @@ class Launcher:
         self._control: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._buffer = b""
-        self._outgoing: deque[_Outgoing] = deque()
+        self._outgoing: deque[Outgoing] = deque()
         self._on_exit: dict[int, Callable[[ExitReport], None]] = {}
         self._pids: dict[int, int] = {}
         self._orphans: set[int] = set()
         self._forgotten: set[int] = set()
         self._keys = 0
         self._gone: asyncio.Event | None = None
+        self._has_modules = False
+        self._heard = self._asked = False
+        self._watch: asyncio.TimerHandle | None = None
 
     def start_worker(self, descriptors: list[int], on_exit: Callable[[ExitReport], None]) -> int:
         """Start a worker; ``on_exit`` is called once when it has ended.
@@ -131,6 +101,7 @@ class Launcher:
             if not self._request(request, descriptors):
                 raise ConnectionError("the template process ended as soon as it was started")
         self._on_exit[key] = on_exit
+        self._watch_template()
         return key
 
     def _request(self, request: bytes, descriptors: list[int]) -> bool:
@@ -153,7 +124,7 @@ class Launcher:
         """
         assert self._control is not None
         assert self._loop is not None
-        message = _Outgoing(data, descriptors)
+        message = Outgoing(data, descriptors)
         if not self._outgoing:
             message.send(self._control)
             if not message.data:
@@ -183,11 +154,36 @@ class Launcher:
         if self._control is not None and key not in self._orphans:
             try:
                 self._send(REQUEST.pack(KILL, key, signal.SIGKILL))
+                self._watch_template()
                 return
             except ConnectionError:
                 self._template_is_gone()
         if key in self._pids:  # no template is there to end what it has started
             signal_all(tree(self._pids[key]), signal.SIGKILL)
+
+    def _watch_template(self) -> None:
+        """Have a template that does not answer any more, because it was stopped, replaced."""
+        self._asked = True
+        if self._watch is None and self._has_modules and self._control is not None:
+            assert self._loop is not None
+            self._heard = self._asked = False
+            with contextlib.suppress(OSError):
+                self._control.send(REQUEST.pack(PING, 0, 0))
+            self._watch = self._loop.call_later(_SILENT_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        if self._heard:
+            if self._asked:  # the answer may be older than what it was asked last
+                self._watch_template()
+        elif self._process is not None:
+            _logger.error(
+                "the template process %s has not answered for %g s; it is replaced",
+                self._process.pid,
+                _SILENT_SECONDS,
+            )
+            self._process.kill()
+            self._template_is_gone(again=True)
 
     def give_up(self, key: int) -> None:
         """As ``kill``, for a worker that has not started in time."""
@@ -255,6 +251,7 @@ class Launcher:
         if not data:
             self._template_is_gone()
             return
+        self._heard = self._has_modules = True
         self._buffer += data
         while len(self._buffer) >= EVENT.size:
             what, key, number, memory = EVENT.unpack_from(self._buffer)
@@ -282,8 +279,11 @@ class Launcher:
             except Exception:  # the ends of other workers may have arrived with this one
                 _logger.exception("the end of worker %s could not be taken in", key)
 
-    def _template_is_gone(self) -> None:
-        """Take in that the template has ended; workers that it has not killed go on as orphans."""
+    def _template_is_gone(self, *, again: bool = False) -> None:
+        """Take in that the template has ended; workers that it has not killed go on as orphans.
+
+        With ``again`` the starts that it was asked for are tried again at once.
+        """
         assert self._control is not None
         assert self._loop is not None
         assert self._gone is not None
@@ -291,16 +291,21 @@ class Launcher:
         self._loop.remove_writer(self._control)
         self._control.close()
         self._control = None
+        self._has_modules = False
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         while self._outgoing:
             self._outgoing.popleft().close()
         if self._process is not None:
             self._ended_templates.append(self._process)
             self._process = None
         self._orphans.update(self._pids)
+        self._gone.set()  # what follows may start another one
         for key in list(self._on_exit):
             if key not in self._pids or key in self._forgotten:
-                self._ended(key, ExitReport(None))  # it was asked for, and never started
-        self._gone.set()
+                # It was asked for, and never started.
+                self._ended(key, ExitReport(None, again=again))
 
     def forget(self, key: int) -> None:
         """Report worker ``key``, whose socket closed, as ended if no template can tell how."""

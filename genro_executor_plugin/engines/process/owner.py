@@ -17,7 +17,13 @@ W = TypeVar("W", contravariant=True)
 
 
 class WorkerOwner(Protocol[W]):
-    """The pool that owns a worker, and what the worker tells it."""
+    """The pool that owns a worker, and what the worker tells it.
+
+    Attributes:
+        closing: whether it has begun to end.
+    """
+
+    closing: bool
 
     def worker_started(self, worker: W) -> None:
         """``worker`` is up and can take its first call."""
@@ -33,6 +39,9 @@ class WorkerOwner(Protocol[W]):
 
     def job_done(self, worker: W, job: Job) -> None:
         """``worker`` has settled ``job``, or has all that is needed to settle it."""
+
+    def freed(self, worker: W) -> None:
+        """``worker`` may be able to take a call, though no call of it is done."""
 
     def message(self, worker: W, job: Job | None, channel: str, value: Any) -> None:
         """``job``, or code outside of any call (``None``), has sent ``value``."""

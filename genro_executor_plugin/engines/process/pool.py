@@ -17,19 +17,20 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from ...errors import WorkerCrashedError
-from ...metrics.worker_state import WorkerState
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
 from .ahead import Ahead
-from .arrivals import Arrivals, OnRecord
+from .arrivals import OnRecord
 from .ended import EndedWorkers, closed_error
+from .ending import RunEnder
 from .exit_report import ExitReport
 from .job import Job
 from .observing import Observer
 from .recycling import Recycling
+from .spreading import Spreading
 from .supervisor import Supervisor
 from .timeouts import Timeouts
+from .view import PoolView
 from .waiting import WaitingQueue
 from .worker import Worker
 
@@ -38,7 +39,7 @@ __all__ = ["WorkerPool"]
 OnMessage = Callable[[Job | None, int | None, str, Any], None]
 
 
-class WorkerPool:
+class WorkerPool(PoolView):
     """Runs jobs on ``options.min_workers`` to ``options.max_workers`` processes.
 
     Attributes:
@@ -62,10 +63,14 @@ class WorkerPool:
         self._queue = WaitingQueue()
         self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop, on_record)
         self._ended_workers = EndedWorkers(
-            self, name, self._supervisor, self._queue, options.memory_limit
+            self, name, self._threads, self._supervisor, self._queue, options.memory_limit
         )
-        self._timeouts = Timeouts(self.loop, self._supervisor, self._ended_workers.timed_out)
-        self._ahead = Ahead(self._supervisor, self._queue, self.loop, self._timeouts.watch)
+        self._ender = RunEnder(self, name, self._threads, self._supervisor, self._ended_workers)
+        self._timeouts = Timeouts(self.loop, self._supervisor, self._ender.timed_out)
+        self._ahead = Ahead(
+            self._supervisor, self._queue, self.loop, self._timeouts.watch, self._dispatch_waiting
+        )
+        self._spreading = Spreading(self._supervisor, self._queue, self._dispatch_waiting)
         self._recycling = Recycling(options, self.loop, self._supervisor)
         # A call sent ahead could be one too many for a worker whose calls are counted.
         self._sends_ahead = options.threads_per_worker == 1 and not self._recycling.watched
@@ -75,52 +80,6 @@ class WorkerPool:
         )
         self.closing = False
         self.paused = False
-
-    # -- what can be seen ---------------------------------------------------------------------
-
-    @property
-    def arrivals(self) -> Arrivals:
-        """What handles what the workers send, and has threads for it."""
-        return self._supervisor.arrivals
-
-    @property
-    def pids(self) -> list[int]:
-        """The process ids of the workers that are up."""
-        return [worker.pid for worker in self._supervisor.workers if worker.pid is not None]
-
-    @property
-    def running(self) -> int:
-        """How many calls run."""
-        return sum(len(worker.running) for worker in self._supervisor.workers)
-
-    @property
-    def busy(self) -> int:
-        """How many workers run a call."""
-        return sum(bool(worker.running) for worker in self._supervisor.workers)
-
-    @property
-    def size(self) -> int:
-        """How many workers there are, starting ones included."""
-        return len(self._supervisor.workers)
-
-    @property
-    def ready(self) -> int:
-        """How many workers can take calls, or run one."""
-        return sum(worker.usable for worker in self._supervisor.workers)
-
-    @property
-    def restarts(self) -> dict[str, int]:
-        """How many workers ended before their time or were replaced, by reason."""
-        return self._supervisor.restarts
-
-    @property
-    def start_error(self) -> WorkerCrashedError | None:
-        """Why workers cannot be started now, ``None`` if they can."""
-        return self._supervisor.backoff.error
-
-    def worker_states(self) -> list[WorkerState]:
-        """Every worker as it is now, the oldest first."""
-        return self._observer.states()
 
     # -- what the executor asks for -----------------------------------------------------------
 
@@ -143,7 +102,7 @@ class WorkerPool:
             if any(sent is job for _, sent in worker.ahead):
                 return  # it is about to start, and short: it runs, and its result is dropped
             if job in worker.running.values() and not job.abandon:
-                self._ended_workers.cancelled(worker, job)
+                self._ender.cancelled(worker, job)
                 return
 
     def withdraw(self, job: Job) -> bool:
@@ -212,6 +171,8 @@ class WorkerPool:
         self._recycling.stop()
         self._observer.stop()
         self._ended_workers.close()
+        self._ender.stop()
+        self._spreading.stop()
         self._timeouts.stop()
         self._ahead.stop()
         await self._supervisor.close()
@@ -241,12 +202,14 @@ class WorkerPool:
             self._ahead.estimates.add(job.packed.key, job.microseconds / 1e6)
         supervisor = self._supervisor
         if worker.leaving:
+            if worker.given_up:
+                self._ender.look(worker)
             supervisor.end_if_empty(worker)
         elif len(supervisor.workers) > supervisor.max_workers and supervisor.is_too_large:
             supervisor.retire(worker)
         elif self._recycling.watched and self._recycling.goes_now(worker):
             pass
-        elif worker.ahead or len(worker.running) - worker.coroutines >= self._threads:
+        elif worker.ahead or worker.unheard or worker.sync_running >= self._threads:
             if self._queue:
                 self._ahead.fill_soon()
         else:
@@ -287,8 +250,11 @@ class WorkerPool:
         supervisor = self._supervisor
         supervisor.ended(worker)
         self._recycling.ended(worker)
+        self._ender.ended(worker)
         self._ended_workers.requeue(worker)
-        if not worker.ready and not worker.leaving:
+        if report.again and not worker.ready:
+            pass  # grow starts another one
+        elif not worker.ready and not worker.leaving:
             supervisor.backoff.failed(worker, report)
             if not supervisor.staying:
                 supervisor.backoff.refuse(self._queue.drain())
@@ -303,7 +269,8 @@ class WorkerPool:
 
     def _free_again(self, worker: Worker) -> None:
         """Count ``worker`` among the free ones, if it is."""
-        if worker.usable and not worker.ahead and worker.sync_running < self._threads:
+        has_thread = not worker.ahead and worker.sync_running < self._threads
+        if worker.usable and has_thread and not worker.unheard:
             self._supervisor.set_free(worker)
             if not worker.running:
                 worker.idle_since = perf_counter()
@@ -315,22 +282,26 @@ class WorkerPool:
         free, queue, ahead = self._supervisor.free, self._queue, self._ahead
         while free and (queue or ahead.any_sent):
             job = ahead.take_back(only_stuck=bool(queue)) or queue.take()
-            if job is None:
-                return
-            self._dispatch(job)
+            if job is None or not self._dispatch(job):
+                break
         if queue:
             ahead.fill_soon()
 
-    def _dispatch(self, job: Job) -> None:
-        """Send ``job`` to a free worker."""
+    def _dispatch(self, job: Job) -> bool:
+        """Send ``job`` to a free worker; ``False`` if it waits in the queue."""
         free = self._supervisor.free
         while free:
-            worker = free[-1] if not job.packed.is_async else min(free, key=_load)
+            worker = free[-1]
+            if worker.running or self._threads > 1 or job.is_coroutine:
+                chosen = self._spreading.choose()
+                if chosen is None:
+                    break
+                worker = chosen
             try:
                 taken = worker.send(job)
             except Exception as error:
                 job.cannot_be_sent(error)
-                return
+                return True
             if not taken:
                 free.remove(worker)  # it is gone; its exit report is on the way
                 continue
@@ -340,10 +311,7 @@ class WorkerPool:
                 self._timeouts.watch(job.timeout)
             if self._recycling.watched:
                 self._recycling.sent(worker)
-            return
+            return True
         self._queue.put_back([job])
         self._supervisor.grow()
-
-
-def _load(worker: Worker) -> int:
-    return len(worker.running)
+        return False

@@ -15,7 +15,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from typing import Protocol
+from time import perf_counter
 
 from ...options.pool import GPU_VARIABLE, PoolOptions
 from ...portable.hooks import PackedHooks
@@ -32,19 +32,10 @@ from .template_start import environment_of
 from .waiting import WaitingQueue
 from .worker import Worker
 
-__all__ = ["STOP_GRACE_SECONDS", "Supervisor", "SupervisorOwner"]
+__all__ = ["STOP_GRACE_SECONDS", "Supervisor"]
 
 STOP_GRACE_SECONDS = 2.0
 """How long, at least, a worker has to run its shutdown hooks before it is killed."""
-
-
-class SupervisorOwner(WorkerOwner[Worker], Protocol):
-    """The pool, as its supervisor sees it."""
-
-    closing: bool
-
-    def freed(self, worker: Worker) -> None:
-        """``worker`` may be able to take a call."""
 
 
 class Supervisor:
@@ -53,15 +44,17 @@ class Supervisor:
     Attributes:
         workers: every worker, those that start or leave included.
         free: the workers that can take a call now, the one used last at the end.
+        written_off: the workers in which a run does not end; others take their places at once.
         restarts: how many workers ended before their time or were replaced, by reason.
         max_workers: how many workers there may be; one that is to be replaced does not count.
+        start_seconds: how long the worker that came up last has taken.
         backoff: why workers cannot be started, and when the next start is tried.
         changed: set when a worker has started or ended, to wake those that wait in ``until``.
     """
 
     def __init__(
         self,
-        owner: SupervisorOwner,
+        owner: WorkerOwner[Worker],
         name: str,
         options: PoolOptions,
         hooks: PackedHooks,
@@ -80,6 +73,8 @@ class Supervisor:
         self.arrivals = Arrivals(name, loop, on_record)
         self.workers: set[Worker] = set()
         self.free: list[Worker] = []
+        self.start_seconds = 0.0
+        self.written_off: set[Worker] = set()
         self.restarts: dict[str, int] = {}
         self.max_workers = options.max_workers
         self.changed = asyncio.Event()
@@ -117,6 +112,7 @@ class Supervisor:
     def ended(self, worker: Worker) -> None:
         """Forget ``worker``, which has ended."""
         self.workers.discard(worker)
+        self.written_off.discard(worker)
         self.not_free(worker)
         self._drop_replacement(worker)
 
@@ -165,7 +161,7 @@ class Supervisor:
 
     def grow(self) -> None:
         """Start workers for the jobs that wait, and those that are kept, as far as may be."""
-        if len(self.workers) >= self.max_workers + len(self._to_be_replaced):
+        if self._room <= 0:
             return
         staying = self.staying
         starting = sum(not worker.ready for worker in staying)
@@ -174,8 +170,7 @@ class Supervisor:
             self.kept - len(staying),
             len(self._to_be_replaced) - starting,
         )
-        # One that is leaving makes room when it is gone.
-        wanted = min(wanted, self.max_workers + len(self._to_be_replaced) - len(self.workers))
+        wanted = min(wanted, self._room)
         if wanted <= 0 or self._owner.closing:
             return
         if self.backoff.must_wait():
@@ -183,6 +178,17 @@ class Supervisor:
                 self.backoff.refuse(self._queue.drain())
             return
         self.start(wanted)
+
+    @property
+    def _room(self) -> int:
+        """How many more there may be; a worker that leaves makes room when it is gone."""
+        ignored = 0 if self._options.is_ranked else len(self.written_off)
+        return self.max_workers + len(self._to_be_replaced) + ignored - len(self.workers)
+
+    def add_one(self) -> None:
+        """Start one more worker, though no job waits for it, if there may be one."""
+        if self._room > 0 and not self._owner.closing and not self.backoff.must_wait():
+            self.start(1)
 
     def start(self, number: int) -> None:
         """Start ``number`` workers, whatever the limits are."""
@@ -236,6 +242,7 @@ class Supervisor:
     def started(self, worker: Worker) -> bool:
         """Take in that ``worker`` is up; ``False`` if it is not needed any more and leaves."""
         self.backoff.succeeded()
+        self.start_seconds = perf_counter() - worker.born_at
         while self._to_be_replaced:
             old, reason = self._to_be_replaced.popleft()
             if not old.leaving:
@@ -298,6 +305,12 @@ class Supervisor:
         worker.leaving = True
         self.end_if_empty(worker)
 
+    def write_off(self, worker: Worker, reason: str) -> None:
+        """Send ``worker`` nothing more, and start another one at once, whenever it may end."""
+        self.written_off.add(worker)
+        self._retire_for(worker, reason)
+        self.add_one()
+
     def _retire_for(self, worker: Worker, reason: str) -> None:
         self.count_restart(reason)
         self.retire(worker)
@@ -305,14 +318,11 @@ class Supervisor:
     @staticmethod
     def take_back_all(worker: Worker) -> list[Job]:
         """The calls that ``worker`` was sent ahead and has not started, oldest first."""
-        jobs = []
-        while (job := worker.take_back()) is not None:
-            jobs.append(job)
-        return jobs
+        return list(iter(worker.take_back, None))
 
     def end_if_empty(self, worker: Worker) -> None:
         """End ``worker``, which is leaving, if it has no call left."""
-        if not worker.running and not worker.ahead:
+        if not worker.running and not worker.ahead and not worker.killed:
             worker.stop(max(self._options.shutdown_timeout, STOP_GRACE_SECONDS))
 
     async def close(self) -> None:

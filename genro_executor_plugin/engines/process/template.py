@@ -32,12 +32,14 @@ from .before_fork import Imported
 from .groups import GRACE_SECONDS, Leftovers, allow_subreapers, lead_a_group
 
 __all__ = [
+    "ALIVE",
     "EVENT",
     "EXITED",
     "FORK",
     "FOUND",
     "KILL",
     "NOT_STARTED",
+    "PING",
     "REQUEST",
     "SPAWN",
     "STARTED",
@@ -53,8 +55,8 @@ EVENT = struct.Struct("<BIiQ")
 _LENGTH = struct.Struct("<I")
 """Ahead of the first thing that the server sends, which is as long as it says."""
 
-FORK, SPAWN, KILL = 1, 2, 3
-STARTED, EXITED, NOT_STARTED, FOUND = 1, 2, 3, 4
+FORK, SPAWN, KILL, PING = 1, 2, 3, 4
+STARTED, EXITED, NOT_STARTED, FOUND, ALIVE = 1, 2, 3, 4, 5
 """``FOUND`` is followed by a text, whose length in bytes is in the place of the pid: what modules
 have made at their import that forked workers must not share."""
 
@@ -248,6 +250,9 @@ class _Template:
             for pid, worker in self._workers.items():
                 if worker == key:
                     os.kill(pid, number)
+            return True
+        if what == PING:
+            self._tell(ALIVE, 0, 0)
             return True
         try:
             if len(fds) < _DESCRIPTORS:  # the kernel drops those for which there is no room

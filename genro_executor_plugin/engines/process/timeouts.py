@@ -3,7 +3,7 @@
 
 """Timeouts: one alarm for all running calls of a pool, set to the earliest limit.
 
-It finds the runs that take too long; ``ended`` ends them.
+It finds the runs that take too long; ``ending`` ends them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Timeouts:
         now = perf_counter()
         for worker in list(self._supervisor.workers):
             for job in list(worker.running.values()):
-                if job.timeout is None or job.started_at is None:
+                if job.timeout is None or job.started_at is None or job.ending is not None:
                     continue
                 remaining = job.started_at + job.timeout - now
                 if remaining > 0:

@@ -22,17 +22,21 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from ...worker.forks import end_child
 from ...worker.running import SHIELD
 
 __all__ = [
+    "BESIDE",
     "BOOT",
     "BOOT_FAILED",
     "CALL",
     "CALL_AHEAD",
     "CHUNK",
     "DEFINE",
+    "END",
+    "ENDING",
     "FAILURE",
     "FROM_SERVER",
     "FROM_WORKER",
@@ -58,16 +62,18 @@ _HEADER_SIZE = HEADER.size
 MARK = 0x9E4758 << 8
 """Stands beside the kind in each header, so that bytes which are no header are found out."""
 
-BOOT, CALL, CALL_AHEAD, STOP, TELL, DEFINE = 1, 2, 3, 4, 5, 16
+BOOT, CALL, CALL_AHEAD, STOP, TELL, END, DEFINE = 1, 2, 3, 4, 5, 6, 16
 """Server to worker. ``DEFINE`` is added to the definition's kind, and its detail is the owner of
 the definition; the detail of a call is its soft timeout in milliseconds, 0 for none; ``TELL`` is
-a message for a running call."""
+a message for a running call, and ``END`` has one end, in which its function is told so."""
 
-READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE, UNCLAIMED = 33, 34, 35, 36, 37, 48
+READY, BOOT_FAILED, RESULT, FAILURE, MESSAGE, BESIDE, ENDING = 33, 34, 35, 36, 37, 38, 39
+UNCLAIMED = 48
 """Worker to server. The detail of a result is how long the call ran, in microseconds, 0 if that
 was not measured. The number of a message that no call sent is 0; the detail of a log record or a
 warning is 1, of other messages 0. ``UNCLAIMED`` says that a call sent ahead is not run, because
-the worker has found no token for it."""
+the worker has found no token for it; ``BESIDE`` that a call turned out to make a coroutine, and
+does not occupy the thread; ``ENDING`` that a coroutine was told to end: its event loop turns."""
 
 LARGE = 64
 """Added to the kind of a call or a result that lies in a segment; its payload is the layout."""
@@ -259,6 +265,10 @@ class FrameSocket:
             finally:
                 self._holder = 0
             self._send_late()
+
+    def undisturbed(self) -> AbstractContextManager[bool]:
+        """A context in which no other thread is in the midst of writing a frame."""
+        return self._sending
 
     def send(self, kind: int, number: int = 0, payload: bytes = b"", detail: int = 0) -> None:
         """Send a frame; any thread may, and a signal handler in the midst of a frame may, too."""

@@ -12,24 +12,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-from collections import deque
 from functools import partial
 from time import perf_counter
 
 from ...portable.exceptions import unpack_failure
 from .arrivals import Arrivals, Window
+from .calls import WorkerCalls
 from .exit_report import ExitReport, is_ending, starts_too_long
 from .handover import NonsenseError
 from .job import Job
 from .launcher import Launcher
 from .link import Link
+from .marks import Marks
 from .oom import oom_kills
 from .owner import WorkerOwner
 from .wire import (
+    BESIDE,
     BOOT,
     BOOT_FAILED,
     CALL,
     CALL_AHEAD,
+    END,
+    ENDING,
     FAILURE,
     LARGE,
     MESSAGE,
@@ -48,19 +52,15 @@ __all__ = ["Worker"]
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class Worker:
+class Worker(WorkerCalls):
     """One worker process, as the server knows it.
 
     Attributes:
         index: its number among the living workers of its pool, from 0 on.
-        running: the calls that it runs, by number.
-        ahead: the calls that were sent to it while it was busy, oldest first.
-        coroutines: how many of the running calls are coroutines.
-        not_started: once it is gone, the calls that were sent ahead and never started.
-        calls: how many calls it has been sent.
         to_be_replaced: whether it leaves as soon as another worker is up.
         memory: its resident memory in bytes when it was last read, ``None`` before.
         fault: what its faulthandler wrote when it died, empty for nothing.
+        marks: what it had begun when it died, ``None`` where that is not known.
         nonsense: what is wrong with what it has sent, empty for nothing; it is killed for that.
     """
 
@@ -72,17 +72,13 @@ class Worker:
         boot: bytes,
         index: int,
     ) -> None:
+        super().__init__()
         self._owner = owner
         self._launcher = launcher
         self._arrivals = arrivals
         self.index = index
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
-        self.calls = 0
-        self.running: dict[int, Job] = {}
-        self.ahead: deque[tuple[int, Job]] = deque()
-        self.not_started: list[Job] = []
-        self.coroutines = 0
         self.pid: int | None = None
         self.boot_error: BaseException | None = None
         self.born_at = perf_counter()
@@ -91,6 +87,7 @@ class Worker:
         self.leaving = self.to_be_replaced = False
         self.memory: int | None = None
         self.fault = self.nonsense = ""
+        self.marks: Marks | None = None
         self._answered: Job | None = None
         self.killed = self._cut_off = False
         self._oom_kills = oom_kills()
@@ -102,11 +99,6 @@ class Worker:
     def _launch(self, descriptors: list[int]) -> int:
         self._key = self._launcher.start_worker(descriptors, self._exited)
         return self._key
-
-    @property
-    def sync_running(self) -> int:
-        """How many of the running calls occupy a thread of it."""
-        return len(self.running) - self.coroutines
 
     @property
     def usable(self) -> bool:
@@ -125,7 +117,7 @@ class Worker:
             job.too_many_large_ones(self.pid)
             return True
         self.running[number] = job
-        if job.packed.is_async:
+        if job.is_coroutine:
             self.coroutines += 1
         job.started_at = perf_counter()
         job.begun = True
@@ -155,10 +147,14 @@ class Worker:
 
     def tell(self, job: Job, message: bytes) -> bool:
         """Give the running ``job`` a message; ``False`` if it is not running here."""
-        for number, running in self.running.items():
-            if running is job:
-                return self._link.write(frame(TELL, number, message))
-        return False
+        number = self.number_of(job)
+        return number is not None and self._link.write(frame(TELL, number, message))
+
+    def end(self, job: Job) -> None:
+        """Have the run of ``job`` end; other calls go on. It ends with an answer, as any run."""
+        number = self.number_of(job)
+        if number is not None and self._link.write(frame(END, number)) and job.is_coroutine:
+            self.unheard.add(number)
 
     def stop(self, grace_seconds: float) -> None:
         """Have it end by itself; it is killed if it has not ended after ``grace_seconds``."""
@@ -238,6 +234,13 @@ class Worker:
                 self._window.record(of, self.running.values(), self.pid, payload)
             else:
                 self._window.message(of, payload, partial(self._owner.message, self, of))
+        elif kind == BESIDE and (running := self.running.get(number)) is not None:
+            self.runs_beside(running)
+            self._next_runs()
+            self._owner.freed(self)
+        elif kind == ENDING:
+            self.unheard.discard(number)
+            self._owner.freed(self)
         elif kind == UNCLAIMED:
             if (lost := self._not_started(number)) is not None:
                 self._owner.unclaimed(self, lost)
@@ -289,14 +292,6 @@ class Worker:
             self._next_runs()
         return job
 
-    def _remove(self, number: int) -> Job | None:
-        """Take the job of ``number`` out; ``None`` if there is none (any more)."""
-        for position, (ahead, job) in enumerate(self.ahead):
-            if ahead == number:
-                del self.ahead[position]
-                return job
-        return self.running.pop(number, None)
-
     def _finished(self, number: int) -> Job:
         """The job of ``number``, which is answered; the next one that was sent ahead runs now."""
         job = self.running.pop(number, None)
@@ -307,8 +302,10 @@ class Worker:
             job.started_at = job.started_at or perf_counter()
         self._answered = job
         job.answered = True
-        if job.packed.is_async:
+        if job.is_coroutine:
             self.coroutines -= 1
+        if job.ending is not None:
+            self.has_ended(number, job)
         if self.ahead:
             self._next_runs()
         return job
@@ -345,6 +342,6 @@ class Worker:
             while (job := self.take_back()) is not None:
                 self.not_started.append(job)
             if not self.killed:
-                self.fault = self._link.handover.fault_report()
+                self.fault, self.marks = self._link.handover.last_words()
             self._launcher.kill(self._key)  # first: it may have to look at what is below it
             self._link.close()

@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The calls of one worker process, as the server knows them: what runs, and what is to run."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .job import Job
+
+__all__ = ["WorkerCalls"]
+
+
+class WorkerCalls:
+    """The calls of one worker, by number.
+
+    Attributes:
+        running: the calls that it runs, by number.
+        ahead: the calls that were sent to it while it was busy, oldest first.
+        coroutines: how many of the running calls are coroutines.
+        unheard: the coroutines that were told to end while its event loop has not turned since.
+        given_up: those of its calls that were told to end and have not; it takes no calls then.
+        not_started: once it is gone, the calls that were sent ahead and never started.
+        calls: how many calls it has been sent.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.running: dict[int, Job] = {}
+        self.ahead: deque[tuple[int, Job]] = deque()
+        self.not_started: list[Job] = []
+        self.coroutines = 0
+        self.unheard: set[int] = set()
+        self.given_up: set[int] = set()
+
+    @property
+    def sync_running(self) -> int:
+        """How many of the running calls occupy a thread of it."""
+        return len(self.running) - self.coroutines
+
+    def number_of(self, job: Job) -> int | None:
+        """The number of the running ``job``; ``None`` if it is not running here."""
+        return next((number for number, running in self.running.items() if running is job), None)
+
+    def runs_beside(self, job: Job) -> None:
+        """Take in that the running ``job`` turned out to make a coroutine."""
+        if not job.is_coroutine:
+            job.is_coroutine = True
+            self.coroutines += 1
+
+    def has_ended(self, number: int, job: Job) -> None:
+        """Take in that ``job``, which was told to end, has done so."""
+        if job.ending is not None:
+            job.ending.cancel()
+        self.unheard.discard(number)
+        self.given_up.discard(number)
+
+    def _remove(self, number: int) -> Job | None:
+        """Take the job of ``number`` out; ``None`` if there is none (any more)."""
+        for position, (ahead, job) in enumerate(self.ahead):
+            if ahead == number:
+                del self.ahead[position]
+                return job
+        return self.running.pop(number, None)

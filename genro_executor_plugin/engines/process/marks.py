@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which calls had a worker begun when it died?
+
+The worker writes numbers of calls into memory that the server can read when the process is gone:
+the head of the file of its faulthandler. A call that was sent and had not begun did nothing, and
+goes to another worker. In doubt a call counts as begun.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+
+__all__ = ["MARKS_BYTES", "Marks", "WorkerMarks"]
+
+_LAYOUT = struct.Struct("<5Q")
+
+MARKS_BYTES = 64
+"""How long the head of the file is."""
+
+_READ, _HANDED_ON, _COROUTINES, _THREADS, _DEFINING = range(5)
+
+
+class WorkerMarks:
+    """The worker's side.
+
+    Args:
+        fd: the file; without one nothing is written, and nobody reads it.
+    """
+
+    def __init__(self, fd: int = -1) -> None:
+        memory: bytearray | mmap.mmap = bytearray(MARKS_BYTES)
+        if fd >= 0:
+            memory = mmap.mmap(fd, MARKS_BYTES)
+        self._marks = memoryview(memory).cast("Q")
+
+    def read(self, number: int) -> None:
+        """Call ``number`` is being read on the main thread, and perhaps run there."""
+        self._marks[_READ] = number
+
+    def handed_on(self, number: int) -> None:
+        """Call ``number`` was read and waits for a thread or for the event loop."""
+        self._marks[_HANDED_ON] = number
+
+    def coroutine_begins(self, number: int) -> None:
+        """Call ``number`` begins on the event loop."""
+        self._marks[_COROUTINES] = number
+
+    def thread_begins(self, number: int) -> None:
+        """Call ``number`` begins on a thread."""
+        self._marks[_THREADS] = max(number, self._marks[_THREADS])
+
+    def defining(self, is_defining: bool) -> None:
+        """A definition for the next call is being read, which may import its module."""
+        self._marks[_DEFINING] = is_defining
+
+
+class Marks:
+    """The server's side: what a worker, which is gone, had begun.
+
+    Attributes:
+        was_defining: whether it was reading what the first call needs that it had not begun.
+    """
+
+    def __init__(self, head: bytes) -> None:
+        self._marks = _LAYOUT.unpack_from(head)
+        self.was_defining = bool(self._marks[_DEFINING])
+
+    def had_begun(self, number: int, is_async: bool, on_thread: bool) -> bool:
+        """Whether it had begun call ``number``.
+
+        Args:
+            number: of the call.
+            is_async: whether its function makes a coroutine.
+            on_thread: whether it would run on a thread if it is not async.
+        """
+        read: int
+        read, handed_on, coroutines, threads, _ = self._marks
+        if number > read:
+            return False
+        if number == read and handed_on != number:
+            return True
+        if is_async or on_thread:
+            begun: int = coroutines if is_async else threads
+            return number <= begun
+        return True

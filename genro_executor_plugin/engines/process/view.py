@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What can be seen of a pool of worker processes from outside."""
+
+from __future__ import annotations
+
+from ...errors import WorkerCrashedError
+from ...metrics.worker_state import WorkerState
+from .arrivals import Arrivals
+from .observing import Observer
+from .supervisor import Supervisor
+
+__all__ = ["PoolView"]
+
+
+class PoolView:
+    """The numbers of a pool, and its workers."""
+
+    _supervisor: Supervisor
+    _observer: Observer
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """What handles what the workers send, and has threads for it."""
+        return self._supervisor.arrivals
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the workers that are up."""
+        return [worker.pid for worker in self._supervisor.workers if worker.pid is not None]
+
+    @property
+    def running(self) -> int:
+        """How many calls run."""
+        return sum(len(worker.running) for worker in self._supervisor.workers)
+
+    @property
+    def busy(self) -> int:
+        """How many workers run a call."""
+        return sum(bool(worker.running) for worker in self._supervisor.workers)
+
+    @property
+    def size(self) -> int:
+        """How many workers there are, starting ones included."""
+        return len(self._supervisor.workers)
+
+    @property
+    def ready(self) -> int:
+        """How many workers can take calls, or run one."""
+        return sum(worker.usable for worker in self._supervisor.workers)
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How many workers ended before their time or were replaced, by reason."""
+        return self._supervisor.restarts
+
+    @property
+    def start_error(self) -> WorkerCrashedError | None:
+        """Why workers cannot be started now, ``None`` if they can."""
+        return self._supervisor.backoff.error
+
+    def worker_states(self) -> list[WorkerState]:
+        """Every worker as it is now, the oldest first."""
+        return self._observer.states()
