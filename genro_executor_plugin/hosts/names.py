@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         wait_at_least,
         write_progress_of_task,
     )
+    from .genro_asgi_answers import LoggedAnswer
     from .genro_asgi_command import (
         LAUNCHER_ENV,
         Cli,
@@ -93,6 +94,7 @@ __all__ = [
     "HTTPUnauthorized",
     "HTTPUnsupportedMediaType",
     "LocalTaskExecutor",
+    "LoggedAnswer",
     "Message",
     "Receive",
     "RoutedApplication",
@@ -132,7 +134,7 @@ __all__ = [
     "write_progress_of_task",
 ]
 
-_HOMES = ("genro_asgi", "genro_asgi_tools", "genro_asgi_command")
+_HOMES = ("genro_asgi", "genro_asgi_answers", "genro_asgi_tools", "genro_asgi_command")
 """The modules of the names. The last is asked last: only a command line needs it."""
 
 if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others

@@ -25,6 +25,7 @@ from genro_routes.plugins import MethodEntry
 from ..errors import ExecutorError, SerializationError
 from ..executors import BaseExecutor, Call
 from ..hosts.contract import HostServer
+from ..portable.exceptions import as_of_the_function
 from ..routing.caller import current_caller
 from ..routing.client import current_client
 from ..routing.live_request import LIVE_REQUEST, live_request_refusal, takes_live_request
@@ -110,6 +111,8 @@ class OffloadedHandler:
         except ExecutorError as error:
             log_failure(self.entry.name, error)
             raise
+        except Exception as error:
+            raise as_of_the_function(error)  # noqa: B904 - it is the same one
 
     async def _run_streaming(self, executor: BaseExecutor, call: Call) -> Any:
         stream = executor.open_stream(call)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..errors import ExecutorError
+from ..errors import ExecutorError, RemoteTraceback
 from ..executors import BaseExecutor
 from ..options.call import CallOptions
 from ..routing.route_options import PLUGIN, RouteOptions
@@ -129,4 +129,11 @@ def log_failure(route: str, error: ExecutorError) -> None:
     """Name ``route`` in ``error``, and log it if it is the server's fault and not the caller's."""
     error.route = error.route or route
     if error.status == 500:
-        _logger.error("route %r: %s", route, error, exc_info=error)
+        # Its frames are this package's, and tell nothing; what it was caused by may tell more.
+        more = list(getattr(error, "__notes__", ()))
+        cause = error.__cause__
+        if isinstance(cause, RemoteTraceback):
+            more.append(cause.text)
+            cause = None
+        text = "\n".join((str(error), *more))
+        _logger.error("route %r: %s", route, text.rstrip(), exc_info=cause)

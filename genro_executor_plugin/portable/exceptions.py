@@ -28,8 +28,10 @@ from ..metrics.error_text import shortened, text_of
 from .main_module import MAIN_ALIAS
 from .pickling import CarefulPickler, StoredPickler, dumps
 from .references import describe
+from .tracebacks import function_frames, pack_traceback
 
 __all__ = [
+    "as_of_the_function",
     "pack_as_itself",
     "pack_failure",
     "pack_stored_failure",
@@ -51,6 +53,12 @@ _SLOW_SECONDS = 0.25
 
 
 def _reduce(obj: Any) -> Any:
+    if isinstance(obj, TracebackType):
+        return pack_traceback(obj)
+    return _reduce_stored(obj)
+
+
+def _reduce_stored(obj: Any) -> Any:
     from tblib.pickling_support import pickle_exception, pickle_traceback, unpickle_exception
 
     if isinstance(obj, TracebackType):
@@ -68,7 +76,14 @@ def _reduce(obj: Any) -> Any:
 
 def _reduce_what_travels(obj: Any) -> Any:
     """As ``_reduce``, with the ``repr`` of what an exception holds and what cannot travel."""
-    reduced = _reduce(obj)
+    return _with_travelling_parts(obj, _reduce(obj))
+
+
+def _reduce_stored_what_travels(obj: Any) -> Any:
+    return _with_travelling_parts(obj, _reduce_stored(obj))
+
+
+def _with_travelling_parts(obj: Any, reduced: Any) -> Any:
     if not isinstance(obj, BaseException):
         return reduced
     rebuild, (func, values, *chain), *state = reduced
@@ -103,7 +118,7 @@ def _dumps(
     error: BaseException,
     text: str,
     pickler: type[CarefulPickler],
-    reduce: Callable[[Any], Any] = _reduce,
+    reduce: Callable[[Any], Any],
 ) -> bytes:
     buffer = io.BytesIO()
     pickler(buffer, reduce).dump((error, text))
@@ -112,31 +127,38 @@ def _dumps(
 
 def pack_failure(error: BaseException) -> bytes:
     """``error``, or a substitute if it cannot travel, as bytes for ``unpack_failure``."""
-    return _pack(error, CarefulPickler)
+    return _pack(error, CarefulPickler, _reduce, _reduce_what_travels)
 
 
 def pack_stored_failure(error: BaseException) -> bytes:
     """As ``pack_failure``, as bytes that later versions of this package read, too."""
-    return _pack(error, StoredPickler)
+    return _pack(error, StoredPickler, _reduce_stored, _reduce_stored_what_travels)
 
 
-def _pack(error: BaseException, pickler: type[CarefulPickler]) -> bytes:
-    text = shortened("".join(traceback.format_exception(error)), _MOST_CHARACTERS)
+def _pack(
+    error: BaseException,
+    pickler: type[CarefulPickler],
+    reduce: Callable[[Any], Any],
+    reduce_what_travels: Callable[[Any], Any],
+) -> bytes:
+    lines = traceback.format_exception(type(error), error, function_frames(error.__traceback__))
+    text = shortened("".join(lines), _MOST_CHARACTERS)
     # A class of the main module has another module's name in a worker.
     text = text.replace(f"{MAIN_ALIAS}.", "__main__.")
     if _may_leave_as_itself(error):
         packed = (
-            _dumps_itself(error, text, pickler)
-            or _dumps_itself(error, text, pickler, _reduce_what_travels)
-            or _dumps_itself(_bare(error), text, pickler)
-            or _dumps_itself(error, text, pickler, _reduce_what_travels)
+            _dumps_itself(error, text, pickler, reduce)
+            or _dumps_itself(error, text, pickler, reduce_what_travels)
+            or _dumps_itself(_bare(error), text, pickler, reduce)
+            or _dumps_itself(error, text, pickler, reduce_what_travels)
         )
         if packed is not None:
             return packed
     try:
         answer = plain_http_exception(error) if _may_leave_as_itself(error) else None
         # If there is one, the client gets it, whatever became of the type.
-        return _dumps(_substitute(error, text) if answer is None else answer, text, pickler)
+        told = _substitute(error, text) if answer is None else answer
+        return _dumps(told, text, pickler, reduce)
     except (ImportError, OSError):  # no descriptor is left to import with what it takes
         return _dumps_plainly(error, text)
 
@@ -154,7 +176,7 @@ def pack_as_itself(error: BaseException) -> bytes | None:
 
     ``pickle.loads(...)[0]`` is the error again. ``error`` itself is not changed.
     """
-    return _dumps_itself(error, "", CarefulPickler)
+    return _dumps_itself(error, "", CarefulPickler, _reduce)
 
 
 def _bare(error: BaseException) -> BaseException:
@@ -167,7 +189,7 @@ def _dumps_itself(
     error: BaseException,
     text: str,
     pickler: type[CarefulPickler],
-    reduce: Callable[[Any], Any] = _reduce,
+    reduce: Callable[[Any], Any],
 ) -> bytes | None:
     """``error`` as bytes, ``None`` if it does not survive pickling and unpickling."""
     survivor = None
@@ -240,9 +262,35 @@ def unpack_failure(
         seen.add(id(root))
         root = root.__cause__
     if root.__cause__ is None:
-        root.__cause__ = RemoteTraceback(text)
+        _set_cause(root, RemoteTraceback(text))
     return error
 
 
 def _rebuilt(packed: bytes | memoryview, loads: Callable[[Any], Any]) -> Iterator[Any]:
     yield loads(packed)
+
+
+def as_of_the_function(error: BaseException) -> BaseException:
+    """``error`` as the function itself has raised it: its own frames, and nothing said twice.
+
+    The frames of this package are left out, and so is the remote traceback as text, which says
+    what the remote frames say. Without remote frames the text stays.
+    """
+    frames = function_frames(error.__traceback__)
+    if frames is error.__traceback__:
+        return error
+    root, seen = error, set()
+    while root.__cause__ is not None and id(root) not in seen:
+        seen.add(id(root))
+        if isinstance(root.__cause__, RemoteTraceback):
+            _set_cause(root, None)
+            break
+        root = root.__cause__
+    return error.with_traceback(frames)
+
+
+def _set_cause(error: BaseException, cause: BaseException | None) -> None:
+    """Set the cause of ``error``, and leave alone whether its context is shown."""
+    suppressed = error.__suppress_context__
+    error.__cause__ = cause
+    error.__suppress_context__ = suppressed

@@ -25,7 +25,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClientDisconnectedError, ExecutorError
-from ..hosts.names import HTTPException, tells_of_disconnects
+from ..hosts.names import LoggedAnswer, tells_of_disconnects
 
 if TYPE_CHECKING:
     from ..hosts.names import Message, Receive, Scope, Send
@@ -164,7 +164,7 @@ class Answering:
         except ExecutorError as error:
             if error.status == 500 and error.route is None:  # a route has logged its own
                 _logger.error("%s", error, exc_info=error)
-            raise HTTPException(error.status, error.detail, error.headers) from error
+            raise LoggedAnswer(error.status, error.detail, error.headers) from error
         finally:
             _client.reset(token)
             client.closed = True

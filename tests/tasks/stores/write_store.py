@@ -25,6 +25,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
@@ -38,7 +39,9 @@ import stored_jobs as jobs
 
 from genro_executor_plugin import ExecutorServer, TaskState, TaskStatus, cancelled, progress
 
-CENTURY_SECONDS = 100 * 365 * 86_400.0
+LONGEST_SECONDS = 10 * 365 * 86_400.0
+"""The longest time that an option takes. What version 0.1 has written is kept for a century."""
+
 READY = "every job is in the store"
 
 Job = tuple[dict[str, Any], tuple[Any, ...], dict[str, Any]]
@@ -79,10 +82,10 @@ def queued(app: Any) -> dict[str, Job]:
         "view": job(jobs.size, memoryview(b"12345")),
         "numbers": job(jobs.whole, memoryview(array.array("i", [1, 2, 3]))),
         "eta": job(jobs.add, 1, 1, options={"eta": timedelta(seconds=1)}),
-        "next century": job(jobs.add, 1, 1, options={"eta": CENTURY_SECONDS * 2}),
+        "next century": job(jobs.add, 1, 1, options={"eta": time.time() + LONGEST_SECONDS / 2}),
         "key": job(jobs.add, 2, 2, options={"key": "invoice 7", "submitter": "ann"}),
         "priority": job(jobs.add, 3, 3, options={"priority": 5, "retries": 2, "backoff": 0.0}),
-        "timeout": job(jobs.add, 4, 4, options={"timeout": 60.0, "keep": CENTURY_SECONDS * 2}),
+        "timeout": job(jobs.add, 4, 4, options={"timeout": 60.0, "keep": LONGEST_SECONDS / 2}),
         "repeatable": job(jobs.add, 5, 5, options={"repeatable": True}),
     }
 
@@ -119,7 +122,7 @@ def server_at(folder: Path) -> Any:
         long_tasks={
             "path": folder,
             "pool": "line",
-            "keep": CENTURY_SECONDS,
+            "keep": LONGEST_SECONDS,
             "shutdown_timeout": 0.0,
         },
         tasks=False,
