@@ -96,17 +96,17 @@ class ThreadEngine(Engine):
             await self._until_begun(run, call)
             return await self._result(run, call)
         finally:
+            run.let_go()
             call.raised = run.raised
             call.begun = run.started_at is not None
             if run in self._begun and self._ends_with_its_caller(call):
                 run.end_coroutine()
             call.handle = None  # or the two would wait for the garbage collector
-            if run.started_at is None:
-                if run in self._waiting:
-                    self._waiting.remove(run)
-            else:
+            if run.started_at is not None:
                 call.waited = run.started_at - run.queued_at
                 call.ran = perf_counter() - run.started_at
+            elif run in self._waiting:
+                self._waiting.remove(run)
 
     def _ends_with_its_caller(self, call: Call) -> bool:
         """Whether a coroutine is cancelled when nobody waits for it any more."""

@@ -30,10 +30,7 @@ from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
 from ..engines.call import Call, Message
-from ..errors import (
-    ExecutorConfigError,
-    ExecutorError,
-)
+from ..errors import ExecutorConfigError, ExecutorError
 from ..metrics import tracing
 from ..options.call import CALL_OPTIONS, CallOptions
 from ..options.capabilities import Capability
@@ -53,12 +50,11 @@ _logger = logging.getLogger("genro_executor_plugin")
 T = TypeVar("T")
 P = ParamSpec("P")
 
-
 _DEFAULT_CALL = CallOptions()
 
 
 class BaseExecutor(SteeredPool):
-    """A named pool. One instance belongs to one event loop at a time.
+    """A named pool. It belongs to one event loop at a time; calls of other loops run there.
 
     Also a decorator: ``await f(...)`` on a decorated ``f`` runs it in the pool.
     """
@@ -173,8 +169,10 @@ class BaseExecutor(SteeredPool):
 
     async def run_stream(self, call: Call) -> AsyncGenerator[Any, None]:
         """Run ``call`` as ``stream`` does."""
-        if self._nested or get_ident() in self._engine.own_threads:
-            async for value in stream_here(call):
+        here = self._nested or get_ident() in self._engine.own_threads
+        if here or not self.home.is_here():
+            there = self.home.stream
+            async for value in stream_here(call) if here else there(lambda: self.run_stream(call)):
                 yield value
             return
         self._need(Capability.STREAMS, "stream")
@@ -227,6 +225,8 @@ class BaseExecutor(SteeredPool):
                     span.set_attribute("executor.run_seconds", call.ran)
 
     async def _counted(self, call: Call) -> Any:
+        if self.home.loop is not asyncio.get_running_loop() and not self.home.is_here():
+            return await self.home.run(lambda: self._counted(call))
         counters, admission, engine = self._metrics, self._admission, self._engine
         counters.submitted += 1
         try:

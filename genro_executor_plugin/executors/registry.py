@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ..engines.home import Home
 from ..errors import ExecutorClosedError, ExecutorConfigError, UnknownExecutorError
 from ..options.capabilities import Capability
 from ..options.environment import WorkerEnvironment
@@ -58,6 +59,7 @@ class ExecutorRegistry:
     def __init__(self, executors: Any = None) -> None:
         self._kinds = Kinds(EVERYWHERE)
         self._pools: dict[str, _Pool] = {}
+        self.home = Home()  # of all its pools: they belong to the server's event loop
         self._closed = False
         self._preload: tuple[str, ...] = ()
         for name, options in BUILT_IN_POOLS.items():
@@ -185,6 +187,7 @@ class ExecutorRegistry:
             if self._closed:
                 raise ExecutorClosedError(f"pool {name!r} is shut down", pool=name)
             pool.executor = self._make(name, pool)
+            pool.executor.home = self.home
         return pool.executor
 
     def unknown(self, name: str, where: str = "") -> UnknownExecutorError:

@@ -154,6 +154,7 @@ class Lifecycle:
             raise self._collected
         for doubt in doubts:
             _logger.warning("%s", doubt)
+        self.registry.home.loop = asyncio.get_running_loop()
         await self._warm()
         await self.long_tasks.start()
 

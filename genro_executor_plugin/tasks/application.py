@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
 
+from ..engines.home import run_on
 from ..errors import ExecutorConfigError
 from ..options.numbers import check_seconds
 from ..routing.tree import application_of
@@ -16,6 +18,8 @@ from .service import LongTasks
 from .status import Progress, TaskId, TaskState, TaskStatus
 
 __all__ = ["ApplicationTasks", "long_tasks_of"]
+
+T = TypeVar("T")
 
 
 def long_tasks_of(instance: Any) -> LongTasks | None:
@@ -69,7 +73,7 @@ class ApplicationTasks:
         Raises:
             TaskNotFoundError: there is no job of that id.
         """
-        return await self._long_tasks.status(task_id)
+        return await self._on_its_loop(self._long_tasks.status, task_id)
 
     async def result(self, task_id: str, timeout: float | None = None) -> Any:
         """Wait until the job has ended, and return what it returned.
@@ -84,7 +88,7 @@ class ApplicationTasks:
             Exception: what the job raised, with the remote traceback as its cause.
         """
         patience = check_seconds(f"result of job {task_id}", "timeout", timeout)
-        return await self._long_tasks.result(task_id, patience)
+        return await self._on_its_loop(self._long_tasks.result, task_id, patience)
 
     async def cancel(self, task_id: str, grace: float | None = None) -> TaskStatus:
         """Cancel the job: if it waits it never begins, if it runs it is asked to end, then killed.
@@ -101,7 +105,7 @@ class ApplicationTasks:
             TaskNotFoundError: there is no job of that id.
         """
         given = check_seconds(f"cancel of job {task_id}", "grace", grace)
-        return await self._long_tasks.cancel(task_id, given)
+        return await self._on_its_loop(self._long_tasks.cancel, task_id, given)
 
     async def progress(self, task_id: str) -> Progress | None:
         """The latest progress that the job has reported, ``None`` if it has reported none.
@@ -109,7 +113,7 @@ class ApplicationTasks:
         Raises:
             TaskNotFoundError: there is no job of that id.
         """
-        return (await self._long_tasks.status(task_id)).progress
+        return (await self.status(task_id)).progress
 
     async def list(
         self,
@@ -119,7 +123,7 @@ class ApplicationTasks:
     ) -> list[TaskStatus]:
         """The jobs in ``state`` and of ``submitter``, the newest first, at most ``limit``."""
         wanted = TaskState(state) if state is not None else None
-        return await self._long_tasks.list(wanted, submitter, limit=limit)
+        return await self._on_its_loop(self._long_tasks.list, wanted, submitter, None, limit)
 
     async def forget(self, task_id: str) -> None:
         """Remove a job that has ended, with its result.
@@ -128,7 +132,15 @@ class ApplicationTasks:
             TaskNotFoundError: there is no job of that id.
             TaskError: it has not ended.
         """
-        await self._long_tasks.forget(task_id)
+        await self._on_its_loop(self._long_tasks.forget, task_id)
+
+    async def _on_its_loop(self, ask: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """What ``ask(*args)`` returns, run on the event loop of the server's jobs."""
+        loop = self._long_tasks.loop
+        if loop is None or not loop.is_running():
+            return await ask(*args)
+        outcome: T = await run_on(loop, partial(ask, *args))
+        return outcome
 
     @property
     def _long_tasks(self) -> LongTasks:

@@ -21,7 +21,7 @@ from ..options.lacks import MORE_PROCESSES
 from .forks import end_child, when_forked
 from .thread_runs import raise_in
 
-__all__ = ["CoroutineThread", "thread_for"]
+__all__ = ["CoroutineThread", "outcome_of", "thread_for"]
 
 
 class _HeldUpError(asyncio.CancelledError):
@@ -196,6 +196,11 @@ class CoroutineThread:
                 self._loop.call_exception_handler(context)
         await self._loop.shutdown_asyncgens()
         await self._loop.shutdown_default_executor()
+
+
+def outcome_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """What ``task``, which is done, has raised; ``None`` if it has returned."""
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
 class _SoftlyLimited:
