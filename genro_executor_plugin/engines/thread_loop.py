@@ -115,6 +115,7 @@ class PoolLoop:
                 error = raised
             with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
                 loop.call_soon_threadsafe(_settle, future, result, error)
+            result = error = None  # or this frame and the error would hold each other
 
         async with self._nested:
             # A daemon: a function that never ends must not keep the server from ending.
