@@ -19,6 +19,7 @@ from ..worker.forks import ending_children
 from ..worker.running import RunningCall, enter
 from .base import Pool
 from .call import Call
+from .home import HOME
 
 __all__ = ["ThreadRun", "no_thread"]
 
@@ -33,6 +34,7 @@ class ThreadRun:
     """
 
     __slots__ = (
+        "_messages",
         "abandoned",
         "began",
         "body",
@@ -68,8 +70,19 @@ class ThreadRun:
         self.abandoned = False
         self.task: asyncio.Task[Any] | None = None
         self.started_at: float | None = None
-        self.running = RunningCall(0, _Messages(pool, call, self.future))
+        self._messages = _Messages(pool, call, self.future)
+        self.running = RunningCall(0, self._messages)
         self.context.run(enter, self.running)
+        self.context.run(HOME.set, HOME.get() or loop)
+
+    def let_go(self) -> None:
+        """Forget the error that the caller has by now: its traceback leads here and back."""
+        if self.future.done() and (self.future.cancelled() or self.future.exception()):
+            self.future = self.loop.create_future()
+            self.future.cancel()
+            self._messages.future = self.future
+        if self.began.done() and not self.began.cancelled() and self.began.exception():
+            self.began = self.future
 
     def end_coroutine(self) -> None:
         """Cancel the coroutine, on the loop that runs it; a function on a thread goes on."""
@@ -91,13 +104,13 @@ class _Messages:
     def __init__(self, pool: Pool, call: Call, future: asyncio.Future[Any]) -> None:
         self._pool = pool
         self._call = call
-        self._future = future
+        self.future = future
 
     def send(self, number: int, channel: str, value: Any) -> None:
-        if self._future.done():
+        if self.future.done():
             return
         with suppress(RuntimeError):  # the event loop is closed: nobody listens any more
-            self._future.get_loop().call_soon_threadsafe(
+            self.future.get_loop().call_soon_threadsafe(
                 self._pool.message, self._call, os.getpid(), channel, value
             )
 

@@ -52,7 +52,7 @@ P = ParamSpec("P")
 
 
 class BaseExecutor(SteeredPool, Calling):
-    """A named pool. One instance belongs to one event loop at a time.
+    """A named pool. It belongs to one event loop at a time; calls of other loops run there.
 
     Also a decorator: ``await f(...)`` on a decorated ``f`` runs it in the pool.
     """
@@ -99,8 +99,10 @@ class BaseExecutor(SteeredPool, Calling):
 
     async def run_stream(self, call: Call) -> AsyncGenerator[Any, None]:
         """Run ``call`` as ``stream`` does."""
-        if self._nested or get_ident() in self._engine.own_threads:
-            async for value in stream_here(call):
+        here = self._nested or get_ident() in self._engine.own_threads
+        if here or not self.home.is_here():
+            there = self.home.stream
+            async for value in stream_here(call) if here else there(lambda: self.run_stream(call)):
                 yield value
             return
         self._need(Capability.STREAMS, "stream")
@@ -149,6 +151,8 @@ class BaseExecutor(SteeredPool, Calling):
                     span.set_attribute("executor.run_seconds", call.ran)
 
     async def _counted(self, call: Call) -> Any:
+        if self.home.loop is not asyncio.get_running_loop() and not self.home.is_here():
+            return await self.home.run(lambda: self._counted(call))
         counters, admission, engine = self._metrics, self._admission, self._engine
         counters.submitted += 1
         try:

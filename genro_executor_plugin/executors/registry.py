@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Unpack
 
+from ..engines.home import Home
 from ..errors import ExecutorClosedError, ExecutorConfigError, UnknownExecutorError
 from ..options.capabilities import Capability
 from ..options.environment import WorkerEnvironment
@@ -59,6 +60,7 @@ class ExecutorRegistry:
     def __init__(self, executors: Any = None) -> None:
         self._kinds = Kinds(EVERYWHERE)
         self._pools: dict[str, _Pool] = {}
+        self.home = Home()  # of all its pools: they belong to the server's event loop
         self._closed = False
         self._preload: tuple[str, ...] = ()
         for name, options in BUILT_IN_POOLS.items():
@@ -188,6 +190,7 @@ class ExecutorRegistry:
             if self._closed:
                 raise ExecutorClosedError(f"pool {name!r} is shut down", pool=name)
             pool.executor = self._make(name, pool)
+            pool.executor.home = self.home
         return pool.executor
 
     def unknown(self, name: str, where: str = "") -> UnknownExecutorError:
@@ -334,11 +337,9 @@ async def _awaited(end: Awaitable[None]) -> None:
 
 
 def _same(one: _Pool, other: _Pool) -> bool:
-    if one.known != other.known:
-        return False
     if one.options is None or other.options is None:
-        return one.given == other.given
-    return one.options == other.options
+        return one.known == other.known and one.given == other.given
+    return one.known == other.known and one.options == other.options
 
 
 def _shown(pool: _Pool) -> str:

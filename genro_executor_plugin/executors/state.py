@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..engines.base import Engine, Load, kind_of
 from ..engines.call import Call, Message
+from ..engines.home import Home
 from ..engines.inline import InlineEngine
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
 from ..metrics.counters import PoolMetrics, percentiles_ms
@@ -75,6 +76,7 @@ class PoolState:
         self._admission = Admission(name, self._options, self._metrics)
         self._on_threads = Admission(name, self._options, self._metrics)
         self._paused = False
+        self.home = Home()
         self._hurry = asyncio.Event()
         self._failed_to_tell: set[str] = set()
         self._ending: asyncio.Task[None] | None = None

@@ -62,8 +62,16 @@ def _failure(value: Any, attempt: Attempt) -> BaseException | None:
     try:
         attempt(value)
     except BaseException as error:
-        return error
+        return _without_frames(error)
     return None
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    """``error`` without what leads from it to the frames of this search, which hold it."""
+    error.__traceback__ = error.__context__ = None
+    if error.__cause__ is not None:
+        error.__cause__.__traceback__ = error.__cause__.__context__ = None
+    return error
 
 
 def _too_deep(error: BaseException) -> bool:

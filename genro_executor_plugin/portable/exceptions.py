@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 import pickle
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import monotonic
 from types import FunctionType, TracebackType
@@ -192,6 +192,7 @@ def _dumps_itself(
     reduce: Callable[[Any], Any],
 ) -> bytes | None:
     """``error`` as bytes, ``None`` if it does not survive pickling and unpickling."""
+    survivor = None
     try:
         packed = _dumps(error, text, pickler, reduce)
         survivor = pickle.loads(packed)[0]
@@ -199,6 +200,9 @@ def _dumps_itself(
         survives = type(survivor).__name__ == type(error).__name__
     except BaseException:  # whatever a class raises when it is unpickled, it does not survive
         return None
+    finally:
+        # Its frames lead back to this one, and from here to what the call was given.
+        del survivor
     return packed if survives and len(packed) <= _MOST_BYTES else None
 
 
@@ -244,7 +248,9 @@ def unpack_failure(
     """The exception in ``packed``, ready to be raised here; ``stored.loads`` for a stored one."""
     try:
         error: BaseException
-        error, text = loads(packed)
+        # Rebuilt frames lead back to those that are running: to a generator's, which ends there,
+        # and not to all that is on this stack.
+        error, text = next(_rebuilt(packed, loads))
         error = _quick_to_read(raisable(error), text)
     except BaseException as unreadable:  # a class may raise anything when it is unpickled
         return RemoteError(
@@ -258,6 +264,10 @@ def unpack_failure(
     if root.__cause__ is None:
         _set_cause(root, RemoteTraceback(text))
     return error
+
+
+def _rebuilt(packed: bytes | memoryview, loads: Callable[[Any], Any]) -> Iterator[Any]:
+    yield loads(packed)
 
 
 def as_of_the_function(error: BaseException) -> BaseException:

@@ -103,6 +103,27 @@ class ExecutorMixin:
         """Return ``metrics`` of every pool that has been used, each with its ``name``."""
         return self.executors.all_metrics()
 
+    def configure_route(self, route: str, /, **options: Any) -> dict[str, Any]:
+        """Set plugin options of ``route``, of whatever application, from the next call on.
+
+        ``server.configure_route("shop/report", executor_disabled=True)`` takes a route back into
+        the server's process.
+
+        Args:
+            route: ``"shop/report"``: the application, and the route's path in it, which may have
+                globs (``"shop/billing/*"``); ``"shop"`` is the whole application.
+            options: ``<plugin>_<option>=value``, of any plugin that is attached there.
+
+        Returns:
+            ``{"target": ..., "updated": [paths]}``.
+
+        Raises:
+            ExecutorConfigError: no such application, route, plugin or option, or a wrong value.
+                Nothing was changed.
+            UnknownExecutorError: ``executor_pool`` names no declared pool. Nothing was changed.
+        """
+        return self._lifecycle.configure_route(route, **options)
+
     def arm_router(self, router: Any) -> None:
         """Plug the server's plugins into ``router``, ``executor`` last."""
         self._lifecycle.arm_router(router, getattr(super(), "arm_router", None))

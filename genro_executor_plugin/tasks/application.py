@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
+from ..engines.home import run_on
 from ..errors import ExecutorConfigError
 from ..options.numbers import check_seconds
 from ..routing.tree import application_of
@@ -81,7 +83,7 @@ class ApplicationTasks:
         Raises:
             TaskNotFoundError: there is no job of that id.
         """
-        return await self._long_tasks.status(task_id)
+        return await self._on_its_loop(self._long_tasks.status, task_id)
 
     @overload
     async def result(self, task_id: StoredTaskId[T], timeout: float | None = None) -> T: ...
@@ -100,7 +102,7 @@ class ApplicationTasks:
             Exception: what the job raised, with the remote traceback as its cause.
         """
         patience = check_seconds(f"result of job {task_id}", "timeout", timeout)
-        return await self._long_tasks.result(task_id, patience)
+        return await self._on_its_loop(self._long_tasks.result, task_id, patience)
 
     async def cancel(self, task_id: str, grace: float | None = None) -> TaskStatus:
         """Cancel the job: if it waits it never begins, if it runs it is asked to end, then killed.
@@ -117,7 +119,7 @@ class ApplicationTasks:
             TaskNotFoundError: there is no job of that id.
         """
         given = check_seconds(f"cancel of job {task_id}", "grace", grace)
-        return await self._long_tasks.cancel(task_id, given)
+        return await self._on_its_loop(self._long_tasks.cancel, task_id, given)
 
     async def progress(self, task_id: str) -> Progress | None:
         """The latest progress that the job has reported, ``None`` if it has reported none.
@@ -125,7 +127,7 @@ class ApplicationTasks:
         Raises:
             TaskNotFoundError: there is no job of that id.
         """
-        return (await self._long_tasks.status(task_id)).progress
+        return (await self.status(task_id)).progress
 
     async def list(
         self,
@@ -135,7 +137,7 @@ class ApplicationTasks:
     ) -> list[TaskStatus]:
         """The jobs in ``state`` and of ``submitter``, the newest first, at most ``limit``."""
         wanted = TaskState(state) if state is not None else None
-        return await self._long_tasks.list(wanted, submitter, limit=limit)
+        return await self._on_its_loop(self._long_tasks.list, wanted, submitter, None, limit)
 
     async def forget(self, task_id: str) -> None:
         """Remove a job that has ended, with its result.
@@ -144,7 +146,15 @@ class ApplicationTasks:
             TaskNotFoundError: there is no job of that id.
             TaskError: it has not ended.
         """
-        await self._long_tasks.forget(task_id)
+        await self._on_its_loop(self._long_tasks.forget, task_id)
+
+    async def _on_its_loop(self, ask: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """What ``ask(*args)`` returns, run on the event loop of the server's jobs."""
+        loop = self._long_tasks.loop
+        if loop is None or not loop.is_running():
+            return await ask(*args)
+        outcome: T = await run_on(loop, partial(ask, *args))
+        return outcome
 
     @property
     def _long_tasks(self) -> LongTasks:

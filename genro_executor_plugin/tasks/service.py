@@ -56,6 +56,11 @@ class LongTasks(OpenedTasks):
         except ExecutorError:
             return {}  # it is not served any more
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that they belong to, ``None`` before the first is submitted."""
+        return self._acceptance.loop
+
     # -- submitting -------------------------------------------------------------------------------
 
     def submit(

@@ -492,13 +492,6 @@ async def test_an_abandoned_run_keeps_its_limit(make: Any, gate: Any) -> None:
 # -- with the rest of the program -------------------------------------------------------------
 
 
-async def test_a_pool_in_use_on_one_loop_is_refused_on_another(pool: ProcessExecutor) -> None:
-    await pool.submit(wf.answer)
-    with pytest.raises(RuntimeError, match=r"'pool' is in use on another event loop.*of its own"):
-        await asyncio.to_thread(asyncio.run, pool.submit(wf.answer))
-    assert await pool.submit(wf.answer) == 42
-
-
 def test_what_a_worker_prints_is_seen(tmp_path: Path) -> None:
     script = tmp_path / "printing.py"
     script.write_text(

@@ -308,19 +308,18 @@ class _Worker:
     def _start_coroutine(
         self, number: int, function: WorkerFunction, coroutine: Any, soft_timeout: float
     ) -> None:
-        if self._coroutines is None:
-            from ...worker.coroutines import thread_for
+        from ...worker.coroutines import outcome_of, thread_for
 
+        if self._coroutines is None:
             self._coroutines = thread_for(coroutine, end_with_broken_loop)
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)
-            try:
-                result = task.result()
-            except BaseException as error:
+            error = outcome_of(task)  # raised here, it would lead to this frame, and to itself
+            if error is not None:
                 self._channel.send(FAILURE, number, pack_failure(error))
             else:
-                self._answer(number, function, result)
+                self._answer(number, function, task.result())
 
         if not function.is_async:
             self._channel.send(BESIDE, number)

@@ -153,6 +153,7 @@ class ProcessEngine(Engine):
                 pool.cancel(job)
             else:
                 job.discard()
+            job.let_go()
             raise
         finally:
             call.raised = job.raised

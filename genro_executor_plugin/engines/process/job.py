@@ -126,6 +126,12 @@ class Job:
         if self.steps:
             self.steps[0](self._next)
 
+    def let_go(self) -> None:
+        """Forget the error that the caller has by now: its traceback leads here and back."""
+        if self.future.done():
+            self.future = self.future.get_loop().create_future()
+            self.future.cancel()
+
     def fail(self, error: BaseException) -> None:
         """Give the caller ``error``, if the job is not settled yet."""
         if not self.future.done():
