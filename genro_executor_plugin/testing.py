@@ -92,7 +92,7 @@ class ServerUnderTest:
     def __init__(self, server: Any, port: int = 0) -> None:
         """Prepare ``server`` for ``port`` of the loopback interface; 0 means any free port."""
         self.server = server
-        self.url = ""
+        self.url: str = ""
         self._refusal = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._up = threading.Event()

@@ -80,7 +80,7 @@ class ExecutorConsole(AttachedApplication):
     """
 
     code = "_executors"
-    mount = "_executors"
+    mount: str = "_executors"
     grammar: type = ConsoleGrammar
 
     def __init__(self, **kwargs: Any) -> None:

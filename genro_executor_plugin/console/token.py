@@ -37,10 +37,10 @@ class ConsoleToken:
 
     def __init__(self, value: str | None = None) -> None:
         """The token ``value``, or a random one."""
-        self.value = value if value is not None else secrets.token_urlsafe(24)
+        self.value: str = value if value is not None else secrets.token_urlsafe(24)
         self._secret = self.value.encode("ascii")
         # A browser has one set of cookies for all ports of a host: each server has its own name.
-        self.cookie = f"genro_executor_{hashlib.sha256(self._secret).hexdigest()[:12]}"
+        self.cookie: str = f"genro_executor_{hashlib.sha256(self._secret).hexdigest()[:12]}"
 
     def matches(self, given: str) -> bool:
         """Whether ``given`` is the token; comparing takes the same time for whatever it is."""

@@ -49,7 +49,7 @@ class InlineEngine(ThreadEngine):
     def __init__(self, pool: Pool, options: PoolOptions, *, bypassed: bool | str = False) -> None:
         super().__init__(pool, options)
         self._bypassed = bypassed
-        self.minds_debuggers = bool(bypassed)
+        self.minds_debuggers: bool = bool(bypassed)
         self._checks = (bypassed or options.bypass) != "fast"
         self._packer = CallPacker(context=options.context)
         if self._checks:

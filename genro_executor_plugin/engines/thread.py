@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import ExecutorTimeoutError
 from ..metrics.worker_state import WorkerState
@@ -53,7 +53,7 @@ class ThreadEngine(Engine):
     """Runs calls on threads of its own: nothing else waits because these are busy."""
 
     name = "thread"
-    capabilities = frozenset(
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
             Capability.ABANDONS,
             Capability.CONTEXT,
@@ -63,7 +63,7 @@ class ThreadEngine(Engine):
             Capability.STREAMS,
         }
     )
-    default_workers = 40
+    default_workers: ClassVar[int | None] = 40
     minds_debuggers = False
 
     def __init__(self, pool: Pool, options: PoolOptions) -> None:

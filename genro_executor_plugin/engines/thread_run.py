@@ -58,20 +58,20 @@ class ThreadRun:
         is_async: bool,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self.call = call
-        self.body = body if is_async else ending_children(body)
-        self.is_async = is_async
-        self.loop = loop
-        self.context = contextvars.copy_context()
+        self.call: Call = call
+        self.body: Callable[[], Any] = body if is_async else ending_children(body)
+        self.is_async: bool = is_async
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.context: contextvars.Context = contextvars.copy_context()
         self.future: asyncio.Future[Any] = loop.create_future()
         self.began: asyncio.Future[None] = loop.create_future()
-        self.queued_at = perf_counter()
-        self.raised = False
-        self.abandoned = False
+        self.queued_at: float = perf_counter()
+        self.raised: bool = False
+        self.abandoned: bool = False
         self.task: asyncio.Task[Any] | None = None
         self.started_at: float | None = None
         self._messages = _Messages(pool, call, self.future)
-        self.running = RunningCall(0, self._messages)
+        self.running: RunningCall = RunningCall(0, self._messages)
         self.context.run(enter, self.running)
         self.context.run(HOME.set, HOME.get() or loop)
 

@@ -39,7 +39,7 @@ class ExecutorError(Exception):
 
     def __init__(self, message: str, *, pool: str | None = None, route: str | None = None) -> None:
         # Not super().__init__: HTTPException and OSError read their own meaning into arguments.
-        self.args = (message,)
+        self.args: tuple[Any, ...] = (message,)
         self.pool = pool
         self.route = route
 
@@ -76,7 +76,7 @@ class RetryLaterError(ExecutorError):
     ) -> None:
         super().__init__(message, pool=pool, route=route)
         self.retry_after = retry_after
-        self.reason = reason or self._default_reason
+        self.reason: str = reason or self._default_reason
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:

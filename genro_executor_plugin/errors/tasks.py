@@ -73,4 +73,4 @@ class TaskStoreError(TaskError):
     """The store of long jobs cannot be used: it is locked, full or damaged. The message says it."""
 
     status = 500
-    detail = ExecutorError.detail
+    detail: str = ExecutorError.detail

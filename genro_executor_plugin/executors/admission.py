@@ -46,10 +46,10 @@ class Admission:
         self._places = options.max_pending
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._changed = asyncio.Event()
-        self.options = options
-        self.admitted = 0
-        self.closed = False
-        self.draining = False
+        self.options: PoolOptions = options
+        self.admitted: int = 0
+        self.closed: bool = False
+        self.draining: bool = False
 
     def admit(self, call: Call) -> bool:
         """Take a place for ``call`` if there is one; ``False`` if it has to ``wait`` for it.

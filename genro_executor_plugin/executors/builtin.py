@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import ClassVar, Unpack
 
+from ..engines.base import Engine
 from ..engines.inline import InlineEngine
 from ..engines.process.engine import ProcessEngine
 from ..engines.thread import ThreadEngine
@@ -25,7 +26,7 @@ class ThreadExecutor(BaseExecutor):
     ``ExecutorTimeoutError`` in time, and the thread's place stays taken until it is done.
     """
 
-    engine_type = ThreadEngine
+    engine_type: ClassVar[type[Engine] | None] = ThreadEngine
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class InlineExecutor(BaseExecutor):
     threads of the pool, so that the event loop stays free here, too.
     """
 
-    engine_type = InlineEngine
+    engine_type: ClassVar[type[Engine] | None] = InlineEngine
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class ProcessExecutor(BaseExecutor):
     the place stays taken until the call is really done.
     """
 
-    engine_type = ProcessEngine
+    engine_type: ClassVar[type[Engine] | None] = ProcessEngine
 
     def __init__(
         self,

@@ -60,7 +60,7 @@ class ExecutorRegistry:
     def __init__(self, executors: Any = None) -> None:
         self._kinds = Kinds(EVERYWHERE)
         self._pools: dict[str, _Pool] = {}
-        self.home = Home()  # of all its pools: they belong to the server's event loop
+        self.home: Home = Home()  # of all its pools: they belong to the server's event loop
         self._closed = False
         self._preload: tuple[str, ...] = ()
         for name, options in BUILT_IN_POOLS.items():

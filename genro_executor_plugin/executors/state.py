@@ -76,7 +76,7 @@ class PoolState:
         self._admission = Admission(name, self._options, self._metrics)
         self._on_threads = Admission(name, self._options, self._metrics)
         self._paused = False
-        self.home = Home()
+        self.home: Home = Home()
         self._hurry = asyncio.Event()
         self._failed_to_tell: set[str] = set()
         self._ending: asyncio.Task[None] | None = None

@@ -63,7 +63,9 @@ class CallStream:
         self._chunks: deque[Chunk] = deque()
         self._changed = asyncio.Event()
         self._idle = call.options.idle or executor.pool_options.idle
-        self.send_timeout = call.options.send_timeout or executor.pool_options.send_timeout
+        self.send_timeout: float | None = (
+            call.options.send_timeout or executor.pool_options.send_timeout
+        )
         self._head: Head | None = None
         self._task = asyncio.create_task(executor.run(call))
         self._task.add_done_callback(self._ended)

@@ -63,15 +63,15 @@ class OffloadedHandler:
     )
 
     def __init__(self, configuration: RouteConfiguration, entry: MethodEntry) -> None:
-        self.entry = entry
-        self.instance = entry.router.instance
+        self.entry: MethodEntry = entry
+        self.instance: Any = entry.router.instance
         self.original: Callable[..., Any] = entry.func
-        self.is_async = inspect.iscoroutinefunction(entry.func)
-        self.may_stream = may_stream(entry.func)
+        self.is_async: bool = inspect.iscoroutinefunction(entry.func)
+        self.may_stream: bool = may_stream(entry.func)
         # Not what a call has among its arguments: a client can give a handler with **kwargs an
         # argument of any name.
-        self.takes_request = takes_live_request(entry.signature)
-        self.plan = RoutePlan(configuration, entry.router, entry.name, entry.func)
+        self.takes_request: bool = takes_live_request(entry.signature)
+        self.plan: RoutePlan = RoutePlan(configuration, entry.router, entry.name, entry.func)
 
     def adapter(self) -> Callable[..., Any]:
         """An async function that looks like the handler and runs its calls where they belong."""

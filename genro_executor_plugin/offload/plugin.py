@@ -78,7 +78,7 @@ class ExecutorPlugin(BasePlugin):
 
     plugin_code = PLUGIN
     plugin_description = "Runs handlers in named pools of processes or threads"
-    plugin_default_param = "pool"
+    plugin_default_param: str = "pool"
 
     def __init__(self, router: Any, **config: Any) -> None:
         self.router = router

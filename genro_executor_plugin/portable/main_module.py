@@ -183,8 +183,8 @@ class MainModule(ModuleType):
     def _run(self, source: tuple[str | None, str | None]) -> None:
         spec, package = _main_spec(*source)
         code: CodeType = spec.loader.get_code(spec.name)  # type: ignore[union-attr] # as it has one
-        self.__file__ = spec.origin
-        self.__package__ = package
+        self.__file__: str | None = spec.origin
+        self.__package__: str | None = package
         del self.__dict__["_source"]
         self.__dict__["_running"] = threading.get_ident()
         one_logger_for_both_names(*MAIN_NAMES)

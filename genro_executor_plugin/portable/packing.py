@@ -69,12 +69,12 @@ class PackedCall:
         key: int,
         segment: Segment | None,
     ) -> None:
-        self.payload = payload
-        self.definitions = definitions
-        self.title = title
-        self.is_async = is_async
-        self.key = key
-        self.segment = segment
+        self.payload: bytes = payload
+        self.definitions: tuple[Definition, ...] = definitions
+        self.title: str = title
+        self.is_async: bool = is_async
+        self.key: int = key
+        self.segment: Segment | None = segment
 
     def reread_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments as a worker would get them.

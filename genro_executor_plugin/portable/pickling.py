@@ -29,7 +29,7 @@ from .stored import PACKAGE, is_stable, memory_view, public_name, resolve
 
 __all__ = ["CarefulPickler", "StoredPickler", "dumps", "dumps_stored", "loads", "why"]
 
-loads = pickle.loads
+loads: Callable[..., Any] = pickle.loads
 
 
 class CarefulPickler(cloudpickle.Pickler):  # type: ignore[misc]

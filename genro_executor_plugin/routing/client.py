@@ -62,7 +62,7 @@ class Client:
     """
 
     # Of the class until they are set: most requests need none of them.
-    gone = False
+    gone: bool = False
     closed = False
     _body_read = False
     watcher: asyncio.Task[Message] | None = None

@@ -46,7 +46,7 @@ class PoolGrammar(FiledElements):
     returns is read as the option's type: ``"4"`` is 4 for ``max_workers``.
     """
 
-    filed = ("pool",)
+    filed: tuple[str, ...] = ("pool",)
 
     @element(sub_tags="")
     def pool(

@@ -68,7 +68,7 @@ class Lifecycle:
         self._server = server
         self._strict = strict
         self.registry = registry
-        self.long_tasks = LongTasks(server, settings)
+        self.long_tasks: LongTasks = LongTasks(server, settings)
         self._task_mount = TaskMount(server, self.long_tasks)
         self._lifespan_ends = False
         self._ended = False

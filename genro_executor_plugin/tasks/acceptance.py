@@ -57,7 +57,7 @@ class Acceptance:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.store: TaskStore | None = None
         self.refused: dict[str, TaskStatus] = {}
-        self.limits = Limits(settings)
+        self.limits: Limits = Limits(settings)
         self._opened = opened
         self._accepted = accepted
         self._first: dict[str, asyncio.Task[None]] = {}

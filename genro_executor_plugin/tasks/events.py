@@ -25,7 +25,7 @@ class Events:
     """Publishes events of jobs on the hub of ``server``, and subscribes to them."""
 
     def __init__(self, server: HostServer) -> None:
-        self.hub = event_hub_of(server)
+        self.hub: Any = event_hub_of(server)
 
     def publish(self, kind: str, status: TaskStatus, couriers: Iterable[str] = ()) -> None:
         """Publish the new ``status`` of a job; ``kind`` is ``"state"`` or ``"progress"``.
@@ -40,7 +40,8 @@ class Events:
 
     def subscribe(self, task_id: str) -> asyncio.Queue[Any]:
         """A queue of the job's events from now on, until ``unsubscribe`` is called with it."""
-        return self.hub.subscribe(task_id)
+        queue: asyncio.Queue[Any] = self.hub.subscribe(task_id)
+        return queue
 
     def unsubscribe(self, task_id: str, queue: asyncio.Queue[Any]) -> None:
         """Stop sending the job's events to ``queue``."""

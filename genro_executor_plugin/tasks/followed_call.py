@@ -37,7 +37,7 @@ class FollowedCall:
     """
 
     def __init__(self, on_progress: Callable[[Progress], None]) -> None:
-        self.asked = False
+        self.asked: bool = False
         self._on_progress = on_progress
         self._calls: list[tuple[BaseExecutor, Call]] = []
         self._running: asyncio.Task[Any] | None = None

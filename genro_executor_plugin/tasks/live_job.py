@@ -30,11 +30,11 @@ class LiveJob:
     __slots__ = ("_waiting", "asked", "attempt", "couriers", "goes_on", "noted_at", "run", "status")
 
     def __init__(self, status: TaskStatus, couriers: tuple[str, ...] = ()) -> None:
-        self.status = status
-        self.couriers = couriers
-        self.asked = status.cancel_requested
-        self.goes_on = False
-        self.noted_at = 0.0
+        self.status: TaskStatus = status
+        self.couriers: tuple[str, ...] = couriers
+        self.asked: bool = status.cancel_requested
+        self.goes_on: bool = False
+        self.noted_at: float = 0.0
         self.run: asyncio.Task[None] | None = None
         self.attempt: Attempt | None = None
         self._waiting: asyncio.Future[None] | None = None

@@ -45,7 +45,7 @@ class LongTasks(OpenedTasks):
 
     def __init__(self, server: HostServer, settings: TaskSettings) -> None:
         super().__init__(server, settings)
-        self.listeners = Listeners(self.follow)
+        self.listeners: Listeners = Listeners(self.follow)
 
     def metadata_of(self, status: TaskStatus) -> dict[str, Any]:
         """The metadata of a job's route (``media_type``), empty for a function."""

@@ -180,7 +180,7 @@ class JobFactory:
     """Makes jobs of what is submitted to ``server``, and attempts of stored calls."""
 
     def __init__(self, server: HostServer, settings: TaskSettings) -> None:
-        self.targets = Targets(server)
+        self.targets: Targets = Targets(server)
         self._server = server
         self._settings = settings
 

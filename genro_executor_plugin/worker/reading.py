@@ -40,9 +40,9 @@ class WorkerFunction:
     __slots__ = ("func", "is_async", "large")
 
     def __init__(self, func: Callable[..., Any]) -> None:
-        self.func = func
-        self.is_async = inspect.iscoroutinefunction(func)
-        self.large = False
+        self.func: Callable[..., Any] = func
+        self.is_async: bool = inspect.iscoroutinefunction(func)
+        self.large: bool = False
 
     def __str__(self) -> str:
         return describe(self.func)
@@ -101,7 +101,7 @@ class CallReader:
     """Reads packed calls in a worker, and keeps what was defined for them."""
 
     def __init__(self) -> None:
-        self.replicas = ReplicaStore()
+        self.replicas: ReplicaStore = ReplicaStore()
         self.replicas.activate()
         self.logs: WorkerLogs | None = None
         self._functions: dict[int, WorkerFunction] = {}

@@ -196,7 +196,7 @@ def enter(call: RunningCall) -> Token[RunningCall | None]:
     return _current.set(call)
 
 
-leave = _current.reset
+leave: Callable[[Token[RunningCall | None]], None] = _current.reset
 
 
 def worker_index() -> int | None:

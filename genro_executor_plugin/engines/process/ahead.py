@@ -92,9 +92,9 @@ class Ahead:
         self._dispatch = dispatch
         self._filling: asyncio.Handle | None = None
         self._looking: asyncio.TimerHandle | None = None
-        self.estimates = Estimates()
+        self.estimates: Estimates = Estimates()
         self.enabled = True
-        self.any_sent = False
+        self.any_sent: bool = False
 
     def fill_soon(self) -> None:
         """Send calls ahead at the end of this turn of the event loop, many in one write."""

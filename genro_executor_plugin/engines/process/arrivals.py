@@ -100,8 +100,8 @@ class Arrivals:
     def __init__(self, pool: str, loop: asyncio.AbstractEventLoop, on_record: OnRecord) -> None:
         self._loop = loop
         self._on_record = on_record
-        self.records = Threads(f"genro-executor-{pool}-records", 1, loop)
-        self.values = Threads(f"genro-executor-{pool}-values", _VALUE_THREADS, loop)
+        self.records: Threads = Threads(f"genro-executor-{pool}-records", 1, loop)
+        self.values: Threads = Threads(f"genro-executor-{pool}-values", _VALUE_THREADS, loop)
 
     def record(self, job: Job | None, pid: int | None, packed: bytes | memoryview) -> None:
         """Have a record handled; outcomes of jobs that ``has_sent`` wait for that."""

@@ -26,11 +26,11 @@ class WorkerCalls:
     """
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls: int = 0
         self.running: dict[int, Job] = {}
         self.ahead: deque[tuple[int, Job]] = deque()
         self.not_started: list[Job] = []
-        self.coroutines = 0
+        self.coroutines: int = 0
         self.unheard: set[int] = set()
         self.given_up: set[int] = set()
 

@@ -28,7 +28,7 @@ import pickle
 from collections.abc import Callable
 from contextvars import copy_context
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 from ...errors import ExecutorError, SerializationError, WorkerCrashedError
 from ...metrics.tracing import current_trace
@@ -68,8 +68,8 @@ class ProcessEngine(Engine):
     """Runs calls in worker processes, which are started when they are needed."""
 
     name = "process"
-    default_workers = None
-    capabilities = frozenset(
+    default_workers: ClassVar[int | None] = None
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
             Capability.KILLS,
             Capability.INTERRUPTS,

@@ -80,21 +80,21 @@ class Job:
         route: str | None = None,
         owner: Any = None,
     ) -> None:
-        self.packed = packed
-        self.future = future
-        self.timeout = timeout
-        self.soft_timeout = soft_timeout
-        self.retries = retries
-        self.abandon = abandon
-        self.route = route
-        self.owner = owner
-        self.answered = False
-        self.begun = False
-        self.is_coroutine = packed.is_async
-        self.sent_in_vain = 0
+        self.packed: PackedCall = packed
+        self.future: asyncio.Future[Any] = future
+        self.timeout: float | None = timeout
+        self.soft_timeout: float | None = soft_timeout
+        self.retries: int = retries
+        self.abandon: bool = abandon
+        self.route: str | None = route
+        self.owner: Any = owner
+        self.answered: bool = False
+        self.begun: bool = False
+        self.is_coroutine: bool = packed.is_async
+        self.sent_in_vain: int = 0
         self.ending: asyncio.TimerHandle | None = None
-        self.microseconds = 0
-        self.raised = False
+        self.microseconds: int = 0
+        self.raised: bool = False
         self.started_at: float | None = None
         self.steps: deque[Step] | None = None
 

@@ -68,7 +68,7 @@ class Link:
             beside, their_beside = socket.socketpair()
             ours.callback(beside.close)
             theirs.callback(their_beside.close)
-            self.claims = Claims()
+            self.claims: Claims = Claims()
             ours.callback(self.claims.close)
             lifeline, ours_alive = os.pipe()
             ours.callback(os.close, ours_alive)
@@ -81,7 +81,7 @@ class Link:
                     their_beside.fileno(),
                 ]
             )
-            self.handover = Handover(beside)
+            self.handover: Handover = Handover(beside)
             ours.callback(self.handover.close)
             self._descriptors = ours.pop_all()
         self._socket.setblocking(False)
@@ -91,7 +91,7 @@ class Link:
         self._known: dict[int, int] = {}
         self._pauses = 0
         self._readable: Callable[[], None]
-        self.open = True
+        self.open: bool = True
 
     def watch(self, readable: Callable[[], None]) -> None:
         """Call ``readable`` from now on when there is something to ``read``."""

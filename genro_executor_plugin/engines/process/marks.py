@@ -66,7 +66,7 @@ class Marks:
 
     def __init__(self, head: bytes) -> None:
         self._marks = _LAYOUT.unpack_from(head)
-        self.was_defining = bool(self._marks[_DEFINING])
+        self.was_defining: bool = bool(self._marks[_DEFINING])
 
     def had_begun(self, number: int, is_async: bool, on_thread: bool) -> bool:
         """Whether it had begun call ``number``.

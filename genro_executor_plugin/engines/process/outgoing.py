@@ -21,7 +21,7 @@ class Outgoing:
     """
 
     def __init__(self, data: bytes, descriptors: Sequence[int]) -> None:
-        self.data = memoryview(data)
+        self.data: memoryview = memoryview(data)
         self._descriptors = descriptors
         self._kept = contextlib.ExitStack()
 

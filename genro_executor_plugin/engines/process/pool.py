@@ -58,7 +58,7 @@ class WorkerPool(PoolView):
     ) -> None:
         self._name = name
         self._on_message = on_message
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._threads = options.threads_per_worker
         self._queue = WaitingQueue()
         self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop, on_record)
@@ -78,8 +78,8 @@ class WorkerPool(PoolView):
         self._observer = Observer(
             self.loop, self._supervisor, options.memory_limit, self._ended_workers.over_limit
         )
-        self.closing = False
-        self.paused = False
+        self.closing: bool = False
+        self.paused: bool = False
 
     # -- what the executor asks for -----------------------------------------------------------
 

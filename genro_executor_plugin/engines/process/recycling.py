@@ -44,7 +44,7 @@ class Recycling:
         self._memory_read: dict[Worker, float] = {}
         self._lifetimes: dict[Worker, float] = {}
         self._memory_limit: float = options.memory_limit or inf
-        self.watched = any(
+        self.watched: bool = any(
             limit is not None
             for limit in (
                 options.max_tasks_per_child,

@@ -68,16 +68,16 @@ class Supervisor:
         self._hooks = hooks
         self._queue = queue
         self._loop = loop
-        self.backoff = StartBackoff(name, loop, self.grow)
+        self.backoff: StartBackoff = StartBackoff(name, loop, self.grow)
         self._launcher = Launcher(options, self.backoff.not_forked)
-        self.arrivals = Arrivals(name, loop, on_record)
+        self.arrivals: Arrivals = Arrivals(name, loop, on_record)
         self.workers: set[Worker] = set()
         self.free: list[Worker] = []
-        self.start_seconds = 0.0
+        self.start_seconds: float = 0.0
         self.written_off: set[Worker] = set()
         self.restarts: dict[str, int] = {}
-        self.max_workers = options.max_workers
-        self.changed = asyncio.Event()
+        self.max_workers: int = options.max_workers
+        self.changed: asyncio.Event = asyncio.Event()
         self._to_be_replaced: deque[tuple[Worker, str]] = deque()
 
     # -- which workers there are --------------------------------------------------------------

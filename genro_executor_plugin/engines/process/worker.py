@@ -64,6 +64,9 @@ class Worker(WorkerCalls):
         nonsense: what is wrong with what it has sent, empty for nothing; it is killed for that.
     """
 
+    calls: int
+    coroutines: int
+
     def __init__(
         self,
         owner: WorkerOwner[Worker],
@@ -73,23 +76,23 @@ class Worker(WorkerCalls):
         index: int,
     ) -> None:
         super().__init__()
-        self._owner = owner
-        self._launcher = launcher
-        self._arrivals = arrivals
+        self._owner, self._launcher, self._arrivals = owner, launcher, arrivals
         self.index = index
         self._key = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.pid: int | None = None
         self.boot_error: BaseException | None = None
-        self.born_at = perf_counter()
-        self.idle_since = self.born_at
-        self.ready = False
-        self.leaving = self.to_be_replaced = False
+        self.born_at: float = perf_counter()
+        self.idle_since: float = self.born_at
+        self.ready: bool = False
+        self.leaving: bool = False
+        self.to_be_replaced = self._cut_off = False
         self.memory: int | None = None
-        self.fault = self.nonsense = ""
+        self.fault: str = ""
+        self.nonsense: str = ""
         self.marks: Marks | None = None
         self._answered: Job | None = None
-        self.killed = self._cut_off = False
+        self.killed: bool = False
         self._oom_kills = oom_kills()
         self._link = Link(self._launch)
         self._window = Window(self._link, arrivals)

@@ -140,10 +140,10 @@ class Segment:
     __slots__ = ("_later", "capacity", "fd", "layout", "number")
 
     def __init__(self, number: int, capacity: int) -> None:
-        self.fd = -1
-        self.number = number
-        self.capacity = capacity
-        self.layout = b""
+        self.fd: int = -1
+        self.number: int = number
+        self.capacity: int = capacity
+        self.layout: bytes = b""
         self._later: list[tuple[int, Any]] = []
         self.fd = os.memfd_create("genro-executor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         # A limit of the size of files is met here, where the socket can still take the value.

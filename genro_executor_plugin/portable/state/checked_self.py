@@ -35,7 +35,7 @@ class CheckedSelf:
         opened = getattr(getattr(cls, "on_worker_startup", None), "__code__", None)
         names = set(placeholders) - set(opened.co_names if opened is not None else ())
         self._given = {**_values(real), **{name: placeholders[name] for name in names}}
-        self.instance = cls.__new__(cls)
+        self.instance: Any = cls.__new__(cls)
         for name, value in self._given.items():
             object.__setattr__(self.instance, name, value)
 

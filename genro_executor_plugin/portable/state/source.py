@@ -80,7 +80,7 @@ class ReplicaSource:
     """One application or section, and the last version of its state."""
 
     def __init__(self, catalog: ReplicaCatalog, instance: Any) -> None:
-        self.key = next(catalog.keys)
+        self.key: int = next(catalog.keys)
         self._catalog = catalog
         self._instance = weakly(instance)
         owner: Any = type(instance)
@@ -329,9 +329,9 @@ class ReplicaCatalog:
     """Every application and section whose handlers were called through one pool."""
 
     def __init__(self, keys: Iterator[int] | None = None) -> None:
-        self.keys = keys if keys is not None else itertools.count(1)
+        self.keys: Iterator[int] = keys if keys is not None else itertools.count(1)
         self._sources: dict[int, ReplicaSource] = {}
-        self.locks = LockNotice(lambda obj: is_routing(obj) or is_router(obj))
+        self.locks: LockNotice = LockNotice(lambda obj: is_routing(obj) or is_router(obj))
 
     def source_of(self, instance: Any) -> ReplicaSource:
         """The source of ``instance``, made on first use and dropped with it."""

@@ -34,7 +34,7 @@ class JsonAnswer(StreamingResponse):
     __slots__ = ("document",)
 
     def __init__(self, document: Any, status: int, **headers: str) -> None:
-        self.document = document
+        self.document: Any = document
         body = str(self).encode()
         super().__init__(
             _once(body),

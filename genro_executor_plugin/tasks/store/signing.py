@@ -43,8 +43,8 @@ class Signer:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.made = False
-        self.key_id = b""
+        self.made: bool = False
+        self.key_id: bytes = b""
         self._key = b""
 
     def load(self) -> None:

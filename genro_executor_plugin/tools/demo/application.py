@@ -45,11 +45,11 @@ class Reports(ExecutorApplication):
     """Sales reports."""
 
     code = "reports"
-    mount = ""
+    mount: str = ""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.notes = Path()
+        self.notes: Path = Path()
 
     def on_startup(self) -> None:
         """Make the folder in which ``/annual`` notes its process."""
@@ -114,7 +114,7 @@ class Monitor(RoutedApplication):
     """Asks the event loop to be woken every millisecond, and notes how late that happens."""
 
     code = "monitor"
-    mount = "monitor"
+    mount: str = "monitor"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -57,8 +57,8 @@ class ServerProcess:
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self.log: deque[str] = deque(maxlen=_LOG_LINES)
-        self.url = ""
-        self.token = secrets.token_urlsafe(24)
+        self.url: str = ""
+        self.token: str = secrets.token_urlsafe(24)
 
     @property
     def pid(self) -> int:

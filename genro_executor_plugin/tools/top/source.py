@@ -82,7 +82,7 @@ class SnapshotSource:
         The token is one that the server's authentication knows, or that of its console, which is
         found by itself for a server of the same user on this machine.
         """
-        self.url = snapshot_url(url)
+        self.url: str = snapshot_url(url)
         self._token = token or _token_in(url)
         self._headers = {"accept": "application/json"}
         if token is not None:
