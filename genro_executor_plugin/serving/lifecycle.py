@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ExecutorClosedError, ExecutorError
 from ..executors.registry import ExecutorRegistry
-from ..hosts.names import is_told_to_exit, wait_at_least
+from ..hosts.names import is_told_to_exit, stop_at_failed_hooks, wait_at_least
 from ..offload.checks import Mistake, error_of, modules_of, route_mistakes
 from ..offload.doubts import doubts_of
 from ..offload.plugin import ExecutorPlugin
@@ -121,6 +121,7 @@ class Lifecycle:
         for doubt in doubts:
             _logger.warning("%s", doubt)
         self.registry.home.loop = asyncio.get_running_loop()
+        stop_at_failed_hooks(self._server)
         await self._warm()
         await self.long_tasks.start()
 
