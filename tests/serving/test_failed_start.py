@@ -119,21 +119,34 @@ def test_a_store_of_another_user(tmp_path: Path, host: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
 @HOSTS
-def test_a_disk_without_room(tmp_path: Path, host: str) -> None:
+@pytest.mark.parametrize("exists", [True, False], ids=["a store", "no store yet"])
+def test_a_disk_without_room(tmp_path: Path, host: str, exists: bool) -> None:
     disk = tmp_path / "jobs"
     disk.mkdir(mode=0o700)
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     try:
-        (disk / "jobs.sqlite").touch(mode=0o600)
+        if exists:
+            (disk / "jobs.sqlite").touch(mode=0o600)
         with suppress(OSError), open(disk / "rest", "wb", buffering=0) as rest:
             while True:
                 rest.write(bytes(4096))
         with started(PROGRAM, host, "none", cwd=tmp_path) as process:
-            assert_refused(process, "Traceback", "jobs")
+            said = "jobs" if exists else "jobs cannot be made: [Errno 28] No space left"
+            assert_refused(process, "Traceback", said)
+        assert exists or [path.name for path in disk.iterdir()] == ["rest"]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+    assert workers_that_ended_in_order(tmp_path) == 2
+
+
+@HOSTS
+def test_a_folder_that_cannot_be_made(tmp_path: Path, host: str) -> None:
+    """There is no store yet: the first job would find it out, long after the start."""
+    (tmp_path / "jobs").touch()
+    with started(PROGRAM, host, "none", cwd=tmp_path) as process:
+        assert_refused(process, "Traceback", f"{tmp_path / 'jobs'} is a link or no folder")
     assert workers_that_ended_in_order(tmp_path) == 2
 
 
