@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import worker_functions as wf
 
 from genro_executor_plugin import ExecutorTimeoutError, ProcessExecutor, WorkerCrashedError
-from genro_executor_plugin.engines.process.launcher import SERVER_VARIABLE
+from genro_executor_plugin.engines.process.template_start import SERVER_VARIABLE
 
 CALLERS = 64
 
