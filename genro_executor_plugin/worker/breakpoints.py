@@ -19,22 +19,14 @@ from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .breakpoint_words import BREAKPOINT, PASSED
 from .forks import when_forked
 from .running import current
 
 if TYPE_CHECKING:
     from .debugger import Session
 
-__all__ = ["ATTACHED", "BREAKPOINT", "ENDED", "GOES_ON", "HELD", "PASSED", "WAITS", "Breakpoints"]
-
-BREAKPOINT = "genro-executor.breakpoint"
-"""The channel on which a call says what becomes of it at a breakpoint: one of the words below, a
-place in the source, and a text or a number of seconds."""
-
-WAITS, ATTACHED, HELD, GOES_ON, PASSED, ENDED = (
-    *("waits", "attached", "held"),
-    *("goes on", "passed", "ended"),
-)
+__all__ = ["Breakpoints"]
 
 _WAIT_VARIABLE = "GENRO_EXECUTOR_BREAKPOINT_SECONDS"
 _WAIT_SECONDS = 60.0

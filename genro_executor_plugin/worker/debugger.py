@@ -27,7 +27,7 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
-from .breakpoints import ATTACHED, BREAKPOINT, ENDED, GOES_ON, HELD, PASSED, WAITS
+from .breakpoint_words import ATTACHED, BREAKPOINT, ENDED, GOES_ON, HELD, PASSED, WAITS
 from .running import HELD_TIME, RunningCall
 
 __all__ = ["Session", "folder_of", "socket_of"]

@@ -40,7 +40,7 @@ from ...portable.hooks import pack_hooks
 from ...portable.packing import CallPacker, PackedCall
 from ...portable.pickling import why
 from ...portable.shared_memory.segments import Segment, Segments
-from ...worker.breakpoints import BREAKPOINT
+from ...worker.breakpoint_words import BREAKPOINT
 from ...worker.forks import when_forked
 from ...worker.logs import (
     LOG,

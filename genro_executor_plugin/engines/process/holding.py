@@ -16,7 +16,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from ...worker.breakpoints import ATTACHED, BREAKPOINT, HELD, PASSED, WAITS
+from ...worker.breakpoint_words import ATTACHED, BREAKPOINT, HELD, PASSED, WAITS
 from ..call import Call
 from .job import Job
 from .supervisor import Supervisor

@@ -19,7 +19,7 @@ from typing import Any
 
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
-from ...worker.breakpoints import BREAKPOINT
+from ...worker.breakpoint_words import BREAKPOINT
 from .ahead import Ahead
 from .arrivals import OnRecord
 from .ended import EndedWorkers, closed_error
