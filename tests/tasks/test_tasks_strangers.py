@@ -178,6 +178,15 @@ async def test_what_the_host_would_fail_at_does_not_reach_it(
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.parametrize("path", ["", "nobody/cancel", "nobody/result", "nobody"])
+@pytest.mark.parametrize("body", [{"self": 1, "_request": 2}, {"limit": [1]}, {"wait": {}}, [1]])
+async def test_a_body_names_no_argument_that_is_not_its_own(
+    site: Site, path: str, body: Any
+) -> None:
+    answer = await site.post(f"/_tasks/{path}", body)
+    assert answer.status_code < 500
+
+
 async def test_what_is_no_request_about_a_job_is_refused(site: Site) -> None:
     job = await ended(site, "report")
     for path in (f"status/{job}/x", f"status/{job}/x/y", "nothing", "_job/x"):

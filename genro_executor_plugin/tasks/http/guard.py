@@ -22,7 +22,14 @@ from ...routing.sites import (
 if TYPE_CHECKING:
     from ...hosts.names import Receive, Scope
 
-__all__ = ["guarded", "keep_private", "narrowed_query", "refuse_foreign_forms", "sandbox"]
+__all__ = [
+    "guarded",
+    "keep_private",
+    "narrowed_fields",
+    "narrowed_query",
+    "refuse_foreign_forms",
+    "sandbox",
+]
 
 BODY_LIMIT_BYTES = 64 * 1024
 """The largest body that is read. These requests have none that matters."""
@@ -53,6 +60,11 @@ def narrowed_query(query: bytes) -> bytes:
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     given = {name: value.partition("::")[0] for name, value in pairs if name in _PARAMETERS}
     return urlencode(given).encode()
+
+
+def narrowed_fields(data: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a body that the routes of long jobs are given."""
+    return {name: data[name] for name in _PARAMETERS if name in data}
 
 
 def guarded(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:

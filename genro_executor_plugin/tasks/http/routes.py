@@ -31,7 +31,13 @@ from .accepted import (
     accepted,
     urls_of,
 )
-from .guard import guarded, keep_private, refuse_foreign_forms, sandbox
+from .guard import (
+    guarded,
+    keep_private,
+    narrowed_fields,
+    refuse_foreign_forms,
+    sandbox,
+)
 
 if TYPE_CHECKING:
     from ...hosts.names import Receive, Scope, Send
@@ -207,6 +213,10 @@ class TaskApplication(_TaskRoutes, RoutedApplication):
         """Answer a request that is small and well-formed; refuse others with a reason."""
         narrowed, receive = guarded(scope, receive)
         await super().__call__(narrowed, receive, send)
+
+    def spread_over_params(self, node: Any, data: dict[str, Any]) -> dict[str, Any]:
+        """Return what a body may name, which is what a query may; the rest is left out."""
+        return super().spread_over_params(node, narrowed_fields(data))
 
 
 def _may_see(caller: Caller, status: TaskStatus, admin_tags: Iterable[str]) -> bool:
