@@ -9,12 +9,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..errors import ExecutorConfigError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import AsgiServer, read_configuration
+from ..options.keywords import PoolKeywords
 from ..portable.main_module import stop_main_import
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
@@ -67,7 +68,11 @@ class ExecutorMixin:
         return in_pools(super().tasks, self.long_tasks.settings)  # type: ignore[misc]
 
     def executor(
-        self, executor_type: str = "local", *, name: str = "default", **options: Any
+        self,
+        executor_type: str = "local",
+        *,
+        name: str = "default",
+        **options: Unpack[PoolKeywords],
     ) -> BaseExecutor:
         """Return pool ``name``, declared now if it was not before; it also decorates functions.
 
