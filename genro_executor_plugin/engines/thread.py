@@ -99,18 +99,14 @@ class ThreadEngine(Engine):
             run.let_go()
             call.raised = run.raised
             call.begun = run.started_at is not None
-            if run in self._begun and self._ends_with_its_caller(call):
-                run.end_coroutine()
+            if run in self._begun and (call.kill_on_cancel or self.options.on_cancel == "kill"):
+                run.end_coroutine()  # nobody waits for it any more
             call.handle = None  # or the two would wait for the garbage collector
             if run.started_at is not None:
                 call.waited = run.started_at - run.queued_at
                 call.ran = perf_counter() - run.started_at
             elif run in self._waiting:
                 self._waiting.remove(run)
-
-    def _ends_with_its_caller(self, call: Call) -> bool:
-        """Whether a coroutine is cancelled when nobody waits for it any more."""
-        return call.kill_on_cancel or self.options.on_cancel == "kill"
 
     async def run_inside(self, call: Call) -> Any:
         if self._coroutines is None or threading.get_ident() != self._coroutines.thread_ident:
@@ -222,7 +218,7 @@ class ThreadEngine(Engine):
         """The pool's own event loop, started now if this is its first coroutine."""
         with self._making_loop:  # a function on a thread may return the first one
             if self._coroutines is None:
-                self._coroutines = PoolLoop(self.pool.name, self.options, self._tell)
+                self._coroutines = PoolLoop(*(self.pool.name, self.options, self._tell, self._loop))
                 self.own_threads.add(self._coroutines.thread_ident)
             return self._coroutines
 
@@ -312,17 +308,20 @@ class ThreadEngine(Engine):
             for run in self._begun:
                 run.end_coroutine()
             return  # what they run goes on; nothing can end it
+        ending = [] if self._coroutines is None else [self._coroutines.close()]
         if threads:
-            try:
-                await asyncio.wait_for(self._all_ended.wait(), self.options.shutdown_timeout)
-            except TimeoutError:
-                _logger.warning(
-                    "pool %r: its finalizer has not ended after %g s, its shutdown_timeout; its "
-                    "thread is left behind",
-                    *(self.pool.name, self.options.shutdown_timeout),
-                )
-        if self._coroutines is not None:
-            self._coroutines.close()
+            ending.append(self._threads_end())
+        await asyncio.gather(*ending)
+
+    async def _threads_end(self) -> None:
+        try:
+            await asyncio.wait_for(self._all_ended.wait(), self.options.shutdown_timeout)
+        except TimeoutError:
+            _logger.warning(
+                "pool %r: its finalizer has not ended after %g s, its shutdown_timeout; its "
+                "thread is left behind",
+                *(self.pool.name, self.options.shutdown_timeout),
+            )
 
     def set_paused(self, paused: bool) -> None:
         self._start_next()

@@ -17,6 +17,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from ..options.pool import PoolOptions
@@ -27,19 +28,29 @@ __all__ = ["PoolLoop", "raisable"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
+_CANCELLED_SECONDS = 0.5
+"""How long a coroutine that is cancelled at the pool's end has for it, at least."""
+
 Done = Callable[[ThreadRun, Any, BaseException | None], None]
 
 
 class PoolLoop:
     """The coroutines of one thread pool, on an event loop of their own."""
 
-    def __init__(self, pool: str, options: PoolOptions, done: Done) -> None:
+    def __init__(
+        self,
+        pool: str,
+        options: PoolOptions,
+        done: Done,
+        server_loop: asyncio.AbstractEventLoop,
+    ) -> None:
         """Start the thread.
 
         Args:
             pool: the pool's name.
             options: the pool's options; its initializer and finalizer run on this loop, too.
             done: called on the loop's thread with each run, its result and its error.
+            server_loop: the event loop that ``close`` is called on.
 
         Raises:
             RuntimeError: the system has no thread.
@@ -48,6 +59,8 @@ class PoolLoop:
         self._options = options
         self._done = done
         self._running: set[ThreadRun] = set()
+        self._server_loop = server_loop
+        self._ended_thread = asyncio.Event()
         self._thread = self._new_thread()
         self._initialized = options.initializer is None
         self._nested = asyncio.Semaphore(options.max_workers)
@@ -58,7 +71,12 @@ class PoolLoop:
         self._thread.start(self._run(run), 0.0, lambda task: self._ended(run, task), run.context)
 
     def _new_thread(self) -> CoroutineThread:
-        return CoroutineThread(self._is_broken, f"genro-executor-{self._pool}-loop")
+        name = f"genro-executor-{self._pool}-loop"
+        return CoroutineThread(self._is_broken, name, self._thread_has_ended)
+
+    def _thread_has_ended(self) -> None:
+        with suppress(RuntimeError):  # the server's loop is closed: nobody waits for it
+            self._server_loop.call_soon_threadsafe(self._ended_thread.set)
 
     def _is_broken(self, error: BaseException) -> None:
         """Fail every run: a coroutine has closed the loop. Those that come have another one."""
@@ -115,6 +133,7 @@ class PoolLoop:
                 error = raised
             with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
                 loop.call_soon_threadsafe(_settle, future, result, error)
+            result = error = None  # or this frame and the error would hold each other
 
         async with self._nested:
             # A daemon: a function that never ends must not keep the server from ending.
@@ -123,14 +142,39 @@ class PoolLoop:
             ).start()
             return await future
 
-    def close(self) -> None:
-        """Run the finalizer and end the loop; nothing may be running on it."""
+    async def close(self) -> None:
+        """Run the finalizer and end the loop; nothing may be running on it.
+
+        Both are users' code, which may never end. What has not ended after ``shutdown_timeout`` is
+        cancelled, and left behind if that does not end it either.
+        """
+        deadline = monotonic() + self._options.shutdown_timeout
         if self._initialized and self._options.finalizer is not None:
-            try:
-                self.result_of(_awaited(self._options.finalizer))
-            except Exception:
-                _logger.exception("pool %r: its finalizer failed", self._pool)
-        self._thread.close()
+            await self._finalize(self._options.finalizer)
+        if not self._thread.stop():
+            return
+        try:
+            left = max(deadline - monotonic(), _CANCELLED_SECONDS)
+            await asyncio.wait_for(self._ended_thread.wait(), left)
+        except TimeoutError:
+            _logger.warning(
+                "pool %r: what its coroutines have left has not ended after %g s, its "
+                "shutdown_timeout; the thread of its event loop is left behind",
+                *(self._pool, self._options.shutdown_timeout),
+            )
+
+    async def _finalize(self, finalizer: Callable[..., Any]) -> None:
+        finalizing = asyncio.run_coroutine_threadsafe(_awaited(finalizer), self._thread.loop)
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(finalizing), self._options.shutdown_timeout)
+        except TimeoutError:
+            _logger.warning(
+                "pool %r: its finalizer has not ended after %g s, its shutdown_timeout; it was "
+                "cancelled",
+                *(self._pool, self._options.shutdown_timeout),
+            )
+        except Exception:
+            _logger.exception("pool %r: its finalizer failed", self._pool)
 
 
 async def _awaited(hook: Callable[..., Any], *arguments: Any) -> None:

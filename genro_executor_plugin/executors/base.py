@@ -23,21 +23,21 @@ import logging
 import math
 import sys
 import traceback
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from threading import get_ident
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from ..engines.call import Call, Message
-from ..errors import ExecutorConfigError, ExecutorError
+from ..errors import ExecutorError
 from ..metrics import tracing
-from ..options.call import CALL_OPTIONS, CallOptions
+from ..options.call import CallOptions
 from ..options.capabilities import Capability
-from ..options.checks import check_option
+from ..options.keywords import CallKeywords
 from ..portable.references import describe
 from ..portable.shared_memory.segments import is_large_call
 from .bound import BoundExecutor
+from .calling import DEFAULT_CALL, Calling
 from .counting import count_error
 from .nested import Elsewhere, run_here, stream_here
 from .steering import SteeredPool
@@ -50,10 +50,8 @@ _logger = logging.getLogger("genro_executor_plugin")
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_DEFAULT_CALL = CallOptions()
 
-
-class BaseExecutor(SteeredPool):
+class BaseExecutor(SteeredPool, Calling):
     """A named pool. It belongs to one event loop at a time; calls of other loops run there.
 
     Also a decorator: ``await f(...)`` on a decorated ``f`` runs it in the pool.
@@ -61,6 +59,14 @@ class BaseExecutor(SteeredPool):
 
     # -- calls --------------------------------------------------------------------------------
 
+    @overload
+    def submit(
+        self, func: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def submit(
+        self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]: ...
     def submit(
         self, func: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Coroutine[Any, Any, Any]:
@@ -77,95 +83,19 @@ class BaseExecutor(SteeredPool):
             ExecutorClosedError: the pool is shut down.
             Exception: whatever ``func`` raises, with the remote traceback as its cause.
         """
-        return self.run(Call(func, args, kwargs, _DEFAULT_CALL))
+        return self.run(Call(func, args, kwargs, DEFAULT_CALL))
 
-    def options(self, **options: Any) -> BoundExecutor:
+    def options(self, **options: Unpack[CallKeywords]) -> BoundExecutor:
         """This pool with other options for the calls made through what is returned.
 
         Args:
             options: ``timeout``, ``soft_timeout``, ``queue_timeout``, ``on_overload``,
-                ``max_waiting``, ``retries``.
+                ``max_waiting``, ``retries``, ``idle``, ``send_timeout``.
 
         Raises:
             ExecutorConfigError: naming the option, the value and what is allowed.
         """
         return BoundExecutor(self, self.check_call(f"pool {self._name!r}", options))
-
-    def check_call(
-        self, where: str, options: dict[str, Any], route: str | None = None, path: str = ""
-    ) -> CallOptions:
-        """``options`` of a call (from ``route``), checked against what this kind of pool can keep.
-
-        Raises:
-            ExecutorConfigError: naming ``where``, the option, the value and what is allowed.
-        """
-        checked: dict[str, Any] = {}
-        for option, value in options.items():
-            if option not in CALL_OPTIONS:
-                raise ExecutorConfigError(
-                    f"{where}: unknown option {option!r}; a call takes {', '.join(CALL_OPTIONS)}",
-                    pool=self._name,
-                )
-            checked[option] = None if value is None else check_option(where, option, value)
-        self._refuse_what_it_cannot_keep(where, checked)
-        return CallOptions(**checked, route=route, path=path)
-
-    def _refuse_what_it_cannot_keep(self, where: str, options: dict[str, Any]) -> None:
-        kind = self._declared
-        for option, value in options.items():
-            if not value:
-                continue
-            if option == "timeout":
-                reason = kind.why_no_timeout(self._options.abandon_on_timeout)
-            else:
-                reason = kind.why_not(option)
-            if reason is not None:
-                raise ExecutorConfigError(
-                    f"{where}: {option}={value!r} is not for pool {self._name!r}, a {kind.name} "
-                    f"pool: {reason}",
-                    pool=self._name,
-                )
-
-    async def map(
-        self, func: Callable[..., T], /, *iterables: Iterable[Any], ahead: int | None = None
-    ) -> AsyncIterator[T]:
-        """Run ``func`` over the items of ``iterables`` and yield the results in their order.
-
-        At most ``ahead`` calls are under way or done and not yet taken; the default is twice
-        ``max_workers``. Ending the iteration early cancels what is under way.
-        """
-        limit = ahead if ahead is not None else 2 * self._options.max_workers
-        tasks: deque[asyncio.Task[T]] = deque()
-        arguments = zip(*iterables, strict=False)
-        try:
-            for items in arguments:
-                tasks.append(asyncio.ensure_future(self.submit(func, *items)))
-                if len(tasks) >= limit:
-                    yield await tasks[0]
-                    tasks.popleft()
-            while tasks:
-                yield await tasks[0]
-                tasks.popleft()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    def stream(
-        self, func: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> AsyncGenerator[Any, None]:
-        """Run ``func``, a generator function of either sort, and yield what it yields.
-
-        It is ahead of the caller by a bounded number of chunks only. Ending the iteration
-        (``aclose``, or leaving ``contextlib.aclosing``) closes the generator where it runs.
-
-        Raises:
-            ExecutorTimeoutError: the run took longer than ``timeout`` seconds in all, or sent
-                nothing for ``idle`` seconds.
-            TypeError: ``func`` returned something that is no stream.
-            Exception: as ``submit``; what ``func`` raises comes behind what it had yielded.
-        """
-        return self.run_stream(Call(func, args, kwargs, _DEFAULT_CALL))
 
     async def run_stream(self, call: Call) -> AsyncGenerator[Any, None]:
         """Run ``call`` as ``stream`` does."""
@@ -195,10 +125,6 @@ class BaseExecutor(SteeredPool):
     def __reduce__(self) -> tuple[Any, ...]:
         """What refers to a pool can travel by value: in a worker, calls run where they are."""
         return _sent, (self._name,)
-
-    def __call__(self, func: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
-        """Decorate ``func``: calling the result runs ``func`` in this pool."""
-        return BoundExecutor(self, _DEFAULT_CALL)(func)
 
     def run(self, call: Call) -> Coroutine[Any, Any, Any]:
         """Run ``call``: serialize, be admitted, run, count. See ``submit`` for what it raises."""

@@ -5,70 +5,82 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, ParamSpec, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from ..engines.call import Call
-from ..errors import ExecutorConfigError
 from ..options.call import CALL_OPTIONS, CallOptions
+from ..options.keywords import CallKeywords
+from ..options.pool import PoolOptions
+from .calling import Calling
 
 __all__ = ["BoundExecutor"]
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class _Pool(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def pool_options(self) -> PoolOptions: ...
+
     def run(self, call: Call) -> Coroutine[Any, Any, Any]: ...
 
     def run_stream(self, call: Call) -> AsyncGenerator[Any, None]: ...
 
-    def check_call(self, where: str, options: dict[str, Any]) -> CallOptions: ...
+    def check_call(self, where: str, options: Mapping[str, Any]) -> CallOptions: ...
 
 
-class BoundExecutor:
+class BoundExecutor(Calling):
     """A pool with the options of its calls."""
 
     def __init__(self, executor: _Pool, options: CallOptions) -> None:
         self._executor = executor
-        self._options = options
+        self._call_options = options
 
     def __repr__(self) -> str:
-        given = {name: getattr(self._options, name) for name in CALL_OPTIONS}
+        given = {name: getattr(self._call_options, name) for name in CALL_OPTIONS}
         shown = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
         return f"<{self._executor!r} options({shown})>"
 
-    async def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """As ``BaseExecutor.submit``, with these options."""
-        return await self._executor.run(Call(func, args, kwargs, self._options))
+    @property
+    def name(self) -> str:
+        """The pool's name."""
+        return self._executor.name
 
-    def stream(
+    @property
+    def pool_options(self) -> PoolOptions:
+        """The options of the pool in force, those of its calls left aside."""
+        return self._executor.pool_options
+
+    @overload
+    def submit(
+        self, func: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def submit(
+        self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]: ...
+    def submit(
         self, func: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> AsyncGenerator[Any, None]:
-        """As ``BaseExecutor.stream``, with these options."""
-        return self._executor.run_stream(Call(func, args, kwargs, self._options))
+    ) -> Coroutine[Any, Any, Any]:
+        """As ``BaseExecutor.submit``, with these options."""
+        return self._executor.run(Call(func, args, kwargs, self._call_options))
 
-    def options(self, **options: Any) -> BoundExecutor:
+    def options(self, **options: Unpack[CallKeywords]) -> BoundExecutor:
         """These options with some of them changed."""
-        checked = self._executor.check_call(f"pool {self._executor.name!r}", options)
+        checked = self._executor.check_call(f"pool {self.name!r}", options)
         changes = {name: getattr(checked, name) for name in options}
-        return BoundExecutor(self._executor, replace(self._options, **changes))
+        return BoundExecutor(self._executor, replace(self._call_options, **changes))
 
-    def __call__(self, func: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
-        """Decorate ``func``: calling the result runs ``func`` in the pool with these options."""
-        if not callable(func):
-            raise ExecutorConfigError(
-                f"pool {self._executor.name!r} decorates functions, not {func!r}; "
-                "for one call use submit(func, ...)",
-                pool=self._executor.name,
-            )
+    def run(self, call: Call) -> Coroutine[Any, Any, Any]:
+        """Run ``call`` in the pool, with the options that it has itself."""
+        return self._executor.run(call)
 
-        @functools.wraps(func)
-        async def offloaded(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return await self.submit(func, *args, **kwargs)
-
-        return offloaded
+    def run_stream(self, call: Call) -> AsyncGenerator[Any, None]:
+        """Run ``call`` in the pool as ``stream`` does, with the options that it has itself."""
+        return self._executor.run_stream(call)

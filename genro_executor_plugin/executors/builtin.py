@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from ..engines.inline import InlineEngine
 from ..engines.process.engine import ProcessEngine
 from ..engines.thread import ThreadEngine
 from ..errors import WorkerCrashedError
+from ..options.keywords import ProcessPoolKeywords, ThreadPoolKeywords
+from ..options.pool import PoolOptions
 from .base import BaseExecutor
 
 __all__ = ["InlineExecutor", "ProcessExecutor", "ThreadExecutor"]
@@ -23,6 +27,19 @@ class ThreadExecutor(BaseExecutor):
 
     engine_type = ThreadEngine
 
+    def __init__(
+        self,
+        name: str = "default",
+        options: PoolOptions | None = None,
+        **given: Unpack[ThreadPoolKeywords],
+    ) -> None:
+        """Make a pool of ``options``, or of those that are ``given`` one by one.
+
+        Raises:
+            ExecutorConfigError: an option is wrong, or pools of this kind cannot keep it.
+        """
+        super().__init__(name, options, **given)
+
 
 class InlineExecutor(BaseExecutor):
     """Runs calls in this process, and still asks of them what a worker process would ask.
@@ -35,6 +52,19 @@ class InlineExecutor(BaseExecutor):
 
     engine_type = InlineEngine
 
+    def __init__(
+        self,
+        name: str = "default",
+        options: PoolOptions | None = None,
+        **given: Unpack[ThreadPoolKeywords],
+    ) -> None:
+        """Make a pool of ``options``, or of those that are ``given`` one by one.
+
+        Raises:
+            ExecutorConfigError: an option is wrong, or pools of this kind cannot keep it.
+        """
+        super().__init__(name, options, **given)
+
 
 class ProcessExecutor(BaseExecutor):
     """A pool of worker processes, started when they are needed.
@@ -46,6 +76,19 @@ class ProcessExecutor(BaseExecutor):
     """
 
     engine_type = ProcessEngine
+
+    def __init__(
+        self,
+        name: str = "default",
+        options: PoolOptions | None = None,
+        **given: Unpack[ProcessPoolKeywords],
+    ) -> None:
+        """Make a pool of ``options``, or of those that are ``given`` one by one.
+
+        Raises:
+            ExecutorConfigError: an option is wrong, or pools of this kind cannot keep it.
+        """
+        super().__init__(name, options, **given)
 
     @property
     def pids(self) -> list[int]:

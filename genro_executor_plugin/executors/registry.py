@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 from ..engines.home import Home
 from ..errors import ExecutorClosedError, ExecutorConfigError, UnknownExecutorError
 from ..options.capabilities import Capability
 from ..options.environment import WorkerEnvironment
+from ..options.keywords import PoolKeywords
 from ..options.pool import PoolOptions
 from .base import BaseExecutor
 from .declarations import declared
@@ -104,7 +105,9 @@ class ExecutorRegistry:
         if mistakes:
             raise ExecutorConfigError.of(mistakes, pool=pools.pop() if len(pools) == 1 else None)
 
-    def declare(self, name: str, *, executor_type: str = "local", **options: Any) -> None:
+    def declare(
+        self, name: str, *, executor_type: str = "local", **options: Unpack[PoolKeywords]
+    ) -> None:
         """Declare pool ``name``. Nothing is started.
 
         Declaring it again with the same options is harmless.
@@ -129,14 +132,14 @@ class ExecutorRegistry:
                 pool=name,
             )
 
-    def _described(self, name: str, executor_type: str, options: dict[str, Any]) -> _Pool:
+    def _described(self, name: str, executor_type: str, options: Mapping[str, Any]) -> _Pool:
         known = self._kinds.find(executor_type, name)
         if known.kind is None:
-            return _Pool(known, options, None)
-        return _Pool(known, options, PoolOptions.declare(name, known.kind, options))
+            return _Pool(known, {**options}, None)
+        return _Pool(known, {**options}, PoolOptions.declare(name, known.kind, options))
 
     def get_or_create(
-        self, name: str, executor_type: str = "local", **options: Any
+        self, name: str, executor_type: str = "local", **options: Unpack[PoolKeywords]
     ) -> BaseExecutor:
         """Pool ``name``, declared now if it was not before.
 
@@ -153,7 +156,7 @@ class ExecutorRegistry:
         return self.get(name)
 
     def _check_in_force(
-        self, name: str, known: _Pool, executor_type: str, options: dict[str, Any]
+        self, name: str, known: _Pool, executor_type: str, options: Mapping[str, Any]
     ) -> None:
         """Refuse options that differ from those pool ``name`` has; fewer of them are fine."""
         own = known.known.kind.own_options if known.known.kind is not None else {}
@@ -334,11 +337,9 @@ async def _awaited(end: Awaitable[None]) -> None:
 
 
 def _same(one: _Pool, other: _Pool) -> bool:
-    if one.known != other.known:
-        return False
     if one.options is None or other.options is None:
-        return one.given == other.given
-    return one.options == other.options
+        return one.known == other.known and one.given == other.given
+    return one.known == other.known and one.options == other.options
 
 
 def _shown(pool: _Pool) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from ..engines.base import Engine, Load, kind_of
@@ -17,7 +17,9 @@ from ..engines.inline import InlineEngine
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
 from ..metrics.counters import PoolMetrics, percentiles_ms
 from ..metrics.worker_state import WorkerState
+from ..options.call import CALL_OPTIONS, CallOptions
 from ..options.capabilities import Capability
+from ..options.checks import check_option
 from ..options.kinds import Kind
 from ..options.pool import PoolOptions
 from ..portable.main_module import inside_worker
@@ -131,6 +133,43 @@ class PoolState:
         """
         leaves = Capability.PORTABLE in self._declared.capabilities
         return leaves or isinstance(self._engine, InlineEngine)
+
+    # -- the options of a call ----------------------------------------------------------------
+
+    def check_call(
+        self, where: str, options: Mapping[str, Any], route: str | None = None, path: str = ""
+    ) -> CallOptions:
+        """``options`` of a call (from ``route``), checked against what this kind of pool can keep.
+
+        Raises:
+            ExecutorConfigError: naming ``where``, the option, the value and what is allowed.
+        """
+        checked: dict[str, Any] = {}
+        for option, value in options.items():
+            if option not in CALL_OPTIONS:
+                raise ExecutorConfigError(
+                    f"{where}: unknown option {option!r}; a call takes {', '.join(CALL_OPTIONS)}",
+                    pool=self._name,
+                )
+            checked[option] = None if value is None else check_option(where, option, value)
+        self._refuse_what_it_cannot_keep(where, checked)
+        return CallOptions(**checked, route=route, path=path)
+
+    def _refuse_what_it_cannot_keep(self, where: str, options: dict[str, Any]) -> None:
+        kind = self._declared
+        for option, value in options.items():
+            if not value:
+                continue
+            if option == "timeout":
+                reason = kind.why_no_timeout(self._options.abandon_on_timeout)
+            else:
+                reason = kind.why_not(option)
+            if reason is not None:
+                raise ExecutorConfigError(
+                    f"{where}: {option}={value!r} is not for pool {self._name!r}, a {kind.name} "
+                    f"pool: {reason}",
+                    pool=self._name,
+                )
 
     # -- state --------------------------------------------------------------------------------
 

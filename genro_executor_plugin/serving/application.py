@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, TypeVar, overload
 
 from ..errors import ExecutorConfigError
 from ..executors.registry import ExecutorRegistry
@@ -29,7 +29,15 @@ class ApplicationExecutors:
     def __init__(self, application: Any) -> None:
         self._application = application
 
-    async def run_blocking(self, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    @overload
+    async def run_blocking(
+        self, func: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    async def run_blocking(
+        self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    async def run_blocking(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run ``func`` on a thread of the pool ``blocking`` and return what it returns.
 
         Raises:
@@ -37,7 +45,15 @@ class ApplicationExecutors:
         """
         return await self._run("blocking", func, *args, **kwargs)
 
-    async def run_process(self, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    @overload
+    async def run_process(
+        self, func: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    async def run_process(
+        self, func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    async def run_process(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run ``func`` in a process of the pool ``cpu`` and return what it returns.
 
         Raises:
@@ -45,15 +61,14 @@ class ApplicationExecutors:
         """
         return await self._run("cpu", func, *args, **kwargs)
 
-    async def _run(self, pool: str, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        result: Any
+    async def _run(self, pool: str, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if inside_worker():  # this code is offloaded already, and pools do not nest
             result = func(*args, **kwargs)
             if inspect.isawaitable(result):
                 result = await result
         else:
             result = await self._registry.get(pool).submit(func, *args, **kwargs)
-        return cast(T, result)
+        return result
 
     @property
     def _registry(self) -> ExecutorRegistry:

@@ -27,10 +27,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ExecutorClosedError, ExecutorError
+from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import is_told_to_exit, stop_at_failed_hooks, wait_at_least
 from ..offload.checks import Mistake, error_of, expects_jobs, modules_of, route_mistakes
+from ..offload.configure import ApplicationRouter
 from ..offload.doubts import doubts_of
 from ..offload.plugin import ExecutorPlugin
 from ..routing.client import Answering
@@ -100,6 +101,39 @@ class Lifecycle:
         found = self._task_mount.find(scope) if MOUNT in scope["path"] else None
         application, scope = found or self._task_mount.guarded(*demux(scope))
         return Answering(application), scope
+
+    # -- changes ----------------------------------------------------------------------------------
+
+    def configure_route(self, route: str, /, **options: Any) -> dict[str, Any]:
+        """Set plugin options of ``route``, of whatever application, from the next call on.
+
+        Args:
+            route: ``"shop/report"``: the application, and the route's path in it, which may have
+                globs (``"shop/billing/*"``); ``"shop"`` is the whole application.
+            options: ``<plugin>_<option>=value``, such as ``executor_disabled=True``.
+
+        Returns:
+            ``{"target": ..., "updated": [paths]}``.
+
+        Raises:
+            ExecutorConfigError: no such application, route, plugin or option, or a wrong value.
+                Nothing was changed.
+            UnknownExecutorError: ``executor_pool`` names no declared pool. Nothing was changed.
+        """
+        code, _, target = str(route).strip("/").partition("/")
+        application = self._server.applications.get(code)
+        if getattr(application, "route", None) is None:
+            known = [
+                name
+                for name, one in self._server.applications.items()
+                if getattr(one, "route", None) is not None
+            ]
+            raise ExecutorConfigError(
+                f"configure_route({route!r}): no application {code!r} has routes; there are "
+                f"{', '.join(sorted(known)) or 'none'}. Write application/route, such as "
+                '"shop/report"'
+            )
+        return ApplicationRouter(application).configure(target, **options)
 
     # -- start ------------------------------------------------------------------------------------
 

@@ -23,10 +23,15 @@ __all__ = ["bring_pools"]
 
 
 def bring_pools(server: Any, registry: ExecutorRegistry, settings: TaskSettings) -> None:
-    """Give ``server`` the pools of ``registry`` and long jobs, for as long as it serves."""
+    """Give ``server`` the pools of ``registry`` and long jobs, for as long as it serves.
+
+    It gets the attributes ``executors``, ``long_tasks`` and ``configure_route`` of an
+    ``ExecutorServer``.
+    """
     lifecycle = _Mounted(server, registry, settings)
     server.executors = lifecycle.registry
     server.long_tasks = lifecycle.long_tasks
+    server.configure_route = lifecycle.configure_route
     put_around(server, lifecycle)
 
 

@@ -9,12 +9,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..errors import ExecutorConfigError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import AsgiServer, read_configuration
+from ..options.keywords import PoolKeywords
 from ..portable.main_module import stop_main_import
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
@@ -67,7 +68,11 @@ class ExecutorMixin:
         return in_pools(super().tasks, self.long_tasks.settings)  # type: ignore[misc]
 
     def executor(
-        self, executor_type: str = "local", *, name: str = "default", **options: Any
+        self,
+        executor_type: str = "local",
+        *,
+        name: str = "default",
+        **options: Unpack[PoolKeywords],
     ) -> BaseExecutor:
         """Return pool ``name``, declared now if it was not before; it also decorates functions.
 
@@ -97,6 +102,27 @@ class ExecutorMixin:
     def get_executor_metrics(self) -> list[dict[str, Any]]:
         """Return ``metrics`` of every pool that has been used, each with its ``name``."""
         return self.executors.all_metrics()
+
+    def configure_route(self, route: str, /, **options: Any) -> dict[str, Any]:
+        """Set plugin options of ``route``, of whatever application, from the next call on.
+
+        ``server.configure_route("shop/report", executor_disabled=True)`` takes a route back into
+        the server's process.
+
+        Args:
+            route: ``"shop/report"``: the application, and the route's path in it, which may have
+                globs (``"shop/billing/*"``); ``"shop"`` is the whole application.
+            options: ``<plugin>_<option>=value``, of any plugin that is attached there.
+
+        Returns:
+            ``{"target": ..., "updated": [paths]}``.
+
+        Raises:
+            ExecutorConfigError: no such application, route, plugin or option, or a wrong value.
+                Nothing was changed.
+            UnknownExecutorError: ``executor_pool`` names no declared pool. Nothing was changed.
+        """
+        return self._lifecycle.configure_route(route, **options)
 
     def arm_router(self, router: Any) -> None:
         """Plug the server's plugins into ``router``, ``executor`` last."""

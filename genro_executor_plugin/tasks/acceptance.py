@@ -62,7 +62,7 @@ class Acceptance:
         self._accepted = accepted
         self._first: dict[str, asyncio.Task[None]] = {}
 
-    def accept(self, job: LiveJob, new: NewJob, options: TaskOptions) -> TaskId:
+    def accept(self, job: LiveJob, new: NewJob, options: TaskOptions) -> TaskId[Any]:
         """Store ``job``, which is ``new``; awaiting its id waits until that is done.
 
         Raises:

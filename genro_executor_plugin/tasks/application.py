@@ -5,20 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from ..engines.home import run_on
 from ..errors import ExecutorConfigError
 from ..options.numbers import check_seconds
 from ..routing.tree import application_of
+from .keywords import TaskKeywords
 from .options import TaskOptions
 from .service import LongTasks
-from .status import Progress, TaskId, TaskState, TaskStatus
+from .status import Progress, StoredTaskId, TaskId, TaskState, TaskStatus
 
 __all__ = ["ApplicationTasks", "long_tasks_of"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -36,7 +38,7 @@ class ApplicationTasks:
         self._application = application
         self._options = options or TaskOptions()
 
-    def options(self, **options: Any) -> ApplicationTasks:
+    def options(self, **options: Unpack[TaskKeywords]) -> ApplicationTasks:
         """Return the same with these options for the jobs that are submitted through it.
 
         Args:
@@ -48,7 +50,15 @@ class ApplicationTasks:
         """
         return ApplicationTasks(self._application, self._options.changed(options))
 
-    def submit(self, job: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskId:
+    @overload
+    def submit(self, job: str, /, *args: Any, **kwargs: Any) -> TaskId[Any]: ...
+    @overload
+    def submit(
+        self, job: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskId[T]: ...
+    @overload
+    def submit(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> TaskId[T]: ...
+    def submit(self, job: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskId[Any]:
         """Submit ``job(*args, **kwargs)`` as a long job, and return its id at once.
 
         Await the id to be sure that the job survives the end of the server. On a thread (in a
@@ -75,6 +85,10 @@ class ApplicationTasks:
         """
         return await self._on_its_loop(self._long_tasks.status, task_id)
 
+    @overload
+    async def result(self, task_id: StoredTaskId[T], timeout: float | None = None) -> T: ...
+    @overload
+    async def result(self, task_id: str, timeout: float | None = None) -> Any: ...
     async def result(self, task_id: str, timeout: float | None = None) -> Any:
         """Wait until the job has ended, and return what it returned.
 

@@ -70,12 +70,14 @@ class LongTasks(OpenedTasks):
         kwargs: dict[str, Any],
         options: TaskOptions,
         application: Any = None,
-    ) -> TaskId:
+    ) -> TaskId[Any]:
         """Accept a job, as ``ApplicationTasks.submit`` says."""
         target = self._factory.targets.of(job, application)
         return self._submit(target, args, kwargs, options)
 
-    def submit_handler(self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskId:
+    def submit_handler(
+        self, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> TaskId[Any]:
         """Accept a call of a route's handler, with the idempotency key of its request."""
         caller = current_caller()
         key = caller.key if caller is not None and caller.key else None
@@ -83,7 +85,7 @@ class LongTasks(OpenedTasks):
 
     def _submit(
         self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], options: TaskOptions
-    ) -> TaskId:
+    ) -> TaskId[Any]:
         stop_main_import()
         if self._stopped:
             raise ExecutorClosedError("the server stops; no long job is accepted any more")

@@ -11,16 +11,30 @@ from collections.abc import Generator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
-__all__ = ["Progress", "TaskFailure", "TaskId", "TaskState", "TaskStatus"]
+__all__ = ["Progress", "StoredTaskId", "TaskFailure", "TaskId", "TaskState", "TaskStatus"]
 
+
+T = TypeVar("T")
 
 MAX_DOUBLINGS = 10
 """How often the wait before a repetition is doubled."""
 
 
-class TaskId(str):
+class StoredTaskId(str, Generic[T]):
+    """The id of a job, a string. A type checker knows from it what ``result`` of the job returns.
+
+    Pickled, it is a plain string.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (str(self),)
+
+
+class TaskId(StoredTaskId[T]):
     """What ``submit`` returns: the id of the job, a string that can be awaited.
 
     Awaiting it waits until the job is stored, so that it survives the end of the server, and
@@ -38,24 +52,21 @@ class TaskId(str):
         accepted: Future[Any] | asyncio.Future[Any] | None,
         *,
         durable: bool = True,
-    ) -> TaskId:
+    ) -> Self:
         made = super().__new__(cls, task_id)
         made._accepted = accepted if durable else None
         return made
 
-    def __await__(self) -> Generator[Any, None, str]:
+    def __await__(self) -> Generator[Any, None, StoredTaskId[T]]:
         return self._until_accepted().__await__()
 
-    async def _until_accepted(self) -> str:
+    async def _until_accepted(self) -> StoredTaskId[T]:
         accepted = self._accepted
         if isinstance(accepted, Future):
             await asyncio.wrap_future(accepted)
         elif accepted is not None:
             await asyncio.shield(accepted)
-        return str(self)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return str, (str(self),)
+        return StoredTaskId(self)
 
 
 class TaskState(StrEnum):

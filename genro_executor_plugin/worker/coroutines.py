@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import ExecutorError, SoftTimeoutError
 from ..options.lacks import MORE_PROCESSES
 from .forks import end_child, when_forked
+from .running import HELD_TIME
 from .thread_runs import raise_in
 
 __all__ = ["CoroutineThread", "outcome_of", "thread_for"]
@@ -38,6 +39,7 @@ class CoroutineThread:
         self,
         broken: Callable[[BaseException], None],
         name: str = "genro-executor-coroutines",
+        ended: Callable[[], None] | None = None,
     ) -> None:
         """Start the thread.
 
@@ -45,8 +47,10 @@ class CoroutineThread:
             broken: called on it, at its end, when the loop cannot go on, because a coroutine has
                 closed it or its descriptors. Nothing that runs on it will ever end by itself then.
             name: the name of the thread.
+            ended: called on it when it has come to its end after ``stop``.
         """
         self._broken = broken
+        self._told_of_end = ended
         self._selector = selectors.DefaultSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._is_forked = self._closing = False
@@ -76,8 +80,12 @@ class CoroutineThread:
             if self._closing:
                 break
             # Otherwise a coroutine has stopped the loop; the others go on.
-        self._loop.run_until_complete(self._end_what_is_left())
-        self._loop.close()
+        try:
+            self._loop.run_until_complete(self._end_what_is_left())
+            self._loop.close()
+        finally:
+            if self._told_of_end is not None:
+                self._told_of_end()
 
     def let_go(self) -> None:
         """Have the loop fail in a forked child, which is to end when its coroutine awaits or ends.
@@ -145,8 +153,18 @@ class CoroutineThread:
         if number:
             self._numbered[number] = task, limited
         timer = None
+        held = HELD_TIME.seconds
+
+        def time_is_up() -> None:
+            nonlocal timer, held
+            before, held = held, HELD_TIME.seconds
+            if held > before:  # the time at breakpoints does not count
+                timer = self._loop.call_later(held - before, time_is_up)
+            else:
+                limited.run_out(task, soft_timeout)
+
         if soft_timeout:
-            timer = self._loop.call_later(soft_timeout, limited.run_out, task, soft_timeout)
+            timer = self._loop.call_later(soft_timeout, time_is_up)
 
         def finished(task: asyncio.Task[Any]) -> None:
             self._tasks.discard(task)
@@ -178,11 +196,20 @@ class CoroutineThread:
             limited.cancel(task)
             cancelled(number)
 
-    def close(self) -> None:
-        """End the loop and its thread, and the tasks and threads that coroutines have left."""
+    def stop(self) -> bool:
+        """End the loop and its thread, and the tasks and threads that coroutines have left.
+
+        Returns:
+            whether there was anything to end.
+        """
         self._closing = True
         with suppress(RuntimeError):  # a coroutine has closed it
             self._loop.call_soon_threadsafe(self._loop.stop)
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """Do as ``stop`` does, and wait for it."""
+        self.stop()
         self._thread.join()
 
     async def _end_what_is_left(self) -> None:

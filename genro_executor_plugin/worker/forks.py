@@ -78,6 +78,7 @@ def ending_children(func: Callable[[], Any]) -> Callable[[], Any]:
             raise
         finally:
             end_child_of(pid, error)
+            error = None  # or this frame and the error would hold each other
 
     return called
 

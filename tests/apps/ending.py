@@ -12,6 +12,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 from genro_routes import route
@@ -53,6 +54,10 @@ class Ending(ExecutorApplication):
         pool = self.server.get_executor("p")
         self.background = asyncio.create_task(pool.submit(hold, gate))
 
+    @route(executor="coroutines")
+    async def coroutine(self) -> int:
+        return os.getpid()
+
     @route(executor="threads")
     def endless_thread(self, gate: str) -> None:
         hold(gate)
@@ -60,11 +65,18 @@ class Ending(ExecutorApplication):
             signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+def finalize() -> None:
+    """Never ends where the environment says so."""
+    while "ENDING_HANGS" in os.environ:
+        time.sleep(0.05)
+
+
 def pools(seconds: float) -> dict[str, dict[str, Any]]:
     limits: dict[str, Any] = {"shutdown_timeout": seconds}
     return {
         "p": {"max_workers": 3, **limits},
         "threads": {"executor_type": "thread", "max_workers": 2, **limits},
+        "coroutines": {"executor_type": "thread", "finalizer": finalize, **limits},
     }
 
 

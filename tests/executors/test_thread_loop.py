@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -201,3 +202,66 @@ async def test_a_bypassed_pool_keeps_one_loop_as_well() -> None:
 
 async def loop_name() -> int:
     return id(asyncio.get_running_loop())
+
+
+async def quick() -> int:
+    return 1
+
+
+goes_on = threading.Event()
+"""Lets what hangs end behind a test."""
+
+
+async def wait_for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def leave_a_task_that_hangs() -> Any:
+    async def hang() -> None:
+        try:
+            await wait_for_ever()
+        finally:
+            goes_on.wait()
+
+    task = asyncio.create_task(hang())
+    await asyncio.sleep(0)
+    return task
+
+
+async def leave_a_generator_that_hangs() -> Any:
+    async def generate() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            goes_on.wait()
+
+    generator = generate()
+    await anext(generator)
+    return generator
+
+
+@pytest.mark.parametrize(
+    ("leave", "options"),
+    [
+        (quick, {"finalizer": goes_on.wait}),
+        (quick, {"finalizer": wait_for_ever}),
+        (leave_a_task_that_hangs, {}),
+        (leave_a_generator_that_hangs, {}),
+    ],
+    ids=["a finalizer that blocks", "a finalizer that waits", "a task", "a generator"],
+)
+async def test_what_hangs_at_the_pools_end_is_left_behind(
+    make: Any, caplog: Any, loop_goes_on: None, leave: Any, options: dict[str, Any]
+) -> None:
+    """The event loop does not wait for it at all, and the shutdown as long as the pool allows."""
+    pool = make(max_workers=1, shutdown_timeout=0.2, **options)
+    goes_on.clear()
+    left = await pool.submit(leave)
+    began = time.monotonic()
+    try:
+        await asyncio.wait_for(pool.shutdown(), 10)
+    finally:
+        goes_on.set()
+    assert time.monotonic() - began < 8
+    assert "has not ended after 0.2 s, its shutdown_timeout" in caplog.text
+    del left

@@ -222,3 +222,30 @@ async def test_workers_run_their_shutdown_hooks_at_the_servers_end(tmp_path: Pat
         process.signal(signal.SIGTERM)
         await end_of(process, signal.SIGTERM)
         assert log.read_text().split() == [str(pid)]
+
+
+@pytest.mark.parametrize("program", [PROGRAM, STOCK_PROGRAM], ids=lambda path: path.stem)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_finalizer_that_hangs_on_a_pools_event_loop_holds_no_server(
+    tmp_path: Path, number: int, program: Path
+) -> None:
+    async with ending(tmp_path, 0.5, 0.5, program=program, ENDING_HANGS="1") as (process, client):
+        assert (await client.get("/ending/coroutine")).json() == process.pid
+        began = time.monotonic()
+        process.signal(number)
+        await end_of(process, number)
+        assert time.monotonic() - began < BOUND_SECONDS
+        assert "pool 'coroutines': its finalizer has not ended" in process.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_does_not_wait_for_a_finalizer(tmp_path: Path, number: int) -> None:
+    async with ending(tmp_path, LONG_SECONDS, ENDING_HANGS="1") as (process, client):
+        await client.get("/ending/coroutine")
+        await client.aclose()
+        process.signal(number)
+        await asyncio.to_thread(process.until_it_says, "Waiting for application shutdown")
+        began = time.monotonic()
+        process.signal(number)
+        await end_of(process, number)
+        assert time.monotonic() - began < BOUND_SECONDS
