@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import worker_functions as wf
 
 from genro_executor_plugin import ExecutorTimeoutError, ProcessExecutor, WorkerCrashedError
-from genro_executor_plugin.engines.process.launcher import SERVER_VARIABLE
+from genro_executor_plugin.engines.process.template_start import SERVER_VARIABLE
 
 CALLERS = 64
 
@@ -269,9 +269,11 @@ def main() -> None:
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
     given = parser.parse_args()
     calls = given.calls
+    factory = uvloop.new_event_loop if given.loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(asyncio.sleep(0))  # the first loop of uvloop leaves a pipe, which is its own
     before = psutil.Process().num_fds()
     began = time.perf_counter()
-    factory = uvloop.new_event_loop if given.loop == "uvloop" else None
     with asyncio.Runner(loop_factory=factory) as runner:
         result = runner.run(soak(calls))
     megabytes: Any = {

@@ -20,6 +20,7 @@ from .. import __version__
 from . import (
     bench,
     check,
+    debug,
     demo,
     serve,
     top,
@@ -64,6 +65,6 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=BorrowedParser
     )
-    for command in (serve, demo, check, top, bench):
+    for command in (serve, demo, check, top, bench, debug):
         command.add(commands)
     return parser

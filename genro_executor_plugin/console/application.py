@@ -30,14 +30,13 @@ from ..hosts.names import (
 )
 from ..serving.grammar import PoolGrammar, mistakes_in, written_pools
 from ..serving.mounted import bring_pools
-from ..tasks.http.routes import TaskSection
 from ..tasks.options import TaskSettings
 from .access import RULE, Access
 from .changes import Changes
 from .front import TAGS, Front
 from .health import Health
 from .history import History
-from .jobs import shown_jobs
+from .jobs import JobSection, shown_jobs
 from .snapshot import snapshot_of
 from .start import announce, say_that_it_is_open
 from .token import ConsoleToken, declared_token
@@ -101,7 +100,7 @@ class ExecutorConsole(AttachedApplication):
         self._health = Health(self)
         self._front = Front(self, self._access)
         self.route.add_branches({"name": "change", "instance": self._changes})
-        self.route.add_branches({"name": "tasks", "instance": TaskSection()})
+        self.route.add_branches({"name": "tasks", "instance": JobSection()})
         for name in _CLOSEABLE:
             if getattr(self._access, name) == "closed":
                 self.routing.configure(f"auth/{name}", rule=RULE)

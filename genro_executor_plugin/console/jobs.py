@@ -9,10 +9,11 @@ import time
 from typing import Any
 
 from ..errors import ExecutorError
+from ..tasks.http.routes import TaskSection
 from ..tasks.service import LongTasks
 from ..tasks.status import TaskState, TaskStatus
 
-__all__ = ["JOB_CHANGES", "is_about_jobs", "shown_jobs"]
+__all__ = ["JOB_CHANGES", "JobSection", "is_about_jobs", "shown_jobs"]
 
 SHOWN = 20
 """How many running jobs are shown at most, and how many of the newest jobs in addition."""
@@ -21,6 +22,12 @@ _ASKED = ("status", "result", "events")
 
 JOB_CHANGES = ("cancel", "forget")
 """Requests that change a job. They have to be a POST from the console's own site."""
+
+
+class JobSection(TaskSection):
+    """The routes of long jobs in the console, whose front guards all of its requests."""
+
+    guarded = True
 
 
 def is_about_jobs(steps: list[str]) -> bool:

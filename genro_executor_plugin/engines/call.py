@@ -35,6 +35,7 @@ class Call:
         waited: seconds until its run began, once that is known.
         ran: seconds that its run took, once that is known.
         begun: once it has ended: whether a run of it was ever begun.
+        held: whether its limits wait, because it, or another one in its worker, is at a breakpoint.
         kill_on_cancel: cancelling it ends its run, whatever the pool's ``on_cancel`` says.
     """
 
@@ -49,6 +50,7 @@ class Call:
     waited: float | None = None
     ran: float | None = None
     begun: bool = False
+    held: bool = False
     kill_on_cancel: bool = False
 
     def __init__(

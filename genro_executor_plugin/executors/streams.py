@@ -130,21 +130,22 @@ class CallStream:
 
     async def _wait(self, idle: float | None) -> None:
         self._changed.clear()
-        try:
-            async with asyncio.timeout(idle):
-                await self._changed.wait()
-        except TimeoutError:
-            if self._changed.is_set():
-                return
-            await self._end_now()
-            pool = self._executor.name
-            raise ExecutorTimeoutError(
-                f"{describe(self._call.func)} sent nothing for {idle:g} s in pool {pool!r}; "
-                "it was ended",
-                pool=pool,
-                route=self._call.options.route,
-                timeout=idle,
-            ) from None
+        while not self._changed.is_set():
+            try:
+                async with asyncio.timeout(idle):
+                    await self._changed.wait()
+            except TimeoutError:
+                if self._changed.is_set() or self._call.held:
+                    continue  # the time at a breakpoint does not count
+                await self._end_now()
+                pool = self._executor.name
+                raise ExecutorTimeoutError(
+                    f"{describe(self._call.func)} sent nothing for {idle:g} s in pool {pool!r}; "
+                    "it was ended",
+                    pool=pool,
+                    route=self._call.options.route,
+                    timeout=idle,
+                ) from None
 
     async def aclose(self) -> None:
         """End the run: its generator is closed, its worker killed if it does not come to that."""

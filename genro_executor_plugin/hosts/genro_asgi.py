@@ -8,11 +8,10 @@ What genro-asgi does not promise and is used all the same is listed in ``genro_a
 
 from __future__ import annotations
 
-import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from genro_asgi import (
     ApplicationGrammar,
@@ -86,14 +85,11 @@ __all__ = [
     "is_told_to_exit",
     "public_url_of",
     "publish_of_task",
-    "put_around",
     "read_configuration",
-    "require_lifespan",
     "router_openapi",
     "settle_task",
     "site_folder",
     "tells_of_disconnects",
-    "wait_at_least",
     "write_progress_of_task",
 ]
 
@@ -292,59 +288,3 @@ async def write_progress_of_task(
             spool.write_progress(task_id, worker_id, data)
 
     await executor.server.run_sync(write)
-
-
-# -- a server that genro-asgi built: its methods are replaced on the instance ----------------------
-
-
-class Steps(Protocol):
-    """What is put around the methods of a server; each is given the server's own method, too."""
-
-    def arm_router(self, router: Any, own: Callable[[Any], None] | None, /) -> None:
-        """Plug plugins into ``router``; ``own`` is ``None`` where the server has no plugins."""
-
-    def demux(
-        self, scope: Scope, own: Callable[[Scope], tuple[ASGIApp, Scope]], /
-    ) -> tuple[ASGIApp, Scope]:
-        """Return what answers ``scope``, and the scope that it is given."""
-
-    def start_leaving(self, own: Callable[[], None], /) -> None:
-        """Turn the state of the server to leaving."""
-
-    async def startup(self, own: Callable[[], Awaitable[None]], /) -> None:
-        """Start the applications; ``FatalBootError`` stops the boot."""
-
-    async def shutdown(self, own: Callable[[], Awaitable[None]], /) -> None:
-        """End the applications."""
-
-
-def put_around(server: Any, steps: Steps) -> None:
-    """Put ``steps`` around the methods of ``server``, on the instance."""
-    arm_router = getattr(server, "arm_router", None)
-    demux, start_leaving = server.demux, server.start_leaving
-    startup, shutdown = server.lifespan.startup, server.lifespan.shutdown
-    server.arm_router = lambda router: steps.arm_router(router, arm_router)
-    server.demux = lambda scope: steps.demux(scope, demux)
-    server.start_leaving = lambda: steps.start_leaving(start_leaving)
-    server.lifespan.startup = lambda: steps.startup(startup)
-    server.lifespan.shutdown = lambda: steps.shutdown(shutdown)
-
-
-def wait_at_least(server: Any, seconds: float) -> None:
-    """Have the uvicorn that serves ``server``, and was told to exit just now, wait for requests.
-
-    It reads its limit, after which it cancels them, only once it has stopped listening.
-    """
-    config = getattr(server.uvicorn_server, "config", None)
-    if config is not None and (limit := config.timeout_graceful_shutdown) is not None:
-        config.timeout_graceful_shutdown = max(limit, math.ceil(seconds))
-
-
-def require_lifespan(server: Any) -> None:
-    """Have the uvicorn that serves ``server`` take any exception of its lifespan for an end.
-
-    By default, uvicorn takes an application that raises at its start for one without a lifespan,
-    and serves it.
-    """
-    if server.uvicorn_server is not None:
-        server.uvicorn_server.config.lifespan = "on"

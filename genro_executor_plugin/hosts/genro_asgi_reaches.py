@@ -97,6 +97,13 @@ REACHES = (
         wish="callbacks that the lifespan calls before it ends",
     ),
     Reach(
+        "genro_asgi.lifespan:Lifespan",
+        ("_run_hook",),
+        use="have an application that fails at its start end the start of its server, by "
+        "replacing it on the instance",
+        wish="Lifespan(server, isolate_startup=False)",
+    ),
+    Reach(
         "genro_asgi:AsgiServer",
         ("lifespan", "start_leaving", "arm_router", "demux"),
         use="give pools to a server that genro-asgi built, by replacing them on the instance",

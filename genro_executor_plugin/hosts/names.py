@@ -51,14 +51,11 @@ if TYPE_CHECKING:
         is_told_to_exit,
         public_url_of,
         publish_of_task,
-        put_around,
         read_configuration,
-        require_lifespan,
         router_openapi,
         settle_task,
         site_folder,
         tells_of_disconnects,
-        wait_at_least,
         write_progress_of_task,
     )
     from .genro_asgi_answers import LoggedAnswer
@@ -71,6 +68,12 @@ if TYPE_CHECKING:
         described_source,
         save_at_the_end,
         serve_parser,
+    )
+    from .genro_asgi_life import (
+        put_around,
+        require_lifespan,
+        stop_at_failed_hooks,
+        wait_at_least,
     )
     from .genro_asgi_tools import guard_tools, router_of_tools
 
@@ -129,12 +132,19 @@ __all__ = [
     "serve_parser",
     "settle_task",
     "site_folder",
+    "stop_at_failed_hooks",
     "tells_of_disconnects",
     "wait_at_least",
     "write_progress_of_task",
 ]
 
-_HOMES = ("genro_asgi", "genro_asgi_answers", "genro_asgi_tools", "genro_asgi_command")
+_HOMES = (
+    "genro_asgi",
+    "genro_asgi_answers",
+    "genro_asgi_life",
+    "genro_asgi_tools",
+    "genro_asgi_command",
+)
 """The modules of the names. The last is asked last: only a command line needs it."""
 
 if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others

@@ -30,7 +30,7 @@ from ..routing.live_request import live_request_refusal, takes_live_request
 from ..routing.route_options import RouteOptions, stray_markers
 from ..routing.tree import Route, adapter_of, routes_of
 
-__all__ = ["Mistake", "error_of", "mistakes_of", "modules_of", "route_mistakes"]
+__all__ = ["Mistake", "error_of", "expects_jobs", "mistakes_of", "modules_of", "route_mistakes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,11 @@ def _placed(route: Route) -> str:
     """The path of ``route`` with the place where its handler is written."""
     place = place_of(route.handler)
     return route.path if place is None else f"{route.path} ({place})"
+
+
+def expects_jobs(server: HostServer) -> bool:
+    """Whether a route of ``server`` answers with a long job."""
+    return any(route.options.background for route in routes_of(server))
 
 
 def modules_of(server: HostServer) -> list[str]:

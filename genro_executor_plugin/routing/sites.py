@@ -36,7 +36,9 @@ __all__ = [
     "limited_body",
     "narrowed_headers",
     "refuse_other_sites",
+    "well_formed_headers",
     "with_headers",
+    "without_body",
 ]
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(:[0-9]*)?")
@@ -110,7 +112,7 @@ def _is_own(origin: str, host: str, server: HostServer) -> bool:
         return False
 
 
-_KEPT = (b"accept", b"content-type", b"content-length", b"host")
+_KEPT = (b"accept", b"content-type", b"content-length", b"host", b"last-event-id")
 
 _TRANSPORTS = (b"json", b"msgpack", b"xml")
 
@@ -123,6 +125,17 @@ def narrowed_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
     kept = [pair for pair in scope["headers"] if pair[0] in _KEPT and b"::" not in pair[1]]
     transports = [pair for pair in scope["headers"] if pair[0] == b"x-tytx-transport"]
     return kept + [pair for pair in transports if pair[1].lower() in _TRANSPORTS]
+
+
+def well_formed_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """The headers at which genro-asgi does not fail, without those of a body."""
+    return [
+        (name, value)
+        for name, value in scope["headers"]
+        if b"::" not in value
+        and name not in (b"content-type", b"content-length")
+        and (name != b"x-tytx-transport" or value.lower() in _TRANSPORTS)
+    ]
 
 
 # -- bodies and answers ----------------------------------------------------------------------------
@@ -147,6 +160,23 @@ def limited_body(
         return message
 
     return receive_limited
+
+
+def without_body(receive: Callable[[], Awaitable[Message]]) -> Callable[[], Awaitable[Message]]:
+    """Return ``receive`` so that it reads the body to its end, and tells of an empty one."""
+    read = False
+
+    async def receive_empty() -> Message:
+        nonlocal read
+        message = await receive()
+        while not read and message["type"] == "http.request" and message.get("more_body", False):
+            message = await receive()
+        read = True
+        if message["type"] == "http.request":
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return message
+
+    return receive_empty
 
 
 def with_headers(send: Send, headers_for: Callable[[str], Iterable[tuple[bytes, bytes]]]) -> Send:

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
-from ..hosts.names import is_told_to_exit, wait_at_least
-from ..offload.checks import Mistake, error_of, modules_of, route_mistakes
+from ..hosts.names import is_told_to_exit, stop_at_failed_hooks, wait_at_least
+from ..offload.checks import Mistake, error_of, expects_jobs, modules_of, route_mistakes
 from ..offload.configure import ApplicationRouter
 from ..offload.doubts import doubts_of
 from ..offload.plugin import ExecutorPlugin
@@ -99,7 +99,7 @@ class Lifecycle:
         if scope["type"] != "http":
             return demux(scope)
         found = self._task_mount.find(scope) if MOUNT in scope["path"] else None
-        application, scope = found or demux(scope)
+        application, scope = found or self._task_mount.guarded(*demux(scope))
         return Answering(application), scope
 
     # -- changes ----------------------------------------------------------------------------------
@@ -155,8 +155,10 @@ class Lifecycle:
         for doubt in doubts:
             _logger.warning("%s", doubt)
         self.registry.home.loop = asyncio.get_running_loop()
+        stop_at_failed_hooks(self._server)
+        self._task_mount.guard_sections()
         await self._warm()
-        await self.long_tasks.start()
+        await self.long_tasks.start(expected=expects_jobs(self._server))
 
     async def _warm(self) -> None:
         """Start the workers that are to be warm, unless the server is told to end before.

@@ -77,11 +77,16 @@ class OpenedTasks:
         except ExecutorConfigError:
             return False
 
-    async def start(self) -> None:
+    async def start(self, *, expected: bool = False) -> None:
         """Open the store if there is one. Its jobs wait until ``begin`` is called.
 
+        Args:
+            expected: there will be jobs: find out now whether a store could be made for them.
+
         Raises:
-            TaskStoreError: another server has the store, or it cannot be read.
+            TaskStoreError: another server has the store, or it cannot be read; or none could be
+                made.
+            ExecutorConfigError: jobs are expected, and there is no place for a store.
         """
         self._acceptance.loop = asyncio.get_running_loop()
         if self.settings.path is None:
@@ -91,6 +96,8 @@ class OpenedTasks:
         if self._store is None and self._exists():
             self._holding = True
             await self._opened()
+        elif self._store is None and (expected or self.settings.path is not None):
+            await asyncio.to_thread(self._new_store().check_place)
 
     def begin(self) -> None:
         """Run the jobs that were in the store, now that their applications have started."""
@@ -119,14 +126,7 @@ class OpenedTasks:
 
     async def _open(self) -> None:
         settings = self.settings
-        folder = settings.folder_of(self._server)
-        store = self._candidate = TaskStore(
-            folder,
-            settings.key_path(),
-            accept_unsigned=settings.accept_unsigned,
-            synchronous=settings.synchronous,
-            max_bytes=settings.max_bytes,
-        )
+        store = self._candidate = self._new_store()
         opened = await asyncio.to_thread(store.open)
         try:
             found: Recovered = await asyncio.wrap_future(opened)
@@ -149,6 +149,16 @@ class OpenedTasks:
         for status in found.held:
             self._runner.jobs[status.task_id] = LiveJob(status)  # it can be cancelled
         self._purging = asyncio.create_task(self._acceptance.purge(store))
+
+    def _new_store(self) -> TaskStore:
+        settings = self.settings
+        return TaskStore(
+            settings.folder_of(self._server),
+            settings.key_path(),
+            accept_unsigned=settings.accept_unsigned,
+            synchronous=settings.synchronous,
+            max_bytes=settings.max_bytes,
+        )
 
     def leave(self) -> None:
         """Give up what opening the store still waits for: the server is told to end."""

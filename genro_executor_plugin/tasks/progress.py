@@ -33,8 +33,9 @@ def progress(fraction: float | None = None, message: str = "", **data: Any) -> N
         fraction: from 0 to 1, ``None`` if it is unknown. A value outside of this range, as sums
             of floats may come out, counts as 0 or 1.
         message: what is being done, cut at 4,000 characters.
-        data: anything else to show, as JSON values; other values are converted to text. What takes
-            more than 16,000 characters is replaced by ``{"cut": ...}`` with a part of it.
+        data: anything else to show, as JSON values; other values are converted to text, among
+            them numbers that are not finite (``"NaN"``). What takes more than 16,000 characters
+            is replaced by ``{"cut": ...}`` with a part of it.
     """
     call = running.current()
     if call is not None:
@@ -42,6 +43,8 @@ def progress(fraction: float | None = None, message: str = "", **data: Any) -> N
             # A wrong fraction must not fail a job that has run for hours.
             fraction = None if math.isnan(fraction) else min(max(float(fraction), 0.0), 1.0)
         shown = json.dumps(data, default=str) if data else ""
+        if "NaN" in shown or "Infinity" in shown:  # which Python reads, and a browser does not
+            shown = json.dumps(json.loads(shown, parse_constant=str))
         if len(shown) > MAX_DATA_CHARS:
             shown = json.dumps({"cut": cut(shown, MAX_DATA_CHARS // 2)})
         message = cut(str(message), MAX_MESSAGE_CHARS)

@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import ExecutorError, SoftTimeoutError
 from ..options.lacks import MORE_PROCESSES
 from .forks import end_child, when_forked
+from .running import HELD_TIME
 from .thread_runs import raise_in
 
 __all__ = ["CoroutineThread", "outcome_of", "thread_for"]
@@ -152,8 +153,18 @@ class CoroutineThread:
         if number:
             self._numbered[number] = task, limited
         timer = None
+        held = HELD_TIME.seconds
+
+        def time_is_up() -> None:
+            nonlocal timer, held
+            before, held = held, HELD_TIME.seconds
+            if held > before:  # the time at breakpoints does not count
+                timer = self._loop.call_later(held - before, time_is_up)
+            else:
+                limited.run_out(task, soft_timeout)
+
         if soft_timeout:
-            timer = self._loop.call_later(soft_timeout, limited.run_out, task, soft_timeout)
+            timer = self._loop.call_later(soft_timeout, time_is_up)
 
         def finished(task: asyncio.Task[Any]) -> None:
             self._tasks.discard(task)

@@ -20,8 +20,10 @@ from time import monotonic
 from typing import Any, Protocol
 
 __all__ = [
+    "HELD_TIME",
     "INDEX_VARIABLE",
     "SHIELD",
+    "HeldTime",
     "MessageChannel",
     "RunningCall",
     "Shield",
@@ -72,6 +74,31 @@ class Shield:
 SHIELD = Shield()
 
 
+class HeldTime:
+    """How long this process was held at breakpoints, which no soft limit counts."""
+
+    def __init__(self) -> None:
+        self._past = 0.0
+        self._since: float | None = None
+
+    def begin(self) -> None:
+        """A call is held from now on."""
+        self._since = monotonic()
+
+    def end(self) -> None:
+        """It runs on."""
+        self._past, self._since = self.seconds, None
+
+    @property
+    def seconds(self) -> float:
+        """The seconds until now, since this process began."""
+        since = self._since
+        return self._past if since is None else self._past + monotonic() - since
+
+
+HELD_TIME = HeldTime()
+
+
 class MessageChannel(Protocol):
     """Carries the messages of the calls of one worker process, or of one thread pool."""
 
@@ -90,7 +117,13 @@ class MessageChannel(Protocol):
 
 
 class RunningCall:
-    """One call while it runs, which ``current()`` returns. After its end it sends nothing."""
+    """One call while it runs, which ``current()`` returns. After its end it sends nothing.
+
+    Attributes:
+        at_end: called on the thread that ran it when it has ended; ``None`` for nearly every call.
+    """
+
+    at_end: Callable[[], None] | None = None
 
     # Class attributes until they are needed: nearly no call is ever told anything.
     _told: deque[tuple[str, Any]] | None = None

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from ..errors import SoftTimeoutError
-from .running import SHIELD
+from .running import HELD_TIME, SHIELD
 
 __all__ = ["soft_limit"]
 
@@ -27,13 +27,20 @@ _RETRY_SECONDS = 0.001
 def soft_limit(seconds: float, must_not: Callable[[], bool]) -> Iterator[None]:
     """Raise ``SoftTimeoutError`` in the block after ``seconds``; later while ``must_not()``.
 
-    It waits for the end of ``SHIELD`` as well.
+    It waits for the end of ``SHIELD`` as well, and does not count the time at breakpoints.
 
     It is raised once, by the handler of SIGALRM, between two instructions of Python: native code
     that does not return to the interpreter is not interrupted (the hard ``timeout`` ends that).
     """
 
+    held = HELD_TIME.seconds
+
     def run_out(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal held
+        before, held = held, HELD_TIME.seconds
+        if held > before:
+            signal.setitimer(signal.ITIMER_REAL, held - before)
+            return
         if SHIELD.covers_this_thread or must_not():
             signal.setitimer(signal.ITIMER_REAL, _RETRY_SECONDS)
             return

@@ -101,12 +101,19 @@ class Interrupted(RoutedApplication):
 
 
 class Plain(RoutedApplication):
-    """Fails in a way that its host decides to live with."""
+    """Fails in a way that a stock server lives with."""
 
     mount = "plain"
 
     async def on_startup(self) -> None:
         raise LookupError("no cache")
+
+
+class PlainSync(RoutedApplication):
+    mount = "sync"
+
+    def on_startup(self) -> None:
+        raise LookupError("no file")
 
 
 class OfAnotherKind(RoutedApplication):
@@ -156,6 +163,7 @@ APPLICATIONS = {
     "kind": OfAnotherKind,
     "odd": Odd,
     "plain": Plain,
+    "sync": PlainSync,
     "refusing": OfAnotherKind,
     "routes": Unroutable,
     "undeclared": OfAnotherKind,

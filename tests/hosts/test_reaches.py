@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import ast
-from importlib.metadata import version
+import re
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,15 @@ def test_the_private_ones_are_used_in_hosts_only() -> None:
             if not own and used & PRIVATE:
                 found.append(f"{path}:{getattr(node, 'lineno', '?')}: {used & PRIVATE}")
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("distribution", [*REACHES, "genro-routes"])
+def test_what_is_used_by_private_names_has_an_upper_bound_by_minor_version(
+    distribution: str,
+) -> None:
+    """A minor version may take a private name away."""
+    stated = requires("genro-executor-plugin") or []
+    (found,) = [one for one in stated if re.match(rf"{distribution}\b", one)]
+    least = re.search(r">=(\d+)\.(\d+)", found)
+    assert least is not None, found
+    assert f"<{least[1]}.{int(least[2]) + 1}" in found

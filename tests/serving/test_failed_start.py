@@ -19,7 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from genro_asgi import AsgiServer, RoutedApplication
 from programs import TESTS, RunningProgram, started
@@ -120,21 +119,34 @@ def test_a_store_of_another_user(tmp_path: Path, host: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
 @HOSTS
-def test_a_disk_without_room(tmp_path: Path, host: str) -> None:
+@pytest.mark.parametrize("exists", [True, False], ids=["a store", "no store yet"])
+def test_a_disk_without_room(tmp_path: Path, host: str, exists: bool) -> None:
     disk = tmp_path / "jobs"
     disk.mkdir(mode=0o700)
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     try:
-        (disk / "jobs.sqlite").touch(mode=0o600)
+        if exists:
+            (disk / "jobs.sqlite").touch(mode=0o600)
         with suppress(OSError), open(disk / "rest", "wb", buffering=0) as rest:
             while True:
                 rest.write(bytes(4096))
         with started(PROGRAM, host, "none", cwd=tmp_path) as process:
-            assert_refused(process, "Traceback", "jobs")
+            said = "jobs" if exists else "jobs cannot be made: [Errno 28] No space left"
+            assert_refused(process, "Traceback", said)
+        assert exists or [path.name for path in disk.iterdir()] == ["rest"]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+    assert workers_that_ended_in_order(tmp_path) == 2
+
+
+@HOSTS
+def test_a_folder_that_cannot_be_made(tmp_path: Path, host: str) -> None:
+    """There is no store yet: the first job would find it out, long after the start."""
+    (tmp_path / "jobs").touch()
+    with started(PROGRAM, host, "none", cwd=tmp_path) as process:
+        assert_refused(process, "Traceback", f"{tmp_path / 'jobs'} is a link or no folder")
     assert workers_that_ended_in_order(tmp_path) == 2
 
 
@@ -168,15 +180,36 @@ def test_an_application_that_refuses_the_start_ends_what_was_started(
 
 
 @HOSTS
-def test_an_application_that_merely_fails_at_its_start_stops_nobody(
-    tmp_path: Path, host: str
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [("plain", "'plain': LookupError: no cache"), ("sync", "'plainsync': LookupError: no file")],
+)
+def test_an_application_that_fails_at_its_start_ends_the_start(
+    tmp_path: Path, host: str, trouble: str, said: str
 ) -> None:
-    """That is its host's to decide."""
-    with started(PROGRAM, host, "plain", cwd=tmp_path) as process:
-        process.until_it_serves()
-        assert "no cache" in process.log
-        answer = httpx.get(f"{process.url}/starting/pid", trust_env=False, timeout=20)
-        assert answer.json() in {one.pid for one in process.descendants()}
+    """It would serve without what its ``on_startup`` was to build."""
+    store = store_in(tmp_path)
+    with started(PROGRAM, host, trouble, cwd=tmp_path) as process:
+        refused = f"the server does not start: on_startup of application {said}"
+        assert_refused(process, "Traceback", refused)
+    assert workers_that_ended_in_order(tmp_path) == 2
+    assert json.loads((store.parent / "owner").read_text()) == {}
+
+
+def test_a_server_without_pools_stays_as_its_host_has_it() -> None:
+    """Importing the package changes nothing for a server that is not given pools."""
+    own = []
+
+    class Fails(RoutedApplication):
+        mount = "fails"
+
+        def on_startup(self) -> None:
+            own.append("on_startup")
+            raise LookupError("no cache")
+
+    boot = asyncio.run(boot_message(AsgiServer(applications=[Fails])))
+    assert boot["type"] == "lifespan.startup.complete"
+    assert own == ["on_startup"]
 
 
 @HOSTS

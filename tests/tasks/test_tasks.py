@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import pickle
 import time
@@ -310,6 +311,18 @@ async def test_retries_have_an_end(app: Any, tmp_path: Path) -> None:
 
 
 # -- progress -------------------------------------------------------------------------------------
+
+
+def report_odd_numbers() -> None:
+    progress(0.5, "so far", loss=math.nan, rows=[1, -math.inf], text="NaN")
+
+
+async def test_what_no_browser_reads_is_reported_as_text(app: Any) -> None:
+    """JSON has no numbers that are not finite."""
+    task_id = await app.tasks.submit(report_odd_numbers)
+    await app.tasks.result(task_id)
+    said = await app.tasks.progress(task_id)
+    assert said.data == {"loss": "NaN", "rows": [1, "-Infinity"], "text": "NaN"}
 
 
 @pytest.mark.parametrize("pool", ["jobs", "db"])

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from genro_routes import route
-from press import ANN, ROOT, USERS, ask
+from press import ANN, ROOT, USERS, ask, press
 from servers import Site, serving
 
 from genro_executor_plugin import ExecutorApplication, ExecutorConsole
@@ -196,3 +196,31 @@ async def test_what_is_no_request_about_a_job_is_refused(site: Site) -> None:
         assert answer.status_code == 400
     large: Any = await ask(site, "POST", f"/_tasks/cancel/{job}", content=" " * 100_000)
     assert large.status_code == 413
+
+
+@pytest.mark.parametrize("mount", ["/office/tasks", "/_tasks"])
+async def test_no_request_upsets_the_routes_wherever_they_are_mounted(
+    tmp_path: Path, mount: str
+) -> None:
+    """A section in an application of one's own is guarded as the routes of the server are."""
+    async with press(tmp_path) as site:
+        task_id = (await ask(site, "GET", "/press/submitted")).json()["task_id"]
+        for path in ("", f"/status/{task_id}", f"/result/{task_id}?wait=20"):
+            assert (await ask(site, "GET", mount + path)).status_code == 200
+        for path in ("", f"/status/{task_id}", f"/result/{task_id}", f"/cancel/{task_id}"):
+            for query in ("self=x", "_request=x", "task_id=x", "limit=x::L", "wait=nan::R"):
+                answer = await ask(site, "GET", f"{mount}{path}?{query}")
+                assert answer.status_code < 500, answer.url
+            for body in (b'{"self": 1}', b'{"_request": 1}', b'{"wait": "x::L"}', b"{"):
+                for method in ("GET", "POST"):
+                    kind = {"content-type": "application/json"}
+                    answer = await ask(site, method, mount + path, content=body, headers=kind)
+                    assert answer.status_code < 500, (answer.url, body)
+            answer = await ask(site, "POST", mount + path, content=bytes(70_000))
+            assert answer.status_code == 413
+            for host in ("[", "[::1].evil", "a b"):
+                answer = await ask(site, "GET", mount + path, headers={"host": host})
+                assert answer.status_code == 400, (answer.url, host)
+            answer = await ask(site, "GET", mount + path, headers={"x-a": "x::L"})
+            assert answer.status_code < 500
+        assert (await ask(site, "GET", f"{mount}/status/{task_id}/more")).status_code == 404

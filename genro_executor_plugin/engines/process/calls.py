@@ -23,6 +23,8 @@ class WorkerCalls:
         given_up: those of its calls that were told to end and have not; it takes no calls then.
         not_started: once it is gone, the calls that were sent ahead and never started.
         calls: how many calls it has been sent.
+        held: the call that is held at a breakpoint, and since when; its limits wait, and those of
+            the others in the worker, which takes no calls meanwhile.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,7 @@ class WorkerCalls:
         self.coroutines: int = 0
         self.unheard: set[int] = set()
         self.given_up: set[int] = set()
+        self.held: tuple[Job, float] | None = None
 
     @property
     def sync_running(self) -> int:

@@ -31,6 +31,7 @@ from ...portable.main_module import continue_with
 from ...portable.modules import install
 from ...portable.results import hold_result, pack_result
 from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
+from ...worker.breakpoints import Breakpoints
 from ...worker.ending import run_exit_hooks
 from ...worker.forks import when_forked
 from ...worker.logs import WorkerLogs
@@ -178,6 +179,7 @@ class _Worker:
             if boot.settings is not None:
                 self._reader.logs = WorkerLogs(self._messages, boot.settings)
                 self._reader.logs.install()
+            self._breakpoints = Breakpoints()
         except BaseException as error:
             self._channel.send(BOOT_FAILED, 0, pack_failure(error))
             return False

@@ -76,6 +76,8 @@ class RunEnder:
             self._ended.end_worker(worker, job, counted, reason)
             return
         worker.end(job)
+        if worker.held is not None and worker.held[0] is job:
+            worker.held = None  # from here on its limits count, as those of any run that is to end
         # Nothing can be raised on a worker's main thread while it is in a call.
         can_end = job.is_coroutine or self._threads > 1
         seconds = RUN_GRACE_SECONDS if can_end else 0.0
@@ -117,7 +119,7 @@ class RunEnder:
 
     def look(self, worker: Worker, reason: str = "another call in it did not end") -> None:
         """Kill ``worker``, which was given up, if no call in it has to be waited for."""
-        if worker.killed:
+        if worker.killed or worker.held is not None:
             return
         given_up = worker.given_up
         others = [job for number, job in worker.running.items() if number not in given_up]

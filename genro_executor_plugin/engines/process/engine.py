@@ -40,6 +40,7 @@ from ...portable.hooks import pack_hooks
 from ...portable.packing import CallPacker, PackedCall
 from ...portable.pickling import why
 from ...portable.shared_memory.segments import Segment, Segments
+from ...worker.breakpoint_words import BREAKPOINT
 from ...worker.forks import when_forked
 from ...worker.logs import (
     LOG,
@@ -49,6 +50,7 @@ from ...worker.logs import (
 )
 from ..base import Engine, Load, Pool
 from ..call import Call
+from .holding import log_breakpoint
 from .job import Job
 from .pool import WorkerPool
 
@@ -234,6 +236,12 @@ class ProcessEngine(Engine):
         return pool
 
     def _arrived(self, job: Job | None, pid: int | None, channel: str, value: Any) -> None:
+        if channel == BREAKPOINT and job is not None:
+            if isinstance(value, bool):
+                job.owner.held = value
+            else:
+                log_breakpoint(job.owner, job.packed.title, self.pool.name, pid, value)
+            return
         self.pool.message(job.owner if job is not None else None, pid, channel, value)
 
     def _record(self, job: Job | None, pid: int | None, packed: bytes | memoryview) -> None:

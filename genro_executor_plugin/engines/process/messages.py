@@ -60,8 +60,14 @@ class WorkerMessageChannel:
         A forked child that comes here ends: it has come back from a handler, and its parent
         answers the call.
         """
-        if self._running.pop(number, None) is None and self._is_forked:
-            end_child(sys.exception())
+        call = self._running.get(number)
+        if call is None:
+            if self._is_forked:
+                end_child(sys.exception())
+            return
+        if call.at_end is not None:
+            call.at_end()
+        del self._running[number]
 
     def send(self, number: int, channel: str, value: Any) -> None:
         """Send ``value`` to the server; a call that has ended sends nothing any more."""

@@ -19,11 +19,13 @@ from typing import Any
 
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
+from ...worker.breakpoint_words import BREAKPOINT
 from .ahead import Ahead
 from .arrivals import OnRecord
 from .ended import EndedWorkers, closed_error
 from .ending import RunEnder
 from .exit_report import ExitReport
+from .holding import Holding
 from .job import Job
 from .observing import Observer
 from .recycling import Recycling
@@ -71,6 +73,7 @@ class WorkerPool(PoolView):
             self._supervisor, self._queue, self.loop, self._timeouts.watch, self._dispatch_waiting
         )
         self._spreading = Spreading(self._supervisor, self._queue, self._dispatch_waiting)
+        self._holding = Holding(self._supervisor, on_message, self._not_held)
         self._recycling = Recycling(options, self.loop, self._supervisor)
         # A call sent ahead could be one too many for a worker whose calls are counted.
         self._sends_ahead = options.threads_per_worker == 1 and not self._recycling.watched
@@ -201,6 +204,8 @@ class WorkerPool(PoolView):
         if job.microseconds:
             self._ahead.estimates.add(job.packed.key, job.microseconds / 1e6)
         supervisor = self._supervisor
+        if worker.held is not None and worker.held[0] is job:
+            self._holding.release(worker)
         if worker.leaving:
             if worker.given_up:
                 self._ender.look(worker)
@@ -209,7 +214,7 @@ class WorkerPool(PoolView):
             supervisor.retire(worker)
         elif self._recycling.watched and self._recycling.goes_now(worker):
             pass
-        elif worker.ahead or worker.unheard or worker.sync_running >= self._threads:
+        elif worker.ahead or worker.unheard or worker.held or worker.sync_running >= self._threads:
             if self._queue:
                 self._ahead.fill_soon()
         else:
@@ -231,6 +236,13 @@ class WorkerPool(PoolView):
         self._free_again(worker)
         self._dispatch_waiting()
 
+    def _not_held(self, worker: Worker) -> None:
+        """Look at the limits of ``worker`` again, which is held at a breakpoint no more."""
+        self._timeouts.watch(0.0)
+        if worker.given_up:
+            self._ender.look(worker)
+        self.freed(worker)
+
     def unclaimed(self, worker: Worker, job: Job) -> None:
         """Have ``job`` run, which was sent ahead to ``worker`` and is not run there."""
         self._queue.put_back([job])
@@ -243,6 +255,14 @@ class WorkerPool(PoolView):
 
     def message(self, worker: Worker, job: Job | None, channel: str, value: Any) -> None:
         """Pass on what ``job``, or code outside of any call, has sent."""
+        if channel == BREAKPOINT:
+            if job is not None:
+                self._holding.arrived(worker, job, value)
+                if worker.held is not None:
+                    self._queue.put_back(self._supervisor.take_back_all(worker))
+                    self._supervisor.grow()
+                    self._dispatch_waiting()
+            return
         self._on_message(job, worker.pid, channel, value)
 
     def worker_ended(self, worker: Worker, report: ExitReport) -> None:
@@ -270,7 +290,7 @@ class WorkerPool(PoolView):
     def _free_again(self, worker: Worker) -> None:
         """Count ``worker`` among the free ones, if it is."""
         has_thread = not worker.ahead and worker.sync_running < self._threads
-        if worker.usable and has_thread and not worker.unheard:
+        if worker.usable and has_thread and not worker.unheard and worker.held is None:
             self._supervisor.set_free(worker)
             if not worker.running:
                 worker.idle_since = perf_counter()

@@ -62,6 +62,8 @@ class Timeouts:
         self._alarm = None
         now = perf_counter()
         for worker in list(self._supervisor.workers):
+            if worker.held is not None:
+                continue  # when it is not any more, it is looked again
             for job in list(worker.running.values()):
                 if job.timeout is None or job.started_at is None or job.ending is not None:
                     continue

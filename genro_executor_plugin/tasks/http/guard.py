@@ -17,6 +17,8 @@ from ...routing.sites import (
     is_from_another_site,
     limited_body,
     narrowed_headers,
+    well_formed_headers,
+    without_body,
 )
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "guarded",
+    "guarded_section",
     "keep_private",
     "narrowed_fields",
     "narrowed_query",
@@ -82,6 +85,26 @@ def guarded(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
         "headers": narrowed_headers(scope),
     }
     return narrowed, limited_body(scope, receive, BODY_LIMIT_BYTES)
+
+
+def guarded_section(scope: Scope, receive: Receive, steps: int) -> tuple[Scope, Receive]:
+    """As ``guarded``, for a section that is ``steps`` segments below its application.
+
+    The application may have its own use for the other headers. No field of the body reaches the
+    routes: it is the application that would choose which.
+
+    Raises:
+        HTTPException: the request is refused.
+    """
+    check_host(scope)
+    if len(scope["path"].strip("/").split("/")) > steps + 2:
+        raise HTTPNotFound("There is nothing here")
+    narrowed = {
+        **scope,
+        "query_string": narrowed_query(scope["query_string"]),
+        "headers": well_formed_headers(scope),
+    }
+    return narrowed, without_body(limited_body(scope, receive, BODY_LIMIT_BYTES))
 
 
 def refuse_foreign_forms(server: HostServer) -> None:

@@ -3,6 +3,9 @@
 
 """The URLs below which a server answers for its long jobs.
 
+The sections of long jobs that applications have mounted themselves are guarded here, too: what a
+request may say is decided before genro-asgi reads it.
+
 A server that has long jobs (``ExecutorServer``), or is given them (a stock ``AsgiServer`` by the
 console), asks ``TaskMount`` first about every request.
 """
@@ -12,14 +15,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...hosts.contract import HostServer
+from ...routing.tree import routes_of
 from ..service import LongTasks
 from .accepted import MOUNT
-from .routes import TaskApplication
+from .guard import guarded_section
+from .routes import TaskApplication, TaskSection
 
 if TYPE_CHECKING:
-    from ...hosts.names import Scope
+    from ...hosts.names import Receive, Scope, Send
 
 __all__ = ["MOUNT", "TaskMount"]
+
+
+class _Guarded:
+    """An application whose section of long jobs, ``steps`` segments below, is asked."""
+
+    __slots__ = ("_application", "_steps")
+
+    def __init__(self, application: Any, steps: int) -> None:
+        self._application = application
+        self._steps = steps
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._application, name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        narrowed, receive = guarded_section(scope, receive, self._steps)
+        await self._application(narrowed, receive, send)
 
 
 class TaskMount:
@@ -29,6 +51,25 @@ class TaskMount:
         self._server = server
         self._long_tasks = long_tasks
         self._application: TaskApplication | None = None
+        self._sections: dict[str, list[str]] = {}
+
+    def guard_sections(self) -> None:
+        """Note where the applications of the server have sections of long jobs."""
+        sections: dict[str, set[str]] = {}
+        for found in routes_of(self._server):
+            if issubclass(found.owner, TaskSection) and not found.owner.guarded:
+                code, _, path = found.path.rpartition("/")[0].partition("/")
+                sections.setdefault(code, set()).add(path)
+        self._sections = {code: sorted(paths) for code, paths in sections.items()}
+
+    def guarded(self, application: Any, scope: Scope) -> tuple[Any, Scope]:
+        """Return what answers ``scope``, guarded if it is about the jobs of ``application``."""
+        if self._sections and (paths := self._sections.get(getattr(application, "code", ""))):
+            asked = f"{scope['path'].strip('/')}/"
+            for path in paths:
+                if asked.startswith(f"{path}/"):
+                    return _Guarded(application, path.count("/") + 1), scope
+        return application, scope
 
     def find(self, scope: Scope) -> tuple[TaskApplication, Scope] | None:
         """Return what answers the HTTP ``scope``, and the scope for it; ``None`` for others.

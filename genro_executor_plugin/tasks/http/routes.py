@@ -203,7 +203,15 @@ def _last_event(request: Any) -> str:
 
 
 class TaskSection(_TaskRoutes, RoutingClass):
-    """The routes as a section: ``application.add_branches({"name": "tasks", "instance": ...})``."""
+    """The routes as a section: ``application.add_branches({"name": "tasks", "instance": ...})``.
+
+    A server guards the requests of those that are there when it starts.
+
+    Attributes:
+        guarded: whether its application does so itself.
+    """
+
+    guarded = False
 
 
 class TaskApplication(_TaskRoutes, RoutedApplication):

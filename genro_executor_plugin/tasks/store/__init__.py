@@ -29,7 +29,7 @@ from ..status import (
 from . import schema
 from .database import Database, is_busy
 from .facts import Claim, NewJob
-from .folder import check_file, make_folder, open_file
+from .folder import check_file, check_room, make_folder, open_file
 from .ownership import Ownership
 from .questions import Questions
 from .recovery import Recovered, recover
@@ -69,8 +69,28 @@ class TaskStore(Questions):
 
     @classmethod
     def exists(cls, folder: Path) -> bool:
-        """Whether there is a store in ``folder``."""
-        return os.path.lexists(folder / "jobs.sqlite")
+        """Whether there is a store in ``folder``; also where we may not look, as opening tells."""
+        try:
+            os.lstat(folder / "jobs.sqlite")
+        except OSError as error:
+            return not isinstance(error, FileNotFoundError | NotADirectoryError)
+        return True
+
+    def check_place(self) -> None:
+        """Find out whether a store could be made, and make none.
+
+        Raises:
+            TaskStoreError: its folder or its key cannot be made or written, or are not ours alone.
+        """
+        try:
+            make_folder(self.folder)
+            self._signer.load()
+            check_room(self.folder)
+        except OSError as error:
+            raise self._cannot_be_made(error) from error
+
+    def _cannot_be_made(self, error: OSError) -> TaskStoreError:
+        return TaskStoreError(f"the store of long jobs {self.folder} cannot be made: {error}")
 
     # -- opening and closing ----------------------------------------------------------------------
 
@@ -88,9 +108,7 @@ class TaskStore(Questions):
         except OSError as error:
             # The lock is taken before the disk is found full: it must not stay taken.
             self._ownership.release()
-            raise TaskStoreError(
-                f"the store of long jobs {self.folder} cannot be made: {error}"
-            ) from error
+            raise self._cannot_be_made(error) from error
         try:
             file = self.folder / "jobs.sqlite"
             for ending in ("", "-wal", "-shm"):

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from pathlib import Path
 
 from ...errors import TaskStoreError
 
-__all__ = ["check_file", "make_folder", "open_file"]
+__all__ = ["check_file", "check_room", "make_folder", "open_file"]
+
+ROOM_BYTES = 256 * 1024
+"""What a disk must have room for where a store is to be made: tables, log and one small job."""
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -95,6 +99,24 @@ def check_file(path: Path) -> None:
         os.close(open_file(path, os.O_RDONLY))
     except FileNotFoundError:
         return
+
+
+def check_room(folder: Path) -> None:
+    """Write a small file into ``folder``, and remove it again.
+
+    Raises:
+        OSError: nothing can be written there, or there is no room.
+    """
+    probe = folder / f"room.{os.getpid()}.{secrets.token_hex(4)}"
+    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        left = ROOM_BYTES
+        while left:
+            left -= os.write(descriptor, bytes(left))
+        os.fsync(descriptor)  # some disks say so only then
+    finally:
+        os.close(descriptor)
+        probe.unlink()
 
 
 def _check(path: Path, found: os.stat_result) -> None:
