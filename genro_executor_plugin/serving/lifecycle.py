@@ -99,7 +99,9 @@ class Lifecycle:
         if scope["type"] != "http":
             return demux(scope)
         found = self._task_mount.find(scope) if MOUNT in scope["path"] else None
-        application, scope = found or self._task_mount.guarded(*demux(scope))
+        application, scope = found or demux(scope)
+        if found is None and self._task_mount.sections:
+            application, scope = self._task_mount.guarded(application, scope)
         return Answering(application), scope
 
     # -- changes ----------------------------------------------------------------------------------

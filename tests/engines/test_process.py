@@ -9,7 +9,6 @@ import asyncio
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -601,5 +600,5 @@ async def test_a_finalizer_that_raises_hurts_nobody(make: Any) -> None:
 
 
 def test_a_finalizer_that_cannot_travel_is_refused_at_once() -> None:
-    with pytest.raises(SerializationError, match="finalizer"):
-        ProcessExecutor("pool", finalizer=threading.Lock().release)
+    with Path(os.devnull).open() as file, pytest.raises(SerializationError, match="finalizer"):
+        ProcessExecutor("pool", finalizer=file.close)

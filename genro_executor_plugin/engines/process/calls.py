@@ -18,7 +18,7 @@ class WorkerCalls:
     Attributes:
         running: the calls that it runs, by number.
         ahead: the calls that were sent to it while it was busy, oldest first.
-        coroutines: how many of the running calls are coroutines.
+        coroutines: how many of the running calls are coroutines; each of the others has a thread.
         unheard: the coroutines that were told to end while its event loop has not turned since.
         given_up: those of its calls that were told to end and have not; it takes no calls then.
         not_started: once it is gone, the calls that were sent ahead and never started.
@@ -36,11 +36,6 @@ class WorkerCalls:
         self.unheard: set[int] = set()
         self.given_up: set[int] = set()
         self.held: tuple[Job, float] | None = None
-
-    @property
-    def sync_running(self) -> int:
-        """How many of the running calls occupy a thread of it."""
-        return len(self.running) - self.coroutines
 
     def number_of(self, job: Job) -> int | None:
         """The number of the running ``job``; ``None`` if it is not running here."""

@@ -214,7 +214,12 @@ class WorkerPool(PoolView):
             supervisor.retire(worker)
         elif self._recycling.watched and self._recycling.goes_now(worker):
             pass
-        elif worker.ahead or worker.unheard or worker.held or worker.sync_running >= self._threads:
+        elif (
+            worker.ahead
+            or worker.unheard
+            or worker.held
+            or len(worker.running) - worker.coroutines >= self._threads
+        ):
             if self._queue:
                 self._ahead.fill_soon()
         else:
@@ -289,7 +294,7 @@ class WorkerPool(PoolView):
 
     def _free_again(self, worker: Worker) -> None:
         """Count ``worker`` among the free ones, if it is."""
-        has_thread = not worker.ahead and worker.sync_running < self._threads
+        has_thread = not worker.ahead and len(worker.running) - worker.coroutines < self._threads
         if worker.usable and has_thread and not worker.unheard and worker.held is None:
             self._supervisor.set_free(worker)
             if not worker.running:

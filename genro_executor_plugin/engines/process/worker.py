@@ -315,7 +315,7 @@ class Worker(WorkerCalls):
 
     def _next_runs(self) -> None:
         """Count the oldest call that was sent ahead as running, if no other one runs."""
-        if self.ahead and not self.sync_running:
+        if self.ahead and len(self.running) == self.coroutines:
             number, job = self.ahead.popleft()
             job.started_at = perf_counter()
             job.begun = True

@@ -45,13 +45,17 @@ class _Guarded:
 
 
 class TaskMount:
-    """Finds the application that answers below ``/_tasks`` of ``server``, once it has jobs."""
+    """Finds the application that answers below ``/_tasks`` of ``server``, once it has jobs.
+
+    Attributes:
+        sections: where applications have sections of long jobs of their own, by their codes.
+    """
 
     def __init__(self, server: HostServer, long_tasks: LongTasks) -> None:
         self._server = server
         self._long_tasks = long_tasks
         self._application: TaskApplication | None = None
-        self._sections: dict[str, list[str]] = {}
+        self.sections: dict[str, list[str]] = {}
 
     def guard_sections(self) -> None:
         """Note where the applications of the server have sections of long jobs."""
@@ -60,15 +64,14 @@ class TaskMount:
             if issubclass(found.owner, TaskSection) and not found.owner.guarded:
                 code, _, path = found.path.rpartition("/")[0].partition("/")
                 sections.setdefault(code, set()).add(path)
-        self._sections = {code: sorted(paths) for code, paths in sections.items()}
+        self.sections = {code: sorted(paths) for code, paths in sections.items()}
 
     def guarded(self, application: Any, scope: Scope) -> tuple[Any, Scope]:
         """Return what answers ``scope``, guarded if it is about the jobs of ``application``."""
-        if self._sections and (paths := self._sections.get(getattr(application, "code", ""))):
-            asked = f"{scope['path'].strip('/')}/"
-            for path in paths:
-                if asked.startswith(f"{path}/"):
-                    return _Guarded(application, path.count("/") + 1), scope
+        asked = f"{scope['path'].strip('/')}/"
+        for path in self.sections.get(getattr(application, "code", ""), ()):
+            if asked.startswith(f"{path}/"):
+                return _Guarded(application, path.count("/") + 1), scope
         return application, scope
 
     def find(self, scope: Scope) -> tuple[TaskApplication, Scope] | None:
