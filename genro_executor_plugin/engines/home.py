@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..errors import ExecutorError
+from ..worker.forks import when_forked
 
 __all__ = ["HOME", "Home", "run_on"]
 
@@ -32,11 +33,18 @@ class Home:
         loop: the event loop, ``None`` before the first call.
     """
 
-    __slots__ = ("_lock", "loop")
+    __slots__ = ("__weakref__", "_lock", "loop")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.loop: asyncio.AbstractEventLoop | None = None
+        when_forked(self.let_go)
+
+    def let_go(self) -> None:
+        """Belong to no event loop in a forked child: none that it has a copy of runs there."""
+        self._lock = threading.Lock()
+        self.loop = None
+        HOME.set(None)
 
     def is_here(self) -> bool:
         """Whether the running event loop is the one; it becomes it if there is no other."""

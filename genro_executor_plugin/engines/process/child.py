@@ -124,7 +124,7 @@ class _Worker:
         faulthandler.disable()  # its file tells of this worker
         os.close(self._lifeline)
         self._claims.let_go()
-        self._marks = WorkerMarks()
+        self._marks.let_go()
         self._handover.let_go()
 
     def run(self) -> None:

@@ -31,10 +31,15 @@ class WorkerMarks:
     """
 
     def __init__(self, fd: int = -1) -> None:
-        memory: bytearray | mmap.mmap = bytearray(MARKS_BYTES)
-        if fd >= 0:
-            memory = mmap.mmap(fd, MARKS_BYTES)
-        self._marks = memoryview(memory).cast("Q")
+        self._memory = mmap.mmap(fd, MARKS_BYTES) if fd >= 0 else None
+        self._marks = memoryview(self._memory or bytearray(MARKS_BYTES)).cast("Q")
+
+    def let_go(self) -> None:
+        """Write nowhere from now on: in a forked child, whose file it is not."""
+        self._marks = memoryview(bytearray(MARKS_BYTES)).cast("Q")
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
 
     def read(self, number: int) -> None:
         """Call ``number`` is being read on the main thread, and perhaps run there."""
