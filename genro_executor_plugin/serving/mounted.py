@@ -52,6 +52,9 @@ class _Mounted(Lifecycle):
             self.begin()
         except BaseException as error:
             await self.end()
+            if has_tasks(self._server):
+                # By the host as well, but behind its answer: hypercorn then goes on to serve.
+                await self._server.tasks.stop()
             if isinstance(error, FatalBootError) or is_being_cancelled():
                 raise
             if isinstance(error, KeyboardInterrupt | SystemExit):

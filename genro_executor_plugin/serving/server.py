@@ -158,6 +158,7 @@ class ExecutorMixin:
         lifecycle = self._lifecycle
         waiting: list[Message] = [await receive()]
         answered = False
+        failed: Message | None = None
 
         async def replaying_receive() -> Message:
             message = waiting.pop() if waiting else await receive()
@@ -166,27 +167,35 @@ class ExecutorMixin:
             return message
 
         async def ending_send(message: Message) -> None:
-            nonlocal answered
+            nonlocal answered, failed
+            answered = True
+            if message["type"] == "lifespan.startup.failed":
+                failed = message
+                return
             if message["type"] == "lifespan.startup.complete":
                 lifecycle.begin()
             else:
                 # Behind this message the event loop may end at any moment: pools end before it.
                 await lifecycle.end()
-            answered = True
             await send(message)
 
         try:
             await lifecycle.start()
             await super().__call__(scope, replaying_receive, ending_send)  # type: ignore[misc]
         except BaseException as error:
-            if answered or is_being_cancelled():
-                raise
-            message = lifecycle.refusal(error)
-            await ending_send({"type": "lifespan.startup.failed", "message": message})
+            if failed is None:
+                if answered or is_being_cancelled():
+                    raise
+                failed = {"type": "lifespan.startup.failed", "message": lifecycle.refusal(error)}
             if isinstance(error, KeyboardInterrupt | SystemExit):
+                await lifecycle.end()
+                await send(failed)
                 raise  # it ends more than this server
         finally:
             await lifecycle.end()
+        # Last of all: hypercorn goes on to serve if anything is awaited behind this message.
+        if failed is not None:
+            await send(failed)
 
 
 class ExecutorServer(ExecutorMixin, AsgiServer):

@@ -167,6 +167,30 @@ def test_a_server_that_the_command_uvicorn_serves(
 
 
 @HOSTS
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ("undeclared", "'mine'"),
+        ("odd", "OddError: not today"),
+        ("plain", "no cache"),
+        ("fatal", "no database"),
+    ],
+)
+def test_a_server_that_the_command_hypercorn_serves(
+    tmp_path: Path, host: str, trouble: str, said: str
+) -> None:
+    """Its workers are counted from 0: with 1 it ends with the exit code 0, whoever refuses."""
+    (tmp_path / "site_of_hypercorn.py").write_text(
+        f"from apps.starting import built\nserver = built({host!r}, {trouble!r})\n"
+    )
+    command = ("-m", "hypercorn", "--workers", "0", "--bind", "127.0.0.1:0")
+    with started(*command, "site_of_hypercorn:server", cwd=tmp_path) as process:
+        assert process.wait() not in (0, None), process.log
+        assert said in process.log
+        assert "Running on" not in process.log
+
+
+@HOSTS
 def test_an_application_that_refuses_the_start_ends_what_was_started(
     tmp_path: Path, host: str
 ) -> None:
