@@ -71,6 +71,9 @@ def test_loading_it_imports_nothing_heavy() -> None:
     )
     assert [name for name in loaded if name.startswith("genro")] == [
         "genro_executor_plugin",
+        "genro_executor_plugin.hosts",
+        "genro_executor_plugin.hosts.imported",
+        "genro_executor_plugin.hosts.loaded",
         "genro_executor_plugin.pytest_plugin",
     ]
     heavy = {"asyncio", "cloudpickle", "psutil", "pydantic", "uvicorn", "tblib", "multiprocessing"}

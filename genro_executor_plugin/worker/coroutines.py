@@ -152,19 +152,7 @@ class CoroutineThread:
         self._tasks.add(task)
         if number:
             self._numbered[number] = task, limited
-        timer = None
-        held = HELD_TIME.seconds
-
-        def time_is_up() -> None:
-            nonlocal timer, held
-            before, held = held, HELD_TIME.seconds
-            if held > before:  # the time at breakpoints does not count
-                timer = self._loop.call_later(held - before, time_is_up)
-            else:
-                limited.run_out(task, soft_timeout)
-
-        if soft_timeout:
-            timer = self._loop.call_later(soft_timeout, time_is_up)
+        timer = _SoftTimer(self._loop, limited, task, soft_timeout) if soft_timeout else None
 
         def finished(task: asyncio.Task[Any]) -> None:
             self._tasks.discard(task)
@@ -248,29 +236,58 @@ class _SoftlyLimited:
         task.cancel()
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        step: Callable[[], Any] = lambda: self._coroutine.send(None)  # noqa: E731
-        while True:
-            try:
-                waited_for = step()
-            except StopIteration as finished:
-                return finished.value
-            try:
-                value = yield waited_for
-            except BaseException as thrown:
-                error: BaseException = thrown
-                if self._error is not None and isinstance(thrown, asyncio.CancelledError):
-                    error, self._error = self._error, None
-                step = _throwing(self._coroutine, error)
-            else:
-                step = _sending(self._coroutine, value)
+        thrown: BaseException | None = None
+        value: Any = None
+        try:
+            while True:
+                try:
+                    if thrown is None:
+                        waited_for = self._coroutine.send(value)
+                    else:
+                        waited_for = self._coroutine.throw(thrown)
+                except StopIteration as finished:
+                    return finished.value
+                thrown = value = None
+                try:
+                    value = yield waited_for
+                except BaseException as error:
+                    thrown = error
+                    if self._error is not None and isinstance(error, asyncio.CancelledError):
+                        thrown, self._error = self._error, None
+        finally:
+            thrown = None  # or this frame and the error that leaves it would hold each other
 
 
-def _sending(coroutine: Coroutine[Any, Any, Any], value: Any) -> Callable[[], Any]:
-    return lambda: coroutine.send(value)
+class _SoftTimer:
+    """Strikes when a coroutine's soft limit is over; time at breakpoints does not count."""
 
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limited: _SoftlyLimited,
+        task: asyncio.Task[Any],
+        seconds: float,
+    ) -> None:
+        self._loop = loop
+        self._limited = limited
+        self._task = task
+        self._seconds = seconds
+        self._held = HELD_TIME.seconds
+        self._handle: asyncio.TimerHandle | None = loop.call_later(seconds, self._is_up)
 
-def _throwing(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> Callable[[], Any]:
-    return lambda: coroutine.throw(error)
+    def _is_up(self) -> None:
+        before, self._held = self._held, HELD_TIME.seconds
+        if self._held > before:
+            self._handle = self._loop.call_later(self._held - before, self._is_up)
+        else:
+            self._handle = None
+            self._limited.run_out(self._task, self._seconds)
+
+    def cancel(self) -> None:
+        """Strike no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
 
 
 async def _awaiting(limited: _SoftlyLimited, begins: Callable[[], None] | None) -> Any:

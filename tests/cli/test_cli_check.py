@@ -124,7 +124,14 @@ def test_a_person_reads_tables(config: Path, capsys: pytest.CaptureFixture[str])
     assert rows["db"] == ["thread", "max_workers=16"]
     assert rows["pdf"][:2] == ["process", "max_workers=2"]
     assert "initializer=load" in rows["pdf"]
-    assert rows["desk/quick"] == ["pdf", "(process)", "timeout=5", "on_overload=wait", "retries=1"]
+    assert rows["desk/quick"] == [
+        "pdf",
+        "(process)",
+        "timeout=5",
+        "on_overload=wait",
+        "retries=1",
+        "send_timeout=60.0",
+    ]
     assert rows["desk/ping"] == ["server"]
     assert shown.out.splitlines()[-1] == "No mistake in config.py."
     assert "\x1b" not in shown.out

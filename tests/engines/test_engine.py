@@ -59,17 +59,6 @@ async def test_a_crash_accounts_for_every_call_that_was_in_the_worker(make: Any,
     assert await pool.submit(wf.answer) == 42
 
 
-async def test_a_timeout_in_a_shared_worker_tells_the_others(make: Any, gate: Any) -> None:
-    pool = make(max_workers=1, threads_per_worker=2)
-    neighbour = asyncio.create_task(pool.submit(wf.hold, gate.path))
-    await gate.entered()
-    with pytest.raises(ExecutorTimeoutError):
-        await pool.options(timeout=0.2).submit(wf.hold, gate.path)
-    with pytest.raises(WorkerCrashedError, match="another call in it ran over its timeout"):
-        await neighbour
-    assert await pool.submit(wf.answer) == 42
-
-
 @pytest.mark.parametrize("func", [wf.clean_up, wf.clean_up_async])
 async def test_a_soft_timeout_lets_the_function_clean_up(make: Any, func: Any) -> None:
     pool = make(max_workers=1, soft_timeout=0.1, timeout=20)

@@ -158,10 +158,10 @@ async def test_a_restart_with_workers_that_cannot_start_keeps_the_old_ones(
     flag.unlink()
     with pytest.raises(WorkerCrashedError, match="cannot start a worker"):
         await pool.restart()
-    assert "cannot start a worker" in pool.unhealthy
+    assert "cannot start a worker" in str(pool.start_error)
     assert await pool.submit(wf.pid) == old
     flag.touch()
-    await until(lambda: pool.unhealthy is None)  # it tries again by itself
+    await until(lambda: pool.start_error is None)  # it tries again by itself
     assert await pool.submit(wf.pid) != old
 
 
@@ -250,7 +250,7 @@ async def test_an_old_worker_works_until_the_new_one_is_up(make: Any, tmp_path: 
     )
     old = await pool.submit(wf.pid)
     flag.unlink()
-    await until(lambda: pool.unhealthy is not None)
+    await until(lambda: pool.start_error is not None)
     assert await pool.submit(wf.pid) == old
     flag.touch()
     await until(lambda: is_dead(old))

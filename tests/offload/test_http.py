@@ -143,7 +143,7 @@ async def test_an_argument_that_cannot_travel_is_named(bypass: bool) -> None:
         node = server.applications["trouble"].route.node("takes_anything")
         with pytest.raises(SerializationError) as caught:
             await node(thing=threading.Condition())
-        for word in ("'thing'", "takes_anything", "lock"):
+        for word in ("'thing'", "takes_anything", "threading.Condition"):
             assert word in str(caught.value)
         assert (caught.value.route, caught.value.pool) == ("takes_anything", "p")
         assert server.get_executor("p").metrics["workers"] == 0

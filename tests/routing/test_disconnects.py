@@ -83,7 +83,19 @@ async def no_complaints(caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]
     assert not caplog.records, caplog.text
 
 
-@pytest.mark.parametrize("route", ["held", "held_async", "streamed"])
+async def test_a_running_coroutine_is_cancelled_and_its_worker_stays(
+    site: Site, gate: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with no_complaints(caplog):
+        goes = await asked(site, f"/left/held_async?gate={gate.path}")
+        pid = await gate.entered()
+        await leave(goes)
+        await until(lambda: metrics(site)["running"] == 0)
+        assert metrics(site)["cancelled"] == 1
+        assert await site.json("/left/pid") == pid
+
+
+@pytest.mark.parametrize("route", ["held", "streamed"])
 async def test_a_running_call_is_ended_with_its_worker(
     site: Site, gate: Any, route: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -153,7 +153,7 @@ async def test_two_live_servers_on_one_store_are_one_too_many(tmp_path: Path) ->
 async def test_a_server_without_long_jobs_makes_no_store(tmp_path: Path) -> None:
     async with desk(tmp_path) as app:
         assert await app.tasks.list() == []
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "store" / "jobs.sqlite").exists()
 
 
 async def test_a_killed_servers_workers_are_gone_before_its_store_is_taken(

@@ -91,7 +91,7 @@ async def test_a_start_waits_for_a_lock_and_for_no_longer_than_it_is_told_to(
 
 
 async def test_a_disk_that_is_full_at_the_first_job_takes_the_next_one(tmp_path: Path) -> None:
-    with small_disk(tmp_path, "200k") as disk:
+    with small_disk(tmp_path, "600k") as disk:
         async with tasks_in(disk / "store") as tasks:
             with pytest.raises(OSError, match="space"):
                 fill(disk / "filler")
