@@ -290,11 +290,11 @@ class ExecutorRegistry:
         Returns:
             the longest of these times among the pools that have calls now, 0 if none has.
         """
-        return max((executor.count_down() for executor in self.executors.values()), default=0.0)
+        return max((executor.count_down() for executor in self.used.values()), default=0.0)
 
     def stop_counting_down(self) -> None:
         """End nothing by itself any more: ``shutdown_all`` is about to come."""
-        for executor in self.executors.values():
+        for executor in self.used.values():
             executor.stop_counting_down()
 
     def __len__(self) -> int:

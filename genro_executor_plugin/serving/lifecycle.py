@@ -186,7 +186,7 @@ class Lifecycle:
         """End a start that waits for workers: now, or when pools may take no longer to end."""
         loop = asyncio.get_running_loop()
         if self._warming is not None:
-            pools = self.registry.executors.values()
+            pools = self.registry.used.values()
             limits = [0.0, *(pool.pool_options.shutdown_timeout for pool in pools)]
             seconds = 0.0 if hurry else max(limits)
             loop.call_later(seconds, self._warming.cancel)

@@ -107,6 +107,7 @@ async def test_a_worker_whose_descriptors_are_closed_ends(
 ) -> None:
     """Its neighbours are told, instead of waiting for ever."""
     neighbour = asyncio.create_task(pool.submit(leaving.wait_for, 600))
+    await asyncio.sleep(0)  # it is sent first, and has begun when the next coroutine has ended
     await pool.submit(wf.pid_async)
     for call in (pool.submit(handler), neighbour):
         with pytest.raises(WorkerCrashedError):
