@@ -16,7 +16,7 @@ import itertools
 import pickle
 import weakref
 from collections.abc import Callable
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from ..errors import SerializationError
@@ -25,9 +25,10 @@ from .by_type import plain_dumps
 from .context_reads import UnsentVariables
 from .culprit import find_unpicklable
 from .definitions import CALL_HEAD, FUNCTION, Definition
+from .function_code import NamedFunction
 from .pickling import dumps, why
 from .process_settings import ProcessSettingsSource
-from .references import describe, reference_to, warn_of_globals
+from .references import Reference, describe, reference_to, warn_of_globals
 from .shared_memory.segments import (
     LARGE_BYTES,
     Segment,
@@ -92,6 +93,7 @@ class _Function:
 
     __slots__ = (
         "_own",
+        "code",
         "definitions",
         "has_objects",
         "is_async",
@@ -104,6 +106,7 @@ class _Function:
 
     def __init__(self, title: str, is_async: bool, definition: Definition | None = None) -> None:
         self.title = title
+        self.code: CodeType | None = None
         self.is_async = is_async
         self._own = () if definition is None else (definition,)
         self.definitions: tuple[Definition, ...] = ()
@@ -143,6 +146,7 @@ class CallPacker:
         self._settings = ProcessSettingsSource(next(self._keys))
         # No weak references: a function that a reference leads to stays in its module anyway.
         self._by_reference: dict[FunctionType, _Function] = {}
+        self._references: set[Reference] = set()
         self._by_value: weakref.WeakKeyDictionary[FunctionType, _Function] = (
             weakref.WeakKeyDictionary()
         )
@@ -176,7 +180,7 @@ class CallPacker:
         if cleanup is not None:
             cleanup_key = self._define(cleanup, states, seen)
         function = self._by_reference.get(unbound) if type(unbound) is FunctionType else None
-        if function is None:
+        if function is None or function.code is not unbound.__code__:
             function = self._function(unbound, func)
         if function.unsent is not None:
             function.look_for_unsent()
@@ -280,8 +284,11 @@ class CallPacker:
             known = self._by_value[unbound] = _Function(title, is_async)
             return known
         key = next(self._keys)
-        definition = Definition(key, 1, key, FUNCTION, pickle.dumps(reference, 5))
+        named = NamedFunction.of(unbound, reference, changed=reference in self._references)
+        self._references.add(reference)
+        definition = Definition(key, 1, key, FUNCTION, pickle.dumps(named, 5))
         known = self._by_reference[unbound] = _Function(title, is_async, definition)
+        known.code = unbound.__code__
         sent = [variable.resolve() for variable in self._context]
         known.unsent = UnsentVariables(unbound, owner, sent) or None
         return known

@@ -39,6 +39,7 @@ from ...portable.extras import pack_extras
 from ...portable.hooks import pack_hooks
 from ...portable.packing import CallPacker, PackedCall
 from ...portable.pickling import why
+from ...portable.reloads import reload_watch
 from ...portable.shared_memory.segments import Segment, Segments
 from ...worker.breakpoint_words import BREAKPOINT
 from ...worker.forks import when_forked
@@ -96,6 +97,8 @@ class ProcessEngine(Engine):
         self._pool: WorkerPool | None = None
         self._hooks = pack_hooks(pool.name, options)
         self._restarts_before: dict[str, int] = {}
+        self._reloads = reload_watch()
+        self._reloads_seen = self._reloads.count
         self._ended = False
         when_forked(self.let_go)
 
@@ -118,10 +121,14 @@ class ProcessEngine(Engine):
             extras = pack_extras(self.pool.name, self.options.context, trace, call.streams)
         packed = self._packer.pack(call.func, call.args, call.kwargs, call.cleanup, extras)
         try:
-            self._be_on_this_loop()
+            pool = self._be_on_this_loop()
         except BaseException:
             self.discard(packed)
             raise
+        if self._reloads.count != self._reloads_seen:
+            names = ", ".join(self._reloads.since(self._reloads_seen))
+            self._reloads_seen = self._reloads.count
+            pool.renew(f"modules were imported anew ({names})")
         return packed
 
     async def run(self, call: Call, packed: PackedCall) -> Any:

@@ -83,6 +83,11 @@ class Launcher:
         self._heard = self._asked = False
         self._watch: asyncio.TimerHandle | None = None
 
+    @property
+    def has_workers(self) -> bool:
+        """Whether a worker that it was asked for has not ended."""
+        return bool(self._on_exit)
+
     def start_worker(self, descriptors: list[int], on_exit: Callable[[ExitReport], None]) -> int:
         """Start a worker; ``on_exit`` is called once when it has ended.
 
