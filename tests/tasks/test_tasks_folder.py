@@ -88,7 +88,8 @@ async def test_the_default_store_lies_in_the_users_state_folder(
     assert os.listdir(tmp_path) == []
     for path in (folder, folder.parent, folder.parent.parent, default_key_file().parent):
         assert mode(path) == 0o700, path
-    for path in (*folder.iterdir(), default_key_file()):
+    assert mode(folder / "processes") == 0o700
+    for path in (*filter(Path.is_file, folder.iterdir()), default_key_file()):
         assert mode(path) == 0o600, path
 
 
