@@ -35,6 +35,8 @@ from genro_executor_plugin.options.pool import PoolOptions
 from genro_executor_plugin.tasks.keywords import TaskKeywords
 from genro_executor_plugin.tasks.options import TaskOptions
 
+pytestmark = pytest.mark.once
+
 USES = Path(__file__).parent / "typing" / "uses.py"
 
 TOP = Path(genro_executor_plugin.__file__).parents[1]
