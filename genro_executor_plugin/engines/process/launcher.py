@@ -39,7 +39,7 @@ from .template import (
     SPAWN,
     STARTED,
 )
-from .template_start import settings_for, start_template
+from .template_start import never_ready, settings_for, start_template
 
 __all__ = ["Launcher"]
 
@@ -291,6 +291,7 @@ class Launcher:
         self._loop.remove_writer(self._control)
         self._control.close()
         self._control = None
+        reason = "" if again or self._has_modules else never_ready(self._options.user)
         self._has_modules = False
         if self._watch is not None:
             self._watch.cancel()
@@ -305,7 +306,7 @@ class Launcher:
         for key in list(self._on_exit):
             if key not in self._pids or key in self._forgotten:
                 # It was asked for, and never started.
-                self._ended(key, ExitReport(None, again=again))
+                self._ended(key, ExitReport(None, reason=reason, again=again))
 
     def forget(self, key: int) -> None:
         """Report worker ``key``, whose socket closed, as ended if no template can tell how."""
@@ -327,4 +328,5 @@ def _ended(template: subprocess.Popen[bytes]) -> None:
 def _refusal(number: int) -> str:
     """The error ``number`` of a template that could not start a worker, in words."""
     cure = cure_for(number)
-    return f"{os.strerror(number)}. {cure}" if cure else os.strerror(number)
+    words = f"the system refused to start it: {os.strerror(number)}"
+    return f"{words}. {cure}" if cure else words

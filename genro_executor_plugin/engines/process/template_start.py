@@ -14,18 +14,20 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 from ...options.environment import thread_limits
 from ...options.granted import granted_cpus
 from ...options.pool import PoolOptions
 from ...portable.modules import ModuleSources
 
-__all__ = ["SERVER_VARIABLE", "environment_of", "settings_for", "start_template"]
+__all__ = ["SERVER_VARIABLE", "environment_of", "never_ready", "settings_for", "start_template"]
 
 SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
 """In a worker's environment: the pid of its server, for tools that look at it from outside."""
@@ -79,6 +81,36 @@ def start_template(
             group=gid,
             extra_groups=groups,
         )
+
+
+def never_ready(user: str | None) -> str:
+    """Why a template that ended before it was ready may have done so, in words."""
+    words = (
+        "the Python that starts the workers ended before it was ready; the server's standard "
+        "error has what it said"
+    )
+    closed = None if user is None else _closed_to(user)
+    return words if closed is None else f"{words}. User {user!r} has to be able to read {closed}"
+
+
+def _closed_to(user: str) -> Path | None:
+    """The first folder of this package or of Python whose mode keeps ``user`` out."""
+    import pwd
+
+    entry = pwd.getpwnam(user)
+    groups = os.getgrouplist(user, entry.pw_gid)
+    package = Path(__file__).parents[2]
+    for folder in (*reversed(package.parents), package, *reversed(Path(sys.executable).parents)):
+        status = folder.stat()
+        if status.st_uid == entry.pw_uid:
+            needed = stat.S_IXUSR
+        elif status.st_gid in groups:
+            needed = stat.S_IXGRP
+        else:
+            needed = stat.S_IXOTH
+        if entry.pw_uid and not status.st_mode & needed:
+            return folder
+    return None
 
 
 def environment_of(options: PoolOptions) -> dict[str, str]:
