@@ -37,7 +37,7 @@ from .template import (
     SPAWN,
     STARTED,
 )
-from .template_start import CLOSE_SECONDS, TemplateStart, refusal, wait_for_end
+from .template_start import CLOSE_SECONDS, TemplateStart, never_ready, refusal, wait_for_end
 
 __all__ = ["Launcher"]
 
@@ -318,6 +318,8 @@ class Launcher:
         self._loop.remove_writer(self._control)
         self._control.close()
         self._control = None
+        if not (reason or again or self._has_modules):
+            reason = never_ready(self._options.user)
         self._has_modules = False
         self._starting = None
         self._started.set()

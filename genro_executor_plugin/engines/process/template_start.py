@@ -19,12 +19,14 @@ import json
 import os
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 from ...options.environment import thread_limits
 from ...options.granted import granted_cpus
@@ -39,6 +41,7 @@ __all__ = [
     "SERVER_VARIABLE",
     "TemplateStart",
     "environment_of",
+    "never_ready",
     "refusal",
     "wait_for_end",
 ]
@@ -173,7 +176,38 @@ def wait_for_end(template: subprocess.Popen[bytes]) -> None:
 def refusal(number: int) -> str:
     """The error ``number`` of a process that could not be started, in words."""
     cure = cure_for(number)
-    return f"{os.strerror(number)}. {cure}" if cure else os.strerror(number)
+    words = f"the system refused to start it: {os.strerror(number)}"
+    return f"{words}. {cure}" if cure else words
+
+
+def never_ready(user: str | None) -> str:
+    """Why a template that ended before it was ready may have done so, in words."""
+    words = (
+        "the Python that starts the workers ended before it was ready; the server's standard "
+        "error has what it said"
+    )
+    closed = None if user is None else _closed_to(user)
+    return words if closed is None else f"{words}. User {user!r} has to be able to read {closed}"
+
+
+def _closed_to(user: str) -> Path | None:
+    """The first folder of this package or of Python whose mode keeps ``user`` out."""
+    import pwd
+
+    entry = pwd.getpwnam(user)
+    groups = os.getgrouplist(user, entry.pw_gid)
+    package = Path(__file__).parents[2]
+    for folder in (*reversed(package.parents), package, *reversed(Path(sys.executable).parents)):
+        status = folder.stat()
+        if status.st_uid == entry.pw_uid:
+            needed = stat.S_IXUSR
+        elif status.st_gid in groups:
+            needed = stat.S_IXGRP
+        else:
+            needed = stat.S_IXOTH
+        if entry.pw_uid and not status.st_mode & needed:
+            return folder
+    return None
 
 
 def environment_of(options: PoolOptions) -> dict[str, str]:
