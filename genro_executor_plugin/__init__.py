@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .executors.registry import ExecutorRegistry
     from .offload.plugin import ExecutorPlugin
     from .options.capabilities import Capability
+    from .options.keywords import PoolDeclaration
     from .options.kinds import EngineOption
     from .portable.files import SentFile
     from .serving.application import ExecutorApplication
@@ -88,6 +89,7 @@ __all__ = [
     "Load",
     "LocalExecutor",
     "MemoryLimitError",
+    "PoolDeclaration",
     "PortableCalls",
     "ProcessExecutor",
     "Progress",
@@ -126,6 +128,7 @@ _HOMES = {
     "ExecutorRegistry": "executors.registry",
     "ExecutorServer": "serving.server",
     "Load": "engines.base",
+    "PoolDeclaration": "options.keywords",
     "PortableCalls": "engines.portable_calls",
     "Progress": "tasks.status",
     "SentFile": "portable.files",

@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -27,6 +28,11 @@ from genro_executor_plugin import ProcessExecutor
 # What a server keeps for its user is kept here, not with whoever runs the tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="genro-executor-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+
+# A background job of a shell, and what nohup starts, ignores Ctrl-C, and so would all programs that
+# the tests start and send one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LEAK_PATIENCE_SECONDS = 5.0
 """How long something that is ending may take to be gone."""

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from worker_functions import hold, hold_async
 
+PAST = "past the gate"
+
 
 @contextmanager
 def noted(path: str) -> Iterator[None]:
@@ -25,15 +27,21 @@ def noted(path: str) -> Iterator[None]:
         raise
 
 
+def _past(note: str) -> None:
+    Path(note).write_text(PAST)
+
+
 async def cancellable(gate: str, note: str) -> None:
     with noted(note):
         await hold_async(gate)
+        _past(note)
         await asyncio.sleep(3600)
 
 
 def interruptible(gate: str, note: str) -> None:
     with noted(note):
         hold(gate)
+        _past(note)
         while True:
             time.sleep(0.005)
 
@@ -42,6 +50,7 @@ async def holding_up_the_loop(gate: str, note: str) -> None:
     """It never awaits again, and hears of nothing."""
     with noted(note):
         await hold_async(gate)
+        _past(note)
         while True:
             time.sleep(0.005)
 

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -32,8 +33,10 @@ from genro_executor_plugin.options.keywords import (
     ThreadPoolKeywords,
 )
 from genro_executor_plugin.options.pool import PoolOptions
-from genro_executor_plugin.tasks.keywords import TaskKeywords
-from genro_executor_plugin.tasks.options import TaskOptions
+from genro_executor_plugin.tasks.keywords import TaskKeywords, TaskSettingsKeywords
+from genro_executor_plugin.tasks.options import TaskOptions, TaskSettings
+
+pytestmark = pytest.mark.once
 
 USES = Path(__file__).parent / "typing" / "uses.py"
 
@@ -79,14 +82,14 @@ def check_reported(checker: str, errors: Iterable[tuple[int, str]]) -> None:
         assert mark is None or mark[checker] in said, f"{checker} says {said} of {line}"
 
 
-def run_checker(*command: str) -> str:
-    """What a type checker writes about the file of uses, run where the package is imported from."""
+def run_checker(*command: str, cwd: Path, **variables: str) -> str:
+    """What a type checker, started in ``cwd``, writes about the file of uses."""
     python = Path(sys.executable)
     path = os.pathsep.join((str(python.parent), os.environ.get("PATH", "")))
     done = subprocess.run(
         [sys.executable, "-m", *command, str(USES)],
-        cwd=TOP,
-        env={**os.environ, "PATH": path, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},
+        cwd=cwd,
+        env={**os.environ, "PATH": path, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -96,17 +99,25 @@ def run_checker(*command: str) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_mypy_knows_results_and_reports_wrong_uses(pytestconfig: pytest.Config) -> None:
-    cache = pytestconfig.cache
-    assert cache is not None
-    told = run_checker("mypy", "--strict", f"--cache-dir={cache.mkdir('mypy')}", "--no-pretty")
+def test_mypy_knows_results_and_reports_wrong_uses(
+    pytestconfig: pytest.Config, tmp_path: Path
+) -> None:
+    """In a folder of its own: whatever lies in the working folder, mypy takes for its modules."""
+    # A wheel's package is found by itself; mypy refuses to be told of site-packages.
+    installed = sysconfig.get_path("purelib")
+    found = {} if str(TOP) == installed else {"MYPYPATH": str(TOP)}
+    kept: pytest.Cache | None = getattr(pytestconfig, "cache", None)
+    cache = tmp_path if kept is None else kept.mkdir("mypy")
+    told = run_checker(
+        *("mypy", "--strict", f"--cache-dir={cache}", "--no-pretty"), cwd=tmp_path, **found
+    )
     errors = re.findall(r"uses\.py:(\d+): error: .*\[([\w-]+)\]$", told, re.MULTILINE)
     check_reported("mypy", ((int(line), code) for line, code in errors))
 
 
 @pytest.mark.timeout(300)
 def test_pyright_knows_results_and_reports_wrong_uses() -> None:
-    told = run_checker("pyright", "--outputjson")
+    told = run_checker("pyright", "--outputjson", cwd=TOP)  # where it is imported from
     errors = json.loads(told)["generalDiagnostics"]
     found = ((error["range"]["start"]["line"] + 1, error["rule"]) for error in errors)
     check_reported("pyright", found)
@@ -132,6 +143,7 @@ def test_the_keywords_of_pools_calls_and_jobs_are_their_options() -> None:
     assert PoolKeywords.__optional_keys__ == options
     assert CallKeywords.__optional_keys__ == set(CALL_OPTIONS)
     assert TaskKeywords.__optional_keys__ == TaskOptions.__dataclass_fields__.keys()
+    assert TaskSettingsKeywords.__optional_keys__ == TaskSettings.__dataclass_fields__.keys()
 
 
 @pytest.mark.parametrize("option", sorted(PoolKeywords.__optional_keys__))

@@ -28,8 +28,10 @@ from ..hosts.names import (
     hide_origin,
     router_openapi,
 )
+from ..options.keywords import PoolDeclarations
 from ..serving.grammar import PoolGrammar, mistakes_in, written_pools
 from ..serving.mounted import bring_pools
+from ..tasks.keywords import TaskSettingsKeywords
 from ..tasks.options import TaskSettings
 from .access import RULE, Access
 from .changes import Changes
@@ -82,9 +84,14 @@ class ExecutorConsole(AttachedApplication):
     mount: str = "_executors"
     grammar: type = ConsoleGrammar
 
-    def __init__(self, **kwargs: Any) -> None:
-        executors = kwargs.pop("executors", None)
-        self._task_settings = TaskSettings.declare(kwargs.pop("long_tasks", None) or {})
+    def __init__(
+        self,
+        *,
+        executors: PoolDeclarations | None = None,
+        long_tasks: TaskSettingsKeywords | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._task_settings = TaskSettings.declare(long_tasks or {})
         token = declared_token(kwargs.pop("token", None))
         self._token = ConsoleToken(token) if token is not None else None
         self._token_file: TokenFile | None = None

@@ -14,7 +14,7 @@ from ..engines.home import Home
 from ..errors import ExecutorClosedError, ExecutorConfigError, UnknownExecutorError
 from ..options.capabilities import Capability
 from ..options.environment import WorkerEnvironment
-from ..options.keywords import PoolKeywords
+from ..options.keywords import PoolDeclarations, PoolKeywords
 from ..options.pool import PoolOptions
 from .base import BaseExecutor
 from .declarations import declared
@@ -57,7 +57,7 @@ class ExecutorRegistry:
     declared; its workers start when it is first called.
     """
 
-    def __init__(self, executors: Any = None) -> None:
+    def __init__(self, executors: PoolDeclarations | None = None) -> None:
         self._kinds = Kinds(EVERYWHERE)
         self._pools: dict[str, _Pool] = {}
         self.home: Home = Home()  # of all its pools: they belong to the server's event loop
@@ -88,7 +88,7 @@ class ExecutorRegistry:
         """The kinds of pools that can be declared here, by ``executor_type``."""
         return self._kinds
 
-    def declare_all(self, executors: Any) -> None:
+    def declare_all(self, executors: PoolDeclarations | None) -> None:
         """Declare the pools of ``{name: options}``, or of a list of dicts with a ``name`` each.
 
         Raises:

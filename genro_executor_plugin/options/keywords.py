@@ -10,13 +10,16 @@ name and a type checker reports one that does not exist. What values are allowed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Required, TypedDict
 
 __all__ = [
     "AnyPoolKeywords",
     "CallKeywords",
+    "NamedPoolDeclaration",
+    "PoolDeclaration",
+    "PoolDeclarations",
     "PoolKeywords",
     "ProcessPoolKeywords",
     "ThreadPoolKeywords",
@@ -93,3 +96,22 @@ class ProcessPoolKeywords(AnyPoolKeywords, total=False):
 
 class PoolKeywords(ThreadPoolKeywords, ProcessPoolKeywords, total=False):
     """The options of a pool whose kind is given by its name, such as ``"thread"``."""
+
+
+class PoolDeclaration(PoolKeywords, total=False):
+    """A pool in ``executors={name: {...}}``.
+
+    A kind of one's own has options of its own: a ``TypedDict`` that derives from this one.
+    """
+
+    executor_type: str
+
+
+class NamedPoolDeclaration(PoolDeclaration, total=False):
+    """A pool in ``executors=[{"name": ..., ...}]``."""
+
+    name: Required[str]
+
+
+PoolDeclarations = Mapping[str, PoolDeclaration] | Sequence[NamedPoolDeclaration]
+"""What ``executors=`` takes."""

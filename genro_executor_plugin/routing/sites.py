@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -114,7 +115,8 @@ def _is_own(origin: str, host: str, server: HostServer) -> bool:
 
 _KEPT = (b"accept", b"content-type", b"content-length", b"host", b"last-event-id")
 
-_TRANSPORTS = (b"json", b"msgpack", b"xml")
+_TRANSPORTS = (b"json", b"xml") + ((b"msgpack",) if find_spec("msgpack") else ())
+"""The forms of TYTX that genro-asgi can write here: the third needs a package of its own."""
 
 
 def narrowed_headers(scope: Scope) -> list[tuple[bytes, bytes]]:

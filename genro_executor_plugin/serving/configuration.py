@@ -76,7 +76,7 @@ def configured_pools(handler: ConfigurationHandler) -> list[WrittenPool]:
     return written_pools(section.value or ()) if section is not None else []
 
 
-def declarations(handler: ConfigurationHandler) -> dict[str, dict[str, Any]]:
+def declarations(handler: ConfigurationHandler) -> dict[str, Any]:
     """Return the pools of the section ``executors`` as the server's ``executors=`` takes them.
 
     Raises:

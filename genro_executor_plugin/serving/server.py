@@ -15,9 +15,10 @@ from ..errors import ExecutorConfigError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import AsgiServer, read_configuration
-from ..options.keywords import PoolKeywords
+from ..options.keywords import PoolDeclarations, PoolKeywords
 from ..portable.main_module import stop_main_import
 from ..tasks.host_tasks import in_pools
+from ..tasks.keywords import TaskSettingsKeywords
 from ..tasks.options import TaskSettings
 from ..tasks.service import LongTasks
 from .configuration import (
@@ -43,11 +44,17 @@ class ExecutorMixin:
     happen (an option of a route that is spelt wrong, or has no pool); it logs a warning otherwise.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        executors = kwargs.pop("executors", None)
-        settings = TaskSettings.declare(kwargs.pop("long_tasks", None) or {})
-        strict = kwargs.pop("strict", False)
-        if not isinstance(strict, bool):
+    def __init__(
+        self,
+        *,
+        executors: PoolDeclarations | None = None,
+        long_tasks: TaskSettingsKeywords | None = None,
+        strict: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        settings = TaskSettings.declare(long_tasks or {})
+        said: object = strict
+        if not isinstance(said, bool):
             raise ExecutorConfigError(f"strict={strict!r}: give True or False")
         self._lifecycle = Lifecycle(self, ExecutorRegistry(executors), settings, strict=strict)
         super().__init__(**kwargs)
@@ -211,10 +218,20 @@ class ExecutorServer(ExecutorMixin, AsgiServer):
 
     grammar: type = ExecutorServerGrammar
 
-    def __init__(self, config: ConfigSource | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        config: ConfigSource | None = None,
+        *,
+        executors: PoolDeclarations | None = None,
+        long_tasks: TaskSettingsKeywords | None = None,
+        strict: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if config is not None:
             # Built here and not by genro-asgi: pools are known before the server exists.
             config = read_configuration(config)
-            if kwargs.get("executors") is None:
-                kwargs["executors"] = declarations(config)
-        super().__init__(config=config, **kwargs)
+            if executors is None:
+                executors = declarations(config)
+        super().__init__(
+            config=config, executors=executors, long_tasks=long_tasks, strict=strict, **kwargs
+        )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Place:
         self.neighbours.release()
         assert await asyncio.gather(*self.calls) == [pid] * len(self.calls)
 
-    async def was_raised(self, name: str) -> None:
+    async def was_noted(self, name: str) -> None:
         await until(lambda: self.note.exists() and self.note.read_text() == name)
 
 
@@ -74,6 +74,19 @@ async def shared_place(folder: Path, on_threads: bool) -> AsyncIterator[Place]:
 
 
 Scenario = Callable[[Path], Coroutine[Any, Any, None]]
+Guilty = Callable[..., Any]
+
+
+async def of_each(
+    scenario: Callable[..., Coroutine[Any, Any, None]], folder: Path, cases: Iterable[Any]
+) -> None:
+    """Have ``scenario`` run with each of ``cases``, all at a time: most of it is waiting."""
+    async with asyncio.TaskGroup() as group:
+        for number, case in enumerate(cases):
+            own = folder / str(number)
+            own.mkdir()
+            group.create_task(scenario(own, *case))
+
 
 KINDS = [
     (False, sf.cancellable, "CancelledError"),
@@ -84,40 +97,45 @@ KINDS = [
 
 
 async def a_limit(folder: Path) -> None:
-    for on_threads, guilty, raised in KINDS:
-        async with shared_place(folder, on_threads) as place:
-            pid = await place.settle_in()
-            late = place.pool.options(timeout=0.4).submit(
-                guilty, place.guilty.path, str(place.note)
-            )
-            call = asyncio.create_task(late)
-            assert await place.guilty.entered() == pid
-            place.guilty.release()
-            with pytest.raises(ExecutorTimeoutError, match=rf"pid {pid}\) was told to end"):
-                await call
-            await place.was_raised(raised)
-            await place.all_answer(pid)
-            assert place.pool.pids == [pid]
-            assert place.pool.metrics["restarts"] == 0
-            place.note.unlink()
+    await of_each(a_limit_of, folder, KINDS)
+
+
+async def a_limit_of(folder: Path, on_threads: bool, guilty: Guilty, raised: str) -> None:
+    async with shared_place(folder, on_threads) as place:
+        pid = await place.settle_in()
+        late = place.pool.options(timeout=0.4).submit(guilty, place.guilty.path, str(place.note))
+        call = asyncio.create_task(late)
+        assert await place.guilty.entered() == pid
+        place.guilty.release()
+        with pytest.raises(ExecutorTimeoutError, match=rf"pid {pid}\) was told to end"):
+            await call
+        await place.was_noted(raised)
+        await place.all_answer(pid)
+        assert place.pool.pids == [pid]
+        assert place.pool.metrics["restarts"] == 0
+        place.note.unlink()
 
 
 async def a_cancel(folder: Path) -> None:
-    for on_threads, guilty, raised in KINDS:
-        async with shared_place(folder, on_threads) as place:
-            pid = await place.settle_in()
-            guilty_call = place.pool.submit(guilty, place.guilty.path, str(place.note))
-            call = asyncio.create_task(guilty_call)
-            assert await place.guilty.entered() == pid
-            place.guilty.release()
-            call.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await call
-            await place.was_raised(raised)
-            await place.all_answer(pid)
-            assert place.pool.metrics["restarts"] == 0
-            assert await place.pool.submit(wf.pid_async) == pid
-            place.note.unlink()
+    await of_each(a_cancel_of, folder, KINDS)
+
+
+async def a_cancel_of(folder: Path, on_threads: bool, guilty: Guilty, raised: str) -> None:
+    async with shared_place(folder, on_threads) as place:
+        pid = await place.settle_in()
+        guilty_call = place.pool.submit(guilty, place.guilty.path, str(place.note))
+        call = asyncio.create_task(guilty_call)
+        assert await place.guilty.entered() == pid
+        place.guilty.release()
+        await place.was_noted(sf.PAST)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await place.was_noted(raised)
+        await place.all_answer(pid)
+        assert place.pool.metrics["restarts"] == 0
+        assert await place.pool.submit(wf.pid_async) == pid
+        place.note.unlink()
 
 
 async def a_cancel_before_its_thread_has_it(folder: Path) -> None:
@@ -144,29 +162,36 @@ async def a_stream_whose_reader_leaves(folder: Path) -> None:
         await place.guilty.entered()
         with pytest.raises(ExecutorTimeoutError):
             await anext(stream)
-        await place.was_raised("CancelledError")
+        await place.was_noted("CancelledError")
         await place.all_answer(pid)
         assert place.pool.metrics["restarts"] == 0
 
 
 async def a_call_that_does_not_end(folder: Path) -> None:
     """Its worker takes no more calls, and goes when the neighbours have ended, not before."""
-    for on_threads, guilty in ((True, sf.deaf), (False, sf.deaf_async), (False, sf.deaf)):
-        async with shared_place(folder, on_threads) as place:
-            pid = await place.settle_in()
-            late = place.pool.options(timeout=0.3).submit(guilty, place.guilty.path, 3600)
-            call = asyncio.create_task(late)
-            await place.guilty.entered()
-            place.guilty.release()
-            with pytest.raises(ExecutorTimeoutError):
-                await call
-            await until(lambda: "leaving" in states(place.pool))
-            other = await asyncio.wait_for(place.pool.submit(os.getpid), 20)
-            assert other != pid
-            await place.all_answer(pid)
-            await until(lambda: is_dead(pid))  # noqa: B023
-            await until(lambda: place.pool.pids == [other])  # noqa: B023
-            assert place.pool.metrics["restarts"] == 1
+    await of_each(
+        a_call_that_does_not_end_of,
+        folder,
+        ((True, sf.deaf), (False, sf.deaf_async), (False, sf.deaf)),
+    )
+
+
+async def a_call_that_does_not_end_of(folder: Path, on_threads: bool, guilty: Guilty) -> None:
+    async with shared_place(folder, on_threads) as place:
+        pid = await place.settle_in()
+        late = place.pool.options(timeout=0.3).submit(guilty, place.guilty.path, 3600)
+        call = asyncio.create_task(late)
+        await place.guilty.entered()
+        place.guilty.release()
+        with pytest.raises(ExecutorTimeoutError):
+            await call
+        await until(lambda: "leaving" in states(place.pool))
+        other = await asyncio.wait_for(place.pool.submit(os.getpid), 20)
+        assert other != pid
+        await place.all_answer(pid)
+        await until(lambda: is_dead(pid))
+        await until(lambda: place.pool.pids == [other])
+        assert place.pool.metrics["restarts"] == 1
 
 
 async def a_call_that_ends_late(folder: Path) -> None:

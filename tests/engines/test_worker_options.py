@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -238,86 +235,3 @@ async def test_workers_go_before_the_server_when_memory_runs_out() -> None:
         scores.append(await pool.submit(lf.content_of, "/proc/self/oom_score_adj"))
         await pool.shutdown()
     assert list(map(int, scores)) == [min(1000, own + more) for more in (500, 0, 1000)]
-
-
-# -- the user -------------------------------------------------------------------------------------
-
-
-def python_for(user: str) -> str:
-    """A Python of this version that ``user`` may run, or the test is skipped."""
-    entry = pwd.getpwnam(user)
-    for python in (sys.executable, "/usr/bin/python3"):
-        code = "import sys; print(sys.version_info[:2])"
-        try:
-            done = subprocess.run(
-                [python, "-c", code],
-                user=entry.pw_uid,
-                group=entry.pw_gid,
-                extra_groups=[],
-                cwd="/",
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        except OSError:
-            continue
-        if done.stdout.strip() == str(sys.version_info[:2]):
-            return python
-    pytest.skip(f"no Python {sys.version_info[:2]} here that {user} may run")
-
-
-AS_ANOTHER_USER = """
-import asyncio, os, sys
-from genro_executor_plugin import ProcessExecutor
-
-def whoami():
-    return os.getuid(), os.geteuid(), os.getgroups(), os.environ["HOME"], os.environ["USER"]
-
-async def main():
-    pool = ProcessExecutor("own", max_workers=1, user=sys.argv[1], start_method=sys.argv[2])
-    print(await pool.submit(whoami))
-    await pool.submit(bytes, 2**20)
-    print(os.getuid())
-    await pool.shutdown()
-
-if __name__ == "__main__":
-    asyncio.run(main())
-"""
-
-
-@METHODS
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have workers of another user")
-def test_workers_of_another_user(start_method: str) -> None:
-    entry = pwd.getpwnam("nobody")
-    python = python_for("nobody")
-    path = [entry for entry in sys.path if entry and os.path.isdir(entry)]
-    done = subprocess.run(
-        [python, "-c", AS_ANOTHER_USER, "nobody", start_method],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    groups = os.getgrouplist("nobody", entry.pw_gid)
-    told = (entry.pw_uid, entry.pw_uid, groups, entry.pw_dir, "nobody")
-    assert done.stdout == f"{told}\n0\n", done.stderr
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be asked as another user")
-def test_only_root_can_have_workers_of_another_user() -> None:
-    python = python_for("nobody")
-    entry = pwd.getpwnam("nobody")
-    code = "from genro_executor_plugin import ProcessExecutor; ProcessExecutor('own', user='root')"
-    done = subprocess.run(
-        [python, "-c", code],
-        user=entry.pw_uid,
-        group=entry.pw_gid,
-        extra_groups=[],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(os.path.isdir, sys.path))},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "ExecutorConfigError: pool 'own': user='root' is not possible" in done.stderr

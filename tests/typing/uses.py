@@ -19,10 +19,12 @@ from genro_asgi.streaming import StreamingResponse
 from genro_executor_plugin import (
     BaseExecutor,
     ExecutorApplication,
+    ExecutorConsole,
     ExecutorRegistry,
     ExecutorServer,
     InlineExecutor,
     LocalExecutor,
+    PoolDeclaration,
     ProcessExecutor,
     TaskStatus,
     ThreadExecutor,
@@ -168,6 +170,36 @@ def pools(server: ExecutorServer, registry: ExecutorRegistry) -> None:
     server.executor(name="pdf", max_workers="2")  # mypy: arg-type, pyright: reportArgumentType
     registry.get_or_create("pdf", waarm=True)  # mypy: call-arg, pyright: reportCallIssue
     registry.declare("pdf", preload="json")  # mypy: arg-type, pyright: reportArgumentType
+
+
+class FarPool(PoolDeclaration, total=False):
+    servers: list[str]
+
+
+POOLS: dict[str, PoolDeclaration] = {"pdf": {"max_workers": 2}}
+
+
+def declarations() -> None:
+    far: dict[str, FarPool] = {"far": {"executor_type": "nats", "servers": ["nats://127.0.0.1"]}}
+    ExecutorServer(executors=POOLS, long_tasks={"path": "jobs", "max_bytes": "1GB"}, strict=True)
+    ExecutorServer(
+        executors={
+            "pdf": {"max_workers": 2, "warm": True, "initializer": add, "initargs": (1, 2)},
+            "db": {"executor_type": "thread", "abandon_on_timeout": True, "timeout": 5},
+        }
+    )
+    ExecutorServer(executors=[{"name": "pdf", "memory_limit": "1GB", "env": {"A": "b"}}])
+    ExecutorRegistry(far).declare_all({"pdf": {}})
+    Server, Console = ExecutorServer, ExecutorConsole
+
+    Server(executors={"p": {"nce": 1}})  # mypy: typeddict-unknown-key, pyright: reportArgumentType
+    Server(executors={"p": {"nice": "1"}})  # mypy: typeddict-item, pyright: reportArgumentType
+    Server(executors=[{"warm": True}])  # mypy: typeddict-item, pyright: reportArgumentType
+    Server(executors={"pdf": 2})  # mypy: dict-item, pyright: reportArgumentType
+    Server(long_tasks={"paht": "jobs"})  # mypy: arg-type, pyright: reportArgumentType
+    Server(strict="yes")  # mypy: arg-type, pyright: reportArgumentType
+    ExecutorRegistry({"p": {"nice": ""}})  # mypy: typeddict-item, pyright: reportArgumentType
+    Console(executors={"p": {"warm": 1}})  # mypy: typeddict-item, pyright: reportArgumentType
 
 
 def kinds() -> None:

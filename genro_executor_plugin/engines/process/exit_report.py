@@ -65,7 +65,7 @@ class ExitReport:
                 "close files that are not its own?"
             )
         if self.reason:
-            return f"the system refused to start it: {self.reason}"
+            return self.reason
         code = self.exit_code
         if code is None:
             return "how is not known (the process that could tell is gone, too)"

@@ -18,12 +18,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from ...options.keywords import PoolDeclaration
 
-__all__ = ["LIMIT_SECONDS", "POOLS"]
+__all__ = ["LIMIT_SECONDS", "MAX_PENDING", "POOLS", "WORKERS"]
 
-POOLS: dict[str, dict[str, Any]] = {
-    "pdf": {"max_workers": 2, "max_pending": 6, "shutdown_timeout": 3.0}
+WORKERS = 2
+MAX_PENDING = 6
+
+POOLS: dict[str, PoolDeclaration] = {
+    "pdf": {"max_workers": WORKERS, "max_pending": MAX_PENDING, "shutdown_timeout": 3.0}
 }
 """The pools of the example, for its server and for those who watch it."""
 

@@ -18,16 +18,14 @@ from dataclasses import dataclass
 from time import perf_counter
 from urllib.parse import quote
 
-from . import LIMIT_SECONDS, POOLS
+from . import LIMIT_SECONDS, MAX_PENDING, WORKERS
 from .client import LEAST_PAGES, Answer, Client, Pings
 from .findings import Findings
 
 __all__ = ["Stage", "crash", "offloading", "overload", "time_limit"]
 
 _AT_ONCE = 4
-_WORKERS: int = POOLS["pdf"]["max_workers"]
-_MAX_PENDING: int = POOLS["pdf"]["max_pending"]
-_RUSH = 3 * _MAX_PENDING
+_RUSH = 3 * MAX_PENDING
 _PROMPT_SECONDS = 5.0
 """How long "soon" may take on a machine that has other work to do."""
 
@@ -82,7 +80,7 @@ async def offloading(stage: Stage) -> Findings:
     """Make the same reports in workers and in the server; compare who makes them and who waits."""
     client = stage.client
     stage.progress("the first reports start the workers")
-    await asyncio.gather(*(client.get(_report_path(number)) for number in range(2 * _WORKERS)))
+    await asyncio.gather(*(client.get(_report_path(number)) for number in range(2 * WORKERS)))
     away = await _measure(stage, "offloaded")
     await client.get("/configure?disabled=true")
     here = await _measure(stage, "in the server")
@@ -117,8 +115,8 @@ async def offloading(stage: Stage) -> Findings:
     found.check(
         "offloaded, workers make them",
         _who(stage, away),
-        f"{_WORKERS} workers, not the server",
-        len(away.makers) == _WORKERS and stage.server_pid not in away.makers,
+        f"{WORKERS} workers, not the server",
+        len(away.makers) == WORKERS and stage.server_pid not in away.makers,
     )
     found.check(
         "disabled, the server makes them",
@@ -165,7 +163,7 @@ def _who(stage: Stage, measured: _Measured) -> str:
 
 async def overload(stage: Stage) -> Findings:
     """Send more calls at once than the pool takes, when it is told to refuse the others."""
-    stage.progress(f"{_RUSH} reports at once, for a pool that takes {_MAX_PENDING}")
+    stage.progress(f"{_RUSH} reports at once, for a pool that takes {MAX_PENDING}")
     await stage.client.get("/configure?on_overload=fail")
     rush = [_report_path(number) for number in range(_RUSH)]
     answers = [answer async for answer in stage.client.get_all(rush, _RUSH)]
@@ -176,7 +174,7 @@ async def overload(stage: Stage) -> Findings:
     refused = [answer for answer in answers if answer.status == 503]
     advised = sorted({answer.retry_after or 0 for answer in refused})
     found = Findings(
-        f"{_RUSH} reports at once; the pool takes {_MAX_PENDING} and refuses the others",
+        f"{_RUSH} reports at once; the pool takes {MAX_PENDING} and refuses the others",
         ("", "calls", "answered after"),
     )
     found.rows = [
@@ -187,8 +185,8 @@ async def overload(stage: Stage) -> Findings:
     found.check(
         "what the pool takes is done",
         f"{len(done)} reports",
-        f"{_MAX_PENDING} or more",
-        len(done) >= _MAX_PENDING,
+        f"{MAX_PENDING} or more",
+        len(done) >= MAX_PENDING,
     )
     found.check(
         "the others are refused",
