@@ -20,6 +20,8 @@ from programs import RunningProgram, started
 
 from genro_executor_plugin import __version__
 
+pytestmark = pytest.mark.once
+
 pytest.importorskip("numpy")
 
 ROOT = Path(__file__).parents[1]

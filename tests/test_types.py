@@ -36,6 +36,8 @@ from genro_executor_plugin.options.pool import PoolOptions
 from genro_executor_plugin.tasks.keywords import TaskKeywords, TaskSettingsKeywords
 from genro_executor_plugin.tasks.options import TaskOptions, TaskSettings
 
+pytestmark = pytest.mark.once
+
 USES = Path(__file__).parent / "typing" / "uses.py"
 
 TOP = Path(genro_executor_plugin.__file__).parents[1]

@@ -18,10 +18,14 @@ Which file to read for what, in the order in which a job passes through them::
         schema         the tables, and a job as a row of them
         database       the thread that talks to SQLite and commits in batches
         facts          what a store is given of a job, and what it gives
+        opened         a store is opened and closed
+        sharing        what processes tell each other by the store, and take over from each other
         questions      what can be asked about the jobs
         folder         files and folders that are ours alone
         signing        signatures of what is stored, and their key
-        ownership      the lock that gives a store to one server
+        members        the processes that share a folder, each with a lock that dies with it
+        ownership      one process at a time opens the store
+        orphans        the workers of a server that was killed
         recovery       what is done with the jobs of a server that has ended
         salvage        what is done with a damaged file
     limits             what each submitter may have in the store

@@ -83,7 +83,7 @@ class Acceptance:
                 accepted.add_done_callback(partial(self._first_is_stored, status.task_id))
             return TaskId(status.task_id, accepted, durable=options.durable)
         if self.loop is None:
-            self._give_back(status)
+            self._refused(status)
             raise ExecutorClosedError(
                 f"the long job {status.title} was submitted from a thread before the server "
                 "served; submit it from a coroutine, or from on_startup"
@@ -101,7 +101,7 @@ class Acceptance:
         try:
             store, _ = await self._opened()
         except BaseException:
-            self._give_back(job.status)
+            self._refused(job.status)
             raise
         await asyncio.wrap_future(self._add(store, asyncio.get_running_loop(), job, new))
 
@@ -121,17 +121,16 @@ class Acceptance:
         """Hand ``job`` over, unless the store has one of its id already or has refused it."""
         error = added.exception()
         if error is not None:
-            self._give_back(job.status)
+            self._refused(job.status)
             # With a key that was used for something else, its id is that of the other job.
             if isinstance(error, TaskStoreError) or not isinstance(error, TaskError):
                 self._remember_refusal(job.status, error)
             return
         existing, expired = added.result()
         if expired is not None:
-            self._give_back(expired)
-        if existing is not None:
-            self._give_back(job.status)
-        else:
+            self.limits.give_back(expired)
+        self.limits.settle(job.status.task_id, stored=existing is None)
+        if existing is None:
             self._accepted(job)
 
     def _remember_refusal(self, status: TaskStatus, error: BaseException) -> None:
@@ -152,13 +151,13 @@ class Acceptance:
                 _logger.error("what was kept long enough cannot be forgotten: %s", error)
                 gone, following = [], None
             for status in gone:
-                self._give_back(status)
+                self.limits.give_back(status)
             if gone and following is not None and following <= time.time():
                 continue
             await asyncio.sleep(PURGE_EVERY_SECONDS)
 
-    def _give_back(self, status: TaskStatus) -> None:
-        self.limits.give_back(status)
+    def _refused(self, status: TaskStatus) -> None:
+        self.limits.settle(status.task_id, stored=False)
 
 
 def _on_a_loop() -> bool:

@@ -18,7 +18,10 @@ from ..hosts.contract import HostServer
 from ..hosts.names import event_hub_of
 from .status import TaskStatus
 
-__all__ = ["Events"]
+__all__ = ["GONE", "Events"]
+
+GONE = "gone"
+"""The kind of event that says that another process has removed the job."""
 
 
 class Events:
@@ -28,7 +31,7 @@ class Events:
         self.hub: Any = event_hub_of(server)
 
     def publish(self, kind: str, status: TaskStatus, couriers: Iterable[str] = ()) -> None:
-        """Publish the new ``status`` of a job; ``kind`` is ``"state"`` or ``"progress"``.
+        """Publish the new ``status`` of a job; ``kind`` is ``"state"``, ``"progress"`` or ``GONE``.
 
         ``couriers`` are further channels that are told of it, in the form of the host's own tasks.
         """

@@ -11,13 +11,14 @@ for its address, too: whoever sends no cookie is given a new session by every re
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import threading
-from collections.abc import Iterable
+from typing import NamedTuple
 
 from ..errors import TaskLimitError
 from .options import TaskSettings
 from .status import TaskStatus
-from .store.facts import Used
+from .store.facts import Usage
 
 __all__ = ["Limits", "network_of"]
 
@@ -35,6 +36,14 @@ def network_of(address: str) -> str:
     return str(found)
 
 
+class _Taken(NamedTuple):
+    """A job that is counted and not in the store yet."""
+
+    buckets: list[str]
+    size: int
+    client: str
+
+
 class Limits:
     """Counts the jobs and bytes in each bucket. Any thread may call it."""
 
@@ -43,18 +52,24 @@ class Limits:
         self._lock = threading.Lock()
         self._used: dict[str, tuple[int, int]] = {}
         self._clients: dict[str, str] = {}
+        self._taken: dict[str, list[_Taken]] = {}
 
-    def load(self, jobs: Iterable[Used]) -> None:
-        """Count what was in the store when it was opened."""
+    def load(self, usage: Usage) -> None:
+        """Count what is in the store now, and what was taken and is on its way there."""
         with self._lock:
-            for job in jobs:
-                if job.client:
-                    self._clients[job.task_id] = job.client
-                for bucket in _buckets(job.submitter, job.session, job.client):
-                    self._add(bucket, 1, job.size)
+            self._used = {}
+            self._clients = usage.clients
+            for submitter, session, client, jobs, size in usage.jobs:
+                for bucket in _buckets(submitter, session, client):
+                    self._add(bucket, jobs, size)
+            for taken in itertools.chain.from_iterable(self._taken.values()):
+                for bucket in taken.buckets:
+                    self._add(bucket, 1, taken.size)
 
     def take(self, status: TaskStatus, client: str = "") -> None:
         """Count a new job, of the anonymous ``client`` if that is not empty.
+
+        ``settle`` has to be called for it when it is in the store, or will not be.
 
         Raises:
             TaskLimitError: that would be more than the settings allow; nothing was counted.
@@ -65,14 +80,26 @@ class Limits:
                 f"the arguments of {status.title} take {size} bytes, and max_call_bytes is "
                 f"{int(settings.max_call_bytes)}. Store the data elsewhere and pass where it is"
             )
-        buckets = _buckets(status.submitter, status.session, client)
+        taken = _Taken(_buckets(status.submitter, status.session, client), size, client)
         with self._lock:
-            for bucket in buckets:
+            for bucket in taken.buckets:
                 self._check(bucket, size, anonymous=bool(client))
-            for bucket in buckets:
+            for bucket in taken.buckets:
                 self._add(bucket, 1, size)
-            if client:
-                self._clients[status.task_id] = client
+            self._taken.setdefault(status.task_id, []).append(taken)
+
+    def settle(self, task_id: str, *, stored: bool) -> None:
+        """Go on counting a job that was taken, because it is ``stored``; or stop counting it."""
+        with self._lock:
+            waiting = self._taken[task_id]
+            taken = waiting.pop(0)  # with a key, several may have this id
+            if not waiting:
+                del self._taken[task_id]
+            if not stored:
+                for bucket in taken.buckets:
+                    self._add(bucket, -1, -taken.size)
+            elif taken.client:
+                self._clients[task_id] = taken.client
 
     def _check(self, bucket: str, size: int, *, anonymous: bool) -> None:
         whose = "anonymous" if anonymous else "submitter"

@@ -56,11 +56,12 @@ class LiveJob:
                 self._waiting = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._waiting)
 
-    def abandon(self) -> None:
-        """Wake all who wait in ``ended`` with ``ExecutorClosedError``: the server stops."""
+    def abandon(self, error: BaseException | None = None) -> None:
+        """Wake all who wait in ``ended`` with ``error``, by default that the server stops."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(
-                ExecutorClosedError(
+                error
+                or ExecutorClosedError(
                     f"the server stops; job {self.status.task_id} goes on with the next one"
                 )
             )

@@ -26,10 +26,12 @@ from .live_job import LiveJob
 from .options import TaskSettings
 from .places import tell_of_former
 from .runner import Runner
-from .siblings import Siblings
+from .siblings import Siblings, digest_of_applications
 from .status import Progress, TaskStatus
 from .store import Recovered, TaskStore
+from .store.members import Membership
 from .stored_call import JobFactory
+from .watched import Watched
 
 __all__ = ["OpenedTasks"]
 
@@ -45,6 +47,9 @@ class OpenedTasks:
     Attributes:
         settings: the settings for all of them.
         damage: what was found damaged in the store and set aside, in words.
+        membership: this process among those that share the folder of the store; ``None`` before
+            the start, and where there is no place for a store.
+        siblings: what this process does about the others; ``None`` as before.
     """
 
     def __init__(self, server: HostServer, settings: TaskSettings) -> None:
@@ -60,7 +65,8 @@ class OpenedTasks:
         self._stopped = False
         self._holding = False
         self._purging: asyncio.Task[None] | None = None
-        self._siblings = Siblings(server)
+        self.membership: Membership | None = None
+        self.siblings: Siblings | None = None
         self.damage: list[str] = []
 
     # -- opening and closing ----------------------------------------------------------------------
@@ -92,7 +98,7 @@ class OpenedTasks:
         if self.settings.path is None:
             tell_of_former(self._server)
         with suppress(ExecutorConfigError):  # without a place for a store, its first job says so
-            self._siblings.tell(self.settings.folder_of(self._server))
+            self._share()
         if self._store is None and self._exists():
             self._holding = True
             await self._opened()
@@ -104,6 +110,31 @@ class OpenedTasks:
         self._holding = False
         if self._runner is not None:
             self._runner.begin()
+        if self.siblings is not None:
+            self.siblings.start()
+
+    def _share(self) -> tuple[Membership, Siblings]:
+        """This process among those that share the folder of the store.
+
+        Raises:
+            ExecutorConfigError: there is no place for a store.
+        """
+        if self.membership is None or self.siblings is None:
+            folder = self.settings.folder_of(self._server)
+            self.membership = Membership(folder, digest_of_applications(self._server))
+            self.siblings = Siblings(
+                self.membership,
+                self.settings,
+                self._acceptance.limits,
+                self._take,
+                self._open_if_there,
+            )
+        return self.membership, self.siblings
+
+    async def _open_if_there(self) -> None:
+        """Open the store if another process has made it meanwhile: its jobs may be left to us."""
+        if self._store is None and self._opening is None and not self._stopped and self._exists():
+            await self._opened()
 
     async def _opened(self) -> tuple[TaskStore, Runner]:
         """The store and the runner, which are opened on the first call."""
@@ -134,30 +165,44 @@ class OpenedTasks:
             await asyncio.to_thread(store.close)
             raise
         self.damage = found.damage
-        self._acceptance.limits.load(found.usage)
-        self._events = Events(self._server)
-        self._runner = Runner(
-            store, settings, self._events, self._server.executors.get, self._attempt, self._ended
+        events = self._events = Events(self._server)
+        runner = self._runner = Runner(
+            store, settings, events, self._server.executors.get, self._attempt, self._ended
         )
         if not self._holding:
-            self._runner.begin()
+            runner.begin()
         self._store = self._acceptance.store = store
         for was in found.ended:
             _logger.warning("long job %s (%s) ended with its server", was.task_id, was.title)
+        self._take(found)
+        self._purging = asyncio.create_task(self._acceptance.purge(store))
+        _, siblings = self._share()
+        siblings.attach(store, runner, Watched(events, siblings.wake))
+        if not self._holding:
+            siblings.start()
+
+    def _take(self, found: Recovered) -> None:
+        """Run jobs that no other process has."""
+        if self._runner is None or self._events is None:
+            return
+        self._acceptance.limits.load(found.usage)
         for status in found.waiting:
             self._runner.add(LiveJob(status))
         for status in found.held:
             self._runner.jobs[status.task_id] = LiveJob(status)  # it can be cancelled
-        self._purging = asyncio.create_task(self._acceptance.purge(store))
+        for status in found.ended:
+            self._events.publish("state", status)
 
     def _new_store(self) -> TaskStore:
         settings = self.settings
+        membership, _ = self._share()
         return TaskStore(
             settings.folder_of(self._server),
             settings.key_path(),
             accept_unsigned=settings.accept_unsigned,
             synchronous=settings.synchronous,
             max_bytes=settings.max_bytes,
+            membership=membership,
         )
 
     def leave(self) -> None:
@@ -166,20 +211,26 @@ class OpenedTasks:
             self._candidate.leave()
 
     async def stop(self) -> None:
-        """Begin no more jobs, end those that run, and release the store."""
+        """Begin no more jobs, end those that run, and leave the others to other processes."""
         self._stopped = True
-        self._siblings.release()
         if self._opening is not None:
             await asyncio.wait([self._opening])
+        if self.siblings is not None:
+            await self.siblings.stop()
         if self._purging is not None:
             self._purging.cancel()
             await asyncio.gather(self._purging, return_exceptions=True)
         store, self._store, self._acceptance.store = self._store, None, None
         if store is None or self._runner is None:
+            if self.membership is not None:
+                self.membership.leave()
             return
         in_order = await self._runner.stop(self.settings.shutdown_timeout)
-        # While a job goes on in a thread, no other server may have the store and repeat the job.
+        # While a job goes on in a thread, no other server may have it and repeat it.
+        left = store.leave_to_others()
         await asyncio.to_thread(store.close, release=in_order)
+        if not left.cancelled() and (error := left.exception()) is not None:
+            _logger.error("jobs that wait go on when this process has ended: %s", error)
 
     # -- running ----------------------------------------------------------------------------------
 

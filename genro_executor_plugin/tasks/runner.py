@@ -1,17 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""When a job runs: in the order of its pool's queue, at its time, and again after a failure.
-
-Each pool has a queue of jobs by priority. Never more jobs are handed to a pool than it has
-workers: a job that waits here can still be cancelled, and requests do not wait behind jobs.
-"""
+"""A job runs: it is claimed, attempted and settled, and runs again after a failure."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -19,10 +13,11 @@ from dataclasses import replace
 
 from ..errors import ExecutorError, TaskStoreError
 from ..executors import BaseExecutor
-from .attempt import Attempt, Outcome, width_of
+from .attempt import Attempt, Outcome
 from .events import Events
 from .live_job import LiveJob
 from .options import TaskSettings
+from .queues import Queues
 from .status import TaskFailure, TaskState, TaskStatus
 from .store import TaskStore
 from .store.database import is_busy
@@ -38,13 +33,10 @@ SETTLE_SECONDS = 5.0
 """How long it may take at shutdown to store the end of a job that was ended."""
 
 
-class Runner:
+class Runner(Queues):
     """Runs the jobs that ``add`` gives it, and stores how each of them ended.
 
     It belongs to one event loop. It never decides whether a job is accepted.
-
-    Attributes:
-        jobs: the jobs that have no final state yet, by id.
     """
 
     def __init__(
@@ -56,84 +48,25 @@ class Runner:
         attempt: Callable[[LiveJob, BaseExecutor, bytes], Awaitable[Attempt]],
         on_end: Callable[[TaskStatus, int], None],
     ) -> None:
-        self.jobs: dict[str, LiveJob] = {}
+        super().__init__(pool)
         self._store = store
         self._settings = settings
         self._events = events
-        self._pool = pool
         self._attempt = attempt
         self._on_end = on_end
-        self._queues: dict[str, list[tuple[int, int, str]]] = {}
-        self._later: list[tuple[float, int, str]] = []
-        self._order = itertools.count()
-        self._busy: dict[str, int] = {}
         self._runs: set[asyncio.Task[None]] = set()
-        self._alarm: asyncio.TimerHandle | None = None
-        self._stopping = False
-        self._held: list[LiveJob] | None = []
 
-    # -- the queues -------------------------------------------------------------------------------
+    # -- one run ----------------------------------------------------------------------------------
 
-    def add(self, job: LiveJob) -> None:
-        """Run ``job``, which is queued in the store, when its time has come."""
-        self.jobs[job.status.task_id] = job
-        if self._held is None:
-            self._enqueue(job)
-        else:
-            self._held.append(job)
-
-    def begin(self) -> None:
-        """Begin to run jobs, those that were added before included."""
-        held, self._held = self._held or [], None
-        for job in held:
-            self._enqueue(job)
-
-    def _enqueue(self, job: LiveJob) -> None:
-        status = job.status
-        if status.eta is not None and status.eta > time.time():
-            heapq.heappush(self._later, (status.eta, next(self._order), status.task_id))
-            self._set_alarm()
-            return
-        queue = self._queues.setdefault(status.pool, [])
-        heapq.heappush(queue, (-status.priority, next(self._order), status.task_id))
-        self._begin_next(status.pool)
-
-    def _set_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if self._later and not self._stopping:
-            # A clock that is set does not move the loop's: look again at least once a minute.
-            wait = min(max(self._later[0][0] - time.time(), 0.0), 60.0)
-            self._alarm = asyncio.get_running_loop().call_later(wait, self._wake)
-
-    def _wake(self) -> None:
-        now = time.time()
-        while self._later and self._later[0][0] <= now:
-            _, _, task_id = heapq.heappop(self._later)
-            job = self.jobs.get(task_id)
-            if job is not None and job.status.state is TaskState.QUEUED:
-                self._enqueue(job)
-        self._set_alarm()
-
-    def _begin_next(self, pool: str) -> None:
-        queue = self._queues.get(pool)
-        while queue and not self._stopping and self._busy.get(pool, 0) < width_of(self._pool, pool):
-            _, _, task_id = heapq.heappop(queue)
-            job = self.jobs.get(task_id)
-            if job is None or job.status.state is not TaskState.QUEUED or job.run is not None:
-                continue  # cancelled while it waited
-            self._busy[pool] = self._busy.get(pool, 0) + 1
-            job.run = asyncio.create_task(self._run(job), name=f"long job {task_id}")
-            self._runs.add(job.run)
-            job.run.add_done_callback(self._forget_run)
+    def _start(self, job: LiveJob) -> None:
+        job.run = asyncio.create_task(self._run(job), name=f"long job {job.status.task_id}")
+        self._runs.add(job.run)
+        job.run.add_done_callback(self._forget_run)
 
     def _forget_run(self, run: asyncio.Task[None]) -> None:
         self._runs.discard(run)
         if not run.cancelled() and (error := run.exception()) is not None:
             _logger.error("%s was given up", run.get_name(), exc_info=error)
-
-    # -- one run ----------------------------------------------------------------------------------
 
     async def _run(self, job: LiveJob) -> None:
         pool = job.status.pool
@@ -148,10 +81,7 @@ class Runner:
                 await self._settled(job, outcome)
         finally:
             job.run = None
-            self._busy[pool] -= 1
-            if job.status.state is TaskState.QUEUED and job.status.task_id in self.jobs:
-                self._enqueue(job)
-            self._begin_next(pool)
+            self._has_run(job, pool)
 
     async def _attempted(self, job: LiveJob) -> Outcome | None:
         """Claim the job, run it, and return how that ended; ``None`` if it did not run."""
@@ -166,7 +96,8 @@ class Runner:
         except Exception as error:
             return Outcome.failed(error)  # its row is damaged
         if claim is None:
-            return None  # it was cancelled before it could be claimed
+            await self._find_out(job)
+            return None
         job.set(claim.status)
         self._events.publish("state", job.status, job.couriers)
         if self._is_asked(job):
@@ -184,6 +115,26 @@ class Runner:
             if job.attempt is None:
                 await self._set_aside(task_id, "call", str(error))
             return Outcome.failed(error)
+
+    async def _find_out(self, job: LiveJob) -> None:
+        """Learn what has become of a job that cannot be claimed."""
+        try:
+            status = await asyncio.wrap_future(self._store.status(job.status.task_id))
+        except TaskStoreError as error:
+            _logger.error("job %s waits: %s", job.status.task_id, error)
+            job.status = replace(job.status, eta=time.time() + STORE_RETRY_SECONDS)
+            return
+        self.let_go(job, status)
+
+    def let_go(self, job: LiveJob, status: TaskStatus | None) -> None:
+        """Have nothing more to do with a job that another process has ended, or has removed."""
+        if status is None:
+            status = replace(job.status, state=TaskState.CANCELLED, ended_at=time.time())
+        self.jobs.pop(job.status.task_id, None)
+        if status.state.final:
+            self._publish_end(job, status)
+        else:
+            job.abandon()
 
     @staticmethod
     def _is_asked(job: LiveJob) -> bool:
@@ -329,9 +280,7 @@ class Runner:
 
         ``False`` when a job goes on in a thread, which cannot be ended.
         """
-        self._stopping = True
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._begin_no_more()
         if self._runs:
             await asyncio.wait(self._runs, timeout=timeout)
         for job in list(self.jobs.values()):

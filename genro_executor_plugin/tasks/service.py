@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..errors import (
@@ -22,6 +24,7 @@ from ..errors import (
 from ..hosts.contract import HostServer
 from ..portable.main_module import stop_main_import
 from ..routing.caller import current_caller
+from .events import GONE
 from .listeners import Listeners
 from .live_job import LiveJob
 from .opened import OpenedTasks
@@ -117,11 +120,15 @@ class LongTasks(OpenedTasks):
 
     async def result(self, task_id: str, timeout: float | None = None) -> Any:
         """Wait for the job's end and return its result, as ``ApplicationTasks.result`` says."""
-        await self.status(task_id)
+        status = await self.status(task_id)
         job = self._runner.jobs.get(task_id) if self._runner is not None else None
         if job is not None:
             async with asyncio.timeout(timeout):
                 await job.ended()
+        elif not status.state.final:
+            with self._watching(status) as watched:
+                async with asyncio.timeout(timeout):
+                    await watched.ended()
         known = self._known(task_id)
         if known is not None:  # the store has refused it, or still does
             failure = known.failure
@@ -132,6 +139,12 @@ class LongTasks(OpenedTasks):
             )
         store, _ = await self._opened()
         return await stored_outcome(store, task_id, self._damaged)
+
+    def _watching(self, status: TaskStatus) -> AbstractContextManager[LiveJob]:
+        """The job of another process, as it is seen in the store until the block ends."""
+        if self.siblings is None or self.siblings.watched is None:
+            return nullcontext(LiveJob(status))
+        return self.siblings.watched.watch(status)
 
     async def _damaged(self, store: TaskStore, task_id: str, kind: str, reason: str) -> None:
         _logger.error("%s", reason)
@@ -178,15 +191,18 @@ class LongTasks(OpenedTasks):
             yield "state", status
             return
         queue = self._events.subscribe(task_id)
+        own = self._runner is not None and task_id in self._runner.jobs
+        watching = nullcontext() if own else self._watching(status)
         try:
-            status = await self.status(task_id)
-            yield "state", status
-            while not status.state.final:
-                event = await self._server.get_until_leaving(queue)
-                if event is None:
-                    return
-                kind, status = event["type"], event["status"]
-                yield kind, status
+            with watching:
+                status = await self.status(task_id)
+                yield "state", status
+                while not status.state.final:
+                    event = await self._server.get_until_leaving(queue)
+                    if event is None or event["type"] == GONE:
+                        return
+                    kind, status = event["type"], event["status"]
+                    yield kind, status
         finally:
             self._events.unsubscribe(task_id, queue)
 
@@ -194,10 +210,13 @@ class LongTasks(OpenedTasks):
 
     async def cancel(self, task_id: str, grace: float | None = None) -> TaskStatus:
         """Cancel the job, as ``ApplicationTasks.cancel`` says."""
-        await self.status(task_id)
+        status = await self.status(task_id)
         job = self._runner.jobs.get(task_id) if self._runner is not None else None
         if job is not None and self._runner is not None:
             await self._runner.cancel(job, self.settings.cancel_grace if grace is None else grace)
+        elif not status.state.final and self.in_use:
+            store, _ = await self._opened()
+            await asyncio.wrap_future(store.order_to_end(task_id, grace, time.time()))
         return await self.status(task_id)
 
     async def forget(self, task_id: str) -> None:

@@ -14,15 +14,15 @@ from pathlib import Path
 import worker_functions as wf
 
 from genro_executor_plugin import ProcessExecutor
-from genro_executor_plugin.tasks.store.ownership import Ownership
+from genro_executor_plugin.tasks.store.members import Membership
 
 
 async def main(folder: str) -> None:
     pool = ProcessExecutor("p", max_workers=2)
     spinning = asyncio.create_task(pool.submit(wf.spin))
     await pool.submit(wf.pid)
-    ownership = Ownership(Path(folder))
-    ownership.take()
+    membership = Membership(Path(folder))
+    membership.join(has_store=True)
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
     child.start()
     print(f"child {child.pid}", flush=True)

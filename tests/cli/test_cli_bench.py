@@ -19,6 +19,8 @@ from genro_executor_plugin.tools.bench.figures import Machine, Measured, Point
 from genro_executor_plugin.tools.bench.measure import usual_counts
 from genro_executor_plugin.tools.bench.suggest import suggest, warnings
 
+pytestmark = pytest.mark.once
+
 COMMAND = Path(sys.executable).with_name("genro-executor")
 
 FUNCTIONS = """

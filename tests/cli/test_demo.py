@@ -16,7 +16,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
+import pytest
 from programs import RunningProgram, started
+
+pytestmark = pytest.mark.once
 
 EXIT_TIMEOUT_SECONDS = 40.0
 

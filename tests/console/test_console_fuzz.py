@@ -24,6 +24,8 @@ from servers import built, serving
 from genro_executor_plugin import ExecutorConsole
 from genro_executor_plugin.console.access import BODY_LIMIT_BYTES
 
+pytestmark = pytest.mark.once
+
 AUTH = {
     "basic": {
         "ada": {"password": "pw", "tags": "SERVER_ADMIN"},

@@ -28,6 +28,8 @@ from servers import Site, serving
 
 from genro_executor_plugin import ExecutorConsole
 
+pytestmark = pytest.mark.once
+
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 POOLS: dict[str, Any] = {

@@ -29,6 +29,8 @@ from press import USERS, Press
 from genro_executor_plugin import ExecutorConsole
 from genro_executor_plugin.testing import ServerUnderTest
 
+pytestmark = pytest.mark.once
+
 REQUESTS = int(os.environ.get("GENRO_EXECUTOR_STRANGERS", "400"))
 """How many requests are sent in all, a quarter of them to each of the four servers."""
 

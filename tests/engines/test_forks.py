@@ -19,7 +19,7 @@ from programs import TESTS, started
 from waiting import is_dead
 
 from genro_executor_plugin import ProcessExecutor, ThreadExecutor
-from genro_executor_plugin.tasks.store.ownership import Ownership
+from genro_executor_plugin.tasks.store.members import Membership
 
 METHODS = ("forkserver", "spawn")
 
@@ -122,9 +122,10 @@ async def test_a_child_of_a_killed_server_keeps_nothing_alive(tmp_path: Path) ->
             server.signal(signal.SIGKILL)
             await asyncio.to_thread(server.wait_for_itself)
             assert not {p.pid for p in await asyncio.to_thread(server.left)} - {child}
-            successor = Ownership(tmp_path)
-            await asyncio.to_thread(successor.take)
-            successor.release()
+            assert Membership(tmp_path).others() == []
+            (ended,) = Membership(tmp_path).ended()
+            await asyncio.to_thread(ended.await_workers)
+            ended.remove()
             assert not is_dead(child)
         finally:
             with suppress(ProcessLookupError):

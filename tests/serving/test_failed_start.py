@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sqlite3
@@ -200,7 +199,7 @@ def test_an_application_that_refuses_the_start_ends_what_was_started(
         assert_refused(process, "no database")
         assert "Traceback" not in process.log, "the application has said all there is to say"
     assert workers_that_ended_in_order(tmp_path) == 2
-    assert json.loads((store.parent / "owner").read_text()) == {}
+    assert not list((store.parent / "processes").iterdir())
 
 
 @HOSTS
@@ -217,7 +216,7 @@ def test_an_application_that_fails_at_its_start_ends_the_start(
         refused = f"the server does not start: on_startup of application {said}"
         assert_refused(process, "Traceback", refused)
     assert workers_that_ended_in_order(tmp_path) == 2
-    assert json.loads((store.parent / "owner").read_text()) == {}
+    assert not list((store.parent / "processes").iterdir())
 
 
 def test_a_server_without_pools_stays_as_its_host_has_it() -> None:

@@ -27,7 +27,7 @@ from genro_executor_plugin import TaskState, TaskStoreError
 from genro_executor_plugin.errors import ExecutorConfigError
 from genro_executor_plugin.tasks.options import TaskOptions, TaskSettings
 from genro_executor_plugin.tasks.places import default_folder, default_key_file
-from genro_executor_plugin.tasks.store import TaskStore, ownership
+from genro_executor_plugin.tasks.store import TaskStore, orphans
 from genro_executor_plugin.tasks.store.salvage import replace_if_damaged
 
 NOBODY = 65534
@@ -88,7 +88,8 @@ async def test_the_default_store_lies_in_the_users_state_folder(
     assert os.listdir(tmp_path) == []
     for path in (folder, folder.parent, folder.parent.parent, default_key_file().parent):
         assert mode(path) == 0o700, path
-    for path in (*folder.iterdir(), default_key_file()):
+    assert mode(folder / "processes") == 0o700
+    for path in (*filter(Path.is_file, folder.iterdir()), default_key_file()):
         assert mode(path) == 0o600, path
 
 
@@ -203,7 +204,9 @@ def anothers(path: Path) -> None:
     os.chown(path, NOBODY, -1)
 
 
-@pytest.mark.parametrize("name", ["owner", "jobs.sqlite", "jobs.sqlite-wal"])
+@pytest.mark.parametrize(
+    "name", ["owner", "opening", "jobs.sqlite", "jobs.sqlite-wal", "processes/1"]
+)
 @pytest.mark.parametrize("make", [a_link, for_all, a_fifo, pytest.param(anothers, marks=only_root)])
 def test_a_file_that_is_not_ours_alone_is_refused(
     make: Callable[[Path], None], name: str, tmp_path: Path
@@ -380,7 +383,7 @@ async def test_a_process_of_another_user_with_our_title_is_none_of_ours(
         found = psutil.Process(pretender.pid)
         await until(lambda: "genro-executor" in " ".join(found.cmdline()))
         monkeypatch.setattr(os, "geteuid", lambda: 1234)
-        await asyncio.to_thread(ownership._await_workers_of, 999999)
+        await asyncio.to_thread(orphans.await_workers_of, 999999)
         assert found.is_running()
     finally:
         with suppress(ProcessLookupError):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The store of long jobs: one owner, restarts, damage, full disks."""
+"""The store of long jobs: restarts, damage, full disks. Several servers: ``test_tasks_sharing``."""
 
 from __future__ import annotations
 
@@ -22,19 +22,16 @@ import task_functions as tf
 from conftest import Gate
 from genro_routes import route
 from programs import TESTS, started
-from servers import boot_message, built, until
+from servers import built, until
 
 from genro_executor_plugin import (
     ExecutorApplication,
-    ExecutorServer,
     SerializationError,
     TaskLostError,
     TaskState,
     TaskStatus,
     TaskStoreError,
 )
-from genro_executor_plugin.tasks.places import default_key_file
-from genro_executor_plugin.tasks.store import TaskStore
 from genro_executor_plugin.tasks.store.database import Database
 
 LASTING = TESTS / "apps" / "lasting.py"
@@ -127,27 +124,7 @@ def test_what_comes_after_the_end_is_refused(database: Database) -> None:
         database.run(insert(2)).result(1)
 
 
-# -- one owner ------------------------------------------------------------------------------------
-
-
-async def test_two_live_servers_on_one_store_are_one_too_many(tmp_path: Path) -> None:
-    async with desk(tmp_path) as app:
-        await app.tasks.submit(tf.add, 1, 1)
-        second = ExecutorServer(
-            applications=[Desk],
-            executors={"jobs": {}},
-            long_tasks={"path": tmp_path / "store"},
-            tasks=False,
-        )
-        message = await boot_message(second)
-        assert message["type"] == "lifespan.startup.failed"
-        assert f"pid {os.getpid()}" in message["message"]
-        assert "long_tasks={'path': ...}" in message["message"]
-        async with built(long_tasks={"path": tmp_path / "store"}) as third:
-            with pytest.raises(TaskStoreError, match="is in use by the server"):
-                await third.long_tasks.status("any")
-    async with desk(tmp_path) as app:  # it is free again
-        assert len(await app.tasks.list()) == 1
+# -- its servers ----------------------------------------------------------------------------------
 
 
 async def test_a_server_without_long_jobs_makes_no_store(tmp_path: Path) -> None:
@@ -250,14 +227,15 @@ async def test_a_shutdown_ends_what_runs_and_says_so(tmp_path: Path, gate: Gate)
     assert (tmp_path / "b").read_text() == "b\nb\n"
 
 
-async def test_a_thread_that_goes_on_keeps_the_store(tmp_path: Path, gate: Gate) -> None:
-    """Its job could run twice at a time if another server took it over."""
+async def test_a_thread_that_goes_on_keeps_its_job(tmp_path: Path, gate: Gate) -> None:
+    """It could run twice at a time if another server took it over."""
     async with desk(tmp_path) as app:
         tasks = app.tasks.options(pool="db", repeatable=True)
-        await tasks.submit(tf.note_and_hold, "/dev/null", "", gate.path)
+        job = await tasks.submit(tf.note_and_hold, "/dev/null", "", gate.path)
         await gate.entered()
-    with pytest.raises(TaskStoreError, match="is in use"):
-        TaskStore(tmp_path / "store", default_key_file()).open()
+    async with desk(tmp_path) as app:
+        assert (await app.tasks.status(job)).state is TaskState.RUNNING
+        assert app.server.long_tasks._runner.jobs == {}
     gate.release()
     assert rows(tmp_path, "SELECT state FROM tasks") == [("running",)]
 
@@ -317,9 +295,10 @@ async def test_a_result_that_is_damaged_is_reported_and_kept(tmp_path: Path) -> 
 
 async def test_a_row_that_makes_no_sense_is_set_aside_with_all_of_it(tmp_path: Path) -> None:
     async with desk(tmp_path) as app:
-        later = app.tasks.options(eta=timedelta(seconds=0.3))
+        later = app.tasks.options(eta=timedelta(hours=1))
         bad, good = await later.submit(tf.add, 1, 1), await later.submit(tf.add, 2, 2)
     change(tmp_path, "UPDATE tasks SET state = 'nonsense' WHERE task_id = ?", bad)
+    change(tmp_path, "UPDATE tasks SET eta = NULL WHERE task_id = ?", good)
     async with desk(tmp_path) as app:
         assert await app.tasks.result(good) == 4
         assert "nonsense" in app.server.long_tasks.damage[0]

@@ -21,10 +21,10 @@ from test_tasks_folder import tasks_in
 from test_tasks_store import fill, small_disk
 
 from genro_executor_plugin import TaskState, TaskStoreError
-from genro_executor_plugin.tasks import store as store_module
 from genro_executor_plugin.tasks.host_tasks import PooledTaskScheduler
 from genro_executor_plugin.tasks.places import default_key_file
 from genro_executor_plugin.tasks.store import TaskStore, database
+from genro_executor_plugin.tasks.store import opened as opened_store
 from genro_executor_plugin.tasks.turn import Turn
 
 
@@ -71,7 +71,7 @@ async def test_a_start_waits_for_a_lock_and_for_no_longer_than_it_is_told_to(
         store.leave()
         with pytest.raises(TaskStoreError, match="was told to end"):
             await opening
-        monkeypatch.setattr(store_module, "START_PATIENCE_SECONDS", 0.1)
+        monkeypatch.setattr(opened_store, "START_PATIENCE_SECONDS", 0.1)
         refused = TaskStore(tmp_path / "store", default_key_file())
         with pytest.raises(TaskStoreError, match="locked"):
             await asyncio.to_thread(refused.open)
@@ -127,21 +127,6 @@ async def test_an_unexpected_error_at_the_end_of_a_job_leaves_it_failed(
         with pytest.raises(TaskStoreError, match="nobody has thought of"):
             await tasks.result(job)
         assert (await tasks.status(job)).state is TaskState.FAILED
-
-
-async def test_the_second_process_of_an_application_says_what_does_not_work_in_it(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with tasks_in(tmp_path / "store"):
-        assert "another process serves" not in caplog.text
-        async with tasks_in(tmp_path / "another store"):
-            assert "another process serves" not in caplog.text
-        async with tasks_in(tmp_path / "store"):
-            assert "another process serves the same applications" in caplog.text
-            assert "Serve with one process" in caplog.text
-    caplog.clear()
-    async with tasks_in(tmp_path / "store"):  # the others have ended
-        assert "another process serves" not in caplog.text
 
 
 async def test_one_of_several_servers_begins_the_schedules(

@@ -12,6 +12,7 @@ Operations must depend on nothing but the connection, because they may run twice
 from __future__ import annotations
 
 import queue
+import random
 import sqlite3
 import threading
 import time
@@ -31,7 +32,9 @@ Operation = Callable[[sqlite3.Connection], Any]
 BUSY_PATIENCE_SECONDS = 10.0
 """How long a batch waits for a lock that another process has on the file (a backup, a shell)."""
 
-_BUSY_PAUSE_SECONDS = 0.05
+_BUSY_PAUSE_SECONDS = 0.001, 0.025
+"""How long it waits before it tries again: from the first, for a sibling that commits in a
+millisecond, to the second. By chance, so that of several that wait each gets its turn."""
 
 MAX_BATCH = 256
 """How many operations share a commit at most: the first of them waits for the last."""
@@ -166,13 +169,15 @@ class Database:
     def _patiently(self, work: Callable[[], T]) -> T:
         """What ``work`` returns, tried again while another process has locked the file."""
         deadline = time.monotonic() + BUSY_PATIENCE_SECONDS
+        pause, longest = _BUSY_PAUSE_SECONDS
         while True:
             try:
                 return work()
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or time.monotonic() > deadline or self._told_to_end:
                     raise
-            time.sleep(_BUSY_PAUSE_SECONDS)
+            time.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(2 * pause, longest)
 
     def leave(self) -> None:
         """Wait no longer for a lock: the server is told to end. May be called at any time."""

@@ -1,16 +1,16 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a store is given of a new job, and what it gives of a job that is to run."""
+"""What a store is given of a new job, and what it gives of jobs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from ..status import TaskStatus
 
-__all__ = ["Claim", "NewJob", "Used"]
+__all__ = ["Claim", "Glance", "NewJob", "Order", "Usage"]
 
 
 class NewJob(Protocol):
@@ -45,19 +45,47 @@ class Claim:
     damage: str = ""
 
 
-class Used(NamedTuple):
-    """One job in the store, as far as it counts.
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is in the store, as far as it counts for those who have submitted it.
 
     Attributes:
-        task_id: its id.
-        submitter: the identity of its submitter, empty for none.
-        session: its session, empty for none.
-        client: the network of its anonymous submitter, empty for others.
-        size: the bytes of its arguments or its result.
+        jobs: for each submitter, session and network of an anonymous client (each empty for
+            none): how many jobs there are, and how many bytes they take.
+        clients: the networks of the anonymous clients, by the ids of their jobs.
     """
 
+    jobs: list[tuple[str, str, str, int, int]] = field(default_factory=list)
+    clients: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What another process asks this one for: to end a job that it has.
+
+    Attributes:
+        number: of the order.
+        task_id: the job.
+        grace: seconds it has to end by itself, ``None`` for the server's ``cancel_grace``.
+    """
+
+    number: int
     task_id: str
-    submitter: str
-    session: str
-    client: str
-    size: int
+    grace: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What other processes have done to the store.
+
+    Attributes:
+        version: of the store, another one after each of their commits.
+        orders: what they ask this process for.
+        left: whether there are jobs that a process has left to the others.
+        found: the jobs that were asked about, ``None`` for each that is gone.
+    """
+
+    version: int
+    orders: list[Order]
+    left: bool
+    found: dict[str, TaskStatus | None]

@@ -1,102 +1,120 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One store has one server: a lock that the kernel releases when its holder ends.
+"""Who may open a store: one process at a time, and none beside a version that shares with nobody.
 
-The kernel releases an ``flock`` however its holder has ended. What the file says is for people and
-for the next server: who held the store, and whether it was released in order.
+Several processes use a store together. While one of them opens it, which may replace a damaged
+file and makes tables anew, the others wait. Versions before 0.2 took the file ``owner`` for
+themselves; all that share the store hold it together, so that neither opens what the other has.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
-import math
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from ...engines.process.template_start import SERVER_VARIABLE
 from ...errors import TaskStoreError
 from ...worker.forks import when_forked
 from .folder import open_file
+from .orphans import await_workers_of
 
 __all__ = ["Ownership"]
 
-ORPHAN_PATIENCE_SECONDS = 5.0
-"""How long workers of a server that was killed may take to end before they are killed."""
+OPENING_PATIENCE_SECONDS = 60.0
+"""How long a start waits for another process that opens the store; a salvage takes a while."""
 
-_LOOK_EVERY_SECONDS = 0.01
+_LOOK_EVERY_SECONDS = 0.02
 
 
 class Ownership:
-    """The right to use the store in ``folder``, held until ``release`` or the process's end."""
+    """The right to use the store in ``folder``, together with others."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "owner"
-        self._descriptor: int | None = None
-        self.predecessor: dict[str, Any] = {}
+        self._folder = folder
+        self._shared: int | None = None
+        self._opening: int | None = None
 
-    def take(self) -> None:
-        """Take the store, after the workers of a server that was killed have ended.
+    def take(self, check: Callable[[], None]) -> None:
+        """Begin to open the store, when no other process opens it; until ``opened`` is called.
+
+        Args:
+            check: called while it waits; what it raises ends the wait.
 
         Raises:
-            TaskStoreError: a running server has it, or a worker of the killed one does not end.
+            TaskStoreError: a server that shares with nobody has it, or another process does not
+                come to an end with opening it.
         """
-        descriptor = open_file(self._path, os.O_RDWR | os.O_CREAT)
+        self._opening = self._locked_for_opening(check)
+        when_forked(self._let_go)
+        self._shared = descriptor = open_file(self._folder / "owner", os.O_RDWR | os.O_CREAT)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             owner = _read(descriptor)
-            os.close(descriptor)
-            if not isinstance(error, BlockingIOError):
-                raise TaskStoreError(
-                    f"the store of long jobs {self._path.parent} cannot be locked: {error}. Keep "
-                    "it on a local file system"
-                ) from error
             raise TaskStoreError(
-                f"the store of long jobs {self._path.parent} is in use by the server with pid "
-                f"{owner.get('pid', '?')} on {owner.get('host', '?')}, which lives. A store has "
-                "one server: end that one, or give this one a folder of its own with "
-                "long_tasks={'path': ...}"
+                f"the store of long jobs {self._folder} is in use by the server with pid "
+                f"{owner.get('pid', '?')} on {owner.get('host', '?')}, which lives and has a "
+                "version of this package that does not share it. End that one, or give this one a "
+                "folder of its own with long_tasks={'path': ...}"
             ) from None
-        self._descriptor = descriptor
-        when_forked(self.let_go)
-        self.predecessor = _read(descriptor)
-        if self.predecessor.get("pid") and self.predecessor.get("host") == socket.gethostname():
-            _await_workers_of(int(self.predecessor["pid"]))
-        process = psutil.Process()
-        self._write(
-            pid=process.pid,
-            host=socket.gethostname(),
-            started_at=process.create_time(),
-            taken_at=time.time(),
+        except OSError as error:
+            raise self._no_locks(error) from error
+        before = _read(descriptor)
+        if before.get("pid") and before.get("host") == socket.gethostname():
+            await_workers_of(int(before["pid"]))
+        os.ftruncate(descriptor, 0)
+
+    def _locked_for_opening(self, check: Callable[[], None]) -> int:
+        descriptor = open_file(self._folder / "opening", os.O_RDWR | os.O_CREAT)
+        deadline = time.monotonic() + OPENING_PATIENCE_SECONDS
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return descriptor
+                except BlockingIOError:
+                    check()
+                except OSError as error:
+                    raise self._no_locks(error) from error
+                if time.monotonic() > deadline:
+                    raise TaskStoreError(
+                        f"another process has been opening the store of long jobs {self._folder} "
+                        f"for more than {OPENING_PATIENCE_SECONDS:g} seconds. It may be stopped: "
+                        f"look at who has {self._folder / 'opening'} open"
+                    )
+                time.sleep(_LOOK_EVERY_SECONDS)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def _no_locks(self, error: OSError) -> TaskStoreError:
+        return TaskStoreError(
+            f"the store of long jobs {self._folder} cannot be locked: {error}. Keep it on a local "
+            "file system"
         )
 
-    def _write(self, **facts: Any) -> None:
-        assert self._descriptor is not None
-        text = json.dumps(facts).encode()
-        os.pwrite(self._descriptor, text, 0)
-        os.ftruncate(self._descriptor, len(text))
+    def opened(self) -> None:
+        """Let the next process open the store. Doing it again changes nothing."""
+        if self._opening is not None:
+            os.close(self._opening)
+            self._opening = None
 
-    def let_go(self) -> None:
-        """Close the file in a forked child: the lock belongs to every process that has it open."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+    def _let_go(self) -> None:
+        """Close the files in a forked child: a lock belongs to every process that has it open."""
+        self.release()
 
     def release(self) -> None:
-        """Release the store in order. Doing it again changes nothing."""
-        if self._descriptor is not None:
-            with contextlib.suppress(OSError):  # a full disk: it then looks as if it was killed
-                self._write()
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Give the store up. Doing it again changes nothing."""
+        self.opened()
+        if self._shared is not None:
+            os.close(self._shared)
+            self._shared = None
 
 
 def _read(descriptor: int) -> dict[str, Any]:
@@ -105,58 +123,3 @@ def _read(descriptor: int) -> dict[str, Any]:
     except ValueError:
         return {}  # its holder was killed while it wrote
     return facts if isinstance(facts, dict) else {}
-
-
-def _await_workers_of(server: int) -> None:
-    """Wait until no worker of the killed ``server`` runs any more, so that no job runs twice.
-
-    The kernel kills them together with their server. This waits for those that have not ended yet,
-    and for a worker that the server's template process was about to start.
-    """
-    deadline = time.monotonic() + ORPHAN_PATIENCE_SECONDS
-    # Repeated until there is none: a worker that is starting is not in the list yet.
-    while left := _workers_of(server):
-        if time.monotonic() > deadline + ORPHAN_PATIENCE_SECONDS:
-            pids = ", ".join(str(process.pid) for process in left)
-            raise TaskStoreError(
-                f"workers of the killed server with pid {server} still run and cannot be ended: "
-                f"pid {pids}. Their jobs could run twice; end them first"
-            )
-        if time.monotonic() > deadline:
-            for process in left:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-        time.sleep(_LOOK_EVERY_SECONDS)
-
-
-def _workers_of(server: int) -> list[psutil.Process]:
-    """The processes that ``server`` has started for its pools, and that still run."""
-    now_alive = psutil.Process(server).create_time() if psutil.pid_exists(server) else math.inf
-    return [
-        process
-        for process in psutil.process_iter(["cmdline", "create_time", "uids"])
-        # A process of another user may have any title, and is none that our server has started.
-        # Only a server of root starts workers that are another user's.
-        if os.geteuid() in (0, getattr(process.info["uids"], "real", None))
-        and _is_worker_of(server, process)
-        # The pid may belong to another server now, and these may be workers of that one.
-        and (process.info["create_time"] or 0.0) < now_alive
-        and _runs(process)
-    ]
-
-
-def _is_worker_of(server: int, process: psutil.Process) -> bool:
-    command = " ".join(process.info["cmdline"] or ())
-    if command.startswith("genro-executor:"):  # the title of a worker that is up
-        return command.rstrip().endswith(f" of server {server}")
-    if "genro_executor_plugin" not in command:  # of whichever version, in whichever module
-        return False
-    with contextlib.suppress(psutil.Error):
-        return process.environ().get(SERVER_VARIABLE) == str(server)
-    return False
-
-
-def _runs(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False

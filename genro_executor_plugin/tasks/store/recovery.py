@@ -8,14 +8,15 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ..status import TaskFailure, TaskState, TaskStatus
 from . import schema
-from .facts import Used
+from .facts import Usage
 from .signing import Signer
 
-__all__ = ["Recovered", "recover"]
+__all__ = ["Recovered", "recover", "take_over", "usage_in"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -24,59 +25,52 @@ SHUT_DOWN = TaskFailure("TaskLostError", "the server ended while the job was run
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a server finds when it opens a store.
+    """What a server finds when it opens a store, or takes over from another one that has ended.
 
     Attributes:
         waiting: the jobs to run, in the order in which they were submitted.
         held: the jobs that do not run, because their calls are not signed by this server's key.
-        ended: the jobs that were running and are cancelled or lost now.
-        usage: every job, as far as it counts for its submitter.
+        ended: the jobs that were running, as cancelled or lost ones.
+        usage: what counts for those who have submitted it.
         damage: what was set aside as damaged, in words.
     """
 
     waiting: list[TaskStatus] = field(default_factory=list)
     held: list[TaskStatus] = field(default_factory=list)
     ended: list[TaskStatus] = field(default_factory=list)
-    usage: list[Used] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
     damage: list[str] = field(default_factory=list)
 
 
 def recover(
-    connection: sqlite3.Connection, found_damage: list[str], signer: Signer, accept: bool
+    connection: sqlite3.Connection,
+    found_damage: list[str],
+    signer: Signer,
+    *,
+    accept: bool,
+    heir: str,
+    alive: Collection[str],
 ) -> Recovered:
-    """Give the jobs that were running their next state, and return what was found.
+    """Give the jobs that no process runs their next state, and return what was found.
 
     Args:
         connection: the store.
         found_damage: what was set aside as damaged already.
         signer: checks whether this server has written what is stored.
         accept: sign what it has not written.
+        heir: the process that is to run them.
+        alive: the other processes that run jobs of this store.
     """
     damage = [*found_damage, *_set_aside_rows(connection)]
-    ended = []
-    now = time.time()
-    running = connection.execute(f"{schema.SELECT} WHERE state = 'running'").fetchall()
-    for was in map(schema.status_of, running):
-        if was.repeatable and not was.cancel_requested:
-            schema.requeue_job(connection, was.task_id)
-            continue
-        state = TaskState.CANCELLED if was.cancel_requested else TaskState.LOST
-        failure = None if was.cancel_requested else SHUT_DOWN
-        schema.end_job(connection, was.task_id, state, now, failure)
-        ended.append(was)
     if accept and (signed := schema.sign_all(connection, signer)):
         _logger.warning(
             "accept_unsigned: %s calls, results and failures in the store were not signed by this "
             "server's key and are signed now; take the setting away again",
             signed,
         )
+    others = f"owner NOT IN ({', '.join('?' * len(alive))})"
+    waiting, held, ended = _adopted(connection, signer, heir, others, [*alive])
     unsigned = schema.unsigned(connection, signer)
-    queued = connection.execute(f"{schema.SELECT} WHERE state = 'queued' ORDER BY seq")
-    waiting: list[TaskStatus] = []
-    held: list[TaskStatus] = []
-    calls = {task_id for task_id, kind in unsigned if kind == "call"}
-    for status in map(schema.status_of, queued.fetchall()):
-        (held if status.task_id in calls else waiting).append(status)
     if unsigned:
         damage.append(
             f"{len(unsigned)} pieces of the store are not signed with the key {signer.file}: "
@@ -85,16 +79,69 @@ def recover(
             "you trust the store, start once with long_tasks={'accept_unsigned': True}"
         )
         _logger.error("%s", damage[-1])
-    usage = connection.execute(
-        "SELECT task_id, submitter, session, client, stored_bytes FROM tasks"
-    )
-    return Recovered(
-        waiting,
-        held,
-        ended,
-        [Used(*row) for row in usage],
-        damage,
-    )
+    return Recovered(waiting, held, ended, usage_in(connection), damage)
+
+
+def take_over(
+    connection: sqlite3.Connection, signer: Signer, *, heir: str, ended: Collection[str]
+) -> Recovered:
+    """As ``recover``, for the jobs of processes that have ended, and those that one has left.
+
+    Args:
+        connection: the store.
+        signer: checks whether this server has written what is stored.
+        heir: the process that is to run them.
+        ended: the processes that have ended.
+    """
+    names = ["", *ended]
+    where = f"owner IN ({', '.join('?' * len(names))})"
+    return Recovered(*_adopted(connection, signer, heir, where, names), usage_in(connection))
+
+
+def _adopted(
+    connection: sqlite3.Connection, signer: Signer, heir: str, where: str, names: list[str]
+) -> tuple[list[TaskStatus], list[TaskStatus], list[TaskStatus]]:
+    """Give ``heir`` the jobs of the processes ``where``: those that wait, are held, have ended."""
+    now = time.time()
+    chosen = f"WHERE {schema.UNFINISHED} AND {where}"
+    found = connection.execute(f"{schema.SELECT} {chosen} ORDER BY seq", names).fetchall()
+    connection.execute(f"UPDATE tasks SET owner = ? {chosen}", (heir, *names))
+    connection.execute(f"DELETE FROM orders WHERE {where}", names)
+    calls = set()
+    if found:
+        unsigned = schema.unsigned(connection, signer)
+        calls = {task_id for task_id, kind in unsigned if kind == "call"}
+    waiting: list[TaskStatus] = []
+    held: list[TaskStatus] = []
+    ended: list[TaskStatus] = []
+    for was in map(schema.status_of, found):
+        goes_on = was.state is TaskState.QUEUED or (was.repeatable and not was.cancel_requested)
+        if goes_on:
+            if was.state is TaskState.RUNNING:
+                schema.requeue_job(connection, was.task_id)
+            (held if was.task_id in calls else waiting).append(_read(connection, was))
+            continue
+        state = TaskState.CANCELLED if was.cancel_requested else TaskState.LOST
+        failure = None if was.cancel_requested else SHUT_DOWN
+        schema.end_job(connection, was.task_id, state, now, failure)
+        ended.append(_read(connection, was))
+    return waiting, held, ended
+
+
+def _read(connection: sqlite3.Connection, was: TaskStatus) -> TaskStatus:
+    status = schema.read_job(connection, was.task_id)
+    assert status is not None
+    return status
+
+
+def usage_in(connection: sqlite3.Connection) -> Usage:
+    """What counts for those who have submitted what is in the store."""
+    jobs = connection.execute(
+        "SELECT submitter, session, client, count(*), sum(stored_bytes) FROM tasks "
+        "GROUP BY submitter, session, client"
+    ).fetchall()
+    clients = connection.execute("SELECT task_id, client FROM tasks WHERE client <> ''").fetchall()
+    return Usage(jobs, dict(clients))
 
 
 def _set_aside_rows(connection: sqlite3.Connection) -> list[str]:

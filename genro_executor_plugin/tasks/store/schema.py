@@ -28,8 +28,9 @@ from .signing import KEY_ID_BYTES, Signer
 
 __all__ = ["create", "read_payload", "row_of", "status_of", "write_payload"]
 
-VERSION = 2
-"""2: what is stored is signed, and a job says where it comes from."""
+VERSION = 3
+"""2: what is stored is signed, and a job says where it comes from. 3: several processes share the
+store, and a job says which of them runs it."""
 
 _TABLES = """
 CREATE TABLE tasks (
@@ -97,15 +98,28 @@ _ORIGIN = (
     "ALTER TABLE tasks ADD COLUMN fingerprint TEXT NOT NULL DEFAULT ''",
 )
 
+_SHARING = (
+    "ALTER TABLE tasks ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX tasks_by_owner ON tasks (owner, seq) WHERE state IN ('queued', 'running')",
+    "CREATE INDEX tasks_by_use ON tasks (submitter, session, client, stored_bytes)",
+    # What a process is asked to do by another one that was asked for it.
+    "CREATE TABLE orders (number INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, "
+    "task_id TEXT NOT NULL, grace REAL)",
+)
+
+UNFINISHED = "state IN ('queued', 'running')"
+"""As the index ``tasks_by_owner`` has it: a question must say the same to be answered by it."""
+
 COLUMNS = tuple(column.name for column in fields(TaskStatus))
 _SELECTED = ", ".join(COLUMNS)
 _BOOLEANS = ("open_to_id", "repeatable", "cancel_requested")
 
 SELECT = f"SELECT {_SELECTED} FROM tasks"
 INSERT = (
-    f"INSERT INTO tasks ({_SELECTED}) VALUES ({', '.join('?' * len(COLUMNS))}) "
+    f"INSERT INTO tasks ({_SELECTED}, owner) VALUES ({', '.join('?' * len(COLUMNS))}, ?) "
     "ON CONFLICT (task_id) DO NOTHING"
 )
+"""The values are those of ``row_of``, and the process that is to run the job."""
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -123,11 +137,13 @@ def create(connection: sqlite3.Connection) -> None:
     if version == 0:
         for statement in _TABLES.split(";"):
             connection.execute(statement)
-    if version < VERSION:
-        connection.execute(_SIGNATURES)
-        connection.execute(_SIGNATURE_GOES)
-        for statement in _ORIGIN:
+    if version < 2:
+        for statement in (_SIGNATURES, _SIGNATURE_GOES, *_ORIGIN):
             connection.execute(statement)
+    if version < 3:
+        for statement in _SHARING:
+            connection.execute(statement)
+    if version < VERSION:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
