@@ -116,6 +116,16 @@ def _of_the_moment(executors: dict[str, Any]) -> Iterator[Metric]:
         "Calls a pool admits, running ones included.",
         labels=("pool",),
     )
+    waiting = GaugeMetricFamily(
+        "genro_executor_waiting",
+        "Calls that wait for a place in the pool; part of the queue depth.",
+        labels=("pool",),
+    )
+    places = GaugeMetricFamily(
+        "genro_executor_waiting_capacity",
+        "Calls that may wait for a place in the pool; the next one is refused.",
+        labels=("pool",),
+    )
     running = GaugeMetricFamily(
         "genro_executor_calls_in_progress", "Calls that run.", labels=("pool",)
     )
@@ -131,9 +141,11 @@ def _of_the_moment(executors: dict[str, Any]) -> Iterator[Metric]:
         metrics, found = executor.metrics, executor.worker_states()
         depth.add_metric((name,), metrics["queued"])
         capacity.add_metric((name,), metrics["max_pending"])
+        waiting.add_metric((name,), metrics["waiting"])
+        places.add_metric((name,), metrics["max_waiting"])
         running.add_metric((name,), metrics["running"])
         states = Counter(worker.state for worker in found)
         for state in _STATES:
             workers.add_metric((name, state), states[state])
         memory.add_metric((name,), sum(worker.memory_bytes or 0 for worker in found))
-    yield from (depth, capacity, running, workers, memory)
+    yield from (depth, capacity, waiting, places, running, workers, memory)
