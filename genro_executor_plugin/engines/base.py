@@ -29,6 +29,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
+from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
@@ -39,7 +40,17 @@ from ..options.kinds import EngineOption, Kind
 from ..options.pool import PoolOptions
 from .call import Call, Message
 
-__all__ = ["Engine", "Load", "Pool", "kind_of"]
+__all__ = ["Aside", "Engine", "Load", "Pool", "kind_of"]
+
+
+class Aside(Enum):
+    """What ``Engine.pack`` returns for a call that ``pack_aside`` has to pack, and when."""
+
+    AT_ONCE = "at once"
+    """It takes a while, and what cannot travel is told before the call waits."""
+
+    WHEN_ADMITTED = "when admitted"
+    """It is large: what waits must hold no memory."""
 
 
 class Load(NamedTuple):
@@ -119,12 +130,23 @@ class Engine(ABC):
     def pack(self, call: Call) -> Any:
         """Return what ``run`` needs to send ``call`` elsewhere; ``None`` where nothing travels.
 
-        It is called before the call waits: what cannot travel is told at once.
+        It is called before the call waits: what cannot travel is told at once. For what would
+        hold up the event loop, it returns an ``Aside``.
 
         Raises:
             SerializationError: the function or an argument cannot travel.
         """
         return None
+
+    async def pack_aside(self, call: Call) -> Any:
+        """Return what ``run`` needs for a ``call`` that is large, without holding up the loop.
+
+        It is called for what ``pack`` has returned an ``Aside`` for.
+
+        Raises:
+            SerializationError: the function or an argument cannot travel.
+        """
+        raise NotImplementedError
 
     def discard(self, packed: Any) -> None:
         """Let go of what ``pack`` returned for a call that is not run after all."""

@@ -19,7 +19,6 @@ An engine is written against the contract in ``engines/base.py``.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import sys
 import traceback
@@ -28,6 +27,7 @@ from contextlib import asynccontextmanager
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
+from ..engines.base import Aside
 from ..engines.call import Call, Message
 from ..errors import ExecutorError
 from ..metrics import tracing
@@ -38,14 +38,12 @@ from ..portable.references import describe
 from ..portable.shared_memory.segments import is_large_call
 from .bound import BoundExecutor
 from .calling import DEFAULT_CALL, Calling
-from .counting import count_error
+from .counting import count_error, tell_of_times
 from .nested import Elsewhere, run_here, stream_here
 from .steering import SteeredPool
 from .streams import CallStream
 
 __all__ = ["BaseExecutor", "BoundExecutor", "Call", "Message"]
-
-_logger = logging.getLogger("genro_executor_plugin")
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -164,6 +162,11 @@ class BaseExecutor(SteeredPool, Calling):
             # Packed before it waits: what cannot travel is told at once.
             try:
                 packed = engine.pack(call)
+                if type(packed) is Aside:
+                    if packed is Aside.WHEN_ADMITTED and not admitted:
+                        await admission.wait(call)
+                        admitted = True
+                    packed = await engine.pack_aside(call)
             except BaseException as error:
                 if admitted:
                     admission.leave()
@@ -249,10 +252,7 @@ class BaseExecutor(SteeredPool, Calling):
             if 0.0 <= waited < math.inf and 0.0 <= ran < math.inf:
                 self._metrics.ran(call.options.path, waited, ran)
         except TypeError:
-            _logger.error(
-                "pool %r: its engine says that a call waited %r and ran %r; give seconds",
-                *(self._name, waited, ran),
-            )
+            tell_of_times(self._name, waited, ran)
 
     def _engine_failed(self, call: Call, error: BaseException) -> ExecutorError:
         fault = traceback.format_exception_only(error)[-1].strip()  # also if its text fails

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from ..engines.call import Call
 from ..errors import (
     ExecutorClosedError,
@@ -15,7 +17,9 @@ from ..errors import (
 from ..metrics.counters import PoolMetrics
 from ..portable.references import describe
 
-__all__ = ["count_error"]
+__all__ = ["count_error", "tell_of_times"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 
 def count_error(counters: PoolMetrics, call: Call, error: BaseException) -> None:
@@ -26,6 +30,14 @@ def count_error(counters: PoolMetrics, call: Call, error: BaseException) -> None
         counters.count_rejection(getattr(error, "reason", "full"))
     elif getattr(error, "status", 500) >= 500:  # below, it is an answer and no mistake
         counters.incidents.add(outcome, call.options.path, describe(call.func), error)
+
+
+def tell_of_times(pool: str, waited: object, ran: object) -> None:
+    """Log that an engine has set what is no number of seconds."""
+    _logger.error(
+        "pool %r: its engine says that a call waited %r and ran %r; give seconds",
+        *(pool, waited, ran),
+    )
 
 
 def _outcome_of(error: BaseException) -> str:

@@ -33,7 +33,16 @@ from .refused_types import NotPortableError, refusal_of
 from .singletons import Singletons
 from .stored import module_instance, resolve
 
-__all__ = ["DISPATCH", "FRESH_LOCKS", "fresh_lock", "plain_dumps", "plain_pickler", "reducer_of"]
+__all__ = [
+    "DISPATCH",
+    "FRESH_LOCKS",
+    "catch_up_with_modules",
+    "fresh_lock",
+    "is_behind_with_modules",
+    "plain_dumps",
+    "plain_pickler",
+    "reducer_of",
+]
 
 Reducer = Callable[[Any], Any]
 """Returns what ``__reduce__`` returns, or ``NotImplemented`` for as pickle does it."""
@@ -66,6 +75,16 @@ def plain_pickler(file: Any, **options: Any) -> pickle.Pickler:
 def reducer_of(cls: type) -> Reducer | None:
     """What pickles values of ``cls``; ``None`` for as pickle does it."""
     return _SPECIAL[cls]
+
+
+def is_behind_with_modules() -> bool:
+    """Whether pickling an instance may first have to look through many loaded modules."""
+    return _SINGLETONS.is_behind
+
+
+def catch_up_with_modules() -> None:
+    """Look through the loaded modules now, on a thread that nothing waits for but its own call."""
+    _SINGLETONS.catch_up()
 
 
 # -- by type --------------------------------------------------------------------------------------

@@ -12,118 +12,47 @@ travel is refused at once, and takes no place in a queue. Nothing here knows who
 from __future__ import annotations
 
 import inspect
+import io
 import itertools
 import pickle
 import weakref
 from collections.abc import Callable
+from functools import partial
+from time import perf_counter
 from types import FunctionType, MethodType
 from typing import Any
 
-from ..errors import SerializationError
 from ..options.context_variables import ContextReference
-from .by_type import plain_dumps
+from .by_type import is_behind_with_modules, plain_dumps, plain_pickler
+from .calls import KnownFunction, PackedCall
 from .context_reads import UnsentVariables
-from .culprit import find_unpicklable
 from .definitions import CALL_HEAD, FUNCTION, Definition
-from .pickling import dumps, why
-from .process_settings import ProcessSettingsSource
-from .references import describe, reference_to, warn_of_globals
-from .shared_memory.segments import (
-    LARGE_BYTES,
-    Segment,
-    Segments,
-    Split,
-    looks_large,
-    split,
+from .function_code import NamedFunction
+from .heaviness import (
+    LARGE,
+    SLOW_SECONDS,
+    BoundedFile,
+    SlowError,
+    TooLargeError,
+    is_quickly_copied,
+    weigh,
 )
+from .large_calls import LargeCall
+from .main_module import main_source
+from .pickling import CarefulPickler
+from .process_settings import ProcessSettingsSource
+from .references import Reference, describe, reference_to, warn_of_globals
+from .refusal import refusal_of_call
+from .refused_types import NotPortableError
+from .shared_memory.segments import Segment, Segments
 from .state.declared import is_routing
 from .state.placeholders import Placeholder
 from .state.source import ReplicaCatalog, replica_reference
 
-__all__ = ["CallPacker", "PackedCall"]
+__all__ = ["CallPacker"]
 
 _GLOBAL = pickle.STACK_GLOBAL
 """The byte without which a pickle holds no class and no instance of one, only plain values."""
-
-
-class PackedCall:
-    """A call as bytes, and what is known of it without reading them.
-
-    Attributes:
-        payload: what a worker's ``CallReader`` reads.
-        definitions: what the worker must have before it reads the call, in this order.
-        title: the function's name, for messages and displays.
-        is_async: whether the function makes a coroutine.
-        key: identifies the function in this pool if it travels by reference, 0 if it does not.
-        segment: where the arguments lie if they are large, ``None`` if they are in ``payload``.
-    """
-
-    __slots__ = ("definitions", "is_async", "key", "payload", "segment", "title")
-
-    def __init__(
-        self,
-        payload: bytes,
-        definitions: tuple[Definition, ...],
-        title: str,
-        is_async: bool,
-        key: int,
-        segment: Segment | None,
-    ) -> None:
-        self.payload: bytes = payload
-        self.definitions: tuple[Definition, ...] = definitions
-        self.title: str = title
-        self.is_async: bool = is_async
-        self.key: int = key
-        self.segment: Segment | None = segment
-
-    def reread_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments as a worker would get them.
-
-        Raises:
-            ReplicaHereError: an application is among them, and its replica exists in workers only.
-            Exception: whatever their unpickling raises.
-        """
-        args, kwargs, *_ = pickle.loads(self.payload)
-        return args, kwargs
-
-
-class _Function:
-    """What a packer knows of a function: the same for all of its calls."""
-
-    __slots__ = (
-        "_own",
-        "definitions",
-        "has_objects",
-        "is_async",
-        "key",
-        "large",
-        "settings",
-        "title",
-        "unsent",
-    )
-
-    def __init__(self, title: str, is_async: bool, definition: Definition | None = None) -> None:
-        self.title = title
-        self.is_async = is_async
-        self._own = () if definition is None else (definition,)
-        self.definitions: tuple[Definition, ...] = ()
-        self.settings: Definition | None = None
-        self.key = 0 if definition is None else definition.key
-        self.large = False
-        self.has_objects = False
-        self.unsent: UnsentVariables | None = None
-
-    def look_for_unsent(self) -> None:
-        """Log context variables that the caller has set and that do not go along."""
-        assert self.unsent is not None
-        self.unsent.look(self.title)
-        if not self.unsent:
-            self.unsent = None
-
-    def begin_with(self, settings: Definition) -> None:
-        """Have ``definitions`` begin with the process settings."""
-        self.settings = settings
-        self.definitions = (settings, *self._own)
 
 
 class CallPacker:
@@ -142,8 +71,9 @@ class CallPacker:
         self._segments = segments
         self._settings = ProcessSettingsSource(next(self._keys))
         # No weak references: a function that a reference leads to stays in its module anyway.
-        self._by_reference: dict[FunctionType, _Function] = {}
-        self._by_value: weakref.WeakKeyDictionary[FunctionType, _Function] = (
+        self._by_reference: dict[FunctionType, KnownFunction] = {}
+        self._references: set[Reference] = set()
+        self._by_value: weakref.WeakKeyDictionary[FunctionType, KnownFunction] = (
             weakref.WeakKeyDictionary()
         )
 
@@ -166,89 +96,153 @@ class CallPacker:
 
         Raises:
             SerializationError: naming what cannot travel, the reason and the cure.
+            TooLargeError: ``aside`` is for it; a packer without segments packs everything here.
+            SlowError: ``aside`` is for it, at once.
         """
         unbound: Any = func
+        owner: Any = None
+        if type(func) is MethodType and is_routing(func.__self__):
+            unbound, owner = func.__func__, func.__self__
+        function = self._by_reference.get(unbound) if type(unbound) is FunctionType else None
+        if function is None or function.code is not unbound.__code__:
+            function = self._function(unbound, func)
+        told = True
+        if self._segments is not None:
+            weight = weigh(args) if args else 0
+            if kwargs and 0 <= weight < LARGE:
+                weight = weigh(kwargs.values())
+            if function.large or weight >= LARGE:
+                raise TooLargeError
+            told = weight >= 0
+            if not function.looked and not (told and owner is None and cleanup is None):
+                function.looked = True
+                if is_behind_with_modules():
+                    raise SlowError
         states: list[Definition] = []
         seen: set[int] = set()
         owner_key = cleanup_key = 0
-        if type(func) is MethodType and is_routing(func.__self__):
-            unbound, owner_key = func.__func__, self._define(func.__self__, states, seen)
+        if owner is not None:
+            owner_key = self._define(owner, states, seen)
         if cleanup is not None:
             cleanup_key = self._define(cleanup, states, seen)
-        function = self._by_reference.get(unbound) if type(unbound) is FunctionType else None
-        if function is None:
-            function = self._function(unbound, func)
-        if function.unsent is not None:
-            function.look_for_unsent()
-        key = function.key
-        call: tuple[Any, ...] = (args, kwargs) if key else (args, kwargs, unbound)
+        call: tuple[Any, ...] = (args, kwargs) if function.key else (args, kwargs, unbound)
         if extras is not None:
             call = (*call, extras)
-        segment, body = None, None
-        if self._segments is not None and (
-            function.large
-            or (args and any(map(looks_large, args)))
-            or (kwargs and any(map(looks_large, kwargs.values())))
-        ):
-            segment = self._hold(function, call, states, seen)
-        if segment is not None:
-            body = segment.layout
-        else:
-            try:
-                body = self._body(function, call, unbound)
-            except Exception:
-                body = self._pack_carefully(func, call, states, seen)
-            if len(body) >= LARGE_BYTES and self._segments is not None:
-                function.large = True
-                segment = self._segments.hold(Split.of(body))
-                if segment is not None:
-                    body = segment.layout
+        try:
+            body = self._body(function, call, unbound, told)
+        except TooLargeError:
+            raise
+        except NotPortableError as error:
+            if self._segments is not None:
+                raise SlowError from error  # names of objects are looked for everywhere
+            body = self._pack_carefully(function, func, call, states, seen)
+        except Exception:
+            body = self._pack_carefully(function, func, call, states, seen)
+        keys = function.key, owner_key, cleanup_key, extras is not None
+        return self._packed(function, body, keys, states, None)
+
+    def aside(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        cleanup: Any = None,
+        extras: bytes | None = None,
+    ) -> LargeCall:
+        """A large call, with the arguments of ``pack``: its ``write`` is for a thread."""
+        assert self._segments is not None
+        unbound: Any = func
+        owner: Any = None
+        if type(func) is MethodType and is_routing(func.__self__):
+            unbound, owner = func.__func__, func.__self__
+        known = self._by_reference.get(unbound) if type(unbound) is FunctionType else None
+        if known is None or known.code is not unbound.__code__:
+            known = self._function(unbound, func)
+        function = known
+        call = (args, kwargs) if function.key else (args, kwargs, unbound)
+        whole: tuple[Any, ...] = call if extras is None else (*call, extras)
+        met: list[Any] = []
+
+        def packed(body: bytes, segment: Segment | None) -> PackedCall:
+            states: list[Definition] = []
+            seen: set[int] = set()
+            owner_key = self._define(owner, states, seen) if owner is not None else 0
+            cleanup_key = self._define(cleanup, states, seen) if cleanup is not None else 0
+            for instance in met:
+                self._define(instance, states, seen)
+            keys = function.key, owner_key, cleanup_key, extras is not None
+            return self._packed(function, body, keys, states, segment)
+
+        special = self._replicas_for(met)
+        large = LargeCall(func, whole, function, met, special, self._segments, packed)
+        if is_quickly_copied((*args, *kwargs.values())):
+            large.take()  # the caller may change them behind the call
+        return large
+
+    def _packed(
+        self,
+        function: KnownFunction,
+        body: bytes,
+        keys: tuple[int, int, int, bool],
+        states: list[Definition],
+        segment: Segment | None,
+    ) -> PackedCall:
+        if function.unsent is not None:
+            function.look_for_unsent()
         settings = self._settings.definition()
         if function.settings is not settings:
             function.begin_with(settings)
         definitions = function.definitions
         if states:
             definitions = (definitions[0], *states, *definitions[1:])
-        payload = body + CALL_HEAD.pack(key, owner_key, cleanup_key, extras is not None)
-        return PackedCall(payload, definitions, function.title, function.is_async, key, segment)
+        payload = body + CALL_HEAD.pack(*keys)
+        return PackedCall(
+            payload, definitions, function.title, function.is_async, function.key, segment
+        )
 
-    @staticmethod
-    def _body(function: _Function, call: tuple[Any, ...], unbound: Any) -> bytes:
-        """The call as bytes, by the fastest pickler that is right for it."""
+    def _body(
+        self, function: KnownFunction, call: tuple[Any, ...], unbound: Any, told: bool
+    ) -> bytes:
+        """The call as bytes, by the fastest pickler that is right for it.
+
+        Raises:
+            TooLargeError: it was not ``told`` that it is small, and it is not.
+            Exception: it takes the careful pickler, or nothing can pickle it.
+        """
         if not function.key:
             # Pickle would name a function that no worker finds.
-            return dumps(call, None, plain=type(unbound) is not FunctionType)
+            plain = type(unbound) is not FunctionType and any(main_source())
+            return self._bounded(function, plain_pickler if plain else CarefulPickler, call)
         if not function.has_objects:
-            body = pickle.dumps(call, 5)
+            body = pickle.dumps(call, 5) if told else self._bounded(function, _pickler, call)
             if _GLOBAL not in body:
                 return body
             function.has_objects = True  # what is done by type is done from the start next time
-        return plain_dumps(call)
+        return plain_dumps(call) if told else self._bounded(function, plain_pickler, call)
+
+    def _bounded(self, function: KnownFunction, pickler: Any, call: tuple[Any, ...]) -> bytes:
+        """``call`` pickled by ``pickler``.
+
+        Raises:
+            TooLargeError: it is large.
+        """
+        if self._segments is None:
+            buffer = io.BytesIO()
+            pickler(buffer).dump(call)
+            return buffer.getvalue()
+        file, began = BoundedFile(), perf_counter()
+        try:
+            pickler(file, buffer_callback=file.keep_inside).dump(call)
+        except TooLargeError:
+            function.large = True
+            raise
+        # What pickles slowly is users' code: there is a thread for it from the next call on.
+        function.large = perf_counter() - began > SLOW_SECONDS
+        return file.getvalue()
 
     def placeholders_of(self, instance: Any) -> dict[str, Placeholder]:
         """What a worker has in place of attributes of ``instance`` that cannot travel, by name."""
         return self._replicas.source_of(instance).placeholders()
-
-    def _hold(
-        self,
-        function: _Function,
-        call: tuple[Any, ...],
-        states: list[Definition],
-        seen: set[int],
-    ) -> Segment | None:
-        """The arguments in shared memory; ``None`` if they are not large or cannot lie there."""
-        assert self._segments is not None
-        met: list[Any] = []
-        try:
-            parts = split(call, self._replicas_for(met))
-        except Exception:
-            return None  # packing them in one piece raises the error
-        function.large = parts.size >= LARGE_BYTES
-        segment = self._segments.hold(parts) if function.large else None
-        if segment is not None:
-            for instance in met:
-                self._define(instance, states, seen)
-        return segment
 
     def _replicas_for(self, met: list[Any]) -> Callable[[Any], Any]:
         """A hook for the pickler: it replaces applications by replicas and adds them to ``met``."""
@@ -266,9 +260,9 @@ class CallPacker:
         definitions.extend(source.definitions(seen))
         return source.key
 
-    def _function(self, unbound: Any, func: Any) -> _Function:
+    def _function(self, unbound: Any, func: Any) -> KnownFunction:
         if type(unbound) is not FunctionType:
-            return _Function(describe(unbound), inspect.iscoroutinefunction(unbound))
+            return KnownFunction(describe(unbound), inspect.iscoroutinefunction(unbound))
         known = self._by_value.get(unbound)
         if known is not None:
             return known
@@ -277,63 +271,40 @@ class CallPacker:
         reference = reference_to(unbound, owner)
         if reference is None:
             warn_of_globals(unbound)
-            known = self._by_value[unbound] = _Function(title, is_async)
+            known = self._by_value[unbound] = KnownFunction(title, is_async)
             return known
         key = next(self._keys)
-        definition = Definition(key, 1, key, FUNCTION, pickle.dumps(reference, 5))
-        known = self._by_reference[unbound] = _Function(title, is_async, definition)
+        named = NamedFunction.of(unbound, reference, changed=reference in self._references)
+        self._references.add(reference)
+        definition = Definition(key, 1, key, FUNCTION, pickle.dumps(named, 5))
+        known = self._by_reference[unbound] = KnownFunction(title, is_async, definition)
+        known.code = unbound.__code__
         sent = [variable.resolve() for variable in self._context]
         known.unsent = UnsentVariables(unbound, owner, sent) or None
         return known
 
     def _pack_carefully(
-        self, func: Any, call: tuple[Any, ...], definitions: list[Definition], seen: set[int]
+        self,
+        function: KnownFunction,
+        func: Any,
+        call: tuple[Any, ...],
+        definitions: list[Definition],
+        seen: set[int],
     ) -> bytes:
         met: list[Any] = []
         special = self._replicas_for(met)
         try:
-            body = dumps(call, special)
+            body = self._bounded(function, partial(CarefulPickler, special=special), call)
+        except TooLargeError:
+            raise
         except Exception as error:
-            raise self._refusal(func, call, error, special) from error
+            if self._segments is not None:
+                raise SlowError from error  # finding out where it fails pickles it many times
+            raise refusal_of_call(func, call, error, special) from error
         for instance in met:
             self._define(instance, definitions, seen)
         return body
 
-    def _refusal(
-        self, func: Any, call: tuple[Any, ...], error: Exception, special: Callable[[Any], Any]
-    ) -> SerializationError:
-        args, kwargs, *function = call
-        for name, value in _named(func, args, kwargs):
-            culprit = find_unpicklable(value, lambda part: dumps(part, special))
-            if culprit is not None:
-                path, reason = culprit
-                place = f" ({name}{path})" if path else ""
-                return SerializationError(
-                    f"argument {name!r}{place} of {describe(func)} cannot travel to a worker: "
-                    f"{why(reason)}. Pass plain data instead, and open in the worker what only "
-                    "lives there"
-                )
-        culprit = (
-            find_unpicklable(function[0], lambda part: dumps(part, special)) if function else None
-        )
-        path, reason = culprit or ("", error)
-        return SerializationError(
-            f"the function {describe(func)}{path} cannot travel to a worker: {why(reason)}. "
-            "Define it at the top level of a module"
-        )
 
-
-def _named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
-    try:
-        names = [
-            name
-            for name, parameter in inspect.signature(func).parameters.items()
-            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        ]
-    except (TypeError, ValueError):
-        names = []
-    positional = [
-        (names[index] if index < len(names) else f"#{index + 1}", value)
-        for index, value in enumerate(args)
-    ]
-    return positional + list(kwargs.items())
+def _pickler(file: Any, **options: Any) -> pickle.Pickler:
+    return pickle.Pickler(file, 5, **options)

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import numpy
 import pytest
 from waiting import until
 from worker_functions import hold
@@ -153,3 +154,31 @@ async def test_a_finalizer_that_hangs_ends_nothing_else() -> None:
     assert turns > 2
     counting.cancel()
     goes_on.set()
+
+
+def count_of(value: list[Any]) -> int:
+    return len(value)
+
+
+NESTED: dict[str, Any] = {
+    "bytes in a dict in a list": lambda: [{"a": b"x" * 2_000_000}],
+    "many numbers": lambda: list(range(500_000)),
+    "an array in a list": lambda: [numpy.zeros(1_000_000)],
+}
+
+
+@pytest.mark.parametrize("value", NESTED.values(), ids=NESTED)
+async def test_what_is_large_inside_of_an_argument_is_not_packed_while_it_waits(
+    make: Any, gate: Any, value: Any
+) -> None:
+    pool = make(max_workers=1, max_pending=1)
+    held = asyncio.create_task(pool.submit(hold, gate.path))
+    await gate.entered()
+    before = segments()
+    large = value()
+    calls = [asyncio.create_task(pool.submit(count_of, large)) for _ in range(8)]
+    await until(lambda: pool.metrics["waiting"] == 8)
+    assert segments() == before
+    gate.release()
+    assert await asyncio.gather(*calls) == [len(large)] * 8
+    await held

@@ -43,7 +43,7 @@ class StartBackoff:
         self._loop = loop
         self._try_again = try_again
         self._failures = 0
-        self._not_before = 0.0
+        self._not_before = self._delay = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._not_forked = ""
         self._last_reason: tuple[str, BaseException | None] | None = None
@@ -71,18 +71,24 @@ class StartBackoff:
         self, reason: str, cause: BaseException | None, exit_code: int | None = None
     ) -> None:
         """Take in that no worker came up, for ``reason``."""
-        delay = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LAST_BACKOFF_SECONDS)
-        self._failures += 1
+        now = self._loop.time()
+        # Workers that were started together fail together, for one reason.
+        last = self._last_reason[0] if self._last_reason is not None else None
+        again = now < self._not_before and last == reason
+        if not again:
+            self._delay = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LAST_BACKOFF_SECONDS)
+            self._failures += 1
+            self._not_before = now + self._delay
         self._last_reason = reason, cause
-        self._not_before = self._loop.time() + delay
         self.error = WorkerCrashedError(
             f"pool {self._pool!r} cannot start a worker: {reason}. It tries again when it is "
-            f"called after {delay:g} s",
+            f"called after {self._delay:g} s",
             pool=self._pool,
             exit_code=exit_code,
         )
         self.error.__cause__ = cause
-        _logger.error("%s", self.error, exc_info=cause)
+        if not again:
+            _logger.error("%s", self.error, exc_info=cause)
 
     def not_forked(self, reason: str) -> None:
         """Tell why this pool's workers are spawned, though they were to be forked."""

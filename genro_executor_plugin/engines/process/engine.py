@@ -30,15 +30,17 @@ from contextvars import copy_context
 from time import perf_counter
 from typing import Any, ClassVar
 
-from ...errors import ExecutorError, SerializationError, WorkerCrashedError
+from ...errors import ExecutorError, WorkerCrashedError
 from ...metrics.tracing import current_trace
 from ...metrics.worker_state import WorkerState
 from ...options.capabilities import Capability
 from ...options.pool import PoolOptions
+from ...portable.calls import PackedCall
 from ...portable.extras import pack_extras
+from ...portable.heaviness import SlowError, TooLargeError
 from ...portable.hooks import pack_hooks
-from ...portable.packing import CallPacker, PackedCall
-from ...portable.pickling import why
+from ...portable.packing import CallPacker
+from ...portable.reloads import reload_watch
 from ...portable.shared_memory.segments import Segment, Segments
 from ...worker.breakpoint_words import BREAKPOINT
 from ...worker.forks import when_forked
@@ -48,7 +50,7 @@ from ...worker.logs import (
     arrived_record,
     show_warning,
 )
-from ..base import Engine, Load, Pool
+from ..base import Aside, Engine, Load, Pool
 from ..call import Call
 from .holding import log_breakpoint
 from .job import Job
@@ -96,6 +98,8 @@ class ProcessEngine(Engine):
         self._pool: WorkerPool | None = None
         self._hooks = pack_hooks(pool.name, options)
         self._restarts_before: dict[str, int] = {}
+        self._reloads = reload_watch()
+        self._reloads_seen = self._reloads.count
         self._ended = False
         when_forked(self.let_go)
 
@@ -111,18 +115,38 @@ class ProcessEngine(Engine):
         """The process ids of the workers that are up."""
         return self._pool.pids if self._pool is not None else []
 
-    def pack(self, call: Call) -> PackedCall:
+    def pack(self, call: Call) -> Any:
         extras = None
         if call.streams or self.options.context or call.traced:
-            trace = current_trace() if call.traced else {}
-            extras = pack_extras(self.pool.name, self.options.context, trace, call.streams)
-        packed = self._packer.pack(call.func, call.args, call.kwargs, call.cleanup, extras)
+            extras = self._extras(call)
         try:
-            self._be_on_this_loop()
-        except BaseException:
-            self.discard(packed)
-            raise
+            packed = self._packer.pack(call.func, call.args, call.kwargs, call.cleanup, extras)
+        except TooLargeError:
+            return Aside.WHEN_ADMITTED
+        except SlowError:
+            return Aside.AT_ONCE
+        self._be_on_this_loop()
         return packed
+
+    async def pack_aside(self, call: Call) -> PackedCall:
+        pool, extras = self._be_on_this_loop(), self._extras(call)
+        large = self._packer.aside(call.func, call.args, call.kwargs, call.cleanup, extras)
+        writing = pool.arrivals.values.run(large.write)
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # The thread still writes: the descriptor must stay its own until it is done.
+            writing.add_done_callback(large.drop)
+            raise
+        finally:
+            del writing  # it holds the error whose traceback holds this frame
+        return large.packed()
+
+    def _extras(self, call: Call) -> bytes | None:
+        if not (call.streams or self.options.context or call.traced):
+            return None
+        trace = current_trace() if call.traced else {}
+        return pack_extras(self.pool.name, self.options.context, trace, call.streams)
 
     async def run(self, call: Call, packed: PackedCall) -> Any:
         pool = self._pool
@@ -144,8 +168,6 @@ class ProcessEngine(Engine):
         queued_at = perf_counter()
         alarm = None
         try:
-            if packed.segment is not None:
-                await self._write(packed.segment, job, pool)
             pool.submit(job)
             if call.deadline is not None and job.started_at is None:
                 alarm = loop.call_at(call.deadline, self._give_up, job, call)
@@ -179,21 +201,6 @@ class ProcessEngine(Engine):
         if self._pool.withdraw(job):
             job.fail(self.pool.waited_too_long(call))
 
-    async def _write(self, segment: Segment, job: Job, pool: WorkerPool) -> None:
-        """Write large arguments that cannot change any more where workers read them."""
-        writing = pool.arrivals.values.run(segment.finish)
-        try:
-            await asyncio.shield(writing)
-        except OSError as error:
-            raise SerializationError(
-                f"the large arguments of {job.packed.title} cannot be held in memory: {why(error)}"
-            ) from error
-        except asyncio.CancelledError:
-            # The thread still writes: the descriptor must stay its own until it is done.
-            held, job.packed.segment = segment, None
-            writing.add_done_callback(lambda _: held.close())
-            raise
-
     def _let_go(self, segment: Segment, job: Job, pool: WorkerPool) -> None:
         if job.packed.segment is None:
             return
@@ -217,6 +224,10 @@ class ProcessEngine(Engine):
         loop = asyncio.get_running_loop()
         pool = self._pool
         if pool is not None and pool.loop is loop:
+            if self._reloads.count != self._reloads_seen:
+                names = ", ".join(self._reloads.since(self._reloads_seen))
+                self._reloads_seen = self._reloads.count
+                pool.renew(f"modules were imported anew ({names})")
             return pool
         if pool is not None:
             if not pool.loop.is_closed():
@@ -228,6 +239,7 @@ class ProcessEngine(Engine):
             pool.abandon()
             pool = self._pool = None
         if pool is None:
+            self._reloads_seen = self._reloads.count
             pool = self._pool = WorkerPool(
                 *(self.pool.name, self.options, self._hooks, self._arrived, self._record)
             )

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import ExecutorError, ExecutorOverloadError, SerializationError
+from ...portable.calls import PackedCall
 from ...portable.exceptions import raisable
 from ...portable.files import discard_result
-from ...portable.packing import PackedCall
 from ...portable.pickling import why
 
 __all__ = ["Job"]

@@ -20,12 +20,10 @@ import subprocess
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from ...options.lacks import cure_for
 from ...options.pool import PoolOptions
 from ...portable.main_module import expose_main
-from ...portable.modules import ModuleSources
 from .exit_report import ExitReport
-from .groups import GRACE_SECONDS, signal_all, tree
+from .groups import signal_all, tree
 from .outgoing import Outgoing
 from .template import (
     EVENT,
@@ -39,15 +37,11 @@ from .template import (
     SPAWN,
     STARTED,
 )
-from .template_start import never_ready, settings_for, start_template
+from .template_start import CLOSE_SECONDS, TemplateStart, never_ready, refusal, wait_for_end
 
 __all__ = ["Launcher"]
 
 _logger = logging.getLogger("genro_executor_plugin")
-
-_CLOSE_SECONDS = GRACE_SECONDS + 3.0
-"""How long the template may take to end, when it has been told to, before it is killed. It ends
-what the workers have started first, which has a grace of its own."""
 
 _SILENT_SECONDS = 5.0
 """How long a template may take to answer when it has its modules, before it is replaced."""
@@ -67,6 +61,8 @@ class Launcher:
         self._options = options
         self._not_forked = not_forked
         self._what = SPAWN if options.start_method == "spawn" else FORK
+        self._starting: TemplateStart | None = None
+        self._started = asyncio.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_templates: list[subprocess.Popen[bytes]] = []
         self._control: socket.socket | None = None
@@ -83,6 +79,11 @@ class Launcher:
         self._heard = self._asked = False
         self._watch: asyncio.TimerHandle | None = None
 
+    @property
+    def has_workers(self) -> bool:
+        """Whether a worker that it was asked for has not ended."""
+        return bool(self._on_exit)
+
     def start_worker(self, descriptors: list[int], on_exit: Callable[[ExitReport], None]) -> int:
         """Start a worker; ``on_exit`` is called once when it has ended.
 
@@ -93,8 +94,7 @@ class Launcher:
         Returns:
             the worker's key, for ``kill`` and ``forget``.
         """
-        self._keys += 1
-        key = self._keys
+        key = self._keys = self._keys + 1
         request = REQUEST.pack(self._what, key, 0)
         if not self._request(request, descriptors):
             self._start_template()
@@ -125,7 +125,7 @@ class Launcher:
         assert self._control is not None
         assert self._loop is not None
         message = Outgoing(data, descriptors)
-        if not self._outgoing:
+        if not self._outgoing and self._starting is None:
             message.send(self._control)
             if not message.data:
                 return
@@ -187,58 +187,88 @@ class Launcher:
 
     def give_up(self, key: int) -> None:
         """As ``kill``, for a worker that has not started in time."""
-        if self._process is None or key in self._pids:
+        if self._starting is not None:
+            self._template_is_gone(reason="the template process could not be started in time")
+        elif self._process is None or key in self._pids:
             self.kill(key)
         elif key in self._on_exit:
             self._process.kill()  # the template itself is stuck; every start it was asked for fails
 
     async def close(self) -> None:
         """End the template, and with it every worker that is still there."""
+        if self._starting is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._started.wait(), CLOSE_SECONDS)
+            if self._starting is not None:
+                self._template_is_gone()
         if self._control is not None:
             assert self._gone is not None
             self._control.shutdown(socket.SHUT_WR)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), _CLOSE_SECONDS)
+                await asyncio.wait_for(self._gone.wait(), CLOSE_SECONDS)
             if self._control is not None:  # it is stuck, for instance in the import of a module
                 assert self._process is not None
                 self._process.kill()
                 self._template_is_gone()
         ended, self._ended_templates = self._ended_templates, []
         for process in ended:
-            await asyncio.to_thread(_ended, process)
+            await asyncio.to_thread(wait_for_end, process)
 
     def abandon(self) -> None:
         """End the template without its event loop, which is closed already."""
         if self._control is not None:
             self._control.close()
             self._control = None
+        if self._starting is not None:
+            self._process = self._starting.wait(CLOSE_SECONDS)
+            self._starting = None
         if self._process is not None:
             self._ended_templates.append(self._process)
             self._process = None
         for process in self._ended_templates:
-            _ended(process)
+            wait_for_end(process)
 
     def let_go(self) -> None:
         """Close the socket to the template in a forked child; the template is the parent's."""
         if self._control is not None:
             self._control.close()
             self._control = None
+        if self._starting is not None:
+            self._starting.let_go()
+            self._starting = None
 
     def _start_template(self) -> None:
+        """Have a template started; what it is sent waits until it is there."""
         expose_main()
-        sources = ModuleSources.here()
         mine, theirs = socket.socketpair()
-        with theirs, contextlib.ExitStack() as undo:
-            undo.callback(mine.close)
-            self._process = start_template(theirs.fileno(), sources, self._options)
-            undo.pop_all()
+        mine.setblocking(False)
         self._control = mine
-        self._control.setblocking(False)
         self._gone = asyncio.Event()
         self._buffer = b""
         self._loop = asyncio.get_running_loop()
+        forks = self._what == FORK
+        self._started.clear()
+        self._starting = TemplateStart(
+            theirs, self._options, forks, self._loop, self._template_started
+        )
+
+    def _template_started(self, start: TemplateStart) -> None:
+        if start is not self._starting:  # it was given up meanwhile
+            if start.process is not None:
+                self._ended_templates.append(start.process)
+            return
+        self._starting = None
+        self._started.set()
+        if start.process is None:
+            self._template_is_gone(reason=start.reason)
+            return
+        assert self._control is not None
+        assert self._loop is not None
+        self._process = start.process
         self._loop.add_reader(self._control, self._read)
-        self._send(settings_for(sources, self._options.preload, self._what == FORK))
+        self._outgoing.appendleft(Outgoing(start.settings, ()))
+        self._loop.add_writer(self._control, self._writable)
+        self._writable()
 
     def _read(self) -> None:
         assert self._control is not None
@@ -266,7 +296,7 @@ class Launcher:
             elif what == EXITED:
                 self._ended(key, ExitReport(os.waitstatus_to_exitcode(number), memory))
             elif what == NOT_STARTED:
-                self._ended(key, ExitReport(None, reason=_refusal(number)))
+                self._ended(key, ExitReport(None, reason=refusal(number)))
 
     def _ended(self, key: int, report: ExitReport) -> None:
         self._pids.pop(key, None)
@@ -279,10 +309,11 @@ class Launcher:
             except Exception:  # the ends of other workers may have arrived with this one
                 _logger.exception("the end of worker %s could not be taken in", key)
 
-    def _template_is_gone(self, *, again: bool = False) -> None:
+    def _template_is_gone(self, *, again: bool = False, reason: str = "") -> None:
         """Take in that the template has ended; workers that it has not killed go on as orphans.
 
-        With ``again`` the starts that it was asked for are tried again at once.
+        With ``again`` the starts that it was asked for are tried again at once; ``reason`` tells
+        why they were impossible.
         """
         assert self._control is not None
         assert self._loop is not None
@@ -291,8 +322,11 @@ class Launcher:
         self._loop.remove_writer(self._control)
         self._control.close()
         self._control = None
-        reason = "" if again or self._has_modules else never_ready(self._options.user)
+        if not (reason or again or self._has_modules):
+            reason = never_ready(self._options.user)
         self._has_modules = False
+        self._starting = None
+        self._started.set()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -306,7 +340,7 @@ class Launcher:
         for key in list(self._on_exit):
             if key not in self._pids or key in self._forgotten:
                 # It was asked for, and never started.
-                self._ended(key, ExitReport(None, reason=reason, again=again))
+                self._ended(key, ExitReport(None, again=again, reason=reason))
 
     def forget(self, key: int) -> None:
         """Report worker ``key``, whose socket closed, as ended if no template can tell how."""
@@ -314,19 +348,3 @@ class Launcher:
             self._ended(key, ExitReport(None))
         elif key in self._on_exit:
             self._forgotten.add(key)
-
-
-def _ended(template: subprocess.Popen[bytes]) -> None:
-    """Wait until ``template``, whose socket is closed, has ended; kill it if it does not."""
-    try:
-        template.wait(_CLOSE_SECONDS)
-    except subprocess.TimeoutExpired:
-        template.kill()  # an import, or a thread of a module that it imported, does not end
-        template.wait()
-
-
-def _refusal(number: int) -> str:
-    """The error ``number`` of a template that could not start a worker, in words."""
-    cure = cure_for(number)
-    words = f"the system refused to start it: {os.strerror(number)}"
-    return f"{words}. {cure}" if cure else words

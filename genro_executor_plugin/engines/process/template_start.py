@@ -3,31 +3,52 @@
 
 """Starts the template process of a pool: its command line, its environment, and its user.
 
+It is started on a thread. The kernel lets whoever starts a process wait until the new program has
+been loaded, and on a busy machine that takes as long as it takes.
+
 The command line has what Python needs to find this package and nothing else: one argument may
 have 128 KB, and all of them share two megabytes with the environment. What is longer, such as the
-command line of the server itself, goes through the control socket (``settings_for``).
+command line of the server itself, goes through the control socket (``_settings_for``).
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import signal
+import socket
 import stat
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from ...options.environment import thread_limits
 from ...options.granted import granted_cpus
+from ...options.lacks import cure_for
 from ...options.pool import PoolOptions
 from ...portable.modules import ModuleSources
+from ...portable.pickling import why
+from .groups import GRACE_SECONDS
 
-__all__ = ["SERVER_VARIABLE", "environment_of", "never_ready", "settings_for", "start_template"]
+__all__ = [
+    "CLOSE_SECONDS",
+    "SERVER_VARIABLE",
+    "TemplateStart",
+    "environment_of",
+    "never_ready",
+    "refusal",
+    "wait_for_end",
+]
+
+CLOSE_SECONDS = GRACE_SECONDS + 3.0
+"""How long the template may take to end, when it has been told to, before it is killed. It ends
+what the workers have started first, which has a grace of its own."""
 
 SERVER_VARIABLE = "GENRO_EXECUTOR_SERVER"
 """In a worker's environment: the pid of its server, for tools that look at it from outside."""
@@ -41,7 +62,7 @@ _TEMPLATE_CODE = (
 )
 
 
-def settings_for(sources: ModuleSources, preload: tuple[str, ...], forks: bool) -> bytes:
+def _settings_for(sources: ModuleSources, preload: tuple[str, ...], forks: bool) -> bytes:
     """What the template is sent first: where modules come from, and which to import, with length.
 
     And whether it is to fork workers, which those modules may make impossible.
@@ -52,7 +73,7 @@ def settings_for(sources: ModuleSources, preload: tuple[str, ...], forks: bool) 
     return _LENGTH.pack(len(content)) + content
 
 
-def start_template(
+def _start_template(
     control: int, sources: ModuleSources, options: PoolOptions
 ) -> subprocess.Popen[bytes]:
     """Start a template process that serves the socket ``control``.
@@ -81,6 +102,82 @@ def start_template(
             group=gid,
             extra_groups=groups,
         )
+
+
+class TemplateStart:
+    """A template process that is being started on a thread.
+
+    Attributes:
+        process: the process, ``None`` until it is there.
+        settings: what it is sent first.
+        reason: why it could not be started, and the cure.
+    """
+
+    def __init__(
+        self,
+        control: socket.socket,
+        options: PoolOptions,
+        forks: bool,
+        loop: asyncio.AbstractEventLoop,
+        done: Callable[[TemplateStart], None],
+    ) -> None:
+        """Start a template that serves the socket ``control``, which is closed here.
+
+        ``done`` is called on ``loop`` when it is there, or cannot be started.
+        """
+        self.process: subprocess.Popen[bytes] | None = None
+        self.settings: bytes = b""
+        self.reason: str = ""
+        self._control = control
+        self._options = options
+        self._forks = forks
+        self._loop = loop
+        self._done = done
+        self._ended = threading.Event()
+        thread = threading.Thread(target=self._run, name="genro-executor-template", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._run()  # the system has no thread for it
+
+    def _run(self) -> None:
+        try:
+            sources = ModuleSources.here()
+            self.settings = _settings_for(sources, self._options.preload, self._forks)
+            self.process = _start_template(self._control.fileno(), sources, self._options)
+        except BaseException as error:
+            number = error.errno if isinstance(error, OSError) else None
+            self.reason = why(error) if number is None else refusal(number)
+        finally:
+            self._control.close()
+        self._ended.set()
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, and nobody waits
+            self._loop.call_soon_threadsafe(self._done, self)
+
+    def wait(self, seconds: float) -> subprocess.Popen[bytes] | None:
+        """The process, once it is there or cannot be started; ``None`` without one by then."""
+        self._ended.wait(seconds)
+        return self.process
+
+    def let_go(self) -> None:
+        """Close the template's socket in a forked child of the server."""
+        self._control.close()
+
+
+def wait_for_end(template: subprocess.Popen[bytes]) -> None:
+    """Wait until ``template``, whose socket is closed, has ended; kill it if it does not."""
+    try:
+        template.wait(CLOSE_SECONDS)
+    except subprocess.TimeoutExpired:
+        template.kill()  # an import, or a thread of a module that it imported, does not end
+        template.wait()
+
+
+def refusal(number: int) -> str:
+    """The error ``number`` of a process that could not be started, in words."""
+    cure = cure_for(number)
+    words = f"the system refused to start it: {os.strerror(number)}"
+    return f"{words}. {cure}" if cure else words
 
 
 def never_ready(user: str | None) -> str:

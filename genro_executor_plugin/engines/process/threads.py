@@ -50,14 +50,16 @@ class Threads:
     def run(self, work: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """Run ``work(*args)`` on a thread and return the future of its result."""
         future: asyncio.Future[T] = self._loop.create_future()
+        # The frame below is a caller of what fails: it must not hold what holds the error.
+        waiting = [future]
 
         def on_thread() -> None:
             try:
                 result = work(*args)
             except BaseException as error:
-                self.on_loop(_settle, future, None, error)
+                self.on_loop(_settle, waiting.pop(), None, error)
             else:
-                self.on_loop(_settle, future, result, None)
+                self.on_loop(_settle, waiting.pop(), result, None)
 
         self.put(on_thread)
         return future

@@ -13,10 +13,12 @@ gets to the other process is not known here.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import resource
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pickle import PickleBuffer
 from typing import Any
 
@@ -106,17 +108,18 @@ class Split:
         return False
 
 
-def split(value: Any, special: Callable[[Any], Any] | None) -> Split:
+def split(value: Any, special: Callable[[Any], Any] | None, *, plain: bool = True) -> Split:
     """``value`` pickled, without a copy of its large parts.
 
     Args:
         value: what to pickle.
         special: asked first about the objects of a value that plain pickle refuses.
+        plain: whether pickle in C may be tried.
 
     Raises:
         Exception: whatever the value's own pickling raises.
     """
-    if any(main_source()):
+    if plain and any(main_source()):
         parts = Split()
         try:
             plain_pickler(parts, buffer_callback=parts.set_aside).dump(value)
@@ -193,10 +196,13 @@ class Segment:
 
 
 class Segments:
-    """The segments of one owner, in use and kept for the next value."""
+    """The segments of one owner, in use and kept for the next value.
+
+    Several threads may use it at a time: its steps are atomic, and no lock is left held by a fork.
+    """
 
     def __init__(self) -> None:
-        self._numbers = 0
+        self._numbers = itertools.count(1)
         self._kept: list[Segment] = []
 
     def hold(self, parts: Split) -> Segment | None:
@@ -216,30 +222,32 @@ class Segments:
         return segment
 
     def _segment(self, size: int) -> Segment:
-        for segment in self._kept:
+        for segment in tuple(self._kept):
             if size <= segment.capacity <= 4 * size:
-                self._kept.remove(segment)
-                return segment
-        self._numbers += 1
-        return Segment(self._numbers, size)
+                with suppress(ValueError):  # another thread was faster
+                    self._kept.remove(segment)
+                    return segment
+        return Segment(next(self._numbers), size)
 
     def release(self, segment: Segment) -> None:
         """Keep ``segment``, which is no longer read, for the next value, or close it."""
-        kept = sum(other.capacity for other in self._kept)
+        kept = sum(other.capacity for other in tuple(self._kept))
         if segment.capacity >= MAPPED_BYTES or segment.fd < 0:
             segment.close()
             return
         self._kept.append(segment)
         kept += segment.capacity
-        while kept > _KEPT_BYTES:
-            oldest = self._kept.pop(0)
-            kept -= oldest.capacity
-            oldest.close()
+        with suppress(IndexError):
+            while kept > _KEPT_BYTES:
+                oldest = self._kept.pop(0)
+                kept -= oldest.capacity
+                oldest.close()
 
     def close(self) -> None:
         """Close the segments that are kept."""
-        while self._kept:
-            self._kept.pop().close()
+        with suppress(IndexError):
+            while self._kept:
+                self._kept.pop().close()
 
 
 def _descriptors_for_segments() -> int:

@@ -337,7 +337,8 @@ class ReplicaCatalog:
         """The source of ``instance``, made on first use and dropped with it."""
         source = self._sources.get(id(instance))
         if source is None:
-            source = self._sources[id(instance)] = ReplicaSource(self, instance)
+            # A thread that packs a large call may be faster: there is one source for each.
+            source = self._sources.setdefault(id(instance), ReplicaSource(self, instance))
             with suppress(TypeError):  # slots without __weakref__: the source is kept for good
                 weakref.finalize(instance, self._sources.pop, id(instance), None).atexit = False
         return source
