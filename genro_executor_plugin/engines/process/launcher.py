@@ -79,6 +79,11 @@ class Launcher:
         self._heard = self._asked = False
         self._watch: asyncio.TimerHandle | None = None
 
+    @property
+    def has_workers(self) -> bool:
+        """Whether a worker that it was asked for has not ended."""
+        return bool(self._on_exit)
+
     def start_worker(self, descriptors: list[int], on_exit: Callable[[ExitReport], None]) -> int:
         """Start a worker; ``on_exit`` is called once when it has ended.
 
@@ -89,8 +94,7 @@ class Launcher:
         Returns:
             the worker's key, for ``kill`` and ``forget``.
         """
-        self._keys += 1
-        key = self._keys
+        key = self._keys = self._keys + 1
         request = REQUEST.pack(self._what, key, 0)
         if not self._request(request, descriptors):
             self._start_template()
