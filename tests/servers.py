@@ -83,13 +83,15 @@ class _Uvicorn(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(*applications: Any, server: Any = None, **options: Any) -> AsyncIterator[Site]:
+async def serving(
+    *applications: Any, server: Any = None, ws: Any = "none", **options: Any
+) -> AsyncIterator[Site]:
     """Serve ``applications`` (or ``server``) until the block ends; the client has the token."""
     if server is None:
         options.setdefault("tasks", False)
         server = ExecutorServer(applications=list(applications), **options)
     config = uvicorn.Config(
-        server, port=0, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=5
+        server, port=0, log_config=None, lifespan="on", ws=ws, timeout_graceful_shutdown=5
     )
     running = _Uvicorn(config)
     before, lifespans = asyncio.all_tasks(), set()

@@ -9,7 +9,6 @@ serving, and ``router.configure`` those that it is about to change.
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -92,7 +91,7 @@ def mistakes_of(
         return
     executor = registry.get(pool)
     travels = executor.needs_portable_calls or options.background
-    if options.offloaded and travels and takes_live_request(_signature(route)):
+    if options.offloaded and travels and takes_live_request(route):
         yield Mistake(live_request_refusal(_placed(route), f"pool {pool!r}"))
     if Capability.PORTABLE in executor.capabilities:
         for text in _stays_here(route.handler, route.owner):
@@ -131,13 +130,6 @@ def _stays_here(func: Callable[..., Any], owner: type) -> Iterator[str]:
                 f"the function {describe(plain)}{path} cannot travel to a worker: {why(reason)}. "
                 "Define it at the top level of a module"
             )
-
-
-def _signature(route: Route) -> inspect.Signature:
-    if route.entry is None:
-        return inspect.signature(route.handler)
-    signature: inspect.Signature = route.entry.signature  # which the entry computes once
-    return signature
 
 
 def _placed(route: Route) -> str:

@@ -70,7 +70,7 @@ class OffloadedHandler:
         self.may_stream: bool = may_stream(entry.func)
         # Not what a call has among its arguments: a client can give a handler with **kwargs an
         # argument of any name.
-        self.takes_request: bool = takes_live_request(entry.signature)
+        self.takes_request: bool = takes_live_request(entry)
         self.plan: RoutePlan = RoutePlan(configuration, entry.router, entry.name, entry.func)
 
     def adapter(self) -> Callable[..., Any]:

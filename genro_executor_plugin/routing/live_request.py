@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Protocol
 
 __all__ = ["LIVE_REQUEST", "live_request_refusal", "takes_live_request"]
 
@@ -13,9 +14,19 @@ LIVE_REQUEST = "_request"
 """The parameter that the host fills in with the request."""
 
 
-def takes_live_request(signature: inspect.Signature) -> bool:
-    """Whether a handler of that ``signature`` takes the live request."""
-    return LIVE_REQUEST in signature.parameters
+class HasSignature(Protocol):
+    """An entry of a router; to ask for the signature of one that cannot be called is an error."""
+
+    @property
+    def signature(self) -> inspect.Signature: ...
+
+
+def takes_live_request(entry: HasSignature) -> bool:
+    """Whether the handler of ``entry`` takes the live request."""
+    try:
+        return LIVE_REQUEST in entry.signature.parameters
+    except (TypeError, ValueError):  # a method without self: calling it is the error
+        return False
 
 
 def live_request_refusal(route: str, where: str) -> str:

@@ -37,7 +37,10 @@ _PLAIN = frozenset(
 
 def may_stream(func: Callable[..., Any]) -> bool:
     """Whether ``func`` may answer in chunks: unless its return annotation rules that out."""
-    annotation = inspect.signature(func).return_annotation
+    try:
+        annotation = inspect.signature(func).return_annotation
+    except (TypeError, ValueError):  # a method without self: calling it is the error
+        return False
     name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
     return annotation is not None and name.partition("[")[0] not in _PLAIN
 

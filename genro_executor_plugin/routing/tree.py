@@ -69,6 +69,14 @@ class Route:
             return RouteOptions.of_marker(self.marker)
         return options_of(self.router, self.entry.name)
 
+    @property
+    def signature(self) -> inspect.Signature:
+        """The signature of its handler."""
+        described: inspect.Signature = (
+            inspect.signature(self.handler) if self.entry is None else self.entry.signature
+        )
+        return described
+
 
 # -- down: every route -----------------------------------------------------------------------------
 
@@ -225,7 +233,7 @@ def _is_left_alone(router: Any, name: str, given: Mapping[str, Any]) -> bool:
         return False
     if is_hosts_own(handler_of(entry)):
         return True
-    if not takes_live_request(entry.signature):
+    if not takes_live_request(entry):
         return False
     registry = registry_of(router.instance)
     if given.get("background") or registry is None or pool not in registry:

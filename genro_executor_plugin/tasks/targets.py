@@ -135,7 +135,7 @@ class Targets:
 
     def _handler(self, route: str, entry: Any) -> Target:
         func = handler_of(entry)
-        if takes_live_request(entry.signature):
+        if takes_live_request(entry):
             raise SerializationError(
                 live_request_refusal(repr(route), "a long job"),
                 route=route,

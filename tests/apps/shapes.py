@@ -277,6 +277,8 @@ class Shapes(RoutedApplication):
         self.route.plug("pydantic")
         self.section = Section()
         self.add_branches({"name": "section", "instance": self.section})
+        self.add_branches({"name": "lazily", "cls": Section, "params": {}, "lazy": True})
+        self.add_branches({"name": "again", "alias": "section"})
         self.route.add_entry(lambda self, x="1": {"x": x}, name="added", executor_pool="p")
         for name, (make, _) in STATE.items():
             setattr(self, f"state_{name}", make())
@@ -392,6 +394,7 @@ def paths() -> Iterator[str]:
     )
     yield from ("reads_context", "reads_capabilities", "reads_server", "section/inner?times=2")
     yield from ("reads_environment", "reads_directory", "reads_umask", "section/context", "absent")
+    yield from ("lazily/inner?times=3", "again/inner?times=4", "lazily/context")
     yield from ("added?x=2", "added")
     yield from (f"{kind}{name}" for kind in ("gives_", "awaits_") for name in RESULTS)
     yield from (f"raises_{name}" for name in RAISED)

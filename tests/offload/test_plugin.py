@@ -373,6 +373,16 @@ async def test_a_handler_that_no_server_serves_runs_here() -> None:
     assert (await app.route.node("report")(title="x", pages=2))["pages"] == 2
 
 
+async def test_a_handler_that_takes_no_self_fails_when_it_is_called_and_not_before() -> None:
+    section = Lender()
+    section.route.plug("executor", pool="a")
+    section.route.add_entry(lambda: "no self", name="selfless")
+    assert set(section.route.nodes()["entries"]) == {"lent", "selfless"}
+    assert await section.route.node("lent")() == "lent"
+    with pytest.raises(ValueError, match="signature"):
+        section.route.node("selfless")()
+
+
 async def test_a_server_without_pools_runs_handlers_here() -> None:
     """A stock server with the plugin armed: as if no pool had been named."""
     server = AsgiServer(

@@ -54,7 +54,8 @@ async def test_a_handler_is_the_same_everywhere_or_says_what_it_lacks(
 ) -> None:
     caplog.set_level(logging.ERROR, "genro_executor_plugin")
     async with AsyncExitStack() as stack:
-        stock = await stack.enter_async_context(serving(server=AsgiServer(applications=[Shapes])))
+        plain = AsgiServer(applications=[Shapes], tasks=False)
+        stock = await stack.enter_async_context(serving(server=plain))
         sites = {
             way: await stack.enter_async_context(serving(Shapes, executors={"p": options}))
             for way, options in WAYS.items()
