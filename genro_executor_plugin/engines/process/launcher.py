@@ -192,7 +192,8 @@ class Launcher:
         elif self._process is None or key in self._pids:
             self.kill(key)
         elif key in self._on_exit:
-            self._process.kill()  # the template itself is stuck; every start it was asked for fails
+            self._has_modules = True  # the template is stuck, and not unable to start
+            self._process.kill()  # every start that it was asked for fails, for the same reason
 
     async def close(self) -> None:
         """End the template, and with it every worker that is still there."""
@@ -324,8 +325,7 @@ class Launcher:
         self._control = None
         if not (reason or again or self._has_modules):
             reason = never_ready(self._options.user)
-        self._has_modules = False
-        self._starting = None
+        self._has_modules, self._starting = False, None
         self._started.set()
         if self._watch is not None:
             self._watch.cancel()
