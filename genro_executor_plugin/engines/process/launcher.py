@@ -192,8 +192,7 @@ class Launcher:
         elif self._process is None or key in self._pids:
             self.kill(key)
         elif key in self._on_exit:
-            self._has_modules = True  # the template is stuck, and not unable to start
-            self._process.kill()  # every start that it was asked for fails, for the same reason
+            self._process.kill()  # the template itself is stuck; every start it was asked for fails
 
     async def close(self) -> None:
         """End the template, and with it every worker that is still there."""
@@ -323,9 +322,9 @@ class Launcher:
         self._loop.remove_writer(self._control)
         self._control.close()
         self._control = None
-        if not (reason or again or self._has_modules):
-            reason = never_ready(self._options.user)
-        self._has_modules, self._starting = False, None
+        supposed = "" if again or self._has_modules else never_ready(self._options.user)
+        self._has_modules = False
+        self._starting = None
         self._started.set()
         if self._watch is not None:
             self._watch.cancel()
@@ -340,7 +339,7 @@ class Launcher:
         for key in list(self._on_exit):
             if key not in self._pids or key in self._forgotten:
                 # It was asked for, and never started.
-                self._ended(key, ExitReport(None, again=again, reason=reason))
+                self._ended(key, ExitReport(None, again=again, reason=reason, supposed=supposed))
 
     def forget(self, key: int) -> None:
         """Report worker ``key``, whose socket closed, as ended if no template can tell how."""
