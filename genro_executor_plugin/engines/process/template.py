@@ -3,10 +3,10 @@
 
 """The template process: imports once, forks workers, and tells the server how they ended.
 
-One single-threaded process per pool. It runs no calls, so it is always there to reap and to kill;
-the server is never forked. When the server dies, the template's control socket closes, and the
-template ends its workers, all that they have started, and itself. It imports what every forked worker
-needs, and little else: what it has, every one of them has.
+One single-threaded process per pool. It runs no calls, so it is always there to reap and to
+kill; the server is never forked. When the server dies, the template's control socket closes,
+and the template ends its workers, all that they have started, and itself. It imports what every
+forked worker needs, and little else: what it has, every one of them has.
 """
 
 from __future__ import annotations
