@@ -39,6 +39,7 @@ from .front import TAGS, Front
 from .health import Health
 from .history import History
 from .jobs import JobSection, shown_jobs
+from .processes import Processes
 from .snapshot import snapshot_of
 from .start import announce, say_that_it_is_open
 from .token import ConsoleToken, declared_token
@@ -54,6 +55,7 @@ _RESOURCES = {
     "console.js": "text/javascript",
     "jobs.js": "text/javascript",
     "plots.js": "text/javascript",
+    "processes.js": "text/javascript",
     "view.js": "text/javascript",
 }
 """The files of the page and their media types. No other file is ever served."""
@@ -104,6 +106,7 @@ class ExecutorConsole(AttachedApplication):
         self._changes = Changes(self)
         self._history = History(self._registry)
         self._exposition: Any = None
+        self._processes: Processes | None = None
         self._health = Health(self)
         self._front = Front(self, self._access)
         self.route.add_branches({"name": "change", "instance": self._changes})
@@ -143,11 +146,12 @@ class ExecutorConsole(AttachedApplication):
         """Begin to take samples of the pools, and say in the log who may use the console."""
         self._history.start()
         hide_origin(self.server, self.mount)
+        await self.processes.start()
         if self._access.open:
             say_that_it_is_open(self.mount)
         elif not has_authentication(self.server):
             declared = self._token.value if self._token is not None else None
-            self._token_file = await asyncio.to_thread(publish, declared)
+            self._token_file = await asyncio.to_thread(publish, declared, self.processes.group)
             self._token = ConsoleToken(self._token_file.token)
             self._announcing = asyncio.create_task(announce(self.server, self.mount, self._token))
 
@@ -159,7 +163,15 @@ class ExecutorConsole(AttachedApplication):
             await asyncio.gather(self._announcing, return_exceptions=True)
         if self._token_file is not None:
             self._token_file.remove()
+        await self.processes.stop()
         await self._changes.stop()
+
+    @property
+    def processes(self) -> Processes:
+        """The processes that serve the same applications, this one among them."""
+        if self._processes is None:
+            self._processes = Processes(self.server)
+        return self._processes
 
     @property
     def token(self) -> ConsoleToken:
@@ -189,6 +201,8 @@ class ExecutorConsole(AttachedApplication):
             "long_jobs": await shown_jobs(self.server.long_tasks),
             **snapshot_of(self.server, self._history),
             "changes": self._changes.latest_first,
+            "processes": self.processes.shown(),
+            "together": self.processes.together(),
         }
 
     @route(media_type="text/plain")
@@ -202,7 +216,7 @@ class ExecutorConsole(AttachedApplication):
                     501,
                     'Metrics need prometheus_client: install "genro-executor-plugin[prometheus]"',
                 ) from error
-            self._exposition = Exposition(self._registry)
+            self._exposition = Exposition(self.processes.by_process)
         body, content_type = self._exposition.scrape(str(_request.headers.get("accept", "")))
         return self.result_wrapper(body, media_type=content_type)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -216,7 +217,10 @@ class Changes(RoutingClass):
             raise HTTPBadRequest(str(error)) from error
         self._made.append({"at": round(time.time(), 3), "who": who, "what": what})
         _logger.warning("console: %s: %s", who, what)
-        return {"done": what}
+        others = [process["pid"] for process in self._console.processes.others]
+        # A request reaches any of several processes, and each has pools of its own.
+        where = {"process": os.getpid(), "unchanged_in": others} if others else {}
+        return {"done": what, **where}
 
 
 def _log_failure(what: str, task: asyncio.Task[None]) -> None:

@@ -10,6 +10,7 @@ with addresses and passwords in them, and are for those who have the tag.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -48,10 +49,24 @@ class Health:
         trouble = await self._trouble_of_store()
         if trouble is not None:
             found["long jobs"] = trouble
+        of_whom = self._of_whom(reasons=reasons)
         if not found:
-            return {"healthy": True}
+            return {"healthy": True, **of_whom}
         said = found if reasons else dict.fromkeys(found, NOT_READY)
-        return JsonAnswer({"healthy": False, "unhealthy": said}, 503, retry_after="1")
+        return JsonAnswer({"healthy": False, "unhealthy": said, **of_whom}, 503, retry_after="1")
+
+    def _of_whom(self, *, reasons: bool) -> dict[str, Any]:
+        """Which process answers, if there are others, and how those are."""
+        others = self._console.processes.others
+        if not others:
+            return {}
+        said = {
+            str(other["pid"]): other["unhealthy"]
+            if reasons
+            else dict.fromkeys(other["unhealthy"], NOT_READY)
+            for other in others
+        }
+        return {"process": os.getpid(), "unhealthy_in_others": said}
 
     async def _trouble_of_store(self) -> str | None:
         """Why the store of long jobs does not answer; ``None`` if it does, or there is none."""

@@ -9,8 +9,7 @@ metrics at the moment of a scrape. Each server has a collector registry of its o
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -24,7 +23,6 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from ..executors.registry import ExecutorRegistry
 from ..metrics.counters import BUCKETS, OUTCOMES
 
 __all__ = ["Exposition"]
@@ -32,12 +30,17 @@ __all__ = ["Exposition"]
 _STATES = ("starting", "idle", "busy", "leaving")
 
 
+Processes = list[tuple[str | None, dict[str, Any]]]
+"""The figures of pools by name, for each process with its own name; ``None`` for the only one."""
+
+
 class Exposition:
     """The metrics of one server, ready to be scraped."""
 
-    def __init__(self, registry: ExecutorRegistry) -> None:
+    def __init__(self, processes: Callable[[], Processes]) -> None:
+        """Tell of what ``processes`` returns at each scrape."""
         self._collectors = CollectorRegistry(auto_describe=False)
-        self._collectors.register(_PoolCollector(registry))
+        self._collectors.register(_PoolCollector(processes))
 
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics in the format that ``accept`` asks for, and its content type."""
@@ -57,48 +60,61 @@ def _known_format(accept: str) -> str:
 
 
 class _PoolCollector(Collector):
-    def __init__(self, registry: ExecutorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, processes: Callable[[], Processes]) -> None:
+        self._processes = processes
 
     def collect(self) -> Iterator[Metric]:
-        executors = self._registry.used
-        yield from _of_calls(executors)
-        yield from _of_the_moment(executors)
+        processes = self._processes()
+        # Each process has series of its own: in a sum, one that ends would look like a reset.
+        more = () if processes[0][0] is None else ("process",)
+        pools = [
+            ((name, *((process,) if process is not None else ())), figures)
+            for process, found in processes
+            for name, figures in found.items()
+        ]
+        yield from _of_calls(pools, more)
+        yield from _of_the_moment(pools, more)
 
 
-def _of_calls(executors: dict[str, Any]) -> Iterator[Metric]:
+_Pools = list[tuple[tuple[str, ...], dict[str, Any]]]
+
+
+def _of_calls(pools: _Pools, more: tuple[str, ...]) -> Iterator[Metric]:
     calls = CounterMetricFamily(
         "genro_executor_calls",
         "Calls that ended, by how they ended; the route is empty for calls that came from none.",
-        labels=("pool", "route", "outcome"),
+        labels=("pool", *more, "route", "outcome"),
     )
     rejected = CounterMetricFamily(
-        "genro_executor_rejected", "Calls that were refused, by reason.", labels=("pool", "reason")
+        "genro_executor_rejected",
+        "Calls that were refused, by reason.",
+        labels=("pool", *more, "reason"),
     )
     restarts = CounterMetricFamily(
         "genro_executor_worker_restarts",
         "Workers that were replaced, by reason.",
-        labels=("pool", "reason"),
+        labels=("pool", *more, "reason"),
     )
     wait = HistogramMetricFamily(
         "genro_executor_queue_wait_seconds",
         "How long calls waited before their run began.",
-        labels=("pool",),
+        labels=("pool", *more),
     )
     run = HistogramMetricFamily(
-        "genro_executor_run_seconds", "How long calls ran.", labels=("pool", "route")
+        "genro_executor_run_seconds", "How long calls ran.", labels=("pool", *more, "route")
     )
-    for name, executor in executors.items():
-        counters = executor.counters
-        for route, metrics in counters.routes.items():
+    for names, figures in pools:
+        for route, found in figures["routes"].items():
             for outcome in OUTCOMES:
-                calls.add_metric((name, route, outcome), getattr(metrics, outcome))
-            run.add_metric((name, route), _buckets(metrics.run.counts), metrics.run.total)
-        for reason, count in counters.rejections.items():
-            rejected.add_metric((name, reason), count)
-        for reason, count in executor.restarts.items():
-            restarts.add_metric((name, reason), count)
-        wait.add_metric((name,), _buckets(counters.wait.counts), counters.wait.total)
+                calls.add_metric((*names, route, outcome), found["outcomes"][outcome])
+            counts, total = found["run"]
+            run.add_metric((*names, route), _buckets(counts), total)
+        for reason, count in figures["rejections"].items():
+            rejected.add_metric((*names, reason), count)
+        for reason, count in figures["restarts_by_reason"].items():
+            restarts.add_metric((*names, reason), count)
+        counts, total = figures["wait"]
+        wait.add_metric(names, _buckets(counts), total)
     yield from (calls, rejected, restarts, wait, run)
 
 
@@ -107,33 +123,44 @@ def _buckets(counts: Sequence[int]) -> list[tuple[str, int]]:
     return list(zip(bounds, accumulate(counts), strict=True))
 
 
-def _of_the_moment(executors: dict[str, Any]) -> Iterator[Metric]:
+def _of_the_moment(pools: _Pools, more: tuple[str, ...]) -> Iterator[Metric]:
+    labels = ("pool", *more)
     depth = GaugeMetricFamily(
-        "genro_executor_queue_depth", "Calls that wait for their run.", labels=("pool",)
+        "genro_executor_queue_depth", "Calls that wait for their run.", labels=labels
     )
     capacity = GaugeMetricFamily(
         "genro_executor_queue_capacity",
         "Calls a pool admits, running ones included.",
-        labels=("pool",),
+        labels=labels,
+    )
+    waiting = GaugeMetricFamily(
+        "genro_executor_waiting",
+        "Calls that wait for a place in the pool; part of the queue depth.",
+        labels=labels,
+    )
+    places = GaugeMetricFamily(
+        "genro_executor_waiting_capacity",
+        "Calls that may wait for a place in the pool; the next one is refused.",
+        labels=labels,
     )
     running = GaugeMetricFamily(
-        "genro_executor_calls_in_progress", "Calls that run.", labels=("pool",)
+        "genro_executor_calls_in_progress", "Calls that run.", labels=labels
     )
     workers = GaugeMetricFamily(
-        "genro_executor_workers", "Workers, by what they do.", labels=("pool", "state")
+        "genro_executor_workers", "Workers, by what they do.", labels=(*labels, "state")
     )
     memory = GaugeMetricFamily(
         "genro_executor_worker_memory_bytes",
         "Resident memory of a pool's worker processes together.",
-        labels=("pool",),
+        labels=labels,
     )
-    for name, executor in executors.items():
-        metrics, found = executor.metrics, executor.worker_states()
-        depth.add_metric((name,), metrics["queued"])
-        capacity.add_metric((name,), metrics["max_pending"])
-        running.add_metric((name,), metrics["running"])
-        states = Counter(worker.state for worker in found)
+    for names, figures in pools:
+        depth.add_metric(names, figures["queued"])
+        capacity.add_metric(names, figures["max_pending"])
+        waiting.add_metric(names, figures["waiting"])
+        places.add_metric(names, figures["max_waiting"])
+        running.add_metric(names, figures["running"])
         for state in _STATES:
-            workers.add_metric((name, state), states[state])
-        memory.add_metric((name,), sum(worker.memory_bytes or 0 for worker in found))
-    yield from (depth, capacity, running, workers, memory)
+            workers.add_metric((*names, state), figures["states"].get(state, 0))
+        memory.add_metric(names, figures["memory"])
+    yield from (depth, capacity, waiting, places, running, workers, memory)

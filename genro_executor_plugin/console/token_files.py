@@ -5,7 +5,8 @@
 
 ``genro-executor top`` finds the token of a server of the same user there, by the port that the
 server's process listens on. Server processes that the same process has started (``uvicorn
---workers 2``) find each other there, and ask for one token together.
+--workers 2``), or that share the folder of long jobs, find each other there, and ask for one token
+together.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class TokenFile:
         started: when it was started, in seconds since the epoch: pids are used again.
         parent: the process that has started it.
         token: what its console asks for.
+        group: what it has in common with other processes of the same server, empty for nothing.
         path: where that is written down.
     """
 
@@ -54,6 +56,7 @@ class TokenFile:
     started: float
     parent: int
     token: str
+    group: str
     path: Path
 
     @property
@@ -67,11 +70,12 @@ class TokenFile:
             self.path.unlink()
 
 
-def publish(token: str | None) -> TokenFile:
+def publish(token: str | None, group: str = "") -> TokenFile:
     """Write the token of this process down, and return it; a new one if ``token`` is ``None``.
 
-    Where a process that runs has the same parent, the new one is that one's. Nothing is written
-    where there is no place for it: ``top`` needs the token on its command line then.
+    Where a process that runs has the same parent or the same ``group``, the new one is that
+    one's. Nothing is written where there is no place for it: ``top`` needs the token on its
+    command line then.
     """
     pid, parent = os.getpid(), os.getppid()
     started = _started_at(pid) or 0.0
@@ -81,15 +85,16 @@ def publish(token: str | None) -> TokenFile:
             for other in list(_files()):
                 if not other.alive:
                     other.remove()
-                elif token is None and other.parent == parent:
+                elif token is None and (other.parent == parent or (group and other.group == group)):
                     token = other.token
             token = token or secrets.token_urlsafe(24)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with open(os.open(path, flags, 0o600), "w", encoding="ascii") as file:
-                json.dump({"pid": pid, "started": started, "parent": parent, "token": token}, file)
+                facts = {"pid": pid, "started": started, "parent": parent, "token": token}
+                json.dump({**facts, "group": group}, file)
     except OSError as error:
         _logger.info("the console's token is not written down: %s", error)
-    return TokenFile(pid, started, parent, token or secrets.token_urlsafe(24), path)
+    return TokenFile(pid, started, parent, token or secrets.token_urlsafe(24), group, path)
 
 
 def tokens_of_port(port: int) -> list[str]:
@@ -136,6 +141,7 @@ def _read(path: Path) -> TokenFile | None:
                 float(given["started"]),
                 int(given["parent"]),
                 str(given["token"]),
+                str(given.get("group", "")),
                 path,
             )
         except (ValueError, LookupError, TypeError, OverflowError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 from .context_reads import UnsentVariables
@@ -52,6 +53,7 @@ class KnownFunction:
 
     __slots__ = (
         "_own",
+        "code",
         "definitions",
         "has_objects",
         "is_async",
@@ -66,6 +68,7 @@ class KnownFunction:
     def __init__(self, title: str, is_async: bool, definition: Definition | None = None) -> None:
         self.title = title
         self.is_async = is_async
+        self.code: CodeType | None = None  # what was sent, if it travels by reference
         self._own = () if definition is None else (definition,)
         self.definitions: tuple[Definition, ...] = ()
         self.settings: Definition | None = None

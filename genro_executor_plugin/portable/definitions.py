@@ -19,7 +19,7 @@ CALL_HEAD = struct.Struct("<III?")
 ``route_cleanup()`` runs, 0 for none; and whether extras follow the arguments."""
 
 FUNCTION = 1
-"""The payload is a pickled ``Reference`` to a function."""
+"""The payload is a pickled ``NamedFunction``."""
 
 STATE = 2
 """The payload is a part of a replica's state."""

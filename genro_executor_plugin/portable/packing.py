@@ -27,6 +27,7 @@ from .by_type import is_behind_with_modules, plain_dumps, plain_pickler
 from .calls import KnownFunction, PackedCall
 from .context_reads import UnsentVariables
 from .definitions import CALL_HEAD, FUNCTION, Definition
+from .function_code import NamedFunction
 from .heaviness import (
     LARGE,
     SLOW_SECONDS,
@@ -40,7 +41,7 @@ from .large_calls import LargeCall
 from .main_module import main_source
 from .pickling import CarefulPickler
 from .process_settings import ProcessSettingsSource
-from .references import describe, reference_to, warn_of_globals
+from .references import Reference, describe, reference_to, warn_of_globals
 from .refusal import refusal_of_call
 from .refused_types import NotPortableError
 from .shared_memory.segments import Segment, Segments
@@ -71,6 +72,7 @@ class CallPacker:
         self._settings = ProcessSettingsSource(next(self._keys))
         # No weak references: a function that a reference leads to stays in its module anyway.
         self._by_reference: dict[FunctionType, KnownFunction] = {}
+        self._references: set[Reference] = set()
         self._by_value: weakref.WeakKeyDictionary[FunctionType, KnownFunction] = (
             weakref.WeakKeyDictionary()
         )
@@ -102,7 +104,7 @@ class CallPacker:
         if type(func) is MethodType and is_routing(func.__self__):
             unbound, owner = func.__func__, func.__self__
         function = self._by_reference.get(unbound) if type(unbound) is FunctionType else None
-        if function is None:
+        if function is None or function.code is not unbound.__code__:
             function = self._function(unbound, func)
         told = True
         if self._segments is not None:
@@ -154,7 +156,9 @@ class CallPacker:
         if type(func) is MethodType and is_routing(func.__self__):
             unbound, owner = func.__func__, func.__self__
         known = self._by_reference.get(unbound) if type(unbound) is FunctionType else None
-        function = known or self._function(unbound, func)
+        if known is None or known.code is not unbound.__code__:
+            known = self._function(unbound, func)
+        function = known
         call = (args, kwargs) if function.key else (args, kwargs, unbound)
         whole: tuple[Any, ...] = call if extras is None else (*call, extras)
         met: list[Any] = []
@@ -270,8 +274,11 @@ class CallPacker:
             known = self._by_value[unbound] = KnownFunction(title, is_async)
             return known
         key = next(self._keys)
-        definition = Definition(key, 1, key, FUNCTION, pickle.dumps(reference, 5))
+        named = NamedFunction.of(unbound, reference, changed=reference in self._references)
+        self._references.add(reference)
+        definition = Definition(key, 1, key, FUNCTION, pickle.dumps(named, 5))
         known = self._by_reference[unbound] = KnownFunction(title, is_async, definition)
+        known.code = unbound.__code__
         sent = [variable.resolve() for variable in self._context]
         known.unsent = UnsentVariables(unbound, owner, sent) or None
         return known

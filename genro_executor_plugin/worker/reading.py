@@ -18,8 +18,9 @@ from typing import Any
 
 from ..errors import SerializationError
 from ..portable.definitions import CALL_HEAD, FUNCTION, PROCESS_SETTINGS
+from ..portable.function_code import NamedFunction
 from ..portable.pickling import why
-from ..portable.references import Reference, describe
+from ..portable.references import describe
 from ..portable.shared_memory.reading import read_value
 from .extras import with_extras
 from .logs import WorkerLogs
@@ -181,12 +182,12 @@ class CallReader:
         return read_value(segment, memoryview(payload)[: -CALL_HEAD.size])
 
 
-def _resolve(reference: Reference) -> Callable[..., Any]:
+def _resolve(function: NamedFunction) -> Callable[..., Any]:
     try:
-        found: Callable[..., Any] = reference.resolve()
+        return function.resolve()
     except BaseException as error:
+        reference = function.reference
         raise SerializationError(
             f"the worker does not find {reference.module}.{reference.path}: {why(error)}. "
             "The module must import in the worker as it does in the server"
         ) from error
-    return found

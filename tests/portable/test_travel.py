@@ -23,6 +23,7 @@ from programs import run_program
 from genro_executor_plugin import ProcessExecutor, RemoteError, SerializationError
 from genro_executor_plugin.portable.definitions import FUNCTION, PROCESS_SETTINGS
 from genro_executor_plugin.portable.exceptions import pack_failure, unpack_failure
+from genro_executor_plugin.portable.function_code import NamedFunction
 from genro_executor_plugin.portable.modules import ModuleSources
 from genro_executor_plugin.portable.packing import CallPacker
 from genro_executor_plugin.portable.pickling import dumps, loads, why
@@ -168,7 +169,8 @@ def test_a_function_is_defined_once() -> None:
 def test_a_reader_tells_each_call_what_is_wrong_with_its_function() -> None:
     _, definition = CallPacker().pack(wf.add, (), {}).definitions
     packed = CallPacker().pack(wf.add, (1,), {})
-    lost = pickle.dumps(Reference("worker_functions", "gone"), 5)
+    codes = NamedFunction.of(wf.add, Reference("worker_functions", "add")).codes
+    lost = pickle.dumps(NamedFunction(Reference("worker_functions", "gone"), codes), 5)
 
     def read() -> None:
         reader = CallReader()

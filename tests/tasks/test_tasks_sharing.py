@@ -377,6 +377,12 @@ async def test_uvicorn_with_several_workers_is_one_server_to_its_clients(tmp_pat
             assert answer.status_code in (200, 202), answer.text
         result = await ask("GET", long["result_url"], params={"wait": 20})
         assert result.status_code == 409, result.text
+
+        async def listed() -> bool:
+            shown = (await ask("GET", "/_executors/snapshot")).json()
+            return {one["pid"] for one in shown["processes"]} == pids
+
+        await until_answered(listed, 0.2)
         process.descendants()
         process.signal(signal.SIGINT)
         assert process.wait() == 0, process.log

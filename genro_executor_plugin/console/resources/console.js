@@ -1,5 +1,6 @@
 // Asks for the snapshot every few seconds, shows it, and posts what the person wants changed.
 
+import { showProcesses } from "./processes.js";
 import { createJob, jobCounts, updateJob } from "./jobs.js";
 import {
   byId, clock, count, createError, createPool, createRoute, errorKey, failures, keep, make, rate,
@@ -87,6 +88,7 @@ function show(snapshot) {
   const unused = byId("unused");
   unused.hidden = !snapshot.unused_pools.length;
   say(unused, `Not used yet: ${snapshot.unused_pools.join(", ")}`);
+  showProcesses(snapshot.processes, snapshot.together);
   showJobs(snapshot.long_jobs);
   const offloaded = routes.filter(({ pool }) => pool);
   const here = routes.filter(({ pool }) => !pool);

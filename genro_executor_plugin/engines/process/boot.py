@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from setproctitle import setproctitle
 
+from ...options.pool import GPU_VARIABLE, PoolOptions
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.process_settings import ProcessSettings
@@ -59,6 +60,36 @@ class WorkerBoot:
     memory_limit: int | None = None
     settings: ProcessSettings | None = None
     start: ProcessStart | None = None
+
+    @classmethod
+    def of(
+        cls,
+        pool: str,
+        options: PoolOptions,
+        hooks: PackedHooks,
+        index: int,
+        here: tuple[ModuleSources, ProcessSettings, ProcessStart],
+    ) -> WorkerBoot:
+        """What worker ``index`` of ``pool`` is told, whose server is as ``here`` says."""
+        sources, settings, start = here
+        variables = options.env.of_one(index)
+        if options.gpus:
+            variables[GPU_VARIABLE] = options.gpus[index % len(options.gpus)]
+        return cls(
+            pool=pool,
+            server=os.getpid(),
+            sources=sources,
+            hooks=hooks,
+            threads=options.threads_per_worker,
+            nice=options.nice,
+            cpu_affinity=options.cpu_affinity,
+            index=index,
+            variables=variables,
+            oom_score_adj=options.oom_score_adj,
+            memory_limit=options.memory_limit,
+            settings=settings,
+            start=start,
+        )
 
     def prepare_process(self) -> None:
         """Give this process, a worker, its environment, its name, its priority and its limits."""

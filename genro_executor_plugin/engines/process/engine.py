@@ -40,6 +40,7 @@ from ...portable.extras import pack_extras
 from ...portable.heaviness import SlowError, TooLargeError
 from ...portable.hooks import pack_hooks
 from ...portable.packing import CallPacker
+from ...portable.reloads import reload_watch
 from ...portable.shared_memory.segments import Segment, Segments
 from ...worker.breakpoint_words import BREAKPOINT
 from ...worker.forks import when_forked
@@ -97,6 +98,8 @@ class ProcessEngine(Engine):
         self._pool: WorkerPool | None = None
         self._hooks = pack_hooks(pool.name, options)
         self._restarts_before: dict[str, int] = {}
+        self._reloads = reload_watch()
+        self._reloads_seen = self._reloads.count
         self._ended = False
         when_forked(self.let_go)
 
@@ -221,6 +224,10 @@ class ProcessEngine(Engine):
         loop = asyncio.get_running_loop()
         pool = self._pool
         if pool is not None and pool.loop is loop:
+            if self._reloads.count != self._reloads_seen:
+                names = ", ".join(self._reloads.since(self._reloads_seen))
+                self._reloads_seen = self._reloads.count
+                pool.renew(f"modules were imported anew ({names})")
             return pool
         if pool is not None:
             if not pool.loop.is_closed():
@@ -232,6 +239,7 @@ class ProcessEngine(Engine):
             pool.abandon()
             pool = self._pool = None
         if pool is None:
+            self._reloads_seen = self._reloads.count
             pool = self._pool = WorkerPool(
                 *(self.pool.name, self.options, self._hooks, self._arrived, self._record)
             )

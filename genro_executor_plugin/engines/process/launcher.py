@@ -79,6 +79,11 @@ class Launcher:
         self._heard = self._asked = False
         self._watch: asyncio.TimerHandle | None = None
 
+    @property
+    def has_workers(self) -> bool:
+        """Whether a worker that it was asked for has not ended."""
+        return bool(self._on_exit)
+
     def start_worker(self, descriptors: list[int], on_exit: Callable[[ExitReport], None]) -> int:
         """Start a worker; ``on_exit`` is called once when it has ended.
 
@@ -89,8 +94,7 @@ class Launcher:
         Returns:
             the worker's key, for ``kill`` and ``forget``.
         """
-        self._keys += 1
-        key = self._keys
+        key = self._keys = self._keys + 1
         request = REQUEST.pack(self._what, key, 0)
         if not self._request(request, descriptors):
             self._start_template()
@@ -318,8 +322,7 @@ class Launcher:
         self._loop.remove_writer(self._control)
         self._control.close()
         self._control = None
-        if not (reason or again or self._has_modules):
-            reason = never_ready(self._options.user)
+        supposed = "" if again or self._has_modules else never_ready(self._options.user)
         self._has_modules = False
         self._starting = None
         self._started.set()
@@ -336,7 +339,7 @@ class Launcher:
         for key in list(self._on_exit):
             if key not in self._pids or key in self._forgotten:
                 # It was asked for, and never started.
-                self._ended(key, ExitReport(None, again=again, reason=reason))
+                self._ended(key, ExitReport(None, again=again, reason=reason, supposed=supposed))
 
     def forget(self, key: int) -> None:
         """Report worker ``key``, whose socket closed, as ended if no template can tell how."""

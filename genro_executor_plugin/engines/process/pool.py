@@ -160,6 +160,11 @@ class WorkerPool(PoolView):
         """
         await self._supervisor.replace_all()
 
+    def renew(self, reason: str) -> None:
+        """Have workers that import everything anew take the places of all, for ``reason``."""
+        if not self.closing:
+            self._supervisor.renew(reason)
+
     def kill_worker(self, pid: int) -> bool:
         """Kill the worker ``pid``; its calls fail. ``False`` if there is no such worker."""
         for worker in self._supervisor.workers:

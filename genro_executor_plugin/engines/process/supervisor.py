@@ -10,14 +10,14 @@ Processes are started and killed by the launcher alone.
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 import pickle
 from collections import deque
 from collections.abc import Callable
 from itertools import count
 from time import perf_counter
 
-from ...options.pool import GPU_VARIABLE, PoolOptions
+from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.process_settings import ProcessSettings
@@ -26,13 +26,15 @@ from .arrivals import Arrivals, OnRecord
 from .backoff import StartBackoff, refused
 from .boot import WorkerBoot
 from .job import Job
-from .launcher import Launcher
+from .launchers import Launchers
 from .owner import WorkerOwner
 from .template_start import environment_of
 from .waiting import WaitingQueue
 from .worker import Worker
 
 __all__ = ["STOP_GRACE_SECONDS", "Supervisor"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 STOP_GRACE_SECONDS = 2.0
 """How long, at least, a worker has to run its shutdown hooks before it is killed."""
@@ -44,7 +46,8 @@ class Supervisor:
     Attributes:
         workers: every worker, those that start or leave included.
         free: the workers that can take a call now, the one used last at the end.
-        written_off: the workers in which a run does not end; others take their places at once.
+        written_off: the workers that leave, and whose places others take at once: a run in them
+            does not end, or their code is not that of the server any more.
         restarts: how many workers ended before their time or were replaced, by reason.
         max_workers: how many workers there may be; one that is to be replaced does not count.
         start_seconds: how long the worker that came up last has taken.
@@ -69,7 +72,7 @@ class Supervisor:
         self._queue = queue
         self._loop = loop
         self.backoff: StartBackoff = StartBackoff(name, loop, self.grow)
-        self._launcher = Launcher(options, self.backoff.not_forked)
+        self._launchers = Launchers(options, self.backoff.not_forked)
         self.arrivals: Arrivals = Arrivals(name, loop, on_record)
         self.workers: set[Worker] = set()
         self.free: list[Worker] = []
@@ -115,6 +118,7 @@ class Supervisor:
         self.written_off.discard(worker)
         self.not_free(worker)
         self._drop_replacement(worker)
+        self._launchers.look()
 
     def count_restart(self, reason: str) -> None:
         """Count that a worker ended before its time, or is replaced, for ``reason``."""
@@ -194,13 +198,15 @@ class Supervisor:
         """Start ``number`` workers, whatever the limits are."""
         if number <= 0:
             return
-        sources, settings = ModuleSources.here(), ProcessSettings.here()
         start = ProcessStart.here(environment_of(self._options))
+        here = ModuleSources.here(), ProcessSettings.here(), start
         for _ in range(number):
             try:
                 index = self._free_index()
-                boot = pickle.dumps(self._boot(index, sources, settings, start), 5)
-                worker = Worker(self._owner, self._launcher, self.arrivals, boot, index)
+                boot = pickle.dumps(
+                    WorkerBoot.of(self._name, self._options, self._hooks, index, here), 5
+                )
+                worker = Worker(*(self._owner, self._launchers.next(), self.arrivals, boot, index))
                 worker.must_start_within(self._options.start_timeout)
                 self.workers.add(worker)
             except OSError as error:
@@ -214,30 +220,6 @@ class Supervisor:
         """The smallest index that no living worker has."""
         taken = {worker.index for worker in self.workers}
         return next(index for index in count() if index not in taken)
-
-    def _boot(
-        self, index: int, sources: ModuleSources, settings: ProcessSettings, start: ProcessStart
-    ) -> WorkerBoot:
-        """What worker ``index`` is told before its first call."""
-        options = self._options
-        variables = options.env.of_one(index)
-        if options.gpus:
-            variables[GPU_VARIABLE] = options.gpus[index % len(options.gpus)]
-        return WorkerBoot(
-            pool=self._name,
-            server=os.getpid(),
-            sources=sources,
-            hooks=self._hooks,
-            threads=options.threads_per_worker,
-            nice=options.nice,
-            cpu_affinity=options.cpu_affinity,
-            index=index,
-            variables=variables,
-            oom_score_adj=options.oom_score_adj,
-            memory_limit=options.memory_limit,
-            settings=settings,
-            start=start,
-        )
 
     def started(self, worker: Worker) -> bool:
         """Take in that ``worker`` is up; ``False`` if it is not needed any more and leaves."""
@@ -311,6 +293,23 @@ class Supervisor:
         self._retire_for(worker, reason)
         self.add_one()
 
+    def renew(self, reason: str) -> None:
+        """Have workers that import everything anew take the places of all, for ``reason``.
+
+        Those that run calls go on with them, beside the new ones.
+        """
+        old = self.staying
+        self._launchers.renew()
+        self._to_be_replaced.clear()
+        for worker in old:
+            self.written_off.add(worker)
+            self._retire_for(worker, "changed_code")
+        if old:
+            _logger.warning(
+                "pool %r: %s; its workers (%d) are replaced", self._name, reason, len(old)
+            )
+        self.grow()
+
     def _retire_for(self, worker: Worker, reason: str) -> None:
         self.count_restart(reason)
         self.retire(worker)
@@ -335,16 +334,16 @@ class Supervisor:
         await self.until(lambda: not self.workers, STOP_GRACE_SECONDS)
         self.backoff.stop()
         await self.arrivals.close()
-        await self._launcher.close()
+        await self._launchers.close()
 
     def let_go(self) -> None:
         """Close what it has of every worker in a forked child; the parent goes on having them."""
         for worker in self.workers:
             worker.abandon()
-        self._launcher.let_go()
+        self._launchers.let_go()
 
     def abandon(self) -> None:
         """End every worker without the event loop, which is closed already."""
         for worker in self.workers:
             worker.abandon()
-        self._launcher.abandon()
+        self._launchers.abandon()

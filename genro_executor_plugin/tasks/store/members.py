@@ -89,8 +89,7 @@ class Ended:
 
     def remove(self) -> None:
         """Take its file away: what it had is taken care of."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+        _unlink(self._path)
         self.release()
 
     def release(self) -> None:
@@ -178,8 +177,7 @@ class Membership:
     def leave(self) -> None:
         """Take the file away: this process has nothing any more that others could take over."""
         if self._descriptor is not None:
-            with contextlib.suppress(OSError):
-                self.path.unlink()
+            _unlink(self.path)
             self._let_go()
 
     def beat(self) -> None:
@@ -223,7 +221,10 @@ class Membership:
         found = []
         for name in names:
             path = self._folder / name
-            if name.startswith(_DRAFT):
+            whose, _, ending = name.partition(".")
+            if ending and whose and whose not in names:
+                _unlink(self._folder / whose)  # it was killed while it published that
+            elif name.startswith(_DRAFT):
                 with contextlib.suppress(OSError):
                     if time.time() - path.lstat().st_mtime > _DRAFT_SECONDS:
                         path.unlink()
@@ -248,6 +249,13 @@ def _open(path: Path) -> int | None:
         return open_file(path, os.O_RDWR)
     except FileNotFoundError:
         return None
+
+
+def _unlink(path: Path) -> None:
+    """Take the file of a process away, and what it has published."""
+    for one in (path, Path(f"{path}.json"), path.with_name(f".{path.name}.json")):
+        with contextlib.suppress(OSError):
+            one.unlink()
 
 
 def _can_lock(descriptor: int, how: int) -> bool:

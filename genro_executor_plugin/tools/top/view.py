@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .lines import (
@@ -37,6 +37,7 @@ def view(
     lines = [_title(snapshot, url), *_trouble(snapshot), []]
     lines += _pools(snapshot, before)
     sections = [
+        ("Server processes", _processes(snapshot)),
         ("Workers", _workers(snapshot)),
         ("Routes", _routes(snapshot)),
         ("Errors", _errors(snapshot)),
@@ -93,8 +94,8 @@ def _pools(snapshot: Snapshot, before: Snapshot | None) -> list[Line]:
     if not rows:
         return idle
     head = (
-        *("POOL", "MODE", "STATE", "BUSY", "WORKERS", "QUEUE", "CALLS/S", "RUN p50", "p95"),
-        *("WAIT p95", "DONE", "FAILED", "REFUSED", "RESTARTS"),
+        *("POOL", "MODE", "STATE", "BUSY", "WORKERS", "QUEUE", "WAITING", "CALLS/S"),
+        *("RUN p50", "p95", "WAIT p95", "DONE", "FAILED", "REFUSED", "RESTARTS"),
     )
     return [*columns(head, rows, right="llll" + "r" * (len(head) - 4)), *idle]
 
@@ -110,6 +111,7 @@ def _pool(pool: Mapping[str, Any], earlier: Mapping[str, Any] | None, seconds: f
         Cell(_bar(pool["busy"], pool["max_workers"])),
         Cell(f"{pool['busy']}/{pool['workers']}/{pool['max_workers']}"),
         Cell(f"{pool['queued']}/{pool['max_pending']}", "red" if full else ""),
+        _waiting(pool),
         Cell(_rate(pool, earlier, seconds)),
         *(Cell(_ms(pool[name])) for name in ("run_p50_ms", "run_p95_ms", "wait_p95_ms")),
         Cell(_count(pool["completed"])),
@@ -117,6 +119,14 @@ def _pool(pool: Mapping[str, Any], earlier: Mapping[str, Any] | None, seconds: f
         Cell(_count(pool["rejected"]), "yellow" if pool["rejected"] else ""),
         Cell(_count(pool["restarts"])),
     ]
+
+
+def _waiting(pool: Mapping[str, Any]) -> Cell:
+    """How many calls wait for a place in the queue, and how many may."""
+    waiting, most = pool.get("waiting"), pool.get("max_waiting")
+    if waiting is None or most is None:
+        return Cell("-")  # a server of a former version
+    return Cell(f"{waiting}/{most}", "red" if waiting >= most > 0 else "yellow" if waiting else "")
 
 
 def _state(pool: Mapping[str, Any]) -> tuple[str, str]:
@@ -138,6 +148,43 @@ def _rate(pool: Mapping[str, Any], earlier: Mapping[str, Any] | None, seconds: f
         return f"{(pool['completed'] - earlier['completed']) / seconds:.1f}"
     samples = pool.get("history") or ()
     return f"{samples[-1]['completed_per_second']:.1f}" if samples else "-"
+
+
+# -- processes ------------------------------------------------------------------------------------
+
+
+def _processes(snapshot: Snapshot) -> list[Line]:
+    """Each process of the server, and all of them together; nothing while there is one only."""
+    found = snapshot.get("processes") or ()
+    if len(found) < 2:
+        return []
+    rows = [
+        _process(
+            f"{process['pid']} (this one)" if process["this"] else str(process["pid"]),
+            Cell("healthy", "green") if process["healthy"] else Cell("UNHEALTHY", "red"),
+            process["pools"],
+        )
+        for process in found
+    ]
+    rows.append(_process("together", Cell(""), snapshot["together"]))
+    head = ("PROCESS", "HEALTH", "BUSY", "WORKERS", "QUEUE", "DONE", "FAILED", "REFUSED")
+    return columns(head, rows, "ll" + "r" * 6)
+
+
+def _process(name: str, health: Cell, pools: Sequence[Mapping[str, int]]) -> list[Cell]:
+    def total(*keys: str) -> str:
+        return _count(sum(pool[key] for pool in pools for key in keys))
+
+    return [
+        Cell(name, "bold"),
+        health,
+        Cell(total("busy")),
+        Cell(f"{total('workers')}/{total('max_workers')}"),
+        Cell(f"{total('queued')}/{total('max_pending')}"),
+        Cell(total("completed")),
+        Cell(total("failed", "timed_out", "crashed")),
+        Cell(total("rejected")),
+    ]
 
 
 # -- workers, routes, errors ----------------------------------------------------------------------
