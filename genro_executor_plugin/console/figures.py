@@ -17,6 +17,7 @@ __all__ = ["figures_of", "summed"]
 _SUMMED = (
     *("pending", "queued", "running", "completed", "failed", "timed_out", "crashed", "rejected"),
     *("cancelled", "restarts", "workers", "busy", "max_workers", "max_pending"),
+    *("waiting", "max_waiting"),
 )
 """What several processes have together: the sum of what each has."""
 

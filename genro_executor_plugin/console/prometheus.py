@@ -133,6 +133,16 @@ def _of_the_moment(pools: _Pools, more: tuple[str, ...]) -> Iterator[Metric]:
         "Calls a pool admits, running ones included.",
         labels=labels,
     )
+    waiting = GaugeMetricFamily(
+        "genro_executor_waiting",
+        "Calls that wait for a place in the pool; part of the queue depth.",
+        labels=labels,
+    )
+    places = GaugeMetricFamily(
+        "genro_executor_waiting_capacity",
+        "Calls that may wait for a place in the pool; the next one is refused.",
+        labels=labels,
+    )
     running = GaugeMetricFamily(
         "genro_executor_calls_in_progress", "Calls that run.", labels=labels
     )
@@ -147,8 +157,10 @@ def _of_the_moment(pools: _Pools, more: tuple[str, ...]) -> Iterator[Metric]:
     for names, figures in pools:
         depth.add_metric(names, figures["queued"])
         capacity.add_metric(names, figures["max_pending"])
+        waiting.add_metric(names, figures["waiting"])
+        places.add_metric(names, figures["max_waiting"])
         running.add_metric(names, figures["running"])
         for state in _STATES:
             workers.add_metric((*names, state), figures["states"].get(state, 0))
         memory.add_metric(names, figures["memory"])
-    yield from (depth, capacity, running, workers, memory)
+    yield from (depth, capacity, waiting, places, running, workers, memory)

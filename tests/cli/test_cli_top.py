@@ -80,7 +80,7 @@ def pool_row(text: str, pool: str = "pdf") -> dict[str, str]:
     lines = text.splitlines()
     head = next(line for line in lines if line.split()[:1] == ["POOL"])
     row = next(line for line in lines if line.split()[:1] == [pool])
-    titles = ["POOL", "MODE", "STATE", "BUSY", "WORKERS", "QUEUE", "CALLS/S"]
+    titles = ["POOL", "MODE", "STATE", "BUSY", "WORKERS", "QUEUE", "WAITING"]
     assert head.split()[: len(titles)] == titles
     return dict(zip(titles, row.split(), strict=False)) | {
         title: _number(head, row, title) for title in ("DONE", "FAILED", "REFUSED", "RESTARTS")
@@ -105,6 +105,7 @@ def test_without_a_terminal_it_is_shown_once(
     metrics = console.server.get_executor("pdf").metrics
     row = pool_row(shown.out)
     assert (row["MODE"], row["STATE"], row["QUEUE"]) == ("process", "ok", "0/100")
+    assert row["WAITING"] == "0/1000"
     assert row["WORKERS"] == f"{metrics['busy']}/{metrics['workers']}/2"
     assert (row["DONE"], row["FAILED"], row["RESTARTS"]) == ("1", "1", "0")
     assert "not used yet: blocking, cpu" in shown.out

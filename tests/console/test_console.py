@@ -143,6 +143,8 @@ async def test_metrics_have_the_agreed_names_in_both_formats(site: Site) -> None
         "genro_executor_run_seconds",
         "genro_executor_queue_depth",
         "genro_executor_queue_capacity",
+        "genro_executor_waiting",
+        "genro_executor_waiting_capacity",
         "genro_executor_calls_in_progress",
         "genro_executor_workers",
         "genro_executor_worker_memory_bytes",

@@ -99,7 +99,7 @@ export function createPool(pool, act) {
         button("Restart", "restart", () => act("restart", { pool: name })))),
     part("p", "reason", { class: "reason", hidden: true }),
     make("div", { class: "meters" },
-      meter(part, "busy", "Workers busy"), meter(part, "queue", "Calls admitted"), meter(part, "waiting", "Waiting"),
+      meter(part, "busy", "Workers busy"), meter(part, "queue", "Calls admitted"), meter(part, "waiting", "Waiting"), meter(part, "outside", "Waiting for a place"),
       fact(part, "p50", "Run p50"), fact(part, "p95", "Run p95"), fact(part, "p99", "Run p99"), fact(part, "wait", "Wait p95")),
     part("div", "plots", { class: "plots" }),
     part("ul", "totals", { class: "outcomes", "aria-label": `Calls of pool ${name} since the start` }),
@@ -150,6 +150,7 @@ export function updatePool(node, pool, now, act, askKill) {
   fill(parts, "busy", pool.busy, pool.max_workers);
   fill(parts, "queue", pool.pending, pool.max_pending);
   fill(parts, "waiting", pool.queued, pool.max_pending);
+  fill(parts, "outside", pool.waiting, pool.max_waiting);
   say(parts.p50, ms(pool.run_p50_ms));
   say(parts.p95, ms(pool.run_p95_ms));
   say(parts.p99, ms(pool.run_p99_ms));

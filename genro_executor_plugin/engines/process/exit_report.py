@@ -37,6 +37,7 @@ class ExitReport:
         exit_code: its exit code, negative for a signal; ``None`` when it is not known.
         peak_memory: the most memory it ever held, in bytes; 0 when it is not known.
         reason: why it could not be started at all, empty for one that was.
+        supposed: why it was not, as far as can be said, where nothing else tells.
         again: whether it was never started, for a reason that is no longer there.
         oom_kills_before: ``oom_kills()`` when it was started.
         cut_off: whether it was alive when its connection ended, and was ended for that.
@@ -45,6 +46,7 @@ class ExitReport:
     exit_code: int | None
     peak_memory: int = 0
     reason: str = ""
+    supposed: str = ""
     again: bool = False
     oom_kills_before: int | None = None
     cut_off: bool = False
@@ -68,7 +70,7 @@ class ExitReport:
             return self.reason
         code = self.exit_code
         if code is None:
-            return "how is not known (the process that could tell is gone, too)"
+            return self.supposed or "how is not known (the process that could tell is gone, too)"
         if code >= 0:
             words = f"exit code {code}"
             if code == BROKEN_LOOP:

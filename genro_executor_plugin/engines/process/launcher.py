@@ -322,8 +322,7 @@ class Launcher:
         self._loop.remove_writer(self._control)
         self._control.close()
         self._control = None
-        if not (reason or again or self._has_modules):
-            reason = never_ready(self._options.user)
+        supposed = "" if again or self._has_modules else never_ready(self._options.user)
         self._has_modules = False
         self._starting = None
         self._started.set()
@@ -340,7 +339,7 @@ class Launcher:
         for key in list(self._on_exit):
             if key not in self._pids or key in self._forgotten:
                 # It was asked for, and never started.
-                self._ended(key, ExitReport(None, again=again, reason=reason))
+                self._ended(key, ExitReport(None, again=again, reason=reason, supposed=supposed))
 
     def forget(self, key: int) -> None:
         """Report worker ``key``, whose socket closed, as ended if no template can tell how."""

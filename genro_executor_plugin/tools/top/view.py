@@ -94,8 +94,8 @@ def _pools(snapshot: Snapshot, before: Snapshot | None) -> list[Line]:
     if not rows:
         return idle
     head = (
-        *("POOL", "MODE", "STATE", "BUSY", "WORKERS", "QUEUE", "CALLS/S", "RUN p50", "p95"),
-        *("WAIT p95", "DONE", "FAILED", "REFUSED", "RESTARTS"),
+        *("POOL", "MODE", "STATE", "BUSY", "WORKERS", "QUEUE", "WAITING", "CALLS/S"),
+        *("RUN p50", "p95", "WAIT p95", "DONE", "FAILED", "REFUSED", "RESTARTS"),
     )
     return [*columns(head, rows, right="llll" + "r" * (len(head) - 4)), *idle]
 
@@ -111,6 +111,7 @@ def _pool(pool: Mapping[str, Any], earlier: Mapping[str, Any] | None, seconds: f
         Cell(_bar(pool["busy"], pool["max_workers"])),
         Cell(f"{pool['busy']}/{pool['workers']}/{pool['max_workers']}"),
         Cell(f"{pool['queued']}/{pool['max_pending']}", "red" if full else ""),
+        _waiting(pool),
         Cell(_rate(pool, earlier, seconds)),
         *(Cell(_ms(pool[name])) for name in ("run_p50_ms", "run_p95_ms", "wait_p95_ms")),
         Cell(_count(pool["completed"])),
@@ -118,6 +119,14 @@ def _pool(pool: Mapping[str, Any], earlier: Mapping[str, Any] | None, seconds: f
         Cell(_count(pool["rejected"]), "yellow" if pool["rejected"] else ""),
         Cell(_count(pool["restarts"])),
     ]
+
+
+def _waiting(pool: Mapping[str, Any]) -> Cell:
+    """How many calls wait for a place in the queue, and how many may."""
+    waiting, most = pool.get("waiting"), pool.get("max_waiting")
+    if waiting is None or most is None:
+        return Cell("-")  # a server of a former version
+    return Cell(f"{waiting}/{most}", "red" if waiting >= most > 0 else "yellow" if waiting else "")
 
 
 def _state(pool: Mapping[str, Any]) -> tuple[str, str]:
