@@ -195,7 +195,7 @@ TABLE: dict[str, dict[str, dict[str, Outcome]]] = {
     },
     "worker shutdown hook": {
         "forkserver": all_ways(Served()),
-        "spawn": {**all_ways(_AS_FORKED), "raise": Served(), "SIGKILL": Served()},
+        "spawn": {**all_ways(_AS_FORKED), "SIGKILL": Served()},
         **each(
             PROCESSES[2:],
             all_ways(Served()),
