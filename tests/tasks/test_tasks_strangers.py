@@ -178,6 +178,33 @@ async def test_what_the_host_would_fail_at_does_not_reach_it(
     assert answer.status_code == 200, answer.text
 
 
+HEAVY = ("9" * 5000, "[" * 20_000, '{"a":' * 3000)
+"""What the host reads as JSON, and neither Python's integers nor its stack have room for."""
+
+
+async def test_no_value_is_too_much_for_what_reads_it(site: Site) -> None:
+    job = await ended(site, "report")
+    for path in ("/_tasks/", f"/_tasks/status/{job}", f"/_tasks/result/{job}"):
+        for value in HEAVY:
+            for name in ("accept", "content-type", "cookie", "x-request-id", "authorization"):
+                given = f"a={value}" if name == "cookie" else value
+                answer = await ask(site, "GET", path, headers={name: given})
+                assert answer.status_code < 500, (path, name, value[:5])
+            for name in ("state", "limit", "wait"):
+                answer = await ask(site, "GET", path, params={name: value})
+                assert answer.status_code == 400, (path, name, value[:5])
+                assert f"{name} is longer than 64 characters" in answer.text
+
+
+async def test_what_reads_a_job_is_no_other_method(site: Site) -> None:
+    job = await ended(site, "report")
+    for path in ("", f"status/{job}", f"result/{job}", f"events/{job}"):
+        for method in ("POST", "PUT", "DELETE", "TRACE", "PATCH", "NONSENSE"):
+            answer = await ask(site, method, f"/_tasks/{path}")
+            assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD"), path
+    assert (await ask(site, "HEAD", f"/_tasks/status/{job}")).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["", "nobody/cancel", "nobody/result", "nobody"])
 @pytest.mark.parametrize("body", [{"self": 1, "_request": 2}, {"limit": [1]}, {"wait": {}}, [1]])
 async def test_a_body_names_no_argument_that_is_not_its_own(
