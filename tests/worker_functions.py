@@ -426,12 +426,17 @@ async def sleep_async(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def brief_or_hold(path: str | None) -> str:
-    """So long that its answers are read one by one, and short enough to be sent ahead."""
-    if path:
-        return str(hold(path))
-    time.sleep(0.0005)
-    return "brief"
+class SlowToPickle:
+    """Keeps a worker busy behind a run that was very short."""
+
+    def __reduce__(self) -> Any:
+        time.sleep(0.01)
+        return str, ("brief",)
+
+
+def slow_result_or_hold(path: str | None) -> Any:
+    """So short that it is sent ahead, though each call takes a while."""
+    return hold(path) if path else SlowToPickle()
 
 
 def clean_up() -> str:
@@ -680,3 +685,16 @@ def change_and_crash_once(values: Any, flag: str) -> float:
         with open(flag, "w"):
             os._exit(7)
     return found
+
+
+def leave_a_child(seconds: float) -> None:
+    """Start a process that goes on when this call has ended."""
+    import subprocess
+
+    subprocess.Popen(["sleep", str(seconds)])
+
+
+def wait_for_a_child(seconds: float) -> None:
+    import subprocess
+
+    subprocess.run(["sleep", str(seconds)], check=True)

@@ -6,20 +6,26 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import datetime
+import enum
 import logging
 import os
+import pickle
 import sys
 import threading
 import time
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 from waiting import until
 
 from genro_executor_plugin import ExecutorTimeoutError, RemoteError, progress
-from genro_executor_plugin.portable.quickness import is_quick
+from genro_executor_plugin.portable.quickness import rebuilt_at_once
 
 pytestmark = pytest.mark.usefixtures("loop_goes_on")
 
@@ -231,15 +237,171 @@ async def test_a_huge_message_of_an_exception_is_cut_in_the_worker(make: Any) ->
         await pool.submit(raises_at_length, 2**20)
 
 
-def test_what_is_rebuilt_at_once_is_small_and_imports_nothing() -> None:
-    import datetime
-    import pickle
+class Waiting:
+    """Rebuilt in the server when it is told to go on."""
 
-    class Local:
-        pass
+    entered = threading.Event()
+    released = threading.Event()
 
-    for value in (1, "x", [1.5] * 100, {"a": datetime.date(2026, 1, 1)}, b"x" * 200_000):
-        assert is_quick(pickle.dumps(value, 5)), value
-    assert not is_quick(pickle.dumps(list(range(100_000)), 5))
+    @classmethod
+    def wait(cls) -> None:
+        cls.entered.set()
+        assert cls.released.wait(20)
+
+
+class WaitsForState:
+    def __init__(self) -> None:
+        self.state = 1
+
+    def __setstate__(self, state: Any) -> None:
+        Waiting.wait()
+
+
+def rebuilt_slowly() -> int:
+    Waiting.wait()
+    return 1
+
+
+class WaitsToBeMade:
+    def __reduce__(self) -> Any:
+        return rebuilt_slowly, ()
+
+
+class WaitsForNew:
+    def __new__(cls, *args: Any) -> Any:
+        if os.getpid() in SERVERS:
+            Waiting.wait()
+        return super().__new__(cls)
+
+
+class WaitsForSlots:
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "value", 1)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        Waiting.wait()
+
+
+class WaitsForItems(list[int]):
+    def append(self, value: int) -> None:
+        Waiting.wait()
+
+    def extend(self, values: Any) -> None:
+        Waiting.wait()
+
+
+class WaitsForItsHash:
+    def __hash__(self) -> int:
+        if os.getpid() in SERVERS:
+            Waiting.wait()
+        return 1
+
+
+class WaitsToBeAsked:
+    def __init__(self) -> None:
+        self.value = 1
+
+    def __getattr__(self, name: str) -> Any:
+        if os.getpid() in SERVERS:
+            Waiting.wait()
+        raise AttributeError(name)
+
+
+class WaitsForArguments(Exception):
+    def __init__(self, *args: Any) -> None:
+        if os.getpid() in SERVERS:
+            Waiting.wait()
+        super().__init__(*args)
+
+
+class Meta(type):
+    def __call__(cls, *args: Any) -> Any:
+        if os.getpid() in SERVERS:
+            Waiting.wait()
+        return super().__call__(*args)
+
+
+class WaitsInItsMetaclass(metaclass=Meta):
+    def __reduce__(self) -> Any:
+        return WaitsInItsMetaclass, ()
+
+
+SERVERS: set[int] = set()
+"""The process whose rebuilding waits."""
+
+WAITING: dict[str, Any] = {
+    "__setstate__": WaitsForState,
+    "__reduce__": WaitsToBeMade,
+    "__new__": WaitsForNew,
+    "__setattr__": WaitsForSlots,
+    "append": lambda: WaitsForItems([1, 2]),
+    "__hash__": lambda: {WaitsForItsHash(): 1},
+    "__getattr__": WaitsToBeAsked,
+    "__init__": lambda: WaitsForArguments("x"),
+    "metaclass": WaitsInItsMetaclass,
+}
+
+
+def give_waiting(way: str) -> Any:
+    return WAITING[way]()
+
+
+async def test_users_code_in_the_rebuild_of_a_small_result_holds_up_no_other_call(
+    make: Any,
+) -> None:
+    pool = make(max_workers=1)
+    SERVERS.add(os.getpid())
+    try:
+        for way in WAITING:
+            Waiting.entered.clear()
+            Waiting.released.clear()
+            waiting = asyncio.create_task(pool.submit(give_waiting, way))
+            await until(Waiting.entered.is_set)
+            assert await pool.submit(os.getppid), way
+            Waiting.released.set()
+            await waiting
+    finally:
+        Waiting.released.set()
+        SERVERS.clear()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    value: int
+
+
+class Model(pydantic.BaseModel):
+    value: int
+
+
+class Pair(typing.NamedTuple):
+    value: int
+
+
+class Shade(enum.Enum):
+    DARK = 1
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.value = 1
+
+
+def test_what_is_rebuilt_at_once_is_small_imports_nothing_and_runs_no_code_of_users() -> None:
+    quick = (1, "x", [1.5] * 100, {"a": datetime.date(2026, 1, 1)}, b"x" * 200_000, Plain())
+    for value in (*quick, Frozen(1), {Frozen(1)}, Model(value=1), Pair(1), Shade.DARK, Path("/")):
+        rebuilt = rebuilt_at_once(pickle.dumps(value, 5))
+        assert rebuilt is not None, value
+        assert type(rebuilt()) is type(value)
+    for way in WAITING:
+        assert rebuilt_at_once(pickle.dumps(give_waiting(way), 5)) is None, way
+    assert rebuilt_at_once(pickle.dumps(list(range(100_000)), 5)) is None
     named = pickle.dumps(datetime.date(2026, 1, 1), 5)
-    assert not is_quick(named.replace(b"datetime", b"datetim_"))
+    assert rebuilt_at_once(named.replace(b"datetime", b"datetim_")) is None
+    assert rebuilt_at_once(b"\x80\x05\x8c\x08builtins\x8c\x04gone\x93.") is None
+    broken = rebuilt_at_once(b"\x80\x05K")
+    assert broken is not None
+    with pytest.raises(pickle.UnpicklingError):
+        broken()

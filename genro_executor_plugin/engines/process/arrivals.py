@@ -6,7 +6,8 @@
 ::
 
     log records, warnings     the pool's one thread for records, in their order
-    values that take long     rebuilt on a thread: large ones, those that import a module
+    values that take long     rebuilt on a thread: large ones, those that import a module, and
+                              those with a class of users that has a say in how it is rebuilt
     exceptions                rebuilt on a thread: classes of users, whose texts are asked for
     all other values          at once, on the event loop
 
@@ -19,14 +20,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import pickle
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...errors import RemoteError, SerializationError
 from ...portable.exceptions import unpack_failure
 from ...portable.pickling import why
-from ...portable.quickness import is_quick
+from ...portable.quickness import rebuilt_at_once
 from ...portable.shared_memory.reading import loads_in_pieces, read_value
 from .handover import Handover
 from .job import Job
@@ -114,8 +114,9 @@ class Arrivals:
         deliver: Callable[[str, Any], None],
     ) -> None:
         """Rebuild a message and ``deliver`` its channel and its value."""
-        if (job is None or not job.steps) and is_quick(packed):
-            _deliver(deliver, functools.partial(pickle.loads, packed))
+        at_once = rebuilt_at_once(packed) if job is None or not job.steps else None
+        if at_once is not None:
+            _deliver(deliver, at_once)
             return
 
         def start(done: Callable[[], None]) -> None:
@@ -133,8 +134,9 @@ class Arrivals:
 
     def result(self, job: Job, packed: bytes | memoryview) -> None:
         """Settle ``job`` with its result, behind what it has sent before."""
-        if is_quick(packed):
-            self._behind(job, functools.partial(job.settle, pickle.loads, packed))
+        at_once = rebuilt_at_once(packed)
+        if at_once is not None:
+            self._behind(job, functools.partial(job.settle, at_once))
         else:
             self._settle(job, functools.partial(loads_in_pieces, packed))
 
