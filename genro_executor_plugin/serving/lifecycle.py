@@ -34,7 +34,8 @@ from ..offload.checks import Mistake, error_of, expects_jobs, modules_of, route_
 from ..offload.configure import ApplicationRouter
 from ..offload.doubts import doubts_of
 from ..offload.plugin import ExecutorPlugin
-from ..routing.client import Answering
+from ..routing.client import Client
+from ..routing.tree import plugin_of, routers_below
 from ..tasks.http.mount import MOUNT, TaskMount
 from ..tasks.options import TaskSettings
 from ..tasks.service import LongTasks
@@ -102,7 +103,7 @@ class Lifecycle:
         application, scope = found or demux(scope)
         if found is None and self._task_mount.sections:
             application, scope = self._task_mount.guarded(application, scope)
-        return Answering(application), scope
+        return Client(application), scope
 
     # -- changes ----------------------------------------------------------------------------------
 
@@ -159,8 +160,18 @@ class Lifecycle:
         self.registry.home.loop = asyncio.get_running_loop()
         stop_at_failed_hooks(self._server)
         self._task_mount.guard_sections()
+        self._leave_chains()
         await self._warm()
         await self.long_tasks.start(expected=expects_jobs(self._server))
+
+    def _leave_chains(self) -> None:
+        """Have requests pay for the plugin only where it does something."""
+        for application in self._server.applications.values():
+            router = getattr(application, "route", None)
+            for each in routers_below(router) if router is not None else ():
+                plugin = plugin_of(each, ExecutorPlugin.plugin_code)
+                if isinstance(plugin, ExecutorPlugin):
+                    plugin.leave_chains()
 
     async def _warm(self) -> None:
         """Start the workers that are to be warm, unless the server is told to end before.
