@@ -173,6 +173,8 @@ def _become(command: list[str], cwd: str, env: dict[str, str]) -> None:
     )
     sys.modules["__main__"] = main
     gc.enable()
+    if "PYTHONUNBUFFERED" in env:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # it is a file
     exec(compile(Path(path).read_bytes(), path, "exec"), main.__dict__)
 
 
