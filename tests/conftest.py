@@ -20,6 +20,7 @@ from typing import Any
 import loops
 import psutil
 import pytest
+from imported import starter_pids
 from loop_watch import LoopWatch
 from worker_functions import PID
 
@@ -117,7 +118,7 @@ async def loop_goes_on() -> AsyncIterator[None]:
 
 
 def _children() -> set[int]:
-    return {child.pid for child in psutil.Process().children(recursive=True)}
+    return {child.pid for child in psutil.Process().children(recursive=True)} - starter_pids()
 
 
 @pytest.fixture(autouse=True)

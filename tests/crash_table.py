@@ -153,6 +153,7 @@ TABLE: dict[str, dict[str, dict[str, Outcome]]] = {
     "run": {
         **each(PROCESSES, by_the_function(RemoteError), DEADLY),
         **each(HERE, by_the_function(RuntimeError), HARMLESS_HERE),
+        "spawn": all_ways(_AS_FORKED),
     },
     "pickling of the result": {
         **each(PROCESSES, raised(SerializationError, "result of .* cannot travel"), DEADLY),
@@ -162,6 +163,7 @@ TABLE: dict[str, dict[str, dict[str, Outcome]]] = {
             raised(SerializationError, "result of .* cannot travel"),
             HARMLESS_HERE,
         ),
+        "spawn": all_ways(_AS_FORKED),
     },
     "unpickling of the result": {
         **each(
@@ -170,10 +172,12 @@ TABLE: dict[str, dict[str, dict[str, Outcome]]] = {
             FAULTS_OF_THE_SERVER,
         ),
         "thread": all_ways(_NO_PICKLING),
+        "spawn": all_ways(_AS_FORKED),
     },
     "unpickling of a message": {
         **each(PROCESSES, all_ways(Served()), FAULTS_OF_THE_SERVER),
         **each(HERE, all_ways(Not("a message is handed over as it is"))),
+        "spawn": all_ways(_AS_FORKED),
     },
     "half a frame": {
         **each(
@@ -187,10 +191,11 @@ TABLE: dict[str, dict[str, dict[str, Outcome]]] = {
             {**DEADLY, "hang": Not("what its neighbours send next is read as the rest")},
         ),
         **each(HERE, all_ways(_NO_PROCESS)),
+        "spawn": all_ways(_AS_FORKED),
     },
     "worker shutdown hook": {
         "forkserver": all_ways(Served()),
-        "spawn": {**all_ways(_AS_FORKED), "raise": Served(), "SIGKILL": Served()},
+        "spawn": {**all_ways(_AS_FORKED), "SIGKILL": Served()},
         **each(
             PROCESSES[2:],
             all_ways(Served()),

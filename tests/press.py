@@ -86,10 +86,11 @@ class Office(RoutedApplication):
 
 
 @asynccontextmanager
-async def press(tmp_path: Path, **options: Any) -> AsyncIterator[Site]:
+async def press(tmp_path: Path, *, kind: str = "process", **options: Any) -> AsyncIterator[Site]:
+    """A server whose jobs run in a pool of ``kind``: threads need no imports and are there soon."""
     options.setdefault("auth", USERS)
     settings = {"path": tmp_path / "store", "cancel_grace": 10.0, "shutdown_timeout": 0.2}
-    executors = {"jobs": {"max_workers": 2, "shutdown_timeout": 1.0}}
+    executors = {"jobs": {"executor_type": kind, "max_workers": 2, "shutdown_timeout": 1.0}}
     async with serving(
         Press, Office, executors=executors, long_tasks={**settings, "pool": "jobs"}, **options
     ) as site:

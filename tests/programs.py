@@ -23,6 +23,7 @@ from typing import IO, Any
 
 import httpx
 import psutil
+from imported import ImportedProgram
 
 TESTS = Path(__file__).parent
 
@@ -70,6 +71,7 @@ class RunningProgram:
         cwd: Path | None = None,
         errors_apart: bool = False,
         finds_tests: bool = True,
+        imported: bool = False,
         **environment: str,
     ) -> None:
         """Start Python with ``command``.
@@ -78,22 +80,30 @@ class RunningProgram:
             cwd: the folder it is started in, the test's own if it is ``None``.
             errors_apart: whether standard error is kept apart from standard output.
             finds_tests: whether it can import the modules of this folder.
+            imported: whether the package is imported already when it begins (see ``imported``).
             environment: variables on top of the test's own.
         """
         path = [str(TESTS)] if finds_tests else []
         path += filter(None, [os.environ.get("PYTHONPATH")])
         found = {"PYTHONPATH": os.pathsep.join(path)} if path else {}
-        self._process = subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            cwd=cwd,
-            env={**os.environ, **found, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if errors_apart else subprocess.STDOUT,
-            # ``communicate`` reads the pipes themselves: it would miss what was read ahead.
-            bufsize=0,
-            start_new_session=True,
-        )
+        arguments, variables = [*map(str, command)], {**os.environ, **found, **environment}
+        self._process: subprocess.Popen[bytes] | ImportedProgram
+        if imported:
+            assert finds_tests
+            assert not errors_apart
+            self._process = ImportedProgram(arguments, cwd, variables)
+        else:
+            self._process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=cwd,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if errors_apart else subprocess.STDOUT,
+                # ``communicate`` reads the pipes itself: it would miss what was read ahead.
+                bufsize=0,
+                start_new_session=True,
+            )
         self._known: set[psutil.Process] = set()
         self.log = ""
         self.errors = ""

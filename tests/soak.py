@@ -5,8 +5,9 @@
 
 Three pools share the calls. One is troubled all the time; one keeps its worker to the end, so that
 what a worker holds can be seen to stay as it is; in the third one coroutines and calls on threads
-share workers with others that are cancelled, run over their limit or end their process. Every run
-leaves a mark, so that a call that ran twice is found, whoever was told what.
+share workers with others that are cancelled, run over their limit or end their process. Some start
+processes that would go on for an hour, wait for them, or leave them. Every run leaves a mark, so
+that a call that ran twice is found, whoever was told what.
 
 ``python -m tests.soak [CALLS] [--loop uvloop]``; ``tox run -e soak`` makes 100,000 on each, the
 test suite a few thousand.
@@ -138,8 +139,11 @@ class Caller:
             await pool.submit(wf.fail, ValueError(number))
         elif kind < 0.99:
             await self._cancelled(pool, number)
+        elif kind < 0.992:
+            await pool.submit(wf.leave_a_child, 3600)
         elif kind < 0.995:
-            await pool.options(timeout=0.05).submit(wf.spin)
+            endless = wf.wait_for_a_child if kind < 0.9935 else wf.spin_gently
+            await pool.options(timeout=0.05).submit(endless, 3600)
         else:
             await pool.submit(wf.exit_with, EXIT_CODE)
 

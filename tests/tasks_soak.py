@@ -80,7 +80,7 @@ class Soak:
             str(self._folder / "store"),
             str(self._folder),
             cwd=self._folder,
-            PYTHONUNBUFFERED="1",
+            imported=True,
         )
         await asyncio.to_thread(self._server.until_it_serves)
         self._client = self._server.client()

@@ -44,6 +44,15 @@ POOLS = {"pdf": {"max_workers": 1}, "db": {"executor_type": "thread"}}
 """
 
 
+ALONE = ("-p", "genro_executor_plugin.pytest_plugin")
+"""Options of a run that is spared the import of all other plugins (``without_others``)."""
+
+
+@pytest.fixture
+def without_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def outcomes(
     pytester: pytest.Pytester, tests: str, *options: str
 ) -> tuple[dict[str, int], pytest.RunResult]:
@@ -141,20 +150,23 @@ ELSEWHERE = {
 """What a test says, and the words it has to fail with."""
 
 
+@pytest.mark.usefixtures("without_others")
 def test_a_route_that_runs_elsewhere_fails_the_test(pytester: pytest.Pytester) -> None:
     tests = "".join(
         f"""
 def test_{number}(executor_server):
-    site = executor_server(Reports, executors=POOLS, tasks=False)
+    pools = dict.fromkeys(("pdf", "db"), {{"executor_type": "thread"}})
+    site = executor_server(Reports, executors=pools, tasks=False)
     {body}
 """
         for number, body in enumerate(ELSEWHERE)
     )
-    counted, result = outcomes(pytester, tests)
+    counted, result = outcomes(pytester, tests, *ALONE)
     assert counted == {"failed": len(ELSEWHERE)}
     result.stdout.fnmatch_lines([f"*AssertionError: {said}*" for said in ELSEWHERE.values()])
 
 
+@pytest.mark.usefixtures("without_others")
 def test_without_processes(pytester: pytest.Pytester) -> None:
     """By fixture for a test, by option for a run; the pool is still asked."""
     tests = """
@@ -170,12 +182,16 @@ def test_not_for_the_next_test(executor_server):
         assert (site.get("/reports/report").json() == os.getpid()) == bool(WANTED)
     assert os.environ.get("GENRO_EXECUTOR_BYPASS") == WANTED
 """
-    assert outcomes(pytester, f"WANTED = None{tests}")[0] == {"passed": 2}
-    assert outcomes(pytester, f"WANTED = '1'{tests}", "--executor-bypass")[0] == {"passed": 2}
-    fast = outcomes(pytester, f"WANTED = 'fast'{tests}", "--executor-bypass-fast")
-    assert fast[0] == {"passed": 2}
+    for wanted, options in {
+        None: (),
+        "1": ("--executor-bypass",),
+        "fast": ("--executor-bypass-fast",),
+    }.items():
+        counted, result = outcomes(pytester, f"WANTED = {wanted!r}{tests}", *ALONE, *options)
+        assert counted == {"passed": 2}, result.outlines
 
 
+@pytest.mark.usefixtures("without_others")
 def test_a_server_that_does_not_start_says_why(pytester: pytest.Pytester) -> None:
     counted, result = outcomes(
         pytester,
@@ -183,6 +199,7 @@ def test_a_server_that_does_not_start_says_why(pytester: pytest.Pytester) -> Non
 def test_it(executor_server):
     executor_server(Reports, executors={"db": {}}, tasks=False)
 """,
+        *ALONE,
     )
     assert counted == {"failed": 1}
     result.stdout.fnmatch_lines(
@@ -190,6 +207,7 @@ def test_it(executor_server):
     )
 
 
+@pytest.mark.usefixtures("without_others")
 def test_a_configured_server_and_one_that_exists(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         recipe="""
@@ -222,5 +240,6 @@ def test_it(executor_server, pytestconfig):
     with again.ran_in("pdf", "reports/report"):
         assert again.get("/reports/report").status == 200
 """,
+        *ALONE,
     )
     assert counted == {"passed": 1}, result.outlines

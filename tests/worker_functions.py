@@ -685,3 +685,16 @@ def change_and_crash_once(values: Any, flag: str) -> float:
         with open(flag, "w"):
             os._exit(7)
     return found
+
+
+def leave_a_child(seconds: float) -> None:
+    """Start a process that goes on when this call has ended."""
+    import subprocess
+
+    subprocess.Popen(["sleep", str(seconds)])
+
+
+def wait_for_a_child(seconds: float) -> None:
+    import subprocess
+
+    subprocess.run(["sleep", str(seconds)], check=True)

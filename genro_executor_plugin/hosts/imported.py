@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -28,7 +27,7 @@ def is_being_imported(name: str) -> bool:
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 
-class _Watcher(MetaPathFinder):
+class _Watcher:
     """Finds one module as the other finders do, and sees when it has been loaded."""
 
     def __init__(self, name: str, do: Callable[[], None]) -> None:

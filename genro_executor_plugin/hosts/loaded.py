@@ -10,13 +10,15 @@ holds is nothing of a host's. So these functions look at what the process has lo
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 __all__ = [
     "ADMIN_TAGS",
     "HOST_PACKAGES",
+    "LIVE_TYPES",
     "OWN_ATTRIBUTES",
     "SERVER_ATTRIBUTE",
     "answerable",
@@ -31,6 +33,29 @@ __all__ = [
 
 HOST_PACKAGES = ("genro_asgi",)
 """The packages of the known hosts. A process has loaded one of them at most."""
+
+_PART = "is part of a server, which is in one process"
+
+LIVE_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        f"{package}.{name}": reason
+        for package in HOST_PACKAGES
+        for name, reason in (
+            ("server.BaseServer", "is the server itself, which is in one process"),
+            ("application.BaseApplication", "is served by one process"),
+            ("request.Request", "is answered by one process"),
+            ("websocket.WebSocket", "is a connection of one process"),
+            ("session.store.MemorySessionStore", "keeps the sessions of one process"),
+            ("config.handler.ConfigurationHandler", _PART),
+            ("lifespan.Lifespan", _PART),
+            ("pool.WorkPool", _PART),
+            ("request_registry.RequestRegistry", _PART),
+            ("tasks.hub.EventHub", _PART),
+            ("tasks.manager.TaskManager", _PART),
+        )
+    }
+)
+"""Classes of a host whose instances are of no use in another process, each with the reason."""
 
 _NOT_THE_USERS = frozenset(
     {"genro_asgi", "genro_asgi_server_app", "genro_routes", __name__.partition(".")[0]}

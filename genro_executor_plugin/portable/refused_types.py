@@ -3,6 +3,9 @@
 
 """Types that pickle, or nearly do, and are useless in another process: refused by their name.
 
+Applications and sections are among them. As ``self``, as arguments and as attributes of ``self``
+they are replaced by their replicas before anybody asks here.
+
 What is put into a copy of an ``asyncio.Queue`` is lost, and a copy of a held ``asyncio.Lock`` is
 held for ever. Such a value is refused like one that pickle itself refuses. The types are named
 and not imported: most workers never load their modules.
@@ -13,11 +16,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ..hosts.loaded import LIVE_TYPES
+from .stored import PACKAGE
+
 __all__ = ["NotPortableError", "refusal_of"]
 
 _LOOP = "works on the event loop that it was made on, and nowhere else"
 _THREADS = "joins the threads of one process"
 _CLIENT = "keeps connections on the event loop that it is used on"
+_SERVED = "is served by one process"
+_PART = "is part of a server, which is in one process"
 
 _REASONS: Mapping[str, str] = MappingProxyType(
     {
@@ -67,6 +75,13 @@ _REASONS: Mapping[str, str] = MappingProxyType(
         "queue.Queue": _THREADS,
         "concurrent.futures._base.Future": _THREADS,
         "concurrent.futures._base.Executor": _THREADS,
+        "genro_routes.core.routing.RoutingClass": _SERVED,
+        "genro_routes.core.base_router.BaseRouter": "leads to everything that its server has",
+        "genro_routes.core.router_node.RouterNode": "calls a handler of one process",
+        f"{PACKAGE}.executors.registry.ExecutorRegistry": _PART,
+        f"{PACKAGE}.serving.lifecycle.Lifecycle": _PART,
+        f"{PACKAGE}.tasks.service.LongTasks": _PART,
+        **LIVE_TYPES,
     }
 )
 

@@ -119,12 +119,23 @@ _TRANSPORTS = (b"json", b"xml") + ((b"msgpack",) if find_spec("msgpack") else ()
 """The forms of TYTX that genro-asgi can write here: the third needs a package of its own."""
 
 
-def narrowed_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """The headers that routes of this package are given: those they need, and well-formed.
+_MANY_DIGITS = re.compile(rb"[0-9]{4000}")
+_MOST_NESTED = 100
 
-    genro-asgi reads the value of any header as TYTX (``5::L``) and fails at one that is wrong.
+
+def _fails(value: bytes) -> bool:
+    """Whether genro-asgi fails at the value of a header, which it reads as TYTX or JSON.
+
+    That is so for a type that the value is not of (``5::L``), for more digits than Python
+    converts, and for more levels than its stack has.
     """
-    kept = [pair for pair in scope["headers"] if pair[0] in _KEPT and b"::" not in pair[1]]
+    nested = value.count(b"[") + value.count(b"{")
+    return b"::" in value or nested > _MOST_NESTED or _MANY_DIGITS.search(value) is not None
+
+
+def narrowed_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """The headers that routes of this package are given: those they need, and well-formed."""
+    kept = [pair for pair in scope["headers"] if pair[0] in _KEPT and not _fails(pair[1])]
     transports = [pair for pair in scope["headers"] if pair[0] == b"x-tytx-transport"]
     return kept + [pair for pair in transports if pair[1].lower() in _TRANSPORTS]
 
@@ -134,7 +145,7 @@ def well_formed_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
     return [
         (name, value)
         for name, value in scope["headers"]
-        if b"::" not in value
+        if not _fails(value)
         and name not in (b"content-type", b"content-length")
         and (name != b"x-tytx-transport" or value.lower() in _TRANSPORTS)
     ]

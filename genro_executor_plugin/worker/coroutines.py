@@ -157,6 +157,7 @@ class CoroutineThread:
         def finished(task: asyncio.Task[Any]) -> None:
             self._tasks.discard(task)
             self._numbered.pop(number, None)
+            coroutine.close()  # one that was cancelled before its first step was never awaited
             if timer is not None:
                 timer.cancel()
             done(task)

@@ -19,6 +19,7 @@ from genro_routes import route
 from worker_functions import hold
 
 from genro_executor_plugin import ExecutorApplication, ExecutorServer
+from genro_executor_plugin.executors import steering
 
 
 class Ending(ExecutorApplication):
@@ -66,7 +67,7 @@ class Ending(ExecutorApplication):
 
 
 def finalize() -> None:
-    """Never ends where the environment says so."""
+    """Never ends where the environment says so: after a second signal the server leaves it."""
     while "ENDING_HANGS" in os.environ:
         time.sleep(0.05)
 
@@ -81,6 +82,7 @@ def pools(seconds: float) -> dict[str, dict[str, Any]]:
 
 
 def main(seconds: str, host_seconds: str = "") -> None:
+    steering.CLOSE_IN_A_HURRY_SECONDS = 1.0
     server = ExecutorServer(
         applications=[Ending],
         executors=pools(float(seconds)),

@@ -34,7 +34,7 @@ from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import httpx
 import numpy
-from genro_asgi import RoutedApplication
+from genro_asgi import AsgiServer, BaseApplication, RoutedApplication
 from genro_bag import Bag
 from genro_routes import RoutingClass, route
 from genro_tytx import to_tytx
@@ -173,7 +173,10 @@ SORTS: dict[str, Callable[[], Any]] = {
     "instances of local classes": local_class,
     "loggers": lambda: logging.getLogger("a.b"),
     "modules": lambda: operator,
-    "applications and sections (`self` is no result)": Section,
+    "applications and sections (their replicas)": Section,
+    "applications that are no routers": lambda: BaseApplication(code="other"),
+    "servers": AsgiServer,
+    "routers": lambda: Section().route,
     "pools (their calls run where they are)": lambda: __import__(
         "genro_executor_plugin"
     ).ThreadExecutor("other"),

@@ -26,6 +26,7 @@ from genro_executor_plugin import (
     ExecutorServer,
 )
 from genro_executor_plugin.engines.thread import ThreadEngine
+from genro_executor_plugin.tasks import store
 
 
 class OddError(BaseException):
@@ -176,6 +177,8 @@ def built(host: str, trouble: str) -> Any:
     pools: dict[str, Any] = {"p": {"max_workers": 2, "warm": True, "finalizer": note_end}}
     if trouble == "initializer":
         pools["q"] = {"max_workers": 1, "warm": True, "initializer": odd_initializer}
+    if trouble == "impatient":
+        store.START_PATIENCE_SECONDS = 0.5
     if trouble.startswith("hangs"):
         seconds = float(trouble.removeprefix("hangs"))
         for options in pools.values():

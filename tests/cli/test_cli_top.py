@@ -65,6 +65,14 @@ def console(executor_server: Callable[..., ServerUnderTest]) -> ServerUnderTest:
     return site
 
 
+@pytest.fixture
+def quiet_console(executor_server: Callable[..., ServerUnderTest]) -> ServerUnderTest:
+    """A server with a console that has started no worker yet, for what is not about pools."""
+    return executor_server(
+        Reports, ExecutorConsole, executors={"pdf": {"max_workers": 2}}, tasks=False
+    )
+
+
 def failing(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """What is said, in one line, when ``top`` with ``arguments`` cannot do it."""
     assert main(["top", *arguments]) == 2
@@ -391,8 +399,10 @@ def test_live_it_pauses_and_goes_on(console: ServerUnderTest) -> None:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)]
 )
-def test_a_signal_gives_the_terminal_back(console: ServerUnderTest, number: int, code: int) -> None:
-    with terminal(COMMAND, "top", console.url) as shown:
+def test_a_signal_gives_the_terminal_back(
+    quiet_console: ServerUnderTest, number: int, code: int
+) -> None:
+    with terminal(COMMAND, "top", quiet_console.url) as shown:
         shown.until("q quits")
         shown.signal(number)
         assert shown.wait() == code
@@ -426,8 +436,8 @@ def test_a_server_that_goes_is_told_and_one_that_comes_back_is_shown(
             again.stop()
 
 
-def test_keys_work_while_a_server_does_not_answer(console: ServerUnderTest) -> None:
-    snapshot = console.get("/_executors/snapshot").body
+def test_keys_work_while_a_server_does_not_answer(quiet_console: ServerUnderTest) -> None:
+    snapshot = quiet_console.get("/_executors/snapshot").body
     with (
         other_server(http("200 OK", snapshot)) as url,
         terminal(COMMAND, "top", url, "--interval", "0.2") as shown,
@@ -440,16 +450,16 @@ def test_keys_work_while_a_server_does_not_answer(console: ServerUnderTest) -> N
         assert time.monotonic() - began < 4  # the request goes on for five seconds
 
 
-def test_a_terminal_that_cannot_do_it_is_one_line(console: ServerUnderTest) -> None:
-    with terminal(COMMAND, "top", console.url, TERM="no-such-terminal") as shown:
+def test_a_terminal_that_cannot_do_it_is_one_line(quiet_console: ServerUnderTest) -> None:
+    with terminal(COMMAND, "top", quiet_console.url, TERM="no-such-terminal") as shown:
         assert shown.wait() == 2
     assert b"cannot show a live view" in shown.written
     assert b"use --once" in shown.written
     assert b"Traceback" not in shown.written
 
 
-def test_no_colours_when_they_are_not_wanted(console: ServerUnderTest) -> None:
-    with terminal(COMMAND, "top", console.url, NO_COLOR="1") as shown:
+def test_no_colours_when_they_are_not_wanted(quiet_console: ServerUnderTest) -> None:
+    with terminal(COMMAND, "top", quiet_console.url, NO_COLOR="1") as shown:
         shown.until("q quits")
         assert shown.colours_of("healthy") == {"default"}
         shown.type("q")
@@ -460,15 +470,17 @@ def test_no_colours_when_they_are_not_wanted(console: ServerUnderTest) -> None:
 
 
 def test_the_token_of_an_own_server_is_found_and_others_are_told(
-    console: ServerUnderTest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    quiet_console: ServerUnderTest,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    token = console.server.applications["_executors"].token.value
-    assert main(["top", console.url, "--once"]) == 0
+    token = quiet_console.server.applications["_executors"].token.value
+    assert main(["top", quiet_console.url, "--once"]) == 0
     capsys.readouterr()
     monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")  # as another user
-    assert "give the link that its log has" in failing(capsys, console.url)
-    assert "are not known" in failing(capsys, console.url, "--token", "x" * 20)
-    assert main(["top", f"{console.url}/_executors/?token={token}", "--once"]) == 0
-    assert main(["top", console.url, "--once", "--token", token]) == 0
+    assert "give the link that its log has" in failing(capsys, quiet_console.url)
+    assert "are not known" in failing(capsys, quiet_console.url, "--token", "x" * 20)
+    assert main(["top", f"{quiet_console.url}/_executors/?token={token}", "--once"]) == 0
+    assert main(["top", quiet_console.url, "--once", "--token", token]) == 0
     monkeypatch.setenv("GENRO_EXECUTOR_TOKEN", token)
-    assert main(["top", console.url, "--json"]) == 0
+    assert main(["top", quiet_console.url, "--json"]) == 0

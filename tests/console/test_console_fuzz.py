@@ -63,6 +63,8 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"host", b"\xff:"), (b"origin", b"http://["), (b"origin", b"null"),
     (b"sec-fetch-site", b"cross-site"), (b"x-tytx-transport", b"msgpack"),
     (b"x-request-id", b"1::L"), (b"x-forwarded-for", b"127.0.0.1"), (b"", b""),
+    (b"accept", b"9" * 5000), (b"accept", b"[" * 20_000), (b"host", b"9" * 5000),
+    (b"content-type", b'{"a":' * 3000), (b"content-type", b"9" * 5000),
 )  # fmt: skip
 METHODS = ("GET", "POST", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "", "\u00e9")
 

@@ -38,7 +38,7 @@ GAP_SECONDS = 5.0
 """How late the event loop may be at most, on a machine that has other tests to run."""
 
 MARK = "a-text-for-administrators"
-NUMBERS = ("nan", "nan::R", "inf", "-inf::R", "1e308", "-1", "9" * 400, "5::L", "x::N", "NaN", "0")
+NUMBERS = ("nan", "nan::R", "inf", "-inf::R", "1e308", "-1", "9" * 5000, "5::L", "x::N", "NaN", "0")
 NAMES = ("wait", "limit", "state", "_request", "self", "task_id", "token", "", "genro-executor.x")
 
 TOO_LARGE = b"too large"
@@ -77,6 +77,7 @@ headers = st.lists(
         ("x-request-id", "x::N"), ("genro-executor-token", "nan::R"), ("idempotency-key", "k"),
         ("authorization", "Bearer x"), ("authorization", "Basic !!!"), ("x-forwarded-for", "::1"),
         ("authorization", "Basic Ym9iOmI="), ("mcp-session-id", "x::N"),
+        ("accept", "9" * 5000), ("accept", "[" * 20_000), ("content-type", '{"a":' * 3000),
     ]),
     max_size=4,
     unique_by=lambda pair: pair[0],

@@ -113,7 +113,7 @@ async def test_handlers_use_processes_as_elsewhere(make: Any, method: str) -> No
 
 async def test_a_child_of_a_killed_server_keeps_nothing_alive(tmp_path: Path) -> None:
     """The workers end, and the store of long jobs is free, while the child goes on."""
-    with started(TESTS / "apps" / "forking_server.py", str(tmp_path)) as server:
+    with started(TESTS / "apps" / "forking_server.py", str(tmp_path), imported=True) as server:
         said = await asyncio.to_thread(server.until_it_says, r"child (?P<child>\d+)")
         child = int(said["child"])
         ours = {process for process in server.descendants() if process.pid != child}

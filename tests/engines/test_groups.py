@@ -48,11 +48,18 @@ async def all_are_gone(folder: Path) -> None:
     await until(lambda: all(map(is_dead, pids)))
 
 
-@pytest.fixture(params=METHODS)
-def pool(make: Any, request: pytest.FixtureRequest) -> ProcessExecutor:
-    executor: ProcessExecutor = make(
-        max_workers=1, start_method=request.param, shutdown_timeout=0.1
-    )
+@pytest.fixture
+def start_method() -> str:
+    return "forkserver"
+
+
+started_in_both_ways = pytest.mark.parametrize("start_method", METHODS)
+"""For what the start of a worker sets up; what ends it afterwards is one template in both ways."""
+
+
+@pytest.fixture
+def pool(make: Any, start_method: str) -> ProcessExecutor:
+    executor: ProcessExecutor = make(max_workers=1, start_method=start_method, shutdown_timeout=0.1)
     return executor
 
 
@@ -61,7 +68,11 @@ def pool(make: Any, request: pytest.FixtureRequest) -> ProcessExecutor:
 
 @linux_only
 @pytest.mark.parametrize(
-    "handler", [programs.start_each_and_hold, programs.start_each_in_a_coroutine]
+    ("start_method", "handler"),
+    [
+        ("forkserver", programs.start_each_in_a_coroutine),
+        ("spawn", programs.start_each_and_hold),
+    ],
 )
 async def test_after_a_limit(pool: ProcessExecutor, folder: Path, gate: Any, handler: Any) -> None:
     limited = pool.options(timeout=2.0).submit(handler, str(folder), gate.path)
@@ -95,7 +106,7 @@ async def test_after_a_kill(pool: ProcessExecutor, folder: Path) -> None:
 
 
 @linux_only
-@pytest.mark.parametrize("start_method", METHODS)
+@started_in_both_ways
 async def test_after_recycling(make: Any, folder: Path, start_method: str) -> None:
     pool = make(max_workers=1, max_tasks_per_child=1, start_method=start_method)
     await pool.submit(programs.start_each, str(folder))
@@ -104,6 +115,7 @@ async def test_after_recycling(make: Any, folder: Path, start_method: str) -> No
 
 
 @linux_only
+@started_in_both_ways
 async def test_after_shutdown(pool: ProcessExecutor, folder: Path, gate: Any) -> None:
     """When ``shutdown`` returns, nothing is left, not even what ignores being asked to end."""
     stubborn = programs.start_stubborn_and_hold
@@ -118,7 +130,7 @@ async def test_after_shutdown(pool: ProcessExecutor, folder: Path, gate: Any) ->
 @linux_only
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_after_the_server(folder: Path, number: int) -> None:
-    with started(TESTS / "apps" / "starting_server.py", str(folder)) as server:
+    with started(TESTS / "apps" / "starting_server.py", str(folder), imported=True) as server:
         await asyncio.to_thread(server.until_it_says, "started")
         server.signal(number)
         await asyncio.to_thread(server.wait_for_itself)
@@ -195,6 +207,7 @@ async def test_what_a_preloaded_module_has_started_stays(make: Any, tmp_path: Pa
 # -- groups, orphans, descriptors and signals -----------------------------------------------------
 
 
+@started_in_both_ways
 async def test_a_worker_that_signals_its_group_hits_nobody_else(pool: ProcessExecutor) -> None:
     pid, group = await pool.submit(programs.group)
     assert pid == group
@@ -216,6 +229,7 @@ async def test_orphans_are_reaped(pool: ProcessExecutor, folder: Path) -> None:
 
 
 @linux_only
+@started_in_both_ways
 async def test_a_program_inherits_nothing_of_the_worker(pool: ProcessExecutor) -> None:
     assert await pool.submit(wf.echo, b"x" * 1_000_000)  # a segment is open here and there
     for open_there in (
@@ -229,6 +243,7 @@ async def test_a_program_inherits_nothing_of_the_worker(pool: ProcessExecutor) -
         assert len(pipes) <= 4, open_there
 
 
+@started_in_both_ways
 async def test_blocked_and_ignored_signals_do_not_reach_workers(
     pool: ProcessExecutor,
 ) -> None:

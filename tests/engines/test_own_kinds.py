@@ -33,6 +33,7 @@ from genro_executor_plugin import (
     ProcessExecutor,
     ThreadExecutor,
 )
+from genro_executor_plugin.executors import steering
 
 
 def _host(value: Any) -> str:
@@ -331,8 +332,9 @@ async def test_an_engine_that_cannot_tell_how_it_does_hides_no_other_pool() -> N
 
 
 async def test_an_engine_that_does_not_close_is_left_behind(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(steering, "CLOSE_IN_A_HURRY_SECONDS", 0.2)
     pool = faulty("closing")
     assert await pool.submit(wf.answer) == 42
     pool.hurry()

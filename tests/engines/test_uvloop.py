@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 import uvloop
 import worker_functions as wf
+from conftest import Gate
 from waiting import until
 
 from genro_executor_plugin import ExecutorTimeoutError, ProcessExecutor, WorkerCrashedError
@@ -62,11 +64,15 @@ async def a_cancelled_call(pool: ProcessExecutor) -> None:
 
 
 async def a_killed_worker(pool: ProcessExecutor) -> None:
-    call = asyncio.create_task(pool.submit(wf.spin))
-    await until(lambda: pool.metrics["running"])
-    os.kill(pool.pids[0], signal.SIGKILL)
-    with pytest.raises(WorkerCrashedError):
-        await call
+    with tempfile.TemporaryDirectory() as folder:
+        gate = Gate(f"{folder}/gate")
+        await gate.open()
+        call = asyncio.create_task(pool.submit(wf.hold, gate.path))
+        # A call that has not begun would be made again, by another worker.
+        os.kill(await gate.entered(), signal.SIGKILL)
+        with pytest.raises(WorkerCrashedError):
+            await call
+        await gate.close()
     assert await pool.submit(wf.answer) == 42
 
 

@@ -64,9 +64,14 @@ CHECKED = (*PROCESSES, "inline", "bypass")
 OUTCOMES = ("completed", "failed", "rejected", "timed_out", "crashed", "cancelled")
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[kind for kind in KINDS if kind != "spawn"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+spawned_too = pytest.mark.parametrize("kind", KINDS)
+"""For what a worker finds by itself, and for its end. Of the rest nothing depends on the way in
+which a worker was started."""
 
 
 @pytest.fixture
@@ -96,6 +101,7 @@ def runs_recorded(trace: Path) -> int:
 # -- functions, arguments, results ------------------------------------------------------------
 
 
+@spawned_too
 async def test_a_call_returns_what_the_function_returns(make: Any) -> None:
     pool = make(max_workers=2)
     assert await pool.submit(wf.add, 40, right=2) == 42
@@ -136,6 +142,7 @@ CALLABLES: list[tuple[str, Any, tuple[Any, ...], Any]] = [
 ]
 
 
+@spawned_too
 async def test_everything_that_can_be_called_can_be_submitted(make: Any) -> None:
     pool = make(max_workers=1)
     for title, func, args, expected in CALLABLES:
@@ -143,6 +150,7 @@ async def test_everything_that_can_be_called_can_be_submitted(make: Any) -> None
         assert await pool.submit(func, *args) == expected, f"{title}, a second time"
 
 
+@spawned_too
 async def test_no_keyword_of_a_function_is_taken_by_the_pool(make: Any) -> None:
     pool = make(max_workers=1)
     given = {"self": 1, "func": 2, "name": 3, "timeout": 4, "call": 5, "args": 6, "kwargs": 7}
@@ -183,6 +191,7 @@ VALUES: list[Any] = [
 ]
 
 
+@spawned_too
 async def test_values_of_every_sort_come_back_equal(make: Any) -> None:
     pool = make(max_workers=1)
     for value in VALUES:
@@ -196,6 +205,7 @@ async def test_values_of_every_sort_come_back_equal(make: Any) -> None:
     ]
 
 
+@spawned_too
 async def test_a_value_that_holds_itself_comes_back_as_such(make: Any) -> None:
     pool = make(max_workers=1)
     value: list[Any] = [1]
@@ -204,6 +214,7 @@ async def test_a_value_that_holds_itself_comes_back_as_such(make: Any) -> None:
     assert found[1] is found
 
 
+@spawned_too
 async def test_an_instance_of_a_local_class_comes_back_as_one(make: Any) -> None:
     class Local:
         def __init__(self, value: int) -> None:
@@ -215,11 +226,13 @@ async def test_an_instance_of_a_local_class_comes_back_as_one(make: Any) -> None
     assert found.value == 42
 
 
+@spawned_too
 async def test_a_lambda_is_a_result_like_any_other(make: Any) -> None:
     pool = make(max_workers=1)
     assert (await pool.submit(wf.give_lambda))() == 1
 
 
+@spawned_too
 async def test_the_callers_arguments_stay_as_they_are(make: Any, kind: str) -> None:
     """A worker has copies; a thread has the objects themselves."""
     pool = make(max_workers=1)
@@ -228,6 +241,7 @@ async def test_the_callers_arguments_stay_as_they_are(make: Any, kind: str) -> N
     assert values == ([1, 2, 3] if kind == "thread" else [3, 1, 2])
 
 
+@spawned_too
 async def test_an_argument_that_cannot_travel_is_named(make: Any, kind: str) -> None:
     if kind not in CHECKED:
         pytest.skip("a thread takes every argument")
@@ -245,6 +259,7 @@ async def test_an_argument_that_cannot_travel_is_named(make: Any, kind: str) -> 
     assert_balanced(pool)
 
 
+@spawned_too
 async def test_a_function_that_cannot_travel_is_named(make: Any, kind: str) -> None:
     if kind not in CHECKED:
         pytest.skip("a thread takes every function")
@@ -260,6 +275,7 @@ async def test_a_function_that_cannot_travel_is_named(make: Any, kind: str) -> N
         await pool.submit(wf.Counter(lock).plus, 1)
 
 
+@spawned_too
 async def test_a_result_that_cannot_travel_is_named(make: Any, kind: str) -> None:
     pool = make(max_workers=1)
     if kind not in CHECKED:
@@ -273,6 +289,7 @@ async def test_a_result_that_cannot_travel_is_named(make: Any, kind: str) -> Non
     assert pool.metrics["restarts"] == 0
 
 
+@spawned_too
 async def test_an_argument_or_result_that_cannot_be_rebuilt_fails_its_call_only(
     make: Any, kind: str
 ) -> None:
@@ -288,6 +305,7 @@ async def test_an_argument_or_result_that_cannot_be_rebuilt_fails_its_call_only(
     assert pool.metrics["restarts"] == 0
 
 
+@spawned_too
 async def test_an_argument_that_nests_too_deeply_is_refused(make: Any, kind: str) -> None:
     if kind not in CHECKED:
         pytest.skip("a thread takes every argument")
@@ -297,6 +315,7 @@ async def test_an_argument_that_nests_too_deeply_is_refused(make: Any, kind: str
     assert await pool.submit(wf.answer) == 42
 
 
+@spawned_too
 async def test_calls_run_at_the_same_time(make: Any, gate: Any) -> None:
     """As many as there are workers, and never more."""
     pool = make(max_workers=2)
@@ -311,6 +330,7 @@ async def test_calls_run_at_the_same_time(make: Any, gate: Any) -> None:
     assert await asyncio.gather(*calls) == [0, 1, 2]
 
 
+@spawned_too
 async def test_the_event_loop_stays_free(make: Any, gate: Any) -> None:
     pool = make(max_workers=1)
     call = asyncio.create_task(pool.submit(wf.hold, gate.path))
@@ -322,6 +342,7 @@ async def test_the_event_loop_stays_free(make: Any, gate: Any) -> None:
     assert await call == "released"
 
 
+@spawned_too
 async def test_a_pool_called_inside_a_pool_runs_where_it_is_called(make: Any, kind: str) -> None:
     """Workers do not start workers."""
     if kind not in PROCESSES:
@@ -342,6 +363,7 @@ async def test_a_function_that_raises_raises_here(make: Any) -> None:
     assert pool.metrics["failed"] == 1
 
 
+@spawned_too
 async def test_an_exception_arrives_as_it_was(make: Any) -> None:
     """Type, arguments, attributes, notes and cause; and where it came from can be read."""
     pool = make(max_workers=1)
@@ -368,6 +390,7 @@ async def test_an_exception_without_a_cause_shows_its_remote_traceback(
         assert "in fail\n" in str(caught.value.__cause__)
 
 
+@spawned_too
 async def test_exceptions_of_unusual_shape_keep_type_and_text(make: Any) -> None:
     pool = make(max_workers=1)
     with pytest.raises(wf.Failure) as opaque:
@@ -390,6 +413,7 @@ async def test_exceptions_of_unusual_shape_keep_type_and_text(make: Any) -> None
         assert str(caught.value) == str(error)
 
 
+@spawned_too
 async def test_an_exception_with_an_init_of_its_own_is_told_in_full(make: Any) -> None:
     """It is itself, or its type, text and traceback; never a hang, never a broken pool."""
     pool = make(max_workers=1)
@@ -405,6 +429,7 @@ async def test_an_exception_with_an_init_of_its_own_is_told_in_full(make: Any) -
     assert pool.metrics["restarts"] == 0
 
 
+@spawned_too
 async def test_an_exception_that_cannot_travel_is_told_in_full(make: Any, kind: str) -> None:
     pool = make(max_workers=1)
     if kind not in PROCESSES:
@@ -544,6 +569,7 @@ class Thing:
 """
 
 
+@spawned_too
 async def test_decorated_functions_and_methods_run_in_the_pool(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -621,6 +647,7 @@ async def test_map_takes_no_more_items_ahead_than_it_is_told(make: Any) -> None:
     assert_balanced(pool)
 
 
+@spawned_too
 async def test_map_ended_early_cancels_what_is_under_way(make: Any, gate: Any, kind: str) -> None:
     pool = make(max_workers=2)
     results = pool.map(wf.hold, [gate.path] * 10, range(10))
@@ -835,6 +862,7 @@ async def test_a_place_given_to_a_caller_who_left_goes_to_the_next(make: Any, ga
     assert_balanced(pool)
 
 
+@spawned_too
 async def test_a_cancelled_caller_whose_call_runs_is_let_go_at_once(make: Any, gate: Any) -> None:
     pool = make(max_workers=1)
     running = asyncio.create_task(pool.submit(wf.hold, gate.path))
@@ -881,6 +909,7 @@ METRIC_TYPES = {
 }
 
 
+@spawned_too
 async def test_metrics_are_plain_values_from_the_first_moment(make: Any, kind: str) -> None:
     pool = make(max_workers=3, max_pending=7)
     fresh = pool.metrics
@@ -960,6 +989,7 @@ async def test_metrics_balance_at_every_step(make: Any, gate: Any) -> None:
 # -- shutdown ---------------------------------------------------------------------------------
 
 
+@spawned_too
 async def test_after_shutdown_calls_are_refused(make: Any) -> None:
     pool = make(max_workers=1)
     await pool.submit(wf.answer)
@@ -974,6 +1004,7 @@ async def test_after_shutdown_calls_are_refused(make: Any) -> None:
     assert pool.metrics["workers"] == 0
 
 
+@spawned_too
 async def test_shutdown_finishes_what_was_admitted(make: Any, gate: Any) -> None:
     pool = make(max_workers=1)
     held = asyncio.create_task(pool.submit(wf.hold, gate.path))
@@ -995,6 +1026,7 @@ async def test_shutdown_finishes_what_was_admitted(make: Any, gate: Any) -> None
     assert_balanced(pool)
 
 
+@spawned_too
 async def test_shutdown_sends_those_at_the_door_away(make: Any, gate: Any, tmp_path: Path) -> None:
     pool = make(max_workers=1, max_pending=1)
     trace = tmp_path / "trace"
@@ -1012,6 +1044,7 @@ async def test_shutdown_sends_those_at_the_door_away(make: Any, gate: Any, tmp_p
     assert_balanced(pool)
 
 
+@spawned_too
 async def test_shutdown_at_the_moment_a_place_becomes_free_leaves_nothing_running(
     make: Any, gate: Any
 ) -> None:
@@ -1034,6 +1067,7 @@ async def test_shutdown_at_the_moment_a_place_becomes_free_leaves_nothing_runnin
     assert_balanced(pool)
 
 
+@spawned_too
 async def test_shutdown_ends_what_takes_too_long(make: Any, gate: Any, tmp_path: Path) -> None:
     pool = make(max_workers=1, shutdown_timeout=0.05)
     trace = tmp_path / "trace"
@@ -1052,6 +1086,7 @@ async def test_shutdown_ends_what_takes_too_long(make: Any, gate: Any, tmp_path:
     assert runs_recorded(trace) == 0
 
 
+@spawned_too
 async def test_shutdown_can_be_called_twice_and_without_use(make: Any) -> None:
     unused = make(max_workers=1)
     await unused.shutdown()
@@ -1064,6 +1099,7 @@ async def test_shutdown_can_be_called_twice_and_without_use(make: Any) -> None:
     await used.shutdown()
 
 
+@spawned_too
 async def test_every_caller_of_shutdown_returns_when_it_is_over(make: Any, gate: Any) -> None:
     pool = make(max_workers=1)
     held = asyncio.create_task(pool.submit(wf.hold, gate.path))
@@ -1082,6 +1118,7 @@ async def test_every_caller_of_shutdown_returns_when_it_is_over(make: Any, gate:
 # -- event loops ------------------------------------------------------------------------------
 
 
+@spawned_too
 async def test_a_pool_goes_on_with_the_next_event_loop(kind: str) -> None:
     """A pool may outlive a loop; metrics go on."""
     pool = KINDS[kind](max_workers=1)
@@ -1099,6 +1136,7 @@ async def test_a_pool_goes_on_with_the_next_event_loop(kind: str) -> None:
     assert pool.metrics["completed"] == 2
 
 
+@spawned_too
 async def test_a_call_cut_off_by_the_end_of_its_loop_costs_no_place(kind: str, gate: Any) -> None:
     """Even where it goes on in its thread: who waits on the next loop is served when it is done."""
     pool = KINDS[kind](max_workers=1, max_pending=1, shutdown_timeout=1)
@@ -1128,6 +1166,7 @@ async def test_a_call_cut_off_by_the_end_of_its_loop_costs_no_place(kind: str, g
     assert_balanced(pool)
 
 
+@spawned_too
 async def test_a_coroutine_is_awaited_whoever_returned_it(make: Any) -> None:
     pool = make(max_workers=1)
     assert await pool.submit(wf.coroutine_in_disguise, 5) == 5

@@ -30,6 +30,7 @@ PROGRAM = TESTS / "apps" / "starting.py"
 NOBODY = 65534
 
 HOSTS = pytest.mark.parametrize("host", ["server", "console"])
+"""Where both have code of their own for it; what they share is tried on one of them."""
 
 
 def store_in(folder: Path) -> Path:
@@ -53,24 +54,29 @@ def workers_that_ended_in_order(folder: Path) -> int:
     return len((folder / "ended").read_text().split())
 
 
-@HOSTS
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("host", "trouble", "said"),
     [
-        ("kind", ["Traceback", "KeyError: 'no device for pool mine'"]),
-        ("refusing", ["Traceback", "ExecutorConfigError: no device for pool mine"]),
-        ("routes", ["Traceback", "ZeroDivisionError: no routes today"]),
-        ("cancelled", ["Traceback", "CancelledError"]),
-        ("odd", ["Traceback", "OddError: not today"]),
-        ("exits", ["Traceback", "SystemExit: no licence"]),
-        ("interrupted", ["Traceback", "KeyboardInterrupt: enough"]),
-        ("initializer", ["Traceback", "pool 'q'", "OddError", "not here"]),
+        ("server", "kind", ["Traceback", "KeyError: 'no device for pool mine'"]),
+        ("console", "refusing", ["Traceback", "ExecutorConfigError: no device for pool mine"]),
+        ("server", "routes", ["Traceback", "ZeroDivisionError: no routes today"]),
+        *(
+            (host, *trouble)
+            for host in ("server", "console")
+            for trouble in (
+                ("cancelled", ["Traceback", "CancelledError"]),
+                ("odd", ["Traceback", "OddError: not today"]),
+                ("exits", ["Traceback", "SystemExit: no licence"]),
+                ("interrupted", ["Traceback", "KeyboardInterrupt: enough"]),
+                ("initializer", ["Traceback", "pool 'q'", "OddError", "not here"]),
+            )
+        ),
     ],
 )
 def test_whatever_is_raised_the_server_does_not_start(
     tmp_path: Path, host: str, trouble: str, said: list[str]
 ) -> None:
-    with started(PROGRAM, host, trouble, cwd=tmp_path) as process:
+    with started(PROGRAM, host, trouble, cwd=tmp_path, imported=True) as process:
         assert_refused(process, *said)
     if trouble in ("exits", "interrupted"):
         assert workers_that_ended_in_order(tmp_path) == 2
@@ -82,43 +88,43 @@ def test_whatever_is_raised_the_server_does_not_start(
 def test_mistakes_that_the_checks_have_collected_need_no_traceback(
     tmp_path: Path, host: str
 ) -> None:
-    with started(PROGRAM, host, "undeclared", cwd=tmp_path) as process:
+    with started(PROGRAM, host, "undeclared", cwd=tmp_path, imported=True) as process:
         assert_refused(process, "route ofanotherkind/work", "'mine'")
         assert "Traceback" not in process.log, "the text says where the mistake is"
 
 
-@HOSTS
-def test_a_store_that_is_no_file(tmp_path: Path, host: str) -> None:
+def test_a_store_that_is_no_file(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     store.unlink()
     store.mkdir()
-    with started(PROGRAM, host, "none", cwd=tmp_path) as process:
+    with started(PROGRAM, "server", "none", cwd=tmp_path, imported=True) as process:
         assert_refused(process, "Traceback", f"{store} is no file")
     assert workers_that_ended_in_order(tmp_path) == 2
 
 
-@HOSTS
-def test_a_store_that_another_program_has_locked(tmp_path: Path, host: str) -> None:
+def test_a_store_that_another_program_has_locked(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(store_in(tmp_path), isolation_level=None)) as other:
         other.execute("CREATE TABLE theirs (number)")
         other.execute("BEGIN EXCLUSIVE")
-        with started(PROGRAM, host, "none", cwd=tmp_path) as process:
+        with started(PROGRAM, "console", "impatient", cwd=tmp_path, imported=True) as process:
             assert_refused(process, "Traceback", "jobs cannot be opened: database is locked")
     assert workers_that_ended_in_order(tmp_path) == 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
-@HOSTS
-def test_a_store_of_another_user(tmp_path: Path, host: str) -> None:
+def test_a_store_of_another_user(tmp_path: Path) -> None:
     os.chown(store_in(tmp_path).parent, NOBODY, -1)
-    with started(PROGRAM, host, "none", cwd=tmp_path) as process:
+    with started(PROGRAM, "server", "none", cwd=tmp_path, imported=True) as process:
         assert_refused(process, "Traceback", f"belongs to uid {NOBODY}")
     assert workers_that_ended_in_order(tmp_path) == 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
-@HOSTS
-@pytest.mark.parametrize("exists", [True, False], ids=["a store", "no store yet"])
+@pytest.mark.parametrize(
+    ("host", "exists"),
+    [("console", True), ("server", False)],
+    ids=["a store", "no store yet"],
+)
 def test_a_disk_without_room(tmp_path: Path, host: str, exists: bool) -> None:
     disk = tmp_path / "jobs"
     disk.mkdir(mode=0o700)
@@ -131,7 +137,7 @@ def test_a_disk_without_room(tmp_path: Path, host: str, exists: bool) -> None:
         with suppress(OSError), open(disk / "rest", "wb", buffering=0) as rest:
             while True:
                 rest.write(bytes(4096))
-        with started(PROGRAM, host, "none", cwd=tmp_path) as process:
+        with started(PROGRAM, host, "none", cwd=tmp_path, imported=True) as process:
             said = "jobs" if exists else "jobs cannot be made: [Errno 28] No space left"
             assert_refused(process, "Traceback", said)
         assert exists or [path.name for path in disk.iterdir()] == ["rest"]
@@ -140,18 +146,17 @@ def test_a_disk_without_room(tmp_path: Path, host: str, exists: bool) -> None:
     assert workers_that_ended_in_order(tmp_path) == 2
 
 
-@HOSTS
-def test_a_folder_that_cannot_be_made(tmp_path: Path, host: str) -> None:
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     """There is no store yet: the first job would find it out, long after the start."""
     (tmp_path / "jobs").touch()
-    with started(PROGRAM, host, "none", cwd=tmp_path) as process:
+    with started(PROGRAM, "console", "none", cwd=tmp_path, imported=True) as process:
         assert_refused(process, "Traceback", f"{tmp_path / 'jobs'} is a link or no folder")
     assert workers_that_ended_in_order(tmp_path) == 2
 
 
-@HOSTS
 @pytest.mark.parametrize(
-    ("trouble", "said"), [("undeclared", "'mine'"), ("odd", "OddError: not today")]
+    ("host", "trouble", "said"),
+    [("server", "undeclared", "'mine'"), ("console", "odd", "OddError: not today")],
 )
 def test_a_server_that_the_command_uvicorn_serves(
     tmp_path: Path, host: str, trouble: str, said: str
@@ -165,14 +170,13 @@ def test_a_server_that_the_command_uvicorn_serves(
         assert_refused(process, said)
 
 
-@HOSTS
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("host", "trouble", "said"),
     [
-        ("undeclared", "'mine'"),
-        ("odd", "OddError: not today"),
-        ("plain", "no cache"),
-        ("fatal", "no database"),
+        ("console", "undeclared", "'mine'"),
+        ("server", "odd", "OddError: not today"),
+        ("console", "plain", "no cache"),
+        ("server", "fatal", "no database"),
     ],
 )
 def test_a_server_that_the_command_hypercorn_serves(
@@ -195,24 +199,26 @@ def test_an_application_that_refuses_the_start_ends_what_was_started(
 ) -> None:
     """The workers end in order, and the store is let go of in order."""
     store = store_in(tmp_path)
-    with started(PROGRAM, host, "fatal", cwd=tmp_path) as process:
+    with started(PROGRAM, host, "fatal", cwd=tmp_path, imported=True) as process:
         assert_refused(process, "no database")
         assert "Traceback" not in process.log, "the application has said all there is to say"
     assert workers_that_ended_in_order(tmp_path) == 2
     assert not list((store.parent / "processes").iterdir())
 
 
-@HOSTS
 @pytest.mark.parametrize(
-    ("trouble", "said"),
-    [("plain", "'plain': LookupError: no cache"), ("sync", "'plainsync': LookupError: no file")],
+    ("host", "trouble", "said"),
+    [
+        ("server", "plain", "'plain': LookupError: no cache"),
+        ("console", "sync", "'plainsync': LookupError: no file"),
+    ],
 )
 def test_an_application_that_fails_at_its_start_ends_the_start(
     tmp_path: Path, host: str, trouble: str, said: str
 ) -> None:
     """It would serve without what its ``on_startup`` was to build."""
     store = store_in(tmp_path)
-    with started(PROGRAM, host, trouble, cwd=tmp_path) as process:
+    with started(PROGRAM, host, trouble, cwd=tmp_path, imported=True) as process:
         refused = f"the server does not start: on_startup of application {said}"
         assert_refused(process, "Traceback", refused)
     assert workers_that_ended_in_order(tmp_path) == 2
@@ -237,7 +243,7 @@ def test_a_server_without_pools_stays_as_its_host_has_it() -> None:
 
 @HOSTS
 def test_a_pool_that_does_not_end_in_order_leaves_no_worker(tmp_path: Path, host: str) -> None:
-    with started(PROGRAM, host, "end", cwd=tmp_path) as process:
+    with started(PROGRAM, host, "end", cwd=tmp_path, imported=True) as process:
         process.until_it_serves()
         process.descendants()
         process.signal(signal.SIGTERM)
@@ -300,8 +306,9 @@ async def test_a_start_that_is_cancelled_ends_what_was_started(host: Any, tmp_pa
     assert server.executors.get("p").pids == []
 
 
-@pytest.mark.parametrize("host", [ExecutorServer, AsgiServer])
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize(
+    ("host", "kind"), [(ExecutorServer, SystemExit), (AsgiServer, KeyboardInterrupt)]
+)
 def test_what_ends_a_whole_program_gets_through(host: Any, kind: Any) -> None:
     """After what was started has ended; an event loop stops at these two, in whatever task."""
 
@@ -320,11 +327,12 @@ def test_what_ends_a_whole_program_gets_through(host: Any, kind: Any) -> None:
     assert server.executors.get("p").pids == []
 
 
-@HOSTS
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("host", "number"), [("server", signal.SIGTERM), ("console", signal.SIGINT)]
+)
 def test_a_start_that_hangs_ends_by_one_signal(tmp_path: Path, host: str, number: int) -> None:
     """After the shutdown_timeout of its pools, which come up meanwhile if they can."""
-    with started(PROGRAM, host, "hangs0.5", cwd=tmp_path) as process:
+    with started(PROGRAM, host, "hangs0.5", cwd=tmp_path, imported=True) as process:
         process.until_it_says("the initializer hangs")
         process.descendants()
         process.signal(number)
@@ -336,7 +344,7 @@ def test_a_start_that_hangs_ends_by_one_signal(tmp_path: Path, host: str, number
 
 @HOSTS
 def test_a_second_signal_hurries_a_start_that_hangs(tmp_path: Path, host: str) -> None:
-    with started(PROGRAM, host, "hangs600", cwd=tmp_path) as process:
+    with started(PROGRAM, host, "hangs600", cwd=tmp_path, imported=True) as process:
         process.until_it_says("the initializer hangs")
         process.descendants()
         process.signal(signal.SIGTERM)

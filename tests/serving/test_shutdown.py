@@ -33,7 +33,9 @@ BOUND_SECONDS = 12.0
 async def ending(
     tmp_path: Path, *seconds: float, program: Path = PROGRAM, **environment: str
 ) -> AsyncIterator[tuple[RunningProgram, httpx.AsyncClient]]:
-    with started(program, *map(str, seconds), cwd=tmp_path, **environment) as process:
+    with started(
+        program, *map(str, seconds), cwd=tmp_path, imported=True, **environment
+    ) as process:
         await asyncio.to_thread(process.until_it_serves)
         async with process.client() as client:
             yield process, client
@@ -50,8 +52,8 @@ async def end_of(process: RunningProgram, number: int) -> None:
 
 @pytest.mark.parametrize(
     ("number", "to_all"),
-    [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGINT, True)],
-    ids=["SIGTERM", "SIGINT", "SIGINT to all, as a terminal sends it"],
+    [(signal.SIGTERM, False), (signal.SIGINT, True)],
+    ids=["SIGTERM", "SIGINT to all, as a terminal sends it"],
 )
 async def test_calls_in_flight_are_answered(
     gate: Any, tmp_path: Path, number: int, to_all: bool
@@ -162,12 +164,7 @@ async def test_a_server_that_ends_while_workers_start_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [
-        (signal.SIGTERM, signal.SIGTERM),
-        (signal.SIGTERM, signal.SIGINT),
-        (signal.SIGINT, signal.SIGTERM),
-        (signal.SIGINT, signal.SIGINT),
-    ],
+    [(signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT), (signal.SIGINT,) * 2],
     ids=lambda number: number.name,
 )
 async def test_a_second_signal_hurries(
@@ -224,8 +221,9 @@ async def test_workers_run_their_shutdown_hooks_at_the_servers_end(tmp_path: Pat
         assert log.read_text().split() == [str(pid)]
 
 
-@pytest.mark.parametrize("program", [PROGRAM, STOCK_PROGRAM], ids=lambda path: path.stem)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("program", "number"), [(PROGRAM, signal.SIGINT), (STOCK_PROGRAM, signal.SIGTERM)]
+)
 async def test_a_finalizer_that_hangs_on_a_pools_event_loop_holds_no_server(
     tmp_path: Path, number: int, program: Path
 ) -> None:

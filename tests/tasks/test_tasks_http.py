@@ -34,6 +34,13 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         yield site
 
 
+@pytest.fixture
+async def on_threads(tmp_path: Path) -> AsyncIterator[Site]:
+    """A server for what is about the requests alone, wherever the jobs run."""
+    async with press(tmp_path, kind="thread") as site:
+        yield site
+
+
 async def result(site: Site, job: dict[str, Any]) -> httpx.Response:
     return await ask(site, "GET", job["result_url"], params={"wait": 20})
 
@@ -67,10 +74,10 @@ async def test_a_result_is_answered_as_its_route_would_have(site: Site) -> None:
     assert done.content == b"%PDF-1.7"
 
 
-async def test_wrong_arguments_are_told_at_once(site: Site) -> None:
-    assert (await ask(site, "POST", "/press/book?titel=Moby")).status_code == 400
-    answer = await ask(site, "POST", "/press/cover")
-    bad = await ask(site, "GET", answer.json()["result_url"], params={"wait": "soon"})
+async def test_wrong_arguments_are_told_at_once(on_threads: Site) -> None:
+    assert (await ask(on_threads, "POST", "/press/book?titel=Moby")).status_code == 400
+    answer = await ask(on_threads, "POST", "/press/cover")
+    bad = await ask(on_threads, "GET", answer.json()["result_url"], params={"wait": "soon"})
     assert bad.status_code == 400
 
 
@@ -95,9 +102,9 @@ async def test_what_is_not_ready_is_202_and_what_failed_is_its_own_error(
     assert (await result(site, sold_out)).status_code == 410
 
 
-async def test_only_the_submitter_and_administrators_see_a_job(site: Site) -> None:
-    job = (await ask(site, "POST", "/press/book?title=Emma")).json()
-    await result(site, job)
+async def test_only_the_submitter_and_administrators_see_a_job(on_threads: Site) -> None:
+    job = (await ask(on_threads, "POST", "/press/book?title=Emma")).json()
+    await result(on_threads, job)
     for what, method in [
         ("status", "GET"),
         ("result", "GET"),
@@ -107,31 +114,35 @@ async def test_only_the_submitter_and_administrators_see_a_job(site: Site) -> No
     ]:
         url = job[f"{what}_url"]
         for stranger in (BOB, None):
-            assert (await ask(site, method, url, stranger)).status_code == 404, (what, stranger)
-    assert (await ask(site, "GET", job["status_url"], ROOT)).status_code == 200
-    assert (await ask(site, "GET", "/_tasks/status/unknown")).status_code == 404
-    mine = (await ask(site, "GET", "/_tasks/")).json()["tasks"]
+            assert (await ask(on_threads, method, url, stranger)).status_code == 404, (
+                what,
+                stranger,
+            )
+    assert (await ask(on_threads, "GET", job["status_url"], ROOT)).status_code == 200
+    assert (await ask(on_threads, "GET", "/_tasks/status/unknown")).status_code == 404
+    mine = (await ask(on_threads, "GET", "/_tasks/")).json()["tasks"]
     assert [task["task_id"] for task in mine] == [job["task_id"]]
-    assert (await ask(site, "GET", "/_tasks/", BOB)).json()["tasks"] == []
-    assert len((await ask(site, "GET", "/_tasks/", ROOT)).json()["tasks"]) == 1
+    assert (await ask(on_threads, "GET", "/_tasks/", BOB)).json()["tasks"] == []
+    assert len((await ask(on_threads, "GET", "/_tasks/", ROOT)).json()["tasks"]) == 1
 
 
-async def test_a_session_is_a_submitter_too(site: Site) -> None:
-    answer = await site.client.post("/press/book?title=Emma")
-    job, mine = answer.json(), dict(site.client.cookies)
+async def test_a_session_is_a_submitter_too(on_threads: Site) -> None:
+    answer = await on_threads.client.post("/press/book?title=Emma")
+    job, mine = answer.json(), dict(on_threads.client.cookies)
     assert mine
-    assert (await site.client.get(job["result_url"], params={"wait": 20})).status_code == 200
-    site.client.cookies.clear()
-    assert (await site.client.get(job["status_url"])).status_code == 404  # another session
-    site.client.cookies.clear()
+    assert (await on_threads.client.get(job["result_url"], params={"wait": 20})).status_code == 200
+    on_threads.client.cookies.clear()
+    assert (await on_threads.client.get(job["status_url"])).status_code == 404  # another session
+    on_threads.client.cookies.clear()
     for name, value in mine.items():
-        site.client.cookies.set(name, value)
-    listed = (await site.client.get("/_tasks/")).json()["tasks"]
+        on_threads.client.cookies.set(name, value)
+    listed = (await on_threads.client.get("/_tasks/")).json()["tasks"]
     assert [task["task_id"] for task in listed] == [job["task_id"]]
 
 
 async def test_who_is_nobody_at_all_asks_by_the_id(tmp_path: Path) -> None:
-    async with press(tmp_path, auth=None, middleware={"session": False, "auth": False}) as site:
+    options = {"auth": None, "middleware": {"session": False, "auth": False}}
+    async with press(tmp_path, kind="thread", **options) as site:
         job = (await site.client.post("/press/book?title=Emma")).json()
         site.client.cookies.clear()
         assert (await site.client.get(job["result_url"], params={"wait": 20})).status_code == 200
@@ -146,14 +157,14 @@ async def test_jobs_submitted_by_a_handler_are_its_callers(site: Site) -> None:
         assert (await ask(site, "GET", f"/_tasks/status/{task_id}", BOB)).status_code == 404
 
 
-async def test_an_idempotency_key_makes_one_job(site: Site) -> None:
+async def test_an_idempotency_key_makes_one_job(on_threads: Site) -> None:
     headers = {"idempotency-key": "order 7"}
     ids = {
-        (await ask(site, "POST", "/press/book?title=Emma", headers=headers)).json()["task_id"]
+        (await ask(on_threads, "POST", "/press/book?title=Emma", headers=headers)).json()["task_id"]
         for _ in range(3)
     }
     assert len(ids) == 1
-    bobs = await ask(site, "POST", "/press/book?title=Emma", BOB, headers=headers)
+    bobs = await ask(on_threads, "POST", "/press/book?title=Emma", BOB, headers=headers)
     assert bobs.json()["task_id"] not in ids
 
 
@@ -181,12 +192,12 @@ async def events(answer: httpx.Response) -> AsyncIterator[tuple[str, dict[str, A
             yield kind, json.loads(line.removeprefix("data: "))
 
 
-async def test_progress_streams_to_the_end(site: Site, gate: Gate) -> None:
-    job = (await ask(site, "POST", "/press/held", params={"gate": gate.path})).json()
+async def test_progress_streams_to_the_end(on_threads: Site, gate: Gate) -> None:
+    job = (await ask(on_threads, "POST", "/press/held", params={"gate": gate.path})).json()
     await gate.entered()
-    site.client.cookies.clear()
+    on_threads.client.cookies.clear()
     seen = []
-    async with site.client.stream("GET", job["events_url"], auth=ANN) as answer:
+    async with on_threads.client.stream("GET", job["events_url"], auth=ANN) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         async for kind, status in events(answer):
             if not seen:
@@ -212,11 +223,11 @@ async def test_progress_reaches_a_listener_soon(site: Site) -> None:
     assert max(delays) < 1.0
 
 
-async def test_a_listener_that_leaves_is_forgotten(site: Site, gate: Gate) -> None:
-    job = (await ask(site, "POST", "/press/held", params={"gate": gate.path})).json()
+async def test_a_listener_that_leaves_is_forgotten(on_threads: Site, gate: Gate) -> None:
+    job = (await ask(on_threads, "POST", "/press/held", params={"gate": gate.path})).json()
     await gate.entered()
-    hub = site.server.long_tasks._events.hub
-    async with site.client.stream("GET", job["events_url"], auth=ANN) as answer:
+    hub = on_threads.server.long_tasks._events.hub
+    async with on_threads.client.stream("GET", job["events_url"], auth=ANN) as answer:
         async for _ in events(answer):
             break
         assert job["task_id"] in hub._subscribers
@@ -226,11 +237,11 @@ async def test_a_listener_that_leaves_is_forgotten(site: Site, gate: Gate) -> No
 
     await until_answered(gone)
     gate.release()
-    assert (await result(site, job)).text == "released"
+    assert (await result(on_threads, job)).text == "released"
 
 
 async def test_streams_end_when_the_server_leaves(tmp_path: Path, gate: Gate) -> None:
-    async with press(tmp_path) as site:
+    async with press(tmp_path, kind="thread") as site:
         job = (await ask(site, "POST", "/press/held", params={"gate": gate.path})).json()
         await gate.entered()
         site.client.cookies.clear()
@@ -243,25 +254,25 @@ async def test_streams_end_when_the_server_leaves(tmp_path: Path, gate: Gate) ->
         gate.release()
 
 
-async def test_the_routes_are_a_section_of_any_application(site: Site) -> None:
-    job = (await ask(site, "POST", "/press/book?title=Emma")).json()
-    await result(site, job)
-    found = await ask(site, "GET", f"/office/tasks/status/{job['task_id']}")
+async def test_the_routes_are_a_section_of_any_application(on_threads: Site) -> None:
+    job = (await ask(on_threads, "POST", "/press/book?title=Emma")).json()
+    await result(on_threads, job)
+    found = await ask(on_threads, "GET", f"/office/tasks/status/{job['task_id']}")
     assert found.json()["state"] == "succeeded"
     assert (
-        await ask(site, "GET", f"/office/tasks/status/{job['task_id']}", BOB)
+        await ask(on_threads, "GET", f"/office/tasks/status/{job['task_id']}", BOB)
     ).status_code == 404
 
 
-async def test_without_long_jobs_there_is_nothing_below_tasks(site: Site) -> None:
-    assert (await ask(site, "GET", "/_tasks/")).status_code == 404
-    await ask(site, "POST", "/press/cover")
-    assert (await ask(site, "GET", "/_tasks/")).status_code == 200
+async def test_without_long_jobs_there_is_nothing_below_tasks(on_threads: Site) -> None:
+    assert (await ask(on_threads, "GET", "/_tasks/")).status_code == 404
+    await ask(on_threads, "POST", "/press/cover")
+    assert (await ask(on_threads, "GET", "/_tasks/")).status_code == 200
 
 
-async def test_a_route_is_taken_out_of_the_background_while_serving(site: Site) -> None:
-    site.app("press").router.configure("book", executor_background=False)
-    answer = await ask(site, "POST", "/press/book?title=Emma")
+async def test_a_route_is_taken_out_of_the_background_while_serving(on_threads: Site) -> None:
+    on_threads.app("press").router.configure("book", executor_background=False)
+    answer = await ask(on_threads, "POST", "/press/book?title=Emma")
     assert (answer.status_code, answer.json()["title"]) == (200, "Emma")
 
 

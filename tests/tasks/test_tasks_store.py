@@ -138,7 +138,7 @@ async def test_a_killed_servers_workers_are_gone_before_its_store_is_taken(
 ) -> None:
     """Even what the kernel has not ended with it: here a template that was stopped before."""
     arguments = (str(tmp_path / "store"), str(tmp_path))
-    with started(LASTING, *arguments, cwd=tmp_path, PYTHONUNBUFFERED="1") as first:
+    with started(LASTING, *arguments, cwd=tmp_path, imported=True) as first:
         await asyncio.to_thread(first.until_it_serves)
         async with first.client() as client:
             answer = await client.get("/lasting/once", params={"name": "long", "seconds": 60})

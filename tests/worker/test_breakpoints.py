@@ -56,7 +56,7 @@ def desk(seconds: float = PATIENCE_SECONDS, **more: str) -> Iterator[Desk]:
     options = {"GENRO_EXECUTOR_BREAKPOINT_SECONDS": str(seconds), **more}
     with (
         ThreadPoolExecutor(4) as threads,
-        started(PROGRAM, cwd=TESTS, **options) as program,
+        started(PROGRAM, cwd=TESTS, imported=True, **options) as program,
     ):
         program.until_it_serves()
         yield Desk(program, threads)
@@ -120,10 +120,10 @@ def test_a_call_is_looked_at_and_changed_and_its_limits_wait(at: Desk) -> None:
         got = answer.result()
         assert got.status_code == 200, (path, got.text, at.program.log)
         assert got.json() == {"total": 51, "pid": pid}
-        # The worker goes on as if nothing had been: the next call stops there, too.
-        again = at.ask(f"{path}?number=1")
-        assert "(Pdb) 2\n" in debug(at.held_pid(), "p total", "c"), path
-        assert again.result().json()["total"] == 3
+    # The worker goes on as if nothing had been: the next call stops there, too.
+    again = at.ask(f"{path}?number=1")
+    assert "(Pdb) 2\n" in debug(at.held_pid(), "p total", "c")
+    assert again.result().json()["total"] == 3
 
 
 def test_the_log_says_how_to_attach_and_the_line_that_takes_the_route_back_works(at: Desk) -> None:

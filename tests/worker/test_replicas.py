@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import worker_functions as wf
 from apps import replicated
+from apps.luggage import Section
 from apps.replicated import (
     AsyncHooked,
     FailsToStart,
@@ -136,6 +137,17 @@ async def test_an_application_as_an_argument_is_its_replica(pool: ProcessExecuto
     other.prices["lock"] = [threading.Condition()]
     assert await pool.submit(shop.takes, other) == [False, "Shop", "changed"]
     assert await pool.submit(wf.echo, [1, {"two": 2}]) == [1, {"two": 2}]
+
+
+async def test_what_serves_is_refused_by_its_name(pool: ProcessExecutor) -> None:
+    """Where it pickles, too: a copy would be of no use, and an error deep inside says little."""
+    async with built(Shop, executors=P) as server:
+        shop = server.applications["shop"]
+        for thing in (server, shop.route, shop.route.node("state"), server.executors):
+            with pytest.raises(SerializationError, match=r"'value' .*\b(server|process)\b"):
+                await pool.submit(wf.echo, {"deep": [thing]})
+        with pytest.raises(SerializationError, match="Section is served by one process"):
+            await pool.submit(Section)
 
 
 async def test_what_is_left_behind_explains_itself() -> None:

@@ -45,9 +45,19 @@ class StartBackoff:
         self._failures = 0
         self._not_before = self._delay = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
         self._not_forked = ""
         self._last_reason: tuple[str, BaseException | None] | None = None
         self.error: WorkerCrashedError | None = None
+
+    @property
+    def wanted(self) -> int:
+        """How many workers to start although no job waits: one finds out whether it works again.
+
+        Without it a pool that is called by nobody, because it said that it is unhealthy, would say
+        so for ever.
+        """
+        return int(self.error is not None)
 
     def succeeded(self) -> None:
         """Forget the failed starts: a worker is up."""
@@ -75,19 +85,21 @@ class StartBackoff:
         # Workers that were started together fail together, for one reason.
         last = self._last_reason[0] if self._last_reason is not None else None
         again = now < self._not_before and last == reason
+        known = last == reason and self._delay >= LAST_BACKOFF_SECONDS
         if not again:
             self._delay = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LAST_BACKOFF_SECONDS)
             self._failures += 1
             self._not_before = now + self._delay
         self._last_reason = reason, cause
         self.error = WorkerCrashedError(
-            f"pool {self._pool!r} cannot start a worker: {reason}. It tries again when it is "
-            f"called after {self._delay:g} s",
+            f"pool {self._pool!r} cannot start a worker: {reason}. It tries again "
+            f"after {self._delay:g} s",
             pool=self._pool,
             exit_code=exit_code,
         )
         self.error.__cause__ = cause
-        if not again:
+        self._set_timer()
+        if not again and not known:
             _logger.error("%s", self.error, exc_info=cause)
 
     def not_forked(self, reason: str) -> None:
@@ -106,9 +118,12 @@ class StartBackoff:
         """Whether it is too early to start a worker; ``try_again`` is called when it is time."""
         if self._loop.time() >= self._not_before:
             return False
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._not_before, self._time_is_up)
+        self._set_timer()
         return True
+
+    def _set_timer(self) -> None:
+        if self._timer is None and not self._stopped:
+            self._timer = self._loop.call_at(self._not_before, self._time_is_up)
 
     def refuse(self, jobs: Iterable[Job]) -> None:
         """Fail ``jobs``, which no worker can run, with the reason."""
@@ -123,7 +138,8 @@ class StartBackoff:
         return error
 
     def stop(self) -> None:
-        """Cancel the next call of ``try_again``."""
+        """Call ``try_again`` no more."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
 

@@ -171,7 +171,7 @@ class Supervisor:
         starting = sum(not worker.ready for worker in staying)
         wanted = max(
             len(self._queue) - starting,
-            self.kept - len(staying),
+            max(self.kept, self.backoff.wanted) - len(staying),
             len(self._to_be_replaced) - starting,
         )
         wanted = min(wanted, self._room)

@@ -3,10 +3,10 @@
 
 """The template process: imports once, forks workers, and tells the server how they ended.
 
-One single-threaded process per pool. It runs no calls, so it is always there to reap and to kill;
-the server is never forked. When the server dies, the template's control socket closes, and the
-template ends its workers, all that they have started, and itself. It imports little: what it has,
-every forked worker has.
+One single-threaded process per pool. It runs no calls, so it is always there to reap and to
+kill; the server is never forked. When the server dies, the template's control socket closes,
+and the template ends its workers, all that they have started, and itself. It imports what every
+forked worker needs, and little else: what it has, every one of them has.
 """
 
 from __future__ import annotations
@@ -106,6 +106,8 @@ def main(control_fd: int, settings_fd: int = -1) -> None:
             text = "\n".join(dict.fromkeys(imported.found)).encode()
             control.sendall(EVENT.pack(FOUND, 0, len(text), 0) + text)
             _start_anew(control_fd, settings)
+        if settings["forks"]:
+            from . import child  # noqa: F401 - once here, and not once more in every worker
         _unblock_signals()  # a module may have blocked some, for threads of its own
         gc.collect()
         gc.freeze()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 from ...hosts.contract import HostServer
-from ...hosts.names import HTTPForbidden, HTTPNotFound
+from ...hosts.names import HTTPBadRequest, HTTPException, HTTPForbidden, HTTPNotFound
 from ...routing.client import client_of_request
 from ...routing.sites import (
     check_host,
@@ -31,6 +31,7 @@ __all__ = [
     "narrowed_fields",
     "narrowed_query",
     "refuse_foreign_forms",
+    "refuse_other_methods",
     "sandbox",
 ]
 
@@ -54,14 +55,23 @@ _HARMLESS = (
 """Types that a browser runs nothing of. A sandbox would keep its viewer of PDFs from starting."""
 
 
+_LONGEST_VALUE = 64
+
+
 def narrowed_query(query: bytes) -> bytes:
     """The part of ``query`` that the routes of long jobs are given.
 
     The type that TYTX writes behind a value (``5::L``) is left out: genro-asgi fails at a value
     that is not of its type, and the routes read numbers themselves.
+
+    Raises:
+        HTTPBadRequest: a value is longer than any that means something here.
     """
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     given = {name: value.partition("::")[0] for name, value in pairs if name in _PARAMETERS}
+    for name, value in given.items():
+        if len(value) > _LONGEST_VALUE:
+            raise HTTPBadRequest(f"{name} is longer than {_LONGEST_VALUE} characters")
     return urlencode(given).encode()
 
 
@@ -118,6 +128,17 @@ def refuse_foreign_forms(server: HostServer) -> None:
     client = client_of_request()
     if client is not None and is_form(client.scope) and is_from_another_site(client.scope, server):
         raise HTTPForbidden("This must come from a page of this server, or from a program")
+
+
+def refuse_other_methods(request: Any, *allowed: str) -> None:
+    """Refuse a request whose method is none of ``allowed``.
+
+    Raises:
+        HTTPException: 405.
+    """
+    if request.method not in allowed:
+        allow = ", ".join(allowed)
+        raise HTTPException(405, f"Use {allowed[0]}", headers=[(b"allow", allow.encode())])
 
 
 def keep_private(request: Any) -> None:

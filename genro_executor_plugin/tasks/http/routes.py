@@ -36,6 +36,7 @@ from .guard import (
     keep_private,
     narrowed_fields,
     refuse_foreign_forms,
+    refuse_other_methods,
     sandbox,
 )
 
@@ -48,6 +49,8 @@ MAX_WAIT_SECONDS = 60.0
 """How long a request for a result may ask to wait for it."""
 
 MAX_LISTED = 1000
+
+_READS = ("GET", "HEAD")
 
 FAILED = "The job failed"
 """What a submitter reads of an exception, whose own text may have addresses and passwords in it."""
@@ -80,8 +83,7 @@ class _TaskRoutes:
     @staticmethod
     def _check_change(request: Any) -> None:
         """Refuse what is no POST, and a form of another site."""
-        if request.method != "POST":
-            raise HTTPException(405, "Use POST", headers=[(b"allow", b"POST")])
+        refuse_other_methods(request, "POST")
         refuse_foreign_forms(request.server)
 
     def _shown(self, status: TaskStatus, caller: Caller) -> dict[str, Any]:
@@ -98,6 +100,7 @@ class _TaskRoutes:
     @route(media_type="application/json")
     async def index(self, state: str = "", limit: int = 100, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """The caller's jobs, the newest first; everybody's for administrators."""
+        refuse_other_methods(_request, *_READS)
         try:
             wanted = TaskState(state) if state else None
         except ValueError as error:
@@ -123,6 +126,7 @@ class _TaskRoutes:
     @route(media_type="application/json")
     async def status(self, task_id: str = "", _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """What is known of a job."""
+        refuse_other_methods(_request, *_READS)
         keep_private(_request)
         return self._shown(*await self._job(task_id, _request))
 
@@ -132,6 +136,7 @@ class _TaskRoutes:
 
         ``wait``: seconds to wait for its end, at most 60.
         """
+        refuse_other_methods(_request, *_READS)
         await self._job(task_id, _request)
         try:
             patience = seconds_of(wait, zero=True, most=MAX_WAIT_SECONDS, text=True)
@@ -153,6 +158,7 @@ class _TaskRoutes:
     @route()
     async def events(self, task_id: str = "", _request=None) -> Any:  # type: ignore[no-untyped-def]
         """A job as Server-Sent Events: its state at once, then progress and changes, to its end."""
+        refuse_other_methods(_request, *_READS)
         status, caller = await self._job(task_id, _request)
         if status.state.final and _last_event(_request) == END:
             return StreamingResponse(_nothing(), status_code=204)  # a browser stays away then

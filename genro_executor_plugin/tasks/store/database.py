@@ -210,6 +210,7 @@ class Database:
                 f"{BUSY_PATIENCE_SECONDS:g} seconds. Nothing of this was stored; look at who has "
                 "the file open, and try again"
             )
+            busy.status, busy.detail = 503, "Long jobs cannot be stored now. Try again later."
             busy.__cause__ = error
             return busy
         if not isinstance(error, sqlite3.Error):
