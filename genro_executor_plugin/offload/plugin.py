@@ -39,10 +39,17 @@ from ..errors import ExecutorConfigError
 from ..hosts.loaded import is_hosts_own
 from ..options.numbers import MAX_COUNT, MAX_SECONDS
 from ..options.pydantic_errors import in_words
-from ..routing.privates import WHOLE_ROUTER, entries_of, is_bound, notify_children, own_options
+from ..routing.privates import (
+    WHOLE_ROUTER,
+    chain_without,
+    entries_of,
+    is_bound,
+    notify_children,
+    own_options,
+)
 from ..routing.route_options import PLUGIN
 from ..routing.tree import adapter_of, names_a_pool_itself, own_entries
-from .bridge import bridge
+from .bridge import BridgedEntry, bridge
 from .entry import offload
 
 __all__ = ["ExecutorPlugin"]
@@ -122,6 +129,16 @@ class ExecutorPlugin(BasePlugin):
         """
         bridge(entry, self)
         return call_next
+
+    def leave_chains(self) -> None:
+        """Take the step of this plugin, which wraps nothing, out of the chains of its entries.
+
+        A router makes a step for each plugin; the chain is as before when a plugin is attached
+        later, and costs what it did.
+        """
+        for entry in own_entries(self.router).values():
+            if not isinstance(entry, BridgedEntry):
+                entry.handler = chain_without(self, self.router, entry, entry.func)
 
     # -- options --------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from ..hosts.names import LoggedAnswer, tells_of_disconnects
 if TYPE_CHECKING:
     from ..hosts.names import Message, Receive, Scope, Send
 
-__all__ = ["WATCH_AFTER_SECONDS", "Answering", "Client", "client_of_request", "current_client"]
+__all__ = ["WATCH_AFTER_SECONDS", "Client", "client_of_request", "current_client"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -52,7 +52,10 @@ def current_client() -> Client | None:
 
 
 class Client:
-    """The client of one request. What an offloaded call needs of it is made by that call.
+    """The client of one request, and what answers it: an application with a step around it.
+
+    It is one object because every request pays for it. What an offloaded call needs of it is made
+    by that call. Its other attributes are those of the application.
 
     Attributes:
         scope: the ASGI scope of its request.
@@ -67,11 +70,32 @@ class Client:
     _body_read = False
     watcher: asyncio.Task[Message] | None = None
     _calls: set[asyncio.Timeout] | None = None
+    scope: Scope
+    _receive: Receive
 
-    def __init__(self, receive: Callable[[], Awaitable[Message]], scope: Scope) -> None:
-        """A client whose request, with ``scope``, is received by ``receive``."""
-        self._receive = receive
+    def __init__(self, application: Any) -> None:
+        """The client of a request that ``application`` answers; for one request alone."""
+        self._application = application
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_application"], name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the application answer the request; errors of pools get a stable text."""
         self.scope = scope
+        self._receive = receive
+        token = _client.set(self)
+        try:
+            await self._application(scope, self.receive, send)
+        except ExecutorError as error:
+            if error.status == 500 and error.route is None:  # a route has logged its own
+                _logger.error("%s", error, exc_info=error)
+            raise LoggedAnswer(error.status, error.detail, error.headers) from error
+        finally:
+            _client.reset(token)
+            self.closed = True
+            if self.watcher is not None:
+                await self.end()
 
     async def end(self) -> None:
         """Stop watching it: its request has been served."""
@@ -140,33 +164,3 @@ def _disconnected() -> ClientDisconnectedError:
         "the client went away, and the call that it waited for was cancelled. "
         "A pool with on_cancel='abandon' lets the run of such a call go on"
     )
-
-
-class Answering:
-    """An application whose calls end with their client, and whose pool errors have a stable text.
-
-    Its other attributes are those of the application.
-    """
-
-    __slots__ = ("_application",)
-
-    def __init__(self, application: Any) -> None:
-        self._application = application
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._application, name)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = Client(receive, scope)
-        token = _client.set(client)
-        try:
-            await self._application(scope, client.receive, send)
-        except ExecutorError as error:
-            if error.status == 500 and error.route is None:  # a route has logged its own
-                _logger.error("%s", error, exc_info=error)
-            raise LoggedAnswer(error.status, error.detail, error.headers) from error
-        finally:
-            _client.reset(token)
-            client.closed = True
-            if client.watcher is not None:
-                await client.end()

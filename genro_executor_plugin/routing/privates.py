@@ -20,6 +20,7 @@ __all__ = [
     "PRIVATE_NAMES",
     "WHOLE_ROUTER",
     "chain_around",
+    "chain_without",
     "children",
     "entries_of",
     "is_bound",
@@ -58,6 +59,11 @@ PRIVATE_NAMES = (
         "Router",
         "_wrap_handler",
         "Router.chain(entry, innermost): the plugins' chain around another innermost step",
+    ),
+    PrivateName(
+        "Router",
+        "_create_wrapper",
+        "a plugin that says it wraps nothing, and takes no step in the chain of a call",
     ),
     PrivateName(
         "Router",
@@ -117,6 +123,21 @@ def markers_of(function: Any) -> Iterable[Mapping[str, Any]]:
 def chain_around(router: Any, entry: Any, innermost: Callable[..., Any]) -> Callable[..., Any]:
     """``innermost`` with the wrappers of all plugins of ``router`` around it, for ``entry``."""
     chain: Callable[..., Any] = router._wrap_handler(entry, innermost)
+    return chain
+
+
+def chain_without(
+    plugin: Any, router: Any, entry: Any, innermost: Callable[..., Any]
+) -> Callable[..., Any]:
+    """As ``chain_around``, without the step that the router makes for ``plugin``.
+
+    The step asks at each call whether the plugin is enabled, also where it wraps nothing.
+    """
+    chain = innermost
+    for other in reversed(router.iter_plugins()):
+        if other is not plugin:
+            wrapped = other.wrap_handler(router, entry, chain)
+            chain = router._create_wrapper(other, entry, wrapped, chain)
     return chain
 
 

@@ -34,7 +34,8 @@ from ..offload.checks import Mistake, error_of, expects_jobs, modules_of, route_
 from ..offload.configure import ApplicationRouter
 from ..offload.doubts import doubts_of
 from ..offload.plugin import ExecutorPlugin
-from ..routing.client import Answering
+from ..routing.client import Client
+from ..routing.tree import plugin_of, routers_below
 from ..tasks.http.mount import MOUNT, TaskMount
 from ..tasks.options import TaskSettings
 from ..tasks.service import LongTasks
@@ -43,7 +44,7 @@ from .tools import arm_tools
 if TYPE_CHECKING:
     from ..hosts.names import ASGIApp, Scope
 
-__all__ = ["Lifecycle", "is_being_cancelled"]
+__all__ = ["Lifecycle", "is_being_cancelled", "loop_refusal"]
 
 ANSWER_SECONDS = 5.0
 """How long, at most, it takes to answer what was ended because its pool's time was up."""
@@ -102,7 +103,7 @@ class Lifecycle:
         application, scope = found or demux(scope)
         if found is None and self._task_mount.sections:
             application, scope = self._task_mount.guarded(application, scope)
-        return Answering(application), scope
+        return Client(application), scope
 
     # -- changes ----------------------------------------------------------------------------------
 
@@ -159,8 +160,18 @@ class Lifecycle:
         self.registry.home.loop = asyncio.get_running_loop()
         stop_at_failed_hooks(self._server)
         self._task_mount.guard_sections()
+        self._leave_chains()
         await self._warm()
         await self.long_tasks.start(expected=expects_jobs(self._server))
+
+    def _leave_chains(self) -> None:
+        """Have requests pay for the plugin only where it does something."""
+        for application in self._server.applications.values():
+            router = getattr(application, "route", None)
+            for each in routers_below(router) if router is not None else ():
+                plugin = plugin_of(each, ExecutorPlugin.plugin_code)
+                if isinstance(plugin, ExecutorPlugin):
+                    plugin.leave_chains()
 
     async def _warm(self) -> None:
         """Start the workers that are to be warm, unless the server is told to end before.
@@ -276,3 +287,15 @@ async def _logging_errors(what: str, end: Callable[[], Awaitable[None]]) -> None
         await end()
     except Exception:
         _logger.exception("the %s of the server did not end in order", what)
+
+
+def loop_refusal() -> str | None:
+    """Why pools cannot run on the event loop that runs here; ``None`` if they can."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return (
+            "the server does not start: its pools need an event loop of asyncio, and another one "
+            "runs here (trio). Serve it on asyncio or uvloop (hypercorn -k asyncio)"
+        )
+    return None

@@ -18,6 +18,9 @@ import pytest
 from apps.around import REQUEST_ID, Cleaned, Middle, Onion
 from servers import built, serving, until
 
+from genro_executor_plugin.offload.bridge import BridgedEntry
+from genro_executor_plugin.routing.tree import own_entries
+
 PDF = {"pdf": {"max_workers": 1}}
 ORDERS = [
     order
@@ -369,3 +372,17 @@ async def test_calls_that_wait_for_a_place_have_no_thread_of_their_own(gate: Any
         ended = await asyncio.gather(*calls, return_exceptions=True)
         assert ended[:8] == [{"number": 1}] * 8
         assert [type(error).__name__ for error in ended[8:]] == ["ExecutorOverloadError"] * 2
+
+
+async def test_the_plugin_takes_no_step_in_the_chain_of_a_call() -> None:
+    async with serving(Cleaned, executors=PDF) as site:
+        router = site.app("cleaned").route
+        names = {plugin.name for plugin in router.iter_plugins()}
+        assert names >= {"executor", "auth"}
+        entries = [e for e in own_entries(router).values() if not isinstance(e, BridgedEntry)]
+        assert entries
+        for entry in entries:
+            steps, link = 0, entry.handler
+            while link is not entry.func:
+                steps, link = steps + 1, link.__wrapped__
+            assert steps == len(names) - 1, entry.name

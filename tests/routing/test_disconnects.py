@@ -21,7 +21,6 @@ from waiting import is_dead, until
 from genro_executor_plugin import ClientDisconnectedError
 from genro_executor_plugin.routing.client import (
     WATCH_AFTER_SECONDS,
-    Answering,
     Client,
     current_client,
 )
@@ -290,7 +289,7 @@ async def in_request(wire: Wire, application: Callable[[Client], Awaitable[None]
         assert client is not None
         await application(client)
 
-    await Answering(answer)({"type": "http"}, wire.receive, None)  # type: ignore[arg-type]
+    await Client(answer)({"type": "http"}, wire.receive, None)  # type: ignore[arg-type]
 
 
 async def test_the_application_sees_what_the_watch_has_seen() -> None:

@@ -71,6 +71,8 @@ def test_a_name_that_is_taken_away_is_said_by_name() -> None:
 
         def _wrap_handler(self) -> None: ...
 
+        def _create_wrapper(self) -> None: ...
+
     (missing,) = taken_away({**owners(), "Router": Newer()})
     assert missing.startswith("Router._entries (wished for: Router.entries")
 
