@@ -302,10 +302,7 @@ class _Worker:
             if soft_timeout:
                 with soft_limit(soft_timeout / 1000, lambda: self._channel.is_in_use_here):
                     return called(*call)
-            function, args, kwargs, cleanup = call
-            if cleanup is None:
-                return function.func(*args, **kwargs)
-            return called(function, args, kwargs, cleanup)
+            return called(*call)
         finally:
             leave(token)
             self._messages.end(number)
