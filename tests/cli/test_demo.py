@@ -19,7 +19,7 @@ import httpx
 import pytest
 from programs import RunningProgram, started
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.timeout(180)]
 
 EXIT_TIMEOUT_SECONDS = 40.0
 
