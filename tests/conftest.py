@@ -31,6 +31,9 @@ from genro_executor_plugin import ProcessExecutor
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="genro-executor-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
+# Looking through all that is installed for plugins is a tenth of what each program's start costs.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 # A background job of a shell, and what nohup starts, ignores Ctrl-C, and so would all programs that
 # the tests start and send one.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

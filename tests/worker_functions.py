@@ -1,11 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Functions that the tests run in workers. Workers import this module by its name."""
+"""Functions that the tests run in workers. Workers import this module by its name.
+
+So it imports little at its head: every worker of nearly every test does it.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import functools
 import os
@@ -153,6 +155,8 @@ def keywords(**given: Any) -> dict[str, Any]:
 
 
 async def add_async(left: Any, right: Any = 1) -> Any:
+    import asyncio
+
     await asyncio.sleep(0)
     return left + right
 
@@ -363,6 +367,8 @@ def thread_name() -> str:
 
 def pid_through_a_pool() -> int:
     """Call a pool from where this runs; the pid of where that call ran."""
+    import asyncio
+
     from genro_executor_plugin import ProcessExecutor
 
     async def call() -> int:
@@ -423,6 +429,8 @@ def spin_gently(seconds: float) -> None:
 
 
 async def sleep_async(seconds: float) -> None:
+    import asyncio
+
     await asyncio.sleep(seconds)
 
 

@@ -207,13 +207,16 @@ class Changes(RoutingClass):
         self, request: Any, what: str, change: Callable[[], Any | Awaitable[Any]]
     ) -> dict[str, Any]:
         """Make the change, record it, and answer with what was done."""
-        who = who_asks(request.scope)
+        # A line of the log is not to look like several.
+        who, what = _one_line(who_asks(request.scope)), _one_line(what)
         try:
             result = change()
             if isinstance(result, Awaitable):
                 await result
         except ExecutorError as error:
-            _logger.warning("console: %s asked for %s: refused: %s", who, what, error)
+            _logger.warning(
+                "console: %s asked for %s: refused: %s", who, what, _one_line(str(error))
+            )
             raise HTTPBadRequest(str(error)) from error
         self._made.append({"at": round(time.time(), 3), "who": who, "what": what})
         _logger.warning("console: %s: %s", who, what)
@@ -221,6 +224,11 @@ class Changes(RoutingClass):
         # A request reaches any of several processes, and each has pools of its own.
         where = {"process": os.getpid(), "unchanged_in": others} if others else {}
         return {"done": what, **where}
+
+
+def _one_line(text: str) -> str:
+    """``text`` with escapes for what would end a line or steer a terminal."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _log_failure(what: str, task: asyncio.Task[None]) -> None:

@@ -122,17 +122,25 @@ def _steps(found: Any, target: Any) -> int | None:
 
 
 @cache
-def _warn_once() -> None:
+def _warn_once(what: str) -> None:
     logging.getLogger("genro_executor_plugin").warning(
-        "this program has no file (standard input, -c, a prompt): its functions travel by value, "
-        "and their globals begin anew with every call. Write them into a module"
+        "this program %s: its functions travel by value, and their globals begin anew with every "
+        "call. Write them into a module",
+        what,
     )
 
 
 def warn_of_globals(func: FunctionType) -> None:
-    """Log once that the globals of ``func`` do not last, if it is of a program without a file."""
-    if func.__module__ in MAIN_NAMES and not any(main_source()):
-        _warn_once()
+    """Log once that the globals of ``func`` do not last, if no worker can import its program."""
+    if func.__module__ not in MAIN_NAMES:
+        return
+    if not any(main_source()):
+        _warn_once("has no file (standard input, -c, a prompt)")
+    elif all(
+        func.__globals__ is not getattr(sys.modules.get(name), "__dict__", None)
+        for name in MAIN_NAMES
+    ):
+        _warn_once("is run by another one (a profiler, runpy)")
 
 
 def class_refusal(cls: type, reason: str) -> str:

@@ -44,7 +44,7 @@ from .tools import arm_tools
 if TYPE_CHECKING:
     from ..hosts.names import ASGIApp, Scope
 
-__all__ = ["Lifecycle", "is_being_cancelled"]
+__all__ = ["Lifecycle", "is_being_cancelled", "loop_refusal"]
 
 ANSWER_SECONDS = 5.0
 """How long, at most, it takes to answer what was ended because its pool's time was up."""
@@ -287,3 +287,15 @@ async def _logging_errors(what: str, end: Callable[[], Awaitable[None]]) -> None
         await end()
     except Exception:
         _logger.exception("the %s of the server did not end in order", what)
+
+
+def loop_refusal() -> str | None:
+    """Why pools cannot run on the event loop that runs here; ``None`` if they can."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return (
+            "the server does not start: its pools need an event loop of asyncio, and another one "
+            "runs here (trio). Serve it on asyncio or uvloop (hypercorn -k asyncio)"
+        )
+    return None

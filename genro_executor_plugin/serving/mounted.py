@@ -17,7 +17,7 @@ from ..executors.registry import ExecutorRegistry
 from ..hosts.names import FatalBootError, has_tasks, put_around, require_lifespan
 from ..tasks.host_tasks import in_pools
 from ..tasks.options import TaskSettings
-from .lifecycle import Lifecycle, is_being_cancelled
+from .lifecycle import Lifecycle, is_being_cancelled, loop_refusal
 
 __all__ = ["bring_pools"]
 
@@ -44,6 +44,8 @@ class _Mounted(Lifecycle):
 
     async def startup(self, own: Callable[[], Awaitable[None]]) -> None:
         """Start pools and jobs, then the applications."""
+        if (refusal := loop_refusal()) is not None:
+            raise FatalBootError(refusal)
         try:
             await self.start()
             if has_tasks(self._server):

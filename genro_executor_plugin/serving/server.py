@@ -26,7 +26,7 @@ from .configuration import (
     ExecutorServerGrammar,
     declarations,
 )
-from .lifecycle import Lifecycle, is_being_cancelled
+from .lifecycle import Lifecycle, is_being_cancelled, loop_refusal
 
 if TYPE_CHECKING:
     from ..hosts.names import Message, Receive, Scope, Send
@@ -164,6 +164,9 @@ class ExecutorMixin:
         stop_main_import()
         lifecycle = self._lifecycle
         waiting: list[Message] = [await receive()]
+        if (refusal := loop_refusal()) is not None:
+            await send({"type": "lifespan.startup.failed", "message": refusal})
+            return
         answered = False
         failed: Message | None = None
 

@@ -228,9 +228,9 @@ class OpenedTasks:
         in_order = await self._runner.stop(self.settings.shutdown_timeout)
         # While a job goes on in a thread, no other server may have it and repeat it.
         left = store.leave_to_others()
-        await asyncio.to_thread(store.close, release=in_order)
-        if not left.cancelled() and (error := left.exception()) is not None:
-            _logger.error("jobs that wait go on when this process has ended: %s", error)
+        await asyncio.to_thread(store.close, release=in_order, left=left)
+        if (error := left.exception()) is not None:
+            _logger.error("jobs that wait are taken over as those of a killed process: %s", error)
 
     # -- running ----------------------------------------------------------------------------------
 

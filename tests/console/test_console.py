@@ -116,6 +116,19 @@ async def test_no_answer_has_what_calls_were_given(site: Site) -> None:
         assert "4711" not in text, path
 
 
+async def test_a_change_is_one_line_of_the_log(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever may change a pool is not to write other lines than his own."""
+    for name in ("works/report\nCRITICAL: all is lost", "works/\x1b[2Jreport\r\u2028x"):
+        wanted = {"route": name, "timeout": 3.0}
+        assert (await site.post("/_executors/change/route", wanted)).status_code == 400
+    said = [record.getMessage() for record in caplog.records if "refused" in record.message]
+    assert len(said) == 2
+    assert "works/report\\nCRITICAL" in said[0]
+    assert all(line.isprintable() for line in said), said
+
+
 async def test_history_is_sampled_while_the_server_runs(site: Site) -> None:
     await site.json("/works/report")
     console = site.app("_executors")

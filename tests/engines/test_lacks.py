@@ -145,8 +145,25 @@ def pids_group(request: pytest.FixtureRequest) -> Iterator[Path | None]:
     pytest.skip("no control group that limits processes can be made here")
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-@pytest.mark.parametrize("lack", LACKS, ids=lambda lack: lack.name)
+OF_THE_SERVER = (
+    "descriptors_for_a_worker",
+    "descriptors_for_large_values",
+    "threads_in_the_server",
+    "processes",
+    "file_size",
+)
+"""What the server's own event loop may meet; the others are in a worker, or before any loop."""
+
+
+@pytest.mark.parametrize(
+    ("lack", "loop"),
+    [pytest.param(lack, "asyncio", id=lack.name) for lack in LACKS]
+    + [
+        pytest.param(lack, "uvloop", id=f"{lack.name}-uvloop")
+        for lack in LACKS
+        if lack.name in OF_THE_SERVER
+    ],
+)
 def test_a_lack_is_told_and_passes(
     lack: Lack, loop: str, tmp_path: Path, pids_group: Path | None
 ) -> None:

@@ -3,7 +3,7 @@
 
 """Calls that share a worker: the end of one of them is no end of another one.
 
-Every scenario runs on asyncio's event loop and on uvloop.
+Every scenario runs on asyncio's event loop, and one of each sort on uvloop.
 """
 
 from __future__ import annotations
@@ -61,8 +61,10 @@ class Place:
 
 @asynccontextmanager
 async def shared_place(folder: Path, on_threads: bool) -> AsyncIterator[Place]:
-    options: dict[str, Any] = THREADS if on_threads else {}
-    place = Place(ProcessExecutor("shared", max_workers=1, **options), folder, on_threads)
+    options: dict[str, Any] = {"max_workers": 1, "shutdown_timeout": 1.0}
+    if on_threads:
+        options |= THREADS
+    place = Place(ProcessExecutor("shared", **options), folder, on_threads)
     await place.neighbours.open()
     await place.guilty.open()
     try:
@@ -257,8 +259,16 @@ SCENARIOS: list[Scenario] = [
 ]
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+ON_UVLOOP: list[Scenario] = [a_cancel, a_stream_whose_reader_leaves, a_crash, calls_are_spread]
+"""What the server's loop itself sees: a task is cancelled, a stream left, a socket closed."""
+
+
+@pytest.mark.parametrize(
+    ("scenario", "loop"),
+    [(scenario, "asyncio") for scenario in SCENARIOS]
+    + [(scenario, "uvloop") for scenario in ON_UVLOOP],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
 def test_neighbours_go_on_after(scenario: Scenario, loop: str, tmp_path: Path) -> None:
     factory = uvloop.new_event_loop if loop == "uvloop" else None
     with asyncio.Runner(loop_factory=factory) as runner:

@@ -10,77 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers import until
+from let_go_functions import (
+    Held,
+    ends_its_process,
+    gives_what_cannot_travel,
+    left_here,
+    raises,
+    raises_async,
+    sleeps,
+    sleeps_async,
+)
+from waiting import until
 
 from genro_executor_plugin import InlineExecutor, ProcessExecutor, ThreadExecutor
-
-
-class Held:
-    """What a call is given, and must not be kept."""
-
-    refuses = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        if self.refuses:
-            raise TypeError("cannot travel")
-        return {}
-
-
-class Refusing:
-    """What cannot travel."""
-
-    def __reduce__(self) -> Any:
-        raise TypeError("cannot travel")
-
-
-_seen: list[weakref.ref[Any]] = []
-
-
-def _see(held: Any) -> None:
-    gc.disable()
-    _seen.append(weakref.ref(held))
-
-
-def left_here() -> int:
-    return sum(ref() is not None for ref in _seen)
-
-
-def raises(held: Held) -> None:
-    local = [held]
-    _see(held)
-    raise ValueError(len(local))
-
-
-async def raises_async(held: Held) -> None:
-    local = [held]
-    _see(held)
-    await asyncio.sleep(0)
-    raise ValueError(len(local))
-
-
-def gives_what_cannot_travel(held: Held) -> Any:
-    _see(held)
-    return Refusing()
-
-
-def ends_its_process(held: Held) -> None:
-    os._exit(3)
-
-
-def sleeps(held: Held) -> None:
-    time.sleep(0.5)
-
-
-async def sleeps_async(held: Held) -> None:
-    await asyncio.sleep(30)
-
 
 KINDS: dict[str, Any] = {
     "process": lambda **more: ProcessExecutor("pool", max_workers=1, **more),

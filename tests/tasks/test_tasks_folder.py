@@ -368,6 +368,18 @@ def test_a_salvage_ends_when_the_server_is_told_to(tmp_path: Path) -> None:
     opened(file.parent)  # the next start does it
 
 
+def test_the_check_of_a_large_store_ends_when_the_server_is_told_to(tmp_path: Path) -> None:
+    opened(tmp_path / "store")
+    with closing(sqlite3.connect(tmp_path / "store" / "jobs.sqlite")) as connection, connection:
+        rows = ((str(number),) for number in range(20_000))
+        connection.executemany("INSERT INTO payloads VALUES (?, 'call', 0, x'00')", rows)
+    store = TaskStore(tmp_path / "store", default_key_file())
+    store.leave()
+    with pytest.raises(TaskStoreError, match="was told to end"):
+        store.open()
+    opened(tmp_path / "store")
+
+
 @only_root
 async def test_a_process_of_another_user_with_our_title_is_none_of_ours(
     monkeypatch: pytest.MonkeyPatch,

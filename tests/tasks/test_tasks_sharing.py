@@ -9,8 +9,9 @@ import asyncio
 import fcntl
 import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from genro_executor_plugin import (
     TaskStoreError,
 )
 from genro_executor_plugin.tasks import siblings
+from genro_executor_plugin.tasks.store import database
 from genro_executor_plugin.tasks.store.members import Membership
 
 LASTING = TESTS / "apps" / "lasting.py"
@@ -189,6 +191,23 @@ async def test_what_a_server_leaves_is_done_by_the_other(tmp_path: Path, gate: G
         assert await result == 5
         assert (await one.tasks.status(lost)).state is TaskState.LOST
     assert (tmp_path / "a").read_text() == "held\nheld\n"
+
+
+async def test_a_server_that_cannot_leave_its_jobs_to_others_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Because the disk is full then, say, or another process has a lock on the file."""
+    monkeypatch.setattr(database, "LEAVING_PATIENCE_SECONDS", 0.05)
+    async with desk(tmp_path) as one:
+        await one.tasks.result(await one.tasks.submit(tf.add, 0, 0))
+        with closing(sqlite3.connect(tmp_path / "store" / "jobs.sqlite")) as shell:
+            shell.isolation_level = None
+            async with desk(tmp_path) as other:
+                job = await other.tasks.options(eta=timedelta(seconds=0.3)).submit(tf.add, 2, 3)
+                shell.execute("BEGIN IMMEDIATE")
+                other.server.long_tasks._store.leave()
+            shell.execute("COMMIT")
+        assert await one.tasks.result(job) == 5
 
 
 async def test_a_server_of_other_applications_is_refused(tmp_path: Path) -> None:

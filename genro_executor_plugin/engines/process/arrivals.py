@@ -166,7 +166,7 @@ class Arrivals:
 
         self._wait_for_records(job)
         job.then(
-            self._on_a_thread(functools.partial(unpack_failure, packed, loads_in_pieces), fail)
+            self._on_a_thread(job, functools.partial(unpack_failure, packed, loads_in_pieces), fail)
         )
 
     def large_result(self, job: Job, handover: Handover, layout: bytes | memoryview) -> None:
@@ -213,17 +213,21 @@ class Arrivals:
                 has_read()
 
         self._wait_for_records(job)
-        job.then(self._on_a_thread(rebuild, settle))
+        job.then(self._on_a_thread(job, rebuild, settle))
 
     def _on_a_thread(
-        self, rebuild: Callable[[], Any], then: Callable[[Callable[[], Any]], None]
+        self, job: Job, rebuild: Callable[[], Any], then: Callable[[Callable[[], Any]], None]
     ) -> Callable[[Callable[[], None]], None]:
-        """A step that calls ``rebuild`` on a thread, and ``then`` with what that was."""
+        """A step of ``job``: ``rebuild`` on a thread, and ``then`` with what that was."""
 
         def start(done: Callable[[], None]) -> None:
             def rebuilt(rebuilding: asyncio.Future[Any]) -> None:
-                then(rebuilding.result)
-                done()
+                try:
+                    then(rebuilding.result)
+                except BaseException as error:
+                    job.went_wrong(error)
+                finally:
+                    done()
 
             self._rebuild(rebuild).add_done_callback(rebuilt)
 

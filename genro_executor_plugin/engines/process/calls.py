@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 
 from .job import Job
 
 __all__ = ["WorkerCalls"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 
 class WorkerCalls:
@@ -46,6 +49,13 @@ class WorkerCalls:
         if not job.is_coroutine:
             job.is_coroutine = True
             self.coroutines += 1
+
+    def went_wrong(self, error: BaseException) -> None:
+        """Fail all of its calls for an ``error`` of this package, which is logged."""
+        _logger.error("what became of a worker could not be taken in", exc_info=error)
+        sent = [job for _, job in self.ahead]
+        for job in (*self.running.values(), *sent, *self.not_started):
+            job.cannot_be_settled(error)
 
     def has_ended(self, number: int, job: Job) -> None:
         """Take in that ``job``, which was told to end, has done so."""

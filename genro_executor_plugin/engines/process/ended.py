@@ -138,6 +138,20 @@ class EndedWorkers:
             self._fail(job, lambda job: _killed_error(self._pool, job, worker, reason))
         self.requeue(worker)
 
+    def settle(self, worker: Worker, report: ExitReport) -> None:
+        """Take in that ``worker`` is gone: its calls fail or are repeated, or no start succeeds."""
+        supervisor = self._supervisor
+        self.requeue(worker)
+        if report.again and not worker.ready:
+            return  # another one is started in its place
+        if not worker.ready and not worker.leaving:
+            supervisor.backoff.failed(worker, report)
+            if not supervisor.staying:
+                supervisor.backoff.refuse(self._queue.drain())
+        elif worker.running or not worker.leaving:
+            supervisor.count_restart("crash")
+            self.crashed(worker, report)
+
     def crashed(self, worker: Worker, report: ExitReport) -> None:
         """Fail or repeat the calls of ``worker``, which has ended by itself."""
         self._not_begun(worker)

@@ -95,6 +95,17 @@ class RunEnder:
 
     def _give_up(self, worker: Worker, job: Job, counted: str, reason: str) -> None:
         """Send ``worker`` no more calls: ``job`` in it was told to end, and goes on."""
+        try:
+            self._write_off(worker, job, counted, reason)
+        except BaseException as error:
+            self._went_wrong(worker, error)
+
+    def _went_wrong(self, worker: Worker, error: BaseException) -> None:
+        """Kill ``worker``, in which a run could not be ended otherwise."""
+        _logger.error("a run in worker %s could not be ended", worker.pid, exc_info=error)
+        self._ended.end_worker(worker, None, "", "a run in it could not be ended")
+
+    def _write_off(self, worker: Worker, job: Job, counted: str, reason: str) -> None:
         number = worker.number_of(job)
         if number is None or worker.killed:
             return
@@ -114,8 +125,11 @@ class RunEnder:
         self.look(worker, reason)
 
     def _bound_reached(self, worker: Worker, reason: str) -> None:
-        self._bounds[worker] = None
-        self.look(worker, reason)
+        try:
+            self._bounds[worker] = None
+            self.look(worker, reason)
+        except BaseException as error:
+            self._went_wrong(worker, error)
 
     def look(self, worker: Worker, reason: str = "another call in it did not end") -> None:
         """Kill ``worker``, which was given up, if no call in it has to be waited for."""

@@ -9,6 +9,7 @@ A job knows neither the pool nor a worker; they carry it, and settle it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,8 @@ from ...portable.files import discard_result
 from ...portable.pickling import why
 
 __all__ = ["Job"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 Step = Callable[[Callable[[], None]], object]
 
@@ -109,7 +112,7 @@ class Job:
         assert self.steps is not None
         self.steps.append(step)
         if len(self.steps) == 1:
-            step(self._next)
+            self._begin(step)
 
     def behind(self, done: Callable[[], None]) -> None:
         """Call ``done`` when all steps are done that there are now."""
@@ -120,11 +123,24 @@ class Job:
 
         self.then(step)
 
+    def _begin(self, step: Step) -> None:
+        try:
+            step(self._next)
+        except BaseException as error:
+            self.went_wrong(error)
+            if self.steps and self.steps[0] is step:
+                self._next()
+
     def _next(self) -> None:
         assert self.steps is not None
         self.steps.popleft()
         if self.steps:
-            self.steps[0](self._next)
+            self._begin(self.steps[0])
+
+    def went_wrong(self, error: BaseException) -> None:
+        """Fail the call for an ``error`` of this package, which is logged."""
+        _logger.error("%s: its outcome was lost", self.packed.title, exc_info=error)
+        self.cannot_be_settled(error)
 
     def let_go(self) -> None:
         """Forget the error that the caller has by now: its traceback leads here and back."""

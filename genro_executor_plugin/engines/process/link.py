@@ -14,6 +14,7 @@ import array
 import asyncio
 import contextlib
 import fcntl
+import logging
 import math
 import os
 import socket
@@ -28,6 +29,8 @@ from .wire import CHUNK, DEFINE, FROM_WORKER, HEADER, LARGE, MARK, Frame, FrameC
 
 __all__ = ["Link"]
 
+_logger = logging.getLogger("genro_executor_plugin")
+
 
 class Link:
     """The server's ends: frames both ways, claims, segments, and the worker's lifeline.
@@ -40,6 +43,7 @@ class Link:
     """
 
     __slots__ = (
+        "_broken",
         "_descriptors",
         "_known",
         "_loop",
@@ -91,11 +95,17 @@ class Link:
         self._known: dict[int, int] = {}
         self._pauses = 0
         self._readable: Callable[[], None]
+        self._broken: Callable[[str], None]
         self.open: bool = True
 
-    def watch(self, readable: Callable[[], None]) -> None:
-        """Call ``readable`` from now on when there is something to ``read``."""
-        self._readable = readable
+    def watch(self, readable: Callable[[], None], broken: Callable[[str], None]) -> None:
+        """Call ``readable`` from now on when there is something to ``read``.
+
+        Args:
+            readable: called when something has arrived.
+            broken: called with what is wrong when nothing can be read any more.
+        """
+        self._readable, self._broken = readable, broken
         self._loop.add_reader(self._socket, readable)
 
     def pause(self) -> None:
@@ -106,9 +116,13 @@ class Link:
 
     def resume(self) -> None:
         """Read again, if this is the end of every pause."""
-        self._pauses -= 1
-        if self.open and not self._pauses:
-            self._loop.add_reader(self._socket, self._readable)
+        try:
+            self._pauses -= 1
+            if self.open and not self._pauses:
+                self._loop.add_reader(self._socket, self._readable)
+        except BaseException:
+            _logger.exception("a worker cannot be read any more; it is killed")
+            self._broken("what could not be read")
 
     @property
     def reads_left(self) -> int:

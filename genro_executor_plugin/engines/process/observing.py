@@ -10,6 +10,7 @@ the memory that is noted on it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,8 @@ from .supervisor import Supervisor
 from .worker import Worker
 
 __all__ = ["Observer", "resident_memory"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 _EVERY_SECONDS = 1.0
 """How often the memory of busy workers is read: the error of one that is killed tells it."""
@@ -91,6 +94,14 @@ class Observer:
 
     def _look(self) -> None:
         self._timer = None
+        try:
+            self._look_at_all()
+        except BaseException:
+            _logger.exception("the memory of workers could not be looked at")
+        if self._supervisor.workers:
+            self.start()
+
+    def _look_at_all(self) -> None:
         for worker in list(self._supervisor.workers):
             if worker.killed or not (worker.running or self._limit is not None):
                 continue
@@ -102,8 +113,6 @@ class Observer:
                 self._over_limit(worker, max(memory, peak_memory(worker.pid) or 0))
             else:  # the next call would be ended for what it has not done
                 self._supervisor.replace(worker, "max_memory", at_once=True)
-        if self._supervisor.workers:
-            self.start()
 
     def states(self) -> list[WorkerState]:
         """Every worker as it is now, the oldest first."""

@@ -277,23 +277,16 @@ class WorkerPool(PoolView):
 
     def worker_ended(self, worker: Worker, report: ExitReport) -> None:
         """Settle the calls of ``worker``, which is gone, and have another one take its place."""
-        supervisor = self._supervisor
-        supervisor.ended(worker)
-        self._recycling.ended(worker)
-        self._ender.ended(worker)
-        self._ended_workers.requeue(worker)
-        if report.again and not worker.ready:
-            pass  # grow starts another one
-        elif not worker.ready and not worker.leaving:
-            supervisor.backoff.failed(worker, report)
-            if not supervisor.staying:
-                supervisor.backoff.refuse(self._queue.drain())
-        elif worker.running or not worker.leaving:
-            supervisor.count_restart("crash")
-            self._ended_workers.crashed(worker, report)
-        supervisor.grow()
+        try:
+            self._supervisor.ended(worker)
+            self._recycling.ended(worker)
+            self._ender.ended(worker)
+            self._ended_workers.settle(worker, report)
+        except BaseException as error:
+            worker.went_wrong(error)
+        self._supervisor.grow()
         self._dispatch_waiting()
-        supervisor.changed.set()
+        self._supervisor.changed.set()
 
     # -- which worker runs which job ----------------------------------------------------------
 

@@ -9,6 +9,7 @@ It decides between calls only, and asks the supervisor to replace or retire a wo
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from math import inf
 from time import perf_counter
@@ -19,6 +20,8 @@ from .supervisor import Supervisor
 from .worker import Worker
 
 __all__ = ["Recycling"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 LIFETIME_JITTER = 0.1
 """By which share, at most, a worker's lifetime is shortened: not all of them end at once."""
@@ -129,6 +132,14 @@ class Recycling:
 
     def _look(self, worker: Worker) -> None:
         del self._timers[worker]
+        try:
+            self._look_at(worker)
+        except BaseException:
+            _logger.exception("the age of worker %s could not be looked at", worker.pid)
+        if not worker.leaving:
+            self._look_again(worker)
+
+    def _look_at(self, worker: Worker) -> None:
         if not worker.running and not worker.ahead and not worker.leaving:
             idle_timeout = self._options.idle_timeout
             if self._is_too_old(worker):
@@ -139,5 +150,3 @@ class Recycling:
                 and len(self._supervisor.staying) > self._supervisor.kept
             ):
                 self._supervisor.retire(worker)
-        if not worker.leaving:
-            self._look_again(worker)

@@ -134,6 +134,15 @@ def _do(work: Work) -> None:
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    try:
+        _tell(future, result, error)
+    except BaseException as trouble:  # whoever waits must be told something
+        _logger.exception("what a thread has done could not be told")
+        if not future.done():
+            future.set_exception(RuntimeError(f"it could not be told: {trouble!r}"))
+
+
+def _tell(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
     if future.done():
         return
     if error is None:

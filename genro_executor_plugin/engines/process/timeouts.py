@@ -21,6 +21,9 @@ __all__ = ["Timeouts"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
+_AGAIN_SECONDS = 0.1
+"""How soon the timeouts are looked at again where that has failed."""
+
 
 class Timeouts:
     """The timeouts of one pool's calls; ``run_over`` is called for each run that exceeds one."""
@@ -60,6 +63,13 @@ class Timeouts:
 
     def _look(self) -> None:
         self._alarm = None
+        try:
+            self._look_at_all()
+        except BaseException:
+            _logger.exception("timeouts could not be looked at; they are looked at again")
+            self.watch(_AGAIN_SECONDS)
+
+    def _look_at_all(self) -> None:
         now = perf_counter()
         for worker in list(self._supervisor.workers):
             if worker.held is not None:

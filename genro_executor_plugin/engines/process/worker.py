@@ -64,9 +64,6 @@ class Worker(WorkerCalls):
         nonsense: what is wrong with what it has sent, empty for nothing; it is killed for that.
     """
 
-    calls: int
-    coroutines: int
-
     def __init__(
         self,
         owner: WorkerOwner[Worker],
@@ -82,21 +79,18 @@ class Worker(WorkerCalls):
         self._alarm: asyncio.TimerHandle | None = None
         self.pid: int | None = None
         self.boot_error: BaseException | None = None
-        self.born_at: float = perf_counter()
-        self.idle_since: float = self.born_at
-        self.ready: bool = False
-        self.leaving: bool = False
+        self.born_at = self.idle_since = perf_counter()
+        self.ready = self.leaving = self.killed = False
         self.to_be_replaced = self._cut_off = False
         self.memory: int | None = None
         self.fault: str = ""
         self.nonsense: str = ""
         self.marks: Marks | None = None
         self._answered: Job | None = None
-        self.killed: bool = False
         self._oom_kills = oom_kills()
         self._link = Link(self._launch)
         self._window = Window(self._link, arrivals)
-        self._link.watch(self._readable)
+        self._link.watch(self._readable, self._talks_nonsense)
         self._link.write(frame(BOOT, 0, boot))
 
     def _launch(self, descriptors: list[int]) -> int:
@@ -197,6 +191,10 @@ class Worker(WorkerCalls):
             self._cut_off = self.pid is not None and not is_ending(self.pid)
             self._hang_up()
             self._launcher.forget(self._key)
+            return
+        except BaseException:  # what was read of a frame may be lost
+            _logger.exception("worker %s cannot be read any more; it is killed", self.pid)
+            self._talks_nonsense("what could not be read")
             return
         self._receive_all(frames)
 
@@ -334,11 +332,13 @@ class Worker(WorkerCalls):
             self._receive_all(frames)
 
     def _exited(self, report: ExitReport) -> None:
-        self.catch_up()  # what it sent before it ended still counts
-        self._hang_up()
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._owner.worker_ended(self, report.of(self._oom_kills, self._cut_off))
+        try:
+            self.catch_up()  # what it sent before it ended still counts
+            self._hang_up()
+            if self._alarm is not None:
+                self._alarm.cancel()
+        finally:
+            self._owner.worker_ended(self, report.of(self._oom_kills, self._cut_off))
 
     def _hang_up(self) -> None:
         if self._link.open:

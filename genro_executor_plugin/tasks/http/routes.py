@@ -51,6 +51,8 @@ MAX_WAIT_SECONDS = 60.0
 MAX_LISTED = 1000
 
 _READS = ("GET", "HEAD")
+_BY_WEBSOCKET = "WSK"
+"""The method of a request that came as a message of a websocket, whose handshake was checked."""
 
 FAILED = "The job failed"
 """What a submitter reads of an exception, whose own text may have addresses and passwords in it."""
@@ -81,6 +83,12 @@ class _TaskRoutes:
         return status, caller
 
     @staticmethod
+    def _check_read(request: Any) -> None:
+        """Refuse what would not only read, by its method."""
+        if request.method != _BY_WEBSOCKET:
+            refuse_other_methods(request, *_READS)
+
+    @staticmethod
     def _check_change(request: Any) -> None:
         """Refuse what is no POST, and a form of another site."""
         refuse_other_methods(request, "POST")
@@ -100,7 +108,7 @@ class _TaskRoutes:
     @route(media_type="application/json")
     async def index(self, state: str = "", limit: int = 100, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """The caller's jobs, the newest first; everybody's for administrators."""
-        refuse_other_methods(_request, *_READS)
+        self._check_read(_request)
         try:
             wanted = TaskState(state) if state else None
         except ValueError as error:
@@ -126,7 +134,7 @@ class _TaskRoutes:
     @route(media_type="application/json")
     async def status(self, task_id: str = "", _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """What is known of a job."""
-        refuse_other_methods(_request, *_READS)
+        self._check_read(_request)
         keep_private(_request)
         return self._shown(*await self._job(task_id, _request))
 
@@ -136,7 +144,7 @@ class _TaskRoutes:
 
         ``wait``: seconds to wait for its end, at most 60.
         """
-        refuse_other_methods(_request, *_READS)
+        self._check_read(_request)
         await self._job(task_id, _request)
         try:
             patience = seconds_of(wait, zero=True, most=MAX_WAIT_SECONDS, text=True)
@@ -158,7 +166,7 @@ class _TaskRoutes:
     @route()
     async def events(self, task_id: str = "", _request=None) -> Any:  # type: ignore[no-untyped-def]
         """A job as Server-Sent Events: its state at once, then progress and changes, to its end."""
-        refuse_other_methods(_request, *_READS)
+        self._check_read(_request)
         status, caller = await self._job(task_id, _request)
         if status.state.final and _last_event(_request) == END:
             return StreamingResponse(_nothing(), status_code=204)  # a browser stays away then

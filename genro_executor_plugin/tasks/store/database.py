@@ -32,6 +32,9 @@ Operation = Callable[[sqlite3.Connection], Any]
 BUSY_PATIENCE_SECONDS = 10.0
 """How long a batch waits for a lock that another process has on the file (a backup, a shell)."""
 
+LEAVING_PATIENCE_SECONDS = 1.0
+"""The same when the server is told to end: enough for other servers, which commit in between."""
+
 _BUSY_PAUSE_SECONDS = 0.001, 0.025
 """How long it waits before it tries again: from the first, for a sibling that commits in a
 millisecond, to the second. By chance, so that of several that wait each gets its turn."""
@@ -168,19 +171,22 @@ class Database:
 
     def _patiently(self, work: Callable[[], T]) -> T:
         """What ``work`` returns, tried again while another process has locked the file."""
-        deadline = time.monotonic() + BUSY_PATIENCE_SECONDS
+        began = time.monotonic()
         pause, longest = _BUSY_PAUSE_SECONDS
         while True:
             try:
                 return work()
             except sqlite3.OperationalError as error:
-                if not is_busy(error) or time.monotonic() > deadline or self._told_to_end:
+                patience = BUSY_PATIENCE_SECONDS
+                if self._told_to_end:
+                    patience = min(patience, LEAVING_PATIENCE_SECONDS)
+                if not is_busy(error) or time.monotonic() - began > patience:
                     raise
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, longest)
 
     def leave(self) -> None:
-        """Wait no longer for a lock: the server is told to end. May be called at any time."""
+        """Wait less for a lock: the server is told to end. May be called at any time."""
         self._told_to_end = True
 
     def _check_files(self) -> None:
@@ -206,9 +212,9 @@ class Database:
     def _in_words(self, error: Exception) -> BaseException:
         if is_busy(error):
             busy = TaskStoreError(
-                f"the store of long jobs {self._path} is locked by another process, for more than "
-                f"{BUSY_PATIENCE_SECONDS:g} seconds. Nothing of this was stored; look at who has "
-                "the file open, and try again"
+                f"the store of long jobs {self._path} is locked by another process, for longer "
+                "than this one waits. Nothing of this was stored; look at who has the file open, "
+                "and try again"
             )
             busy.status, busy.detail = 503, "Long jobs cannot be stored now. Try again later."
             busy.__cause__ = error

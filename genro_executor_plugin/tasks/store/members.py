@@ -174,10 +174,15 @@ class Membership:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def leave(self) -> None:
-        """Take the file away: this process has nothing any more that others could take over."""
+    def leave(self, *, takes_all: bool = True) -> None:
+        """Take the file away: this process has nothing any more that others could take over.
+
+        Args:
+            takes_all: ``False`` if it still has: then the file stays, as that of one that ended.
+        """
         if self._descriptor is not None:
-            _unlink(self.path)
+            if takes_all:
+                _unlink(self.path)
             self._let_go()
 
     def beat(self) -> None:

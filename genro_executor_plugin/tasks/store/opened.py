@@ -209,15 +209,18 @@ class OpenedStore(Questions):
         if self._told_to_end:
             raise TaskStoreError(f"the server was told to end while it opened {self.folder}")
 
-    def close(self, *, release: bool = True) -> None:
+    def close(self, *, release: bool = True, left: Future[None] | None = None) -> None:
         """Commit what is queued and leave the store to others. Blocks until that is done.
 
-        Without ``release`` no other server takes the jobs over that run here before this process
-        has ended.
+        Args:
+            release: without it no other server takes the jobs over that run here before this
+                process has ended.
+            left: the step that leaves what waits to the others, if there was one.
         """
         self._database.close()
         if release:
-            self._membership.leave()
+            failed = left is not None and left.exception() is not None
+            self._membership.leave(takes_all=not failed)
             self._ownership.release()
 
     def _prepare(self, connection: sqlite3.Connection) -> Recovered:

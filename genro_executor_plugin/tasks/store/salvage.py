@@ -27,6 +27,9 @@ _COMPANIONS = ("", "-wal", "-shm")
 MAX_GAPS = 10_000
 """How many ranges of row ids are tried in a table between two places that cannot be read."""
 
+STEPS_BETWEEN_CHECKS = 10_000
+"""After how many steps of SQLite's it is looked whether the server was told to end."""
+
 _TABLES = ("damaged", "tasks", "payloads", "signatures")
 
 
@@ -41,7 +44,7 @@ def replace_if_damaged(path: Path, check: Callable[[], None]) -> list[str]:
     """
     if not path.exists() or path.stat().st_size == 0:
         return []
-    reason = _check(path)
+    reason = _check(path, check)
     if reason is None:
         return []
     draft = path.with_name(f"{path.name}.salvaged")
@@ -63,12 +66,22 @@ def replace_if_damaged(path: Path, check: Callable[[], None]) -> list[str]:
     ]
 
 
-def _check(path: Path) -> str | None:
-    """What is wrong with the file, ``None`` for nothing."""
+def _check(path: Path, check: Callable[[], None]) -> str | None:
+    """What is wrong with the file, ``None`` for nothing; ``check`` may end it, also a large one."""
+
+    def is_over() -> bool:
+        try:
+            check()
+        except Exception:
+            return True  # raised below, where it is not SQLite that is called
+        return False
+
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=0.5)) as connection:
+            connection.set_progress_handler(is_over, STEPS_BETWEEN_CHECKS)
             (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
+        check()
         if isinstance(error, sqlite3.OperationalError) and "database disk" not in str(error):
             raise  # the reason is the disk or the permissions, not the content of the file
         return str(error)

@@ -1,0 +1,155 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Callbacks of the process engine in which something goes wrong, whatever it is.
+
+What the event loop calls is struck by an exception near its begin, as a lack of memory could do.
+That is logged, calls end nevertheless, and the pool goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+import worker_functions as wf
+
+from genro_executor_plugin import ProcessExecutor
+
+ENGINE = "genro_executor_plugin/engines/process/"
+
+CALLBACKS = {
+    "_settle",
+    "Ahead._fill",
+    "Ahead._look",
+    "Arrivals._on_a_thread.<locals>.start.<locals>.rebuilt",
+    "Arrivals._on_a_thread.<locals>.start",
+    "Link.resume",
+    "Observer._look_at_all",
+    "Recycling._look_at",
+    "Timeouts._look_at_all",
+    "Worker._exited",
+    "Worker._readable",
+    "WorkerPool.worker_ended",
+}
+"""What is struck: what the loop calls, or what that calls to do its work."""
+
+
+class StruckError(Exception):
+    """What strikes."""
+
+
+class Strikes:
+    """Raises in each of the functions ``names`` once.
+
+    Attributes:
+        left: the functions that were not struck yet.
+    """
+
+    def __init__(self, names: set[str]) -> None:
+        self.left = set(names)
+
+    @contextlib.contextmanager
+    def armed(self) -> Iterator[None]:
+        before = sys.gettrace()
+        sys.settrace(self._called)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
+    def arm_again(self) -> None:
+        """Go on: Python drops a trace function that has raised."""
+        sys.settrace(self._called)
+
+    def _called(self, frame: FrameType, event: str, argument: Any) -> Any:
+        name = frame.f_code.co_qualname
+        if name not in self.left or ENGINE not in frame.f_code.co_filename:
+            return None
+        lines = 0
+
+        def inside(frame: FrameType, event: str, argument: Any) -> Any:
+            nonlocal lines
+            lines += event == "line"
+            # The first line may be that of a ``try``, whose handlers do not guard itself.
+            if event == "line" and name in self.left and lines > 1:
+                self.left.discard(name)
+                raise StruckError(name)
+            return inside
+
+        return inside
+
+
+def says(count: int) -> int:
+    for number in range(count):
+        logging.getLogger("struck").error("number %d", number)
+    return count
+
+
+def large(size: int) -> bytes:
+    return b"x" * size
+
+
+async def all_sorts(pool: ProcessExecutor, arm: Callable[[], None]) -> dict[str, Any]:
+    """How calls of all sorts end; a ``TimeoutError`` for one that does not."""
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(pool.submit(wf.spin))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await task
+
+    async def armed_again(ended: asyncio.Event) -> None:
+        while not ended.is_set():
+            arm()
+            await asyncio.sleep(0.005)
+
+    limited = pool.options(timeout=0.1)
+    calls = {
+        "timeout": limited.submit(wf.spin),
+        "timeout of a coroutine": limited.submit(wf.sleep_async, 60),
+        "cancelled": cancelled(),
+        "crash": pool.submit(wf.exit_with, 3),
+        "logs": pool.submit(says, 250),
+        "large": pool.submit(large, 1_000_000),
+        "fails": pool.submit(wf.fail, ValueError("as it is")),
+        **{f"short {n}": pool.submit(wf.slow_result_or_hold, None) for n in range(12)},
+    }
+    ended = asyncio.Event()
+    arming = asyncio.create_task(armed_again(ended))
+    waits = [asyncio.wait_for(call, 20) for call in calls.values()]
+    outcomes = await asyncio.gather(*waits, return_exceptions=True)
+    ended.set()
+    await arming
+    return dict(zip(calls, outcomes, strict=True))
+
+
+async def test_whatever_goes_wrong_in_a_callback_no_call_hangs(
+    make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("struck").propagate = False
+    logging.getLogger("struck").addHandler(logging.NullHandler())
+    caplog.set_level(logging.ERROR)
+    pool = make(max_workers=2, idle_timeout=0.05)
+    strikes = Strikes(CALLBACKS)
+    with strikes.armed():
+        for _ in range(10):
+            outcomes = await all_sorts(pool, strikes.arm_again)
+            hang = [name for name, outcome in outcomes.items() if type(outcome) is TimeoutError]
+            assert not hang, strikes.left
+            if not strikes.left:
+                break
+    assert not strikes.left
+    told = {str(record.exc_info[1]) for record in caplog.records if record.exc_info}
+    assert told >= CALLBACKS
+    outcomes = await all_sorts(pool, functools.partial(sys.settrace, None))
+    failed = {name for name, outcome in outcomes.items() if isinstance(outcome, BaseException)}
+    assert failed == {"timeout", "timeout of a coroutine", "cancelled", "crash", "fails"}
+    assert pool.metrics["pending"] == 0
