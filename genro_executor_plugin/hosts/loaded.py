@@ -58,7 +58,14 @@ LIVE_TYPES: Mapping[str, str] = MappingProxyType(
 """Classes of a host whose instances are of no use in another process, each with the reason."""
 
 _NOT_THE_USERS = frozenset(
-    {"genro_asgi", "genro_asgi_server_app", "genro_routes", __name__.partition(".")[0]}
+    {
+        "genro_asgi",
+        "genro_asgi_django",
+        "genro_asgi_multiworker_spa",
+        "genro_asgi_server_app",
+        "genro_routes",
+        __name__.partition(".")[0],
+    }
 )
 
 ADMIN_TAGS = frozenset({"SERVER_ADMIN", "SUPERADMIN"})

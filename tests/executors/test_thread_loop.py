@@ -70,6 +70,21 @@ async def test_a_task_that_a_coroutine_leaves_behind_goes_on(make: Any) -> None:
     del task
 
 
+async def test_a_coroutine_that_waits_is_woken_from_the_servers_loop(make: Any) -> None:
+    """As where a handler in the server and one in the pool share a lock."""
+    pool = make(max_workers=2)
+    lock = asyncio.Semaphore(1)
+
+    async def use() -> str:
+        async with lock:
+            return "had it"
+
+    async with lock:
+        call = asyncio.create_task(pool.submit(use))
+        await until(lambda: bool(lock._waiters))
+    assert await asyncio.wait_for(call, 10) == "had it"
+
+
 async def test_coroutines_have_the_context_of_their_callers(make: Any) -> None:
     pool = make(max_workers=2)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from servers import Site, serving
 import genro_executor_plugin
 from genro_executor_plugin.hosts import names
 from genro_executor_plugin.hosts.contract import Asker
-from genro_executor_plugin.hosts.loaded import is_default_cleanup
+from genro_executor_plugin.hosts.loaded import is_default_cleanup, is_hosts_own
 from genro_executor_plugin.hosts.names import (
     AttachedApplication,
     asker_of,
@@ -153,3 +154,12 @@ def test_every_name_of_the_surface_is_used() -> None:
     others = [path for path in PACKAGE.rglob("*.py") if path.parent.name != "hosts"]
     text = "\n".join(path.read_text(encoding="utf-8") for path in others)
     assert [name for name in names.__all__ if name not in text] == []
+
+
+def test_every_package_that_the_host_installs_is_its_own() -> None:
+    """A pool for a whole router leaves the handlers of all of them in the server."""
+    packages = {name for name, owners in packages_distributions().items() if "genro-asgi" in owners}
+    assert "genro_asgi" in packages
+    for package in packages:
+        assert is_hosts_own(SimpleNamespace(__module__=f"{package}.some.section")), package
+    assert not is_hosts_own(SimpleNamespace(__module__="genro_asgi_user.some.section"))

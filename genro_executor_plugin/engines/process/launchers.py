@@ -10,6 +10,7 @@ and the old one stays until its last worker has ended, because it alone can tell
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from ...options.pool import PoolOptions
@@ -17,6 +18,8 @@ from ...portable.reloads import reload_watch
 from .launcher import Launcher
 
 __all__ = ["Launchers"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 
 class Launchers:
@@ -44,9 +47,8 @@ class Launchers:
         for launcher, closing in list(self._older.items()):
             if closing is None:
                 if not launcher.has_workers:
-                    self._older[launcher] = asyncio.create_task(launcher.close())
+                    self._older[launcher] = asyncio.create_task(_closed(launcher))
             elif closing.done():
-                closing.result()
                 del self._older[launcher]
 
     async def close(self) -> None:
@@ -64,3 +66,10 @@ class Launchers:
         """End the templates without their event loop, which is closed already."""
         for launcher in (self._current, *self._older):
             launcher.abandon()
+
+
+async def _closed(launcher: Launcher) -> None:
+    try:
+        await launcher.close()
+    except Exception:  # nobody but the end of the pool waits for it, and that is not held up
+        _logger.exception("an older template could not be ended")
