@@ -34,6 +34,9 @@ _logger = logging.getLogger("genro_executor_plugin")
 
 _LARGEST_BYTES = 4_000_000
 
+SILENT_SECONDS = 10.0
+"""How old figures are of a process that was stopped, or whose event loop does not turn."""
+
 _FORMAT = 1
 """Of the figures. While a server is updated, another process may have another version."""
 
@@ -176,5 +179,14 @@ def _read_all(files: Iterable[Path]) -> list[dict[str, Any]]:
         ):
             figures = json.loads(file.read(_LARGEST_BYTES))
             if isinstance(figures, dict) and figures.get("format") == _FORMAT:
-                found.append(figures)
+                found.append(_aged(figures))
     return found
+
+
+def _aged(figures: dict[str, Any]) -> dict[str, Any]:
+    """``figures`` as they are, or as those of a process that says nothing any more."""
+    age = time.time() - figures["at"]
+    if age <= SILENT_SECONDS:
+        return figures
+    why = {"the process": f"nothing was heard of it for {age:.0f} s"}
+    return {**figures, "healthy": False, "unhealthy": why}
