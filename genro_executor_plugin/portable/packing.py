@@ -129,7 +129,13 @@ class CallPacker:
         if extras is not None:
             call = (*call, extras)
         try:
-            body = self._body(function, call, unbound, told)
+            if told and function.key and not function.has_objects:
+                body = pickle.dumps(call, 5)
+                if _GLOBAL in body:
+                    function.has_objects = True  # is done by type from the start next time
+                    body = plain_dumps(call)
+            else:
+                body = self._body(function, call, unbound, told)
         except TooLargeError:
             raise
         except NotPortableError as error:
@@ -214,7 +220,7 @@ class CallPacker:
             plain = type(unbound) is not FunctionType and any(main_source())
             return self._bounded(function, plain_pickler if plain else CarefulPickler, call)
         if not function.has_objects:
-            body = pickle.dumps(call, 5) if told else self._bounded(function, _pickler, call)
+            body = self._bounded(function, _pickler, call)
             if _GLOBAL not in body:
                 return body
             function.has_objects = True  # what is done by type is done from the start next time
