@@ -51,6 +51,7 @@ class Processes:
     def __init__(self, server: Any) -> None:
         self._server = server
         self._running: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._said = ""
         self.others: list[dict[str, Any]] = []
 
@@ -75,24 +76,30 @@ class Processes:
         except (ExecutorError, OSError) as error:
             _logger.info("other processes of this server are not seen: %s", error)
             return
-        self._running = asyncio.create_task(self._go_on(membership))
+        self._go_on(membership)
 
     async def stop(self) -> None:
         """Publish no more."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
-    async def _go_on(self, membership: Membership) -> None:
-        while True:
-            try:
-                await self.exchange(membership)
-                self._said = ""
-            except (ExecutorError, OSError) as error:
-                if str(error) != self._said:
-                    self._said = str(error)
-                    _logger.warning("figures of other processes are not exchanged: %s", error)
-            await asyncio.sleep(SAMPLE_SECONDS)
+    def _go_on(self, membership: Membership) -> None:
+        self._running = asyncio.create_task(self._once(membership))
+
+    async def _once(self, membership: Membership) -> None:
+        try:
+            await self.exchange(membership)
+            self._said = ""
+        except (ExecutorError, OSError) as error:
+            if str(error) != self._said:
+                self._said = str(error)
+                _logger.warning("figures of other processes are not exchanged: %s", error)
+        # A timer, and no task that waits: after a start that fails nobody stops this.
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(SAMPLE_SECONDS, self._go_on, membership)
 
     async def exchange(self, membership: Membership) -> None:
         """Publish the figures of this process, and read those of the others."""
