@@ -266,7 +266,7 @@ async def leave_a_generator_that_hangs() -> Any:
     ids=["a finalizer that blocks", "a finalizer that waits", "a task", "a generator"],
 )
 async def test_what_hangs_at_the_pools_end_is_left_behind(
-    make: Any, caplog: Any, loop_goes_on: None, leave: Any, options: dict[str, Any]
+    make: Any, caplog: Any, leave: Any, options: dict[str, Any]
 ) -> None:
     """The event loop does not wait for it at all, and the shutdown as long as the pool allows."""
     pool = make(max_workers=1, shutdown_timeout=0.2, **options)
