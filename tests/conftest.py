@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 import os
 import shutil
 import signal
@@ -110,9 +111,23 @@ async def make() -> AsyncIterator[Any]:
         await executor.shutdown()
 
 
-@pytest.fixture
-async def loop_goes_on() -> AsyncIterator[None]:
-    """Nothing of this package holds up the event loop for more than 100 ms in the test."""
+WATCHED_ROOMS = frozenset(
+    {"engines", "executors", "offload", "portable", "routing", "serving", "worker"}
+)
+"""The folders of tests that run pools on their own event loop."""
+
+
+@pytest.fixture(autouse=True)
+async def loop_goes_on(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Nothing of this package holds up the event loop for more than 100 ms in the test.
+
+    ``pytest.mark.holds_the_loop(reason)`` exempts a test.
+    """
+    exempt = request.node.get_closest_marker("holds_the_loop")
+    watched = request.path.parent.name in WATCHED_ROOMS
+    if exempt is not None or not watched or not inspect.iscoroutinefunction(request.function):
+        yield
+        return
     watch = LoopWatch()
     watch.start()
     yield

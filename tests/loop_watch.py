@@ -3,9 +3,11 @@
 
 """Watches an event loop, and tells where this package has held it up.
 
-A thread asks the loop for a sign of life again and again. What the loop's thread has waited for a
-processor is not counted: the kernel tells it (``schedstat``), so that a busy machine is not taken
-for a callback that blocks. What a test itself does on the loop is not counted either.
+A thread asks the loop for a sign of life again and again. When none comes, it looks where the
+loop's thread is, and what the kernel says of it (``schedstat``): a busy machine takes the processor
+away from a thread, and that is not counted. What counts is the time that the thread has computed,
+and a much longer one in which it has waited for something else. What a test itself does on the loop
+is not counted either.
 """
 
 from __future__ import annotations
@@ -20,13 +22,21 @@ from types import FrameType
 
 import genro_executor_plugin
 
-__all__ = ["MOST_SECONDS", "LoopWatch"]
+__all__ = ["MOST_SECONDS", "MOST_WAITED_SECONDS", "LoopWatch"]
 
 MOST_SECONDS = 0.1
 """How long, at most, a turn of the event loop may take because of this package."""
 
+MOST_WAITED_SECONDS = 0.5
+"""How long, at most, this package may wait for something on the event loop's thread.
+
+It is longer, because waiting for the interpreter looks the same, and a busy machine takes the
+processor from whichever thread has it.
+"""
+
 _ASK_EVERY_SECONDS = 0.02
 _PACKAGE = str(Path(genro_executor_plugin.__file__).parent)
+_LIFECYCLE = str(Path(_PACKAGE) / "serving" / "lifecycle.py")
 _TESTS = str(Path(__file__).parent)
 
 
@@ -55,7 +65,7 @@ class LoopWatch:
     def _ask(self) -> None:
         answered = threading.Event()
         answered_at = began = perf_counter()
-        waited_before = self._waited_for_a_processor()
+        before = self._computed_and_queued()
         samples: list[FrameType | None] = []
 
         def answer() -> None:
@@ -71,29 +81,56 @@ class LoopWatch:
             if self._stopped.is_set():
                 return
             samples.append(_culprit(sys._current_frames().get(self._thread)))
-        waited = self._waited_for_a_processor() - waited_before
         ours = [frame for frame in samples if frame is not None]
-        if answered_at - began - waited > MOST_SECONDS and 2 * len(ours) > len(samples):
+        # One callback, and not the sum of many that were ready in the same turn.
+        if 2 * len(ours) <= len(samples) or len({id(_callback(frame)) for frame in ours}) > 1:
+            return
+        after = self._computed_and_queued()
+        if before is None or after is None:
+            return
+        computed, queued = (late - early for late, early in zip(after, before, strict=True))
+        waited = answered_at - began - computed - queued
+        if computed > MOST_SECONDS or waited > MOST_WAITED_SECONDS:
             stack = "".join(traceback.format_stack(ours[0]))
             self.found.append(
-                f"the event loop was held up for {answered_at - began - waited:.2f} s:\n{stack}"
+                f"the event loop was held up: {computed:.2f} s computed, {waited:.2f} s waited:\n"
+                f"{stack}"
             )
 
-    def _waited_for_a_processor(self) -> float:
+    def _computed_and_queued(self) -> tuple[float, float] | None:
+        """How long the loop's thread has computed, and has waited for a processor, in seconds."""
         try:
-            return int(self._schedstat.read_text().split()[1]) / 1e9
-        except (OSError, IndexError, ValueError):
-            return 0.0  # not Linux: a busy machine looks like a loop that is held up
+            computed, queued = map(int, self._schedstat.read_text().split()[:2])
+        except (OSError, ValueError):
+            return None  # not Linux: a busy machine would look like a loop that is held up
+        return computed / 1e9, queued / 1e9
 
 
 def _culprit(frame: FrameType | None) -> FrameType | None:
-    """``frame`` if the innermost code of ours or of the tests in its stack is ours."""
+    """``frame`` if the innermost code of ours or of the tests in its stack is ours.
+
+    A server that starts may take its time: nobody is served yet.
+    """
     link = frame
+    found: FrameType | None = None
     while link is not None:
         name = link.f_code.co_filename
-        if name.startswith(_PACKAGE):
-            return frame
-        if name.startswith(_TESTS):
+        if found is None and name.startswith(_TESTS):
+            return None
+        if found is None and name.startswith(_PACKAGE):
+            found = frame
+        if name == _LIFECYCLE and link.f_code.co_name == "start":
             return None
         link = link.f_back
-    return None
+    return found
+
+
+def _callback(frame: FrameType) -> FrameType:
+    """The outermost frame of the callback that the event loop runs."""
+    link, outermost = frame, frame
+    while link.f_back is not None and link.f_code.co_name not in _LOOPS:
+        link, outermost = link.f_back, link
+    return outermost
+
+
+_LOOPS = frozenset({"_run", "_run_once", "run_forever", "run_until_complete"})

@@ -16,6 +16,8 @@ from programs import run_program
 
 import genro_executor_plugin
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(genro_executor_plugin.__file__).parent
 
 LAYERS = (

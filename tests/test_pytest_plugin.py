@@ -167,7 +167,13 @@ def test_{number}(executor_server):
 
 
 @pytest.mark.usefixtures("without_others")
-def test_without_processes(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "options"),
+    [(None, ()), ("1", ("--executor-bypass",)), ("fast", ("--executor-bypass-fast",))],
+)
+def test_without_processes(
+    pytester: pytest.Pytester, wanted: str | None, options: tuple[str, ...]
+) -> None:
     """By fixture for a test, by option for a run; the pool is still asked."""
     tests = """
 def test_by_fixture(executor_bypass, executor_server):
@@ -182,13 +188,8 @@ def test_not_for_the_next_test(executor_server):
         assert (site.get("/reports/report").json() == os.getpid()) == bool(WANTED)
     assert os.environ.get("GENRO_EXECUTOR_BYPASS") == WANTED
 """
-    for wanted, options in {
-        None: (),
-        "1": ("--executor-bypass",),
-        "fast": ("--executor-bypass-fast",),
-    }.items():
-        counted, result = outcomes(pytester, f"WANTED = {wanted!r}{tests}", *ALONE, *options)
-        assert counted == {"passed": 2}, result.outlines
+    counted, result = outcomes(pytester, f"WANTED = {wanted!r}{tests}", *ALONE, *options)
+    assert counted == {"passed": 2}, result.outlines
 
 
 @pytest.mark.usefixtures("without_others")

@@ -34,6 +34,9 @@ _logger = logging.getLogger("genro_executor_plugin")
 
 _LARGEST_BYTES = 4_000_000
 
+SILENT_SECONDS = 10.0
+"""How old figures are of a process that was stopped, or whose event loop does not turn."""
+
 _FORMAT = 1
 """Of the figures. While a server is updated, another process may have another version."""
 
@@ -48,6 +51,7 @@ class Processes:
     def __init__(self, server: Any) -> None:
         self._server = server
         self._running: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._said = ""
         self.others: list[dict[str, Any]] = []
 
@@ -72,24 +76,30 @@ class Processes:
         except (ExecutorError, OSError) as error:
             _logger.info("other processes of this server are not seen: %s", error)
             return
-        self._running = asyncio.create_task(self._go_on(membership))
+        self._go_on(membership)
 
     async def stop(self) -> None:
         """Publish no more."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
-    async def _go_on(self, membership: Membership) -> None:
-        while True:
-            try:
-                await self.exchange(membership)
-                self._said = ""
-            except (ExecutorError, OSError) as error:
-                if str(error) != self._said:
-                    self._said = str(error)
-                    _logger.warning("figures of other processes are not exchanged: %s", error)
-            await asyncio.sleep(SAMPLE_SECONDS)
+    def _go_on(self, membership: Membership) -> None:
+        self._running = asyncio.create_task(self._once(membership))
+
+    async def _once(self, membership: Membership) -> None:
+        try:
+            await self.exchange(membership)
+            self._said = ""
+        except (ExecutorError, OSError) as error:
+            if str(error) != self._said:
+                self._said = str(error)
+                _logger.warning("figures of other processes are not exchanged: %s", error)
+        # A timer, and no task that waits: after a start that fails nobody stops this.
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(SAMPLE_SECONDS, self._go_on, membership)
 
     async def exchange(self, membership: Membership) -> None:
         """Publish the figures of this process, and read those of the others."""
@@ -169,5 +179,14 @@ def _read_all(files: Iterable[Path]) -> list[dict[str, Any]]:
         ):
             figures = json.loads(file.read(_LARGEST_BYTES))
             if isinstance(figures, dict) and figures.get("format") == _FORMAT:
-                found.append(figures)
+                found.append(_aged(figures))
     return found
+
+
+def _aged(figures: dict[str, Any]) -> dict[str, Any]:
+    """``figures`` as they are, or as those of a process that says nothing any more."""
+    age = time.time() - figures["at"]
+    if age <= SILENT_SECONDS:
+        return figures
+    why = {"the process": f"nothing was heard of it for {age:.0f} s"}
+    return {**figures, "healthy": False, "unhealthy": why}

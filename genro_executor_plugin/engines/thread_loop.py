@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVarTuple, Unpack
 
 from ..options.pool import PoolOptions
 from ..worker.coroutines import CoroutineThread
@@ -31,7 +31,36 @@ _logger = logging.getLogger("genro_executor_plugin")
 _CANCELLED_SECONDS = 0.5
 """How long a coroutine that is cancelled at the pool's end has for it, at least."""
 
+Arguments = TypeVarTuple("Arguments")
+
 Done = Callable[[ThreadRun, Any, BaseException | None], None]
+
+
+class _WakingLoop(asyncio.SelectorEventLoop):
+    """Turns as well for what another thread puts on it as if it were its own.
+
+    A coroutine of the pool that waits for a lock which a handler on the server's loop lets go of is
+    woken by that one's thread: ``set_result`` of its future calls ``call_soon``, which wakes no
+    other thread. The coroutine would wait until something else happens on this loop.
+    """
+
+    _thread: int | None = None
+
+    def run_forever(self) -> None:
+        """Run until it is stopped."""
+        self._thread = threading.get_ident()
+        super().run_forever()
+
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[Arguments]], object],
+        *args: *Arguments,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """Have ``callback`` called in the next turn, which begins at once."""
+        if self._thread == threading.get_ident() or self._thread is None:
+            return super().call_soon(callback, *args, context=context)
+        return self.call_soon_threadsafe(callback, *args, context=context)
 
 
 class PoolLoop:
@@ -72,7 +101,7 @@ class PoolLoop:
 
     def _new_thread(self) -> CoroutineThread:
         name = f"genro-executor-{self._pool}-loop"
-        return CoroutineThread(self._is_broken, name, self._thread_has_ended)
+        return CoroutineThread(self._is_broken, name, self._thread_has_ended, _WakingLoop)
 
     def _thread_has_ended(self) -> None:
         with suppress(RuntimeError):  # the server's loop is closed: nobody waits for it

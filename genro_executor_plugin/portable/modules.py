@@ -98,7 +98,25 @@ def _folders(package: str) -> Iterable[str]:
     return found
 
 
+_known_files: tuple[Any, dict[str, str | None]] = (None, {})
+"""What ``_files_off_the_path`` has returned, and for which modules and paths."""
+
+
 def _files_off_the_path() -> dict[str, str | None]:
+    """The files of the modules that no entry of ``sys.path`` leads to, by name.
+
+    Looking at all modules takes milliseconds, and many workers may start at a time.
+    """
+    global _known_files
+    now = len(sys.modules), next(reversed(sys.modules), None), tuple(_path()), _absolute(".")
+    key, files = _known_files
+    if key != now:
+        files = _look_for_files_off_the_path()
+        _known_files = now, files
+    return dict(files)
+
+
+def _look_for_files_off_the_path() -> dict[str, str | None]:
     known = set(map(_absolute, _path()))
     files: dict[str, str | None] = {}
     for name, module in list(sys.modules.items()):

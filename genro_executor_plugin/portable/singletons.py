@@ -76,12 +76,11 @@ class Singletons:
 
     def name_of(self, obj: Any) -> tuple[str, str] | None:
         """The module and the path in it that lead to ``obj``; ``None`` if none does."""
-        found = self._known(obj)
-        if found is None and self._count != len(sys.modules):
+        if self._count != len(sys.modules):
             self._look()
-            found = self._known(obj)
+        found = self._known(obj)
         if found is None and type(obj) is object:
-            found = _found_anywhere(obj)  # a module may have made it since
+            found = _found_anywhere(obj)  # a module may have made it since it was looked at
         return found
 
     def holds_any(self, cls: type) -> bool:
@@ -97,11 +96,11 @@ class Singletons:
         return False
 
     def _known(self, obj: Any) -> tuple[str, str] | None:
-        for module in self._index.holders.get(type(obj), ()):
-            path = _path_to(obj, module, getattr(sys.modules.get(module), "__dict__", {}))
-            if path is not None:
-                return module, path
-        return None
+        holders = [
+            (module, getattr(sys.modules.get(module), "__dict__", {}))
+            for module in self._index.holders.get(type(obj), ())
+        ]
+        return _path_to(obj, holders)
 
     def _look(self, again: str | None = None) -> None:
         """Look at the modules that were not looked at, and at the module ``again``."""
@@ -159,25 +158,28 @@ def _types_in(module: str, names: dict[str, Any]) -> frozenset[type]:
 
 
 def _found_anywhere(obj: Any) -> tuple[str, str] | None:
-    for name, module in list(sys.modules.items()):
-        names = getattr(module, "__dict__", None)
-        if type(names) is dict and is_importable(name):
-            path = _path_to(obj, name, names)
-            if path is not None:
-                return name, path
-    return None
+    return _path_to(
+        obj,
+        [
+            (name, names)
+            for name, module in list(sys.modules.items())
+            if type(names := getattr(module, "__dict__", None)) is dict and is_importable(name)
+        ],
+    )
 
 
-def _path_to(obj: Any, module: str, names: dict[str, Any]) -> str | None:
-    """The path that leads to ``obj`` from ``names``, those of ``module``; ``None`` for none."""
-    name = _name_in(names, obj)
-    if name is not None:
-        return name
-    for name, value in list(names.items()):
-        if isinstance(value, type) and value.__module__ == module:
-            inner = _name_in(vars(value), obj)
-            if inner is not None:
-                return f"{name}.{inner}"
+def _path_to(obj: Any, modules: list[tuple[str, dict[str, Any]]]) -> tuple[str, str] | None:
+    """The module, and the path in it, that lead to ``obj``: at its top level, or in a class."""
+    for module, names in modules:
+        name = _name_in(names, obj)
+        if name is not None:
+            return module, name
+    for module, names in modules:
+        for name, value in list(names.items()):
+            if isinstance(value, type) and value.__module__ == module:
+                inner = _name_in(vars(value), obj)
+                if inner is not None:
+                    return module, f"{name}.{inner}"
     return None
 
 

@@ -40,6 +40,7 @@ class CoroutineThread:
         broken: Callable[[BaseException], None],
         name: str = "genro-executor-coroutines",
         ended: Callable[[], None] | None = None,
+        loop: type[asyncio.SelectorEventLoop] = asyncio.SelectorEventLoop,
     ) -> None:
         """Start the thread.
 
@@ -48,11 +49,12 @@ class CoroutineThread:
                 closed it or its descriptors. Nothing that runs on it will ever end by itself then.
             name: the name of the thread.
             ended: called on it when it has come to its end after ``stop``.
+            loop: what kind of event loop it has.
         """
         self._broken = broken
         self._told_of_end = ended
         self._selector = selectors.DefaultSelector()
-        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._loop = loop(self._selector)
         self._is_forked = self._closing = False
         when_forked(self.let_go)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)

@@ -364,7 +364,7 @@ def options(folder: Path, *, live: bool) -> dict[str, Any]:
         "middleware_registry": {"stamp": Stamp},
         "plugins": {"logging": {}},
         "storage": [{"name": "site", "protocol": "local", "base_path": str(folder)}],
-        "tasks": {"tick_seconds": 0.05},
+        "tasks": {"tick_seconds": 5.0},
         "websocket": {"origins": ["https://shop.test"]},
     }
 

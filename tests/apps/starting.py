@@ -26,7 +26,7 @@ from genro_executor_plugin import (
     ExecutorServer,
 )
 from genro_executor_plugin.engines.thread import ThreadEngine
-from genro_executor_plugin.tasks import store
+from genro_executor_plugin.tasks.store import opened
 
 
 class OddError(BaseException):
@@ -178,7 +178,7 @@ def built(host: str, trouble: str) -> Any:
     if trouble == "initializer":
         pools["q"] = {"max_workers": 1, "warm": True, "initializer": odd_initializer}
     if trouble == "impatient":
-        store.START_PATIENCE_SECONDS = 0.5
+        opened.START_PATIENCE_SECONDS = 0.5
     if trouble.startswith("hangs"):
         seconds = float(trouble.removeprefix("hangs"))
         for options in pools.values():

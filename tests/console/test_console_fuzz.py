@@ -148,6 +148,7 @@ async def ask(server: Any, scope: dict[str, Any], chunks: list[bytes]) -> int:
     return status
 
 
+@pytest.mark.timeout(REQUESTS * 0.05)  # a few seconds; a starved machine has taken a minute
 async def test_no_request_makes_a_500_or_a_change(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("genro_executor_plugin").setLevel(logging.CRITICAL)
     async with built(ExecutorConsole, Works, executors=POOLS, auth=AUTH) as server:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -151,6 +152,12 @@ async def test_what_another_version_or_a_killed_process_has_left_is_not_shown(
             await found.exchange(membership)
             assert found.others == []
             assert (await site.get("/_executors/snapshot")).status_code == 200
+        silent = {**found.own(), "at": time.time() - 60.0}
+        await asyncio.to_thread(write, file, json.dumps(silent))
+        await found.exchange(membership)
+        _, shown = (await site.json("/_executors/snapshot"))["processes"]
+        assert shown["healthy"] is False
+        assert "nothing was heard of it for 60 s" in shown["unhealthy"]["the process"]
         os.unlink(other.path)
         await asyncio.to_thread(membership.others)
         assert os.path.basename(file) not in os.listdir(tmp_path / "store" / "processes")

@@ -160,15 +160,15 @@ async def test_a_link_on_another_site_may_be_followed_to_the_page_alone(site: Si
     assert (await ask(site, "", **token, **framed)).status_code == 403
 
 
-@pytest.mark.parametrize("host", ["[", "[::1", "a]", "[x]:1", "[::1].evil", "a b", "a/b", "\u00e9"])
-async def test_what_is_no_host_is_a_400(site: Site, host: str) -> None:
-    for path in (*CLOSED, "metrics", "health"):
-        answer = await site.client.request(
-            "POST" if path.startswith("change/") else "GET",
-            f"/_executors/{path}",
-            headers=[(b"host", host.encode())],
-        )
-        assert answer.status_code == 400, path
+async def test_what_is_no_host_is_a_400(site: Site) -> None:
+    for host in ("[", "[::1", "a]", "[x]:1", "[::1].evil", "a b", "a/b", "\u00e9"):
+        for path in (*CLOSED, "metrics", "health"):
+            answer = await site.client.request(
+                "POST" if path.startswith("change/") else "GET",
+                f"/_executors/{path}",
+                headers=[(b"host", host.encode())],
+            )
+            assert answer.status_code == 400, (host, path)
 
 
 async def test_open_is_for_everybody_and_says_so_at_every_start(

@@ -27,8 +27,6 @@ from waiting import until
 from genro_executor_plugin import ExecutorTimeoutError, RemoteError, progress
 from genro_executor_plugin.portable.quickness import rebuilt_at_once
 
-pytestmark = pytest.mark.usefixtures("loop_goes_on")
-
 logger = logging.getLogger("arrivals")
 
 

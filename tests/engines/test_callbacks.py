@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import worker_functions as wf
+from waiting import until
 
 from genro_executor_plugin import ProcessExecutor
 
@@ -144,6 +145,8 @@ async def test_whatever_goes_wrong_in_a_callback_no_call_hangs(
             outcomes = await all_sorts(pool, strikes.arm_again)
             hang = [name for name, outcome in outcomes.items() if type(outcome) is TimeoutError]
             assert not hang, strikes.left
+            strikes.arm_again()
+            await until(lambda: "Recycling._look_at" not in strikes.left)  # workers are idle now
             if not strikes.left:
                 break
     assert not strikes.left

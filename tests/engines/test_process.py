@@ -27,8 +27,6 @@ from genro_executor_plugin import (
     WorkerCrashedError,
 )
 
-pytestmark = pytest.mark.usefixtures("loop_goes_on")
-
 METHODS = ("forkserver", "spawn")
 
 

@@ -70,6 +70,21 @@ async def test_a_task_that_a_coroutine_leaves_behind_goes_on(make: Any) -> None:
     del task
 
 
+async def test_a_coroutine_that_waits_is_woken_from_the_servers_loop(make: Any) -> None:
+    """As where a handler in the server and one in the pool share a lock."""
+    pool = make(max_workers=2)
+    lock = asyncio.Semaphore(1)
+
+    async def use() -> str:
+        async with lock:
+            return "had it"
+
+    async with lock:
+        call = asyncio.create_task(pool.submit(use))
+        await until(lambda: bool(lock._waiters))
+    assert await asyncio.wait_for(call, 10) == "had it"
+
+
 async def test_coroutines_have_the_context_of_their_callers(make: Any) -> None:
     pool = make(max_workers=2)
 
@@ -251,7 +266,7 @@ async def leave_a_generator_that_hangs() -> Any:
     ids=["a finalizer that blocks", "a finalizer that waits", "a task", "a generator"],
 )
 async def test_what_hangs_at_the_pools_end_is_left_behind(
-    make: Any, caplog: Any, loop_goes_on: None, leave: Any, options: dict[str, Any]
+    make: Any, caplog: Any, leave: Any, options: dict[str, Any]
 ) -> None:
     """The event loop does not wait for it at all, and the shutdown as long as the pool allows."""
     pool = make(max_workers=1, shutdown_timeout=0.2, **options)

@@ -25,8 +25,6 @@ from genro_executor_plugin import (
     ThreadExecutor,
 )
 
-pytestmark = pytest.mark.usefixtures("loop_goes_on")
-
 KINDS: dict[str, Any] = {"process": ProcessExecutor, "thread": ThreadExecutor}
 
 

@@ -16,6 +16,8 @@ import genro_executor_plugin
 from genro_executor_plugin.hosts import builders, genro_asgi_reaches
 from genro_executor_plugin.hosts.contract import HostServer, Reach, missing
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(genro_executor_plugin.__file__).parent
 
 REACHES = {"genro-asgi": genro_asgi_reaches.REACHES, "genro-builders": builders.REACHES}

@@ -122,21 +122,31 @@ async def foreign_origin(site: Site) -> Any:
         return str(error)
 
 
-def batch(mount: str, path: str, **params: Any) -> Ask:
-    """The end of a batch task."""
+async def batch_tasks(site: Site) -> Any:
+    """How batch tasks end that were submitted at the same time."""
+    spool = site.server.tasks.spool
+    submitted = []
+    for mount, path, params in BATCH_TASKS:
+        submitted.append(uuid.uuid4().hex)
+        spool.create(new_descriptor(submitted[-1], "ann", mount, path), params)
 
-    async def ask(site: Site) -> Any:
-        spool, task_id = site.server.tasks.spool, uuid.uuid4().hex
-        spool.create(new_descriptor(task_id, "ann", mount, path), params)
+    async def ended() -> Any:
+        found = [spool.get(task_id) for task_id in submitted]
+        return found if all(one["status"] in ("terminated", "aborted") for one in found) else None
 
-        async def ended() -> Any:
-            found = spool.get(task_id)
-            return found if found["status"] in ("terminated", "aborted") else None
+    return [
+        (found["status"], found.get("error"), spool.read_result(found["task_id"]))
+        for found in await until_answered(ended, 0.02)
+    ]
 
-        found = await until_answered(ended, 0.02)
-        return found["status"], found.get("error"), spool.read_result(task_id)
 
-    return ask
+BATCH_TASKS: tuple[tuple[str, str, dict[str, int]], ...] = (
+    ("", "nightly", {"a": 1, "b": 2}),
+    ("shop", "batch", {"a": 1, "b": 2}),
+    ("shop", "failing_batch", {}),
+    ("shop", "unknown", {}),
+)
+"""A function, a coroutine, one that fails, and one that there is not."""
 
 
 async def scheduled(site: Site) -> Any:
@@ -282,10 +292,7 @@ FEATURES: dict[str, Ask] = {
     "a WebSocket: a foreign site": foreign_origin,
     "a WebSocket of the application's own": raw_socket,
     # -- batch tasks
-    "a batch task": batch("", "nightly", a=1, b=2),
-    "a batch task that is a coroutine": batch("shop", "batch", a=1, b=2),
-    "a batch task that fails": batch("shop", "failing_batch"),
-    "a batch task of no route": batch("shop", "unknown"),
+    "batch tasks": batch_tasks,
     "a schedule": scheduled,
     "the administration of tasks": get("/_server/tasks/list", headers=basic("alice")),
 }

@@ -18,8 +18,6 @@ from pydantic import ValidationError
 from genro_executor_plugin import ProcessExecutor, RemoteError
 from genro_executor_plugin.errors import RemoteTraceback
 
-pytestmark = pytest.mark.usefixtures("loop_goes_on")
-
 
 @pytest.fixture
 async def pool() -> AsyncIterator[ProcessExecutor]:

@@ -15,8 +15,6 @@ import pytest
 
 from genro_executor_plugin import SerializationError
 
-pytestmark = pytest.mark.usefixtures("loop_goes_on")
-
 
 class Slow:
     """Takes a while to be pickled."""

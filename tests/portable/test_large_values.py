@@ -23,8 +23,6 @@ from genro_executor_plugin import ExecutorTimeoutError, SerializationError
 from genro_executor_plugin.portable.shared_memory.reading import read_value
 from genro_executor_plugin.portable.shared_memory.segments import LARGE_BYTES, Segments, split
 
-pytestmark = pytest.mark.usefixtures("loop_goes_on")
-
 SIZE = 3 * 2**20
 
 

@@ -26,8 +26,6 @@ from genro_executor_plugin.routing.client import (
 )
 from genro_executor_plugin.routing.streaming_response import DisconnectAwareResponse
 
-pytestmark = pytest.mark.usefixtures("loop_goes_on")
-
 POOLS: dict[str, Any] = {
     "p": {"max_workers": 2},
     "abandoning": {"max_workers": 1, "on_cancel": "abandon"},

@@ -24,8 +24,6 @@ from servers import built, until
 
 from genro_executor_plugin import ProcessExecutor, WorkerCrashedError
 
-pytestmark = pytest.mark.usefixtures("loop_goes_on")
-
 REQUEST: ContextVar[str] = ContextVar("REQUEST", default="none")
 
 

@@ -28,8 +28,6 @@ from genro_executor_plugin import (
 from genro_executor_plugin.errors import ExecutorClosedError
 from genro_executor_plugin.worker.streaming import AHEAD_CHUNKS
 
-pytestmark = pytest.mark.usefixtures("loop_goes_on")
-
 MEGABYTES = int(os.environ.get("GENRO_STREAM_MEGABYTES", "96"))
 """How much the memory test streams; ``tox run -e stream`` makes it a gigabyte."""
 
