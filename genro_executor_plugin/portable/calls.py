@@ -66,16 +66,16 @@ class KnownFunction:
     )
 
     def __init__(self, title: str, is_async: bool, definition: Definition | None = None) -> None:
-        self.title = title
-        self.is_async = is_async
+        self.title: str = title
+        self.is_async: bool = is_async
         self.code: CodeType | None = None  # what was sent, if it travels by reference
         self._own = () if definition is None else (definition,)
         self.definitions: tuple[Definition, ...] = ()
         self.settings: Definition | None = None
-        self.key = 0 if definition is None else definition.key
-        self.large = False  # whether its last call was, or took long to be pickled
-        self.looked = False  # whether it was asked if the modules have to be looked at first
-        self.has_objects = False
+        self.key: int = 0 if definition is None else definition.key
+        self.large: bool = False  # whether its last call was, or took long to be pickled
+        self.looked: bool = False  # whether it was asked if the modules have to be looked at first
+        self.has_objects: bool = False
         self.unsent: UnsentVariables | None = None
 
     def look_for_unsent(self) -> None:

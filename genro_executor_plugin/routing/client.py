@@ -66,7 +66,7 @@ class Client:
 
     # Of the class until they are set: most requests need none of them.
     gone: bool = False
-    closed = False
+    closed: bool = False
     _body_read = False
     watcher: asyncio.Task[Message] | None = None
     _calls: set[asyncio.Timeout] | None = None

@@ -179,8 +179,7 @@ class EndedWorkers:
         jobs = [worker.running.pop(number) for number in left]
         for job in jobs:
             job.sent_in_vain += 1
-            job.begun = False
-            job.started_at = None
+            job.has_not_begun()
         self._queue.put_back(jobs)
 
     def close(self) -> None:

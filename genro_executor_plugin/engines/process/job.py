@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 from ...errors import ExecutorError, ExecutorOverloadError, SerializationError
@@ -105,6 +106,16 @@ class Job:
         """Note that its run has sent something that its outcome has to wait for."""
         if self.steps is None:
             self.steps = deque()
+
+    def begins(self) -> None:
+        """Take in that a worker runs it from now on."""
+        self.started_at = perf_counter()
+        self.begun = True
+
+    def has_not_begun(self) -> None:
+        """Take in that the worker that it was sent to did not start it."""
+        self.started_at = None
+        self.begun = False
 
     def then(self, step: Step) -> None:
         """Begin ``step`` when those before it are done; it calls what it is given at its end."""

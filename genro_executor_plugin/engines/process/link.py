@@ -58,7 +58,7 @@ class Link:
         "read",
     )
 
-    def __init__(self, start: Callable[[list[int]], int]) -> None:
+    def __init__(self, start: Callable[[list[int]], None]) -> None:
         """Connect to the process that ``start`` starts with the descriptors it is given.
 
         Raises:

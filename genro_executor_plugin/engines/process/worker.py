@@ -79,8 +79,11 @@ class Worker(WorkerCalls):
         self._alarm: asyncio.TimerHandle | None = None
         self.pid: int | None = None
         self.boot_error: BaseException | None = None
-        self.born_at = self.idle_since = perf_counter()
-        self.ready = self.leaving = self.killed = False
+        self.born_at: float = perf_counter()
+        self.idle_since: float = self.born_at
+        self.ready: bool = False
+        self.leaving: bool = False
+        self.killed: bool = False
         self.to_be_replaced = self._cut_off = False
         self.memory: int | None = None
         self.fault: str = ""
@@ -93,9 +96,8 @@ class Worker(WorkerCalls):
         self._link.watch(self._readable, self._talks_nonsense)
         self._link.write(frame(BOOT, 0, boot))
 
-    def _launch(self, descriptors: list[int]) -> int:
+    def _launch(self, descriptors: list[int]) -> None:
         self._key = self._launcher.start_worker(descriptors, self._exited)
-        return self._key
 
     @property
     def usable(self) -> bool:
@@ -106,7 +108,8 @@ class Worker(WorkerCalls):
         """Run ``job`` now; ``False`` if it takes no calls, or turns out to be gone already."""
         if not self.usable:
             return False
-        number = self.calls = self.calls + 1
+        self.calls: int = self.calls + 1
+        number = self.calls
         try:
             if not self._link.send(CALL, number, job):
                 return False
@@ -115,7 +118,7 @@ class Worker(WorkerCalls):
             return True
         self.running[number] = job
         if job.is_coroutine:
-            self.coroutines += 1
+            self.coroutines: int = self.coroutines + 1
         job.started_at = perf_counter()
         job.begun = True
         return True
@@ -246,8 +249,7 @@ class Worker(WorkerCalls):
             if (lost := self._not_started(number)) is not None:
                 self._owner.unclaimed(self, lost)
         elif kind == READY and not self.ready:
-            self.pid = number
-            self.ready = True
+            self.pid, self.ready = number, True
             if self._alarm is not None:
                 self._alarm.cancel()
                 self._alarm = None
@@ -288,8 +290,7 @@ class Worker(WorkerCalls):
         """Take out the job of ``number``, which the worker does not start."""
         job = self._remove(number)  # it may count as running: it was expected to start
         if job is not None:
-            job.started_at = None
-            job.begun = False
+            job.has_not_begun()
             self._next_runs()
         return job
 
@@ -315,8 +316,7 @@ class Worker(WorkerCalls):
         """Count the oldest call that was sent ahead as running, if no other one runs."""
         if self.ahead and len(self.running) == self.coroutines:
             number, job = self.ahead.popleft()
-            job.started_at = perf_counter()
-            job.begun = True
+            job.begins()
             self.running[number] = job
             self._owner.run_begins(job)
 
