@@ -312,7 +312,8 @@ async def play(sequence: list[tuple[Any, ...]]) -> None:
 )
 @given(operations)
 def test_every_call_settles_once_as_the_model_allows(sequence: list[tuple[Any, ...]]) -> None:
-    before = psutil.Process().num_fds()
+    this = psutil.Process()
+    descriptors, children = this.num_fds(), set(this.children(recursive=True))
     loops.run(play(sequence))
-    assert psutil.Process().num_fds() == before
-    assert not psutil.Process().children(recursive=True)
+    assert this.num_fds() == descriptors
+    assert set(this.children(recursive=True)) == children
