@@ -158,14 +158,17 @@ def _types_in(module: str, names: dict[str, Any]) -> frozenset[type]:
 
 
 def _found_anywhere(obj: Any) -> tuple[str, str] | None:
-    return _path_to(
-        obj,
-        [
-            (name, names)
-            for name, module in list(sys.modules.items())
-            if type(names := getattr(module, "__dict__", None)) is dict and is_importable(name)
-        ],
-    )
+    """The module that has ``obj`` at its top level, by a look through all of them.
+
+    Their classes are passed over: that would take a tenth of a second, on an event loop.
+    """
+    for module, loaded in list(sys.modules.items()):
+        names = getattr(loaded, "__dict__", None)
+        if type(names) is dict and any(map(is_, list(names.values()), repeat(obj))):
+            name = _name_in(names, obj)
+            if name is not None and is_importable(module):
+                return module, name
+    return None
 
 
 def _path_to(obj: Any, modules: list[tuple[str, dict[str, Any]]]) -> tuple[str, str] | None:

@@ -120,6 +120,15 @@ class Section(RoutingClass):
         return repr(self.ctx)
 
 
+_OPENED: list[sqlite3.Connection] = []
+
+
+def connection() -> sqlite3.Connection:
+    """An open one, which stays: Python 3.13 warns of those that are collected."""
+    _OPENED.append(sqlite3.connect(":memory:", check_same_thread=False))
+    return _OPENED[-1]
+
+
 RESULTS: dict[str, Callable[[], Any]] = {
     "none": lambda: None,
     "true": lambda: True,
@@ -166,7 +175,7 @@ RAISED: dict[str, Callable[[], BaseException]] = {
     "http_410": lambda: HTTPException(410, "gone", [(b"x-a", b"b")]),
     "http_404": lambda: HTTPNotFound("nothing"),
     "coded": lambda: CodedError(402),
-    "coded_with_connection": lambda: CodedError(402, held=sqlite3.connect(":memory:")),
+    "coded_with_connection": lambda: CodedError(402, held=connection()),
     "coded_with_lambda": lambda: CodedError(409, held=lambda: 1),
     "group": lambda: ExceptionGroup("two", [ValueError("a"), KeyError("b")]),
     "with_cause": lambda: _caused(),
@@ -209,7 +218,7 @@ STATE: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "async_lock": (asyncio.Lock, lambda value: value.locked()),
     "async_queue": (asyncio.Queue, lambda value: value.qsize()),
     "async_event": (asyncio.Event, lambda value: value.is_set()),
-    "connection": (lambda: sqlite3.connect(":memory:"), lambda value: value.total_changes),
+    "connection": (lambda: connection(), lambda value: value.total_changes),
     "bare_object": (object, lambda value: value == 1),
     "weak": (lambda: Weak(), lambda value: value.here()),
 }

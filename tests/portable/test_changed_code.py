@@ -170,6 +170,7 @@ async def test_a_reload_of_the_standard_library_replaces_no_worker(pool: Process
     assert not pool.metrics["restarts"]
 
 
+@pytest.mark.filterwarnings("ignore:Assigning a code object of non-matching:DeprecationWarning")
 async def test_what_is_defined_anew_in_an_imported_module_runs_as_it_is_now(
     folder: Folder, pool: ProcessExecutor
 ) -> None:
