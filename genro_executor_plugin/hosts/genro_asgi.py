@@ -40,6 +40,7 @@ from genro_asgi import (
 from genro_asgi.config import CONFIGURATION_TEMPLATES
 from genro_asgi.lifespan import FatalBootError
 from genro_asgi.middleware import AuthMiddleware, BaseMiddleware
+from genro_asgi.session.store import MemorySessionStore
 from genro_asgi.sse import SseStream
 from genro_asgi.streaming import StreamingResponse
 from genro_asgi.tasks import LocalTaskExecutor, TaskManager, TaskScheduler
@@ -79,6 +80,7 @@ __all__ = [
     "end_unserved",
     "event_hub_of",
     "has_authentication",
+    "has_own_sessions",
     "has_tasks",
     "hide_origin",
     "is_task_cancelled",
@@ -117,6 +119,11 @@ def has_authentication(server: Any, scope: Scope | None = None) -> bool:
     entries = (getattr(core, name, True) for name in _CREDENTIALS)
     login = getattr(server.applications.get("_server"), "oidc_providers", None)
     return any(store is not None for store in stores) or any(entries) or bool(login)
+
+
+def has_own_sessions(server: Any) -> bool:
+    """Whether the sessions of the clients of ``server`` lie in the memory of this process."""
+    return isinstance(getattr(server, "session_store", None), MemorySessionStore)
 
 
 _CREDENTIALS = ("_basic", "_bearer", "_jwt")

@@ -19,6 +19,7 @@ from functools import partial
 from ..errors import ExecutorClosedError, ExecutorConfigError
 from ..executors import BaseExecutor
 from ..hosts.contract import HostServer
+from ..hosts.names import has_own_sessions
 from .acceptance import Acceptance
 from .attempt import Attempt
 from .events import Events
@@ -128,6 +129,7 @@ class OpenedTasks:
                 self._acceptance.limits,
                 self._take,
                 self._open_if_there,
+                has_own_sessions(self._server),
             )
         return self.membership, self.siblings
 

@@ -50,6 +50,14 @@ def digest_of_applications(server: HostServer) -> str:
     return hashlib.sha256("\0".join(served).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
+_OWN_SESSIONS = (
+    "the long jobs of this server are shared with another process (pid %s), and its sessions are "
+    "not: each process keeps them in its memory. Who is not logged in is known by a session, so "
+    "that another process answers 404 for their jobs. Give all processes one session_store, log "
+    "submitters in, or keep each client at one process"
+)
+
+
 class Siblings:
     """What one process does about the others, from ``start`` until ``stop``.
 
@@ -65,6 +73,7 @@ class Siblings:
         limits: Limits,
         take: Callable[[Recovered], None],
         open_store: Callable[[], Awaitable[None]],
+        own_sessions: bool,
     ) -> None:
         """Look after the store that ``attach`` will be given.
 
@@ -74,6 +83,7 @@ class Siblings:
             limits: counted anew when others have changed the store.
             take: given the jobs of processes that have ended.
             open_store: opens the store, if there is one by now that others have made.
+            own_sessions: whether no other process knows the sessions of this one.
         """
         self.others: list[Member] = []
         self.watched: Watched | None = None
@@ -82,6 +92,7 @@ class Siblings:
         self._limits = limits
         self._take = take
         self._open_store = open_store
+        self._own_sessions = own_sessions
         self._store: TaskStore | None = None
         self._runner: Runner | None = None
         self._version = -1
@@ -145,6 +156,9 @@ class Siblings:
         """Find out which processes there are, and take over from those that have ended."""
         self._membership.beat()
         self.others = await asyncio.to_thread(self._membership.others)
+        if self.others and self._own_sessions:
+            self._own_sessions = False  # it is said once
+            _logger.warning(_OWN_SESSIONS, self.others[0].pid)
         if self._store is None:
             await self._open_store()
             return

@@ -175,6 +175,18 @@ async def test_many_steps_of_two_servers_wait_for_each_other(tmp_path: Path) -> 
         assert (await one.server.long_tasks.counts())["queued"] == 320
 
 
+async def test_what_is_not_shared_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with two_desks(tmp_path) as (_, other):
+        await until(lambda: other.server.long_tasks.siblings.others)
+        await asyncio.sleep(0)
+    said = [text for text in caplog.messages if "keeps them in its memory" in text]
+    assert len(said) == 2  # each of the two servers, once
+    assert f"pid {os.getpid()}" in said[0]
+    assert "one session_store" in said[0]
+
+
 # -- one of them ends -----------------------------------------------------------------------------
 
 
