@@ -10,10 +10,11 @@ import os
 import pickle
 import sqlite3
 import stat
+import subprocess
 import sys
 import zlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -387,10 +388,13 @@ async def test_a_process_of_another_user_with_our_title_is_none_of_ours(
     """It must neither hold up the start nor be killed by it."""
     if not os.access(sys.executable, os.X_OK) or os.stat(sys.executable).st_mode & 0o001 == 0:
         pytest.skip("another user cannot run this Python")
-    pretender = await asyncio.create_subprocess_exec(
-        "/bin/sh", "-c", "exec -a 'genro-executor: x of server 999999' sleep 60",
-        executable="/bin/bash", user=NOBODY, group=NOBODY,
-    )  # fmt: skip
+    pretender = await asyncio.to_thread(
+        subprocess.Popen,  # uvloop starts none as another user
+        ["/bin/sh", "-c", "exec -a 'genro-executor: x of server 999999' sleep 60"],
+        executable="/bin/bash",
+        user=NOBODY,
+        group=NOBODY,
+    )
     try:
         found = psutil.Process(pretender.pid)
         await until(lambda: "genro-executor" in " ".join(found.cmdline()))
@@ -398,6 +402,5 @@ async def test_a_process_of_another_user_with_our_title_is_none_of_ours(
         await asyncio.to_thread(orphans.await_workers_of, 999999)
         assert found.is_running()
     finally:
-        with suppress(ProcessLookupError):
-            pretender.kill()
-        await pretender.wait()
+        pretender.kill()
+        await asyncio.to_thread(pretender.wait)
