@@ -36,7 +36,10 @@ processor from whichever thread has it.
 
 _ASK_EVERY_SECONDS = 0.02
 _PACKAGE = str(Path(genro_executor_plugin.__file__).parent)
-_LIFECYCLE = str(Path(_PACKAGE) / "serving" / "lifecycle.py")
+_STARTUPS = {
+    (str(Path(_PACKAGE) / "serving" / "lifecycle.py"), "start"),
+    (str(Path(_PACKAGE) / "hosts" / "genro_asgi_stock.py"), "looking_startup"),
+}
 _TESTS = str(Path(__file__).parent)
 
 
@@ -119,7 +122,7 @@ def _culprit(frame: FrameType | None) -> FrameType | None:
             return None
         if found is None and name.startswith(_PACKAGE):
             found = frame
-        if name == _LIFECYCLE and link.f_code.co_name == "start":
+        if (name, link.f_code.co_name) in _STARTUPS:
             return None
         link = link.f_back
     return found
