@@ -27,6 +27,7 @@ LAYERS = (
     "metrics",
     "portable",
     "worker",
+    "remote",
     "engines",
     "executors",
     "routing",
