@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Who may do what: real servers are asked, and the table in ``docs/explanation/security.md`` says the same.
+"""Who may do what: real servers are asked, and ``docs/explanation/security.md`` says the same.
 
 With ``GENRO_EXECUTOR_WRITE_DOCS=1`` in the environment the table is written; without it, compared.
 """
