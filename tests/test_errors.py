@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
+import host
 import pytest
 from programs import environment, run_program
 
