@@ -28,6 +28,7 @@ LAYERS = (
     "metrics",
     "portable",
     "worker",
+    "remote",
     "engines",
     "executors",
     "routing",

@@ -131,7 +131,7 @@ def test_a_person_reads_tables(config: Path, capsys: pytest.CaptureFixture[str])
         "timeout=5",
         "on_overload=wait",
         "retries=1",
-        "send_timeout=60.0",
+        "send_timeout=15.0",
     ]
     assert rows["desk/ping"] == ["server"]
     assert shown.out.splitlines()[-1] == "No mistake in config.py."

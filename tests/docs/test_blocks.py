@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every ``python`` block of README.md and docs/*.md runs as a program of its own.
+"""Every ``python`` block of README.md and docs/ runs as a program of its own.
 
 A block is written to a file and started with this interpreter in an empty folder; it must exit
 with 0. Two HTML comments, on the lines directly before a block, say more about it:
@@ -24,8 +24,8 @@ import httpx
 import pytest
 from programs import started
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 PROGRAM_TIMEOUT_SECONDS = 45.0
 REQUEST_TIMEOUT_SECONDS = 20.0
