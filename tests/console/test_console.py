@@ -16,8 +16,7 @@ import httpx
 import pytest
 from apps.desk import Desk
 from apps.works import Works
-from genro_asgi import AsgiServer
-from genro_asgi_server_app import ServerApplication
+from host import AsgiServer, ServerApplication
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
