@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The life of a server of genro-asgi: steps around its methods, and what ends its start.
+"""The life of a server of the host: steps around its methods, and what ends its start.
 
 Methods are replaced on the instance: the server of somebody else stays what it is.
 """
@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
-from genro_asgi import ASGIApp, Scope
-from genro_asgi.lifespan import FatalBootError
+from .surface import ASGIApp, FatalBootError, Scope
 
 __all__ = ["put_around", "require_lifespan", "stop_at_failed_hooks", "wait_at_least"]
 
@@ -79,7 +78,7 @@ def require_lifespan(server: Any) -> None:
 def stop_at_failed_hooks(server: Any) -> None:
     """Have an exception in the ``on_startup`` of an application of ``server`` end its start.
 
-    genro-asgi logs it, goes on, and serves the application without what it was to build. An
+    The host logs it, goes on, and serves the application without what it was to build. An
     ``on_shutdown`` that raises still stops no other.
     """
     lifespan = server.lifespan

@@ -1,16 +1,21 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""genro-asgi as a host: its command line, which serves from a name, a file or a target."""
+"""The command line of the host, which serves from a name, a file or a target."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, _SubParsersAction
 from typing import Any
 
-from genro_asgi.__main__ import Cli, CliError, ServerLauncher, TargetResolver
-from genro_asgi.lifespan import QUITTING
-from genro_asgi.reloading import LAUNCHER_ENV
+from .surface import (
+    LAUNCHER_ENV,
+    QUITTING,
+    Cli,
+    CliError,
+    ServerLauncher,
+    TargetResolver,
+)
 
 __all__ = [
     "LAUNCHER_ENV",

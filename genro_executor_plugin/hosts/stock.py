@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A look at servers of genro-asgi that have no pools, when they start.
+"""A look at servers of the host that have no pools, when they start.
 
 Nothing of such a server is this package's, so that the look is put around two methods of
-genro-asgi's classes: the start of a server, and the registration with the bare server that a
+the host's classes: the start of a server, and the registration with the bare server that a
 process of a remote application has.
 """
 
@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from genro_asgi import BaseServer
-from genro_asgi.lifespan import Lifespan
+from .surface import BaseServer, Lifespan
 
 __all__ = ["look_at_starts"]
 

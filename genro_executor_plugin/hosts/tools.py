@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The tools of genro-asgi's MCP applications: routes that are called beside the application's own.
+"""The tools of a host's MCP applications: routes that are called beside the application's own.
 
 Imported only where the server has such an application.
 """
@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from genro_asgi.mcp import JSONRPC_INTERNAL_ERROR, McpEngine, McpError
+from .surface import JSONRPC_INTERNAL_ERROR, McpEngine, McpError
 
 __all__ = ["guard_tools", "router_of_tools"]
 
@@ -45,15 +45,15 @@ class _Invoke:
 
     def __init__(
         self,
-        invoke: Callable[[Any, dict[str, Any]], Any],
+        invoke: Callable[..., Any],
         text_for: Callable[[Exception], str | None],
     ) -> None:
         self._invoke = invoke
         self._text_for = text_for
 
-    async def __call__(self, node: Any, arguments: dict[str, Any]) -> Any:
+    async def __call__(self, *asked: Any) -> Any:
         try:
-            result = self._invoke(node, arguments)
+            result = self._invoke(*asked)
             return await result if inspect.isawaitable(result) else result
         except Exception as error:
             text = self._text_for(error)

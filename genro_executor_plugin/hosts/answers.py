@@ -1,13 +1,14 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Answers to a request in genro-asgi that failed for a reason which has been logged already."""
+"""Answers to a request that failed for a reason which has been logged already."""
 
 from __future__ import annotations
 
 import logging
 
-from genro_asgi import HTTPException
+from .chosen import chosen_host
+from .surface import HTTPException
 
 __all__ = ["LoggedAnswer"]
 
@@ -20,4 +21,4 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], LoggedAnswer))
 
 
-logging.getLogger("genro_asgi.response").addFilter(_is_news)
+logging.getLogger(f"{chosen_host()}.response").addFilter(_is_news)
