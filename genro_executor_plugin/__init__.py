@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ExecutorOverloadError,
         ExecutorTimeoutError,
         MemoryLimitError,
+        NoAgentError,
         RemoteError,
         SerializationError,
         SoftTimeoutError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         TaskStoreError,
         UnknownExecutorError,
         WorkerCrashedError,
+        WorkerLostError,
     )
     from .executors import (
         BaseExecutor,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         ThreadExecutor,
     )
     from .executors.kinds import register_factory
+    from .executors.nats import NatsExecutor
     from .executors.registry import ExecutorRegistry
     from .offload.plugin import ExecutorPlugin
     from .options.capabilities import Capability
@@ -89,6 +92,8 @@ __all__ = [
     "Load",
     "LocalExecutor",
     "MemoryLimitError",
+    "NatsExecutor",
+    "NoAgentError",
     "PoolDeclaration",
     "PortableCalls",
     "ProcessExecutor",
@@ -109,6 +114,7 @@ __all__ = [
     "ThreadExecutor",
     "UnknownExecutorError",
     "WorkerCrashedError",
+    "WorkerLostError",
     "cancelled",
     "progress",
     "register_factory",
@@ -128,6 +134,7 @@ _HOMES = {
     "ExecutorRegistry": "executors.registry",
     "ExecutorServer": "serving.server",
     "Load": "engines.base",
+    "NatsExecutor": "executors.nats",
     "PoolDeclaration": "options.keywords",
     "PortableCalls": "engines.portable_calls",
     "Progress": "tasks.status",

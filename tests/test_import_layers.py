@@ -30,6 +30,7 @@ LAYERS = (
     "remote",
     "engines",
     "executors",
+    "agent",
     "routing",
     "tasks",
     "offload",

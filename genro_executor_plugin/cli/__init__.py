@@ -24,6 +24,7 @@ from . import (
     demo,
     serve,
     top,
+    worker,
 )
 from .output import (
     DOES_NOT_HOLD,
@@ -65,6 +66,6 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=BorrowedParser
     )
-    for command in (serve, demo, check, top, bench, debug):
+    for command in (serve, worker, demo, check, top, bench, debug):
         command.add(commands)
     return parser
