@@ -60,6 +60,7 @@ class Agent:
         *,
         places: int | None = None,
         modules: Sequence[str] = (),
+        lost_after: float = 10.0,
     ) -> None:
         """Make an agent that does nothing yet.
 
@@ -70,6 +71,7 @@ class Agent:
             pool: the options of its pool of processes.
             places: how many calls it runs at a time; as many as the pool has threads, if ``None``.
             modules: which modules it serves, and no others; empty for all.
+            lost_after: after how many seconds the calls of a server that was not heard of end.
 
         Raises:
             ExecutorConfigError: an option of the pool is wrong, or a module is not there.
@@ -92,6 +94,7 @@ class Agent:
         self._refusals = Refusals(f"the agent of {subject!r}")
         self._connection = Connection(access, f"genro-executor agent {subject}", self._connected)
         self._url = access.url
+        self._lost_after = lost_after
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
@@ -150,7 +153,9 @@ class Agent:
         )
         self._places = Places(self._count, self._grant)
         self._runs = Runs(
-            *(self.pool, self._places, self._post, self._subjects, self._code, self._announce_soon)
+            *(self.pool, self._places, self._post, self._subjects, self._code),
+            self._announce_soon,
+            self._lost_after,
         )
         self.pool.send_records(self._runs.recorded)
         await self._post.listen(self._subjects.agent(self.name), (self.name,), self._heard)

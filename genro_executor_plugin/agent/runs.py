@@ -47,9 +47,6 @@ because its server was not heard of for long."""
 _AGAIN_SECONDS = 2.0
 """After how long an answer that is still waited for is sent again."""
 
-_SILENT_SECONDS = 10.0
-"""A server that was not heard of for so long is gone: its calls are ended."""
-
 _FORGOTTEN_SECONDS = 3600.0
 
 _RUN_REMOTE = describe(run_remote)
@@ -97,6 +94,7 @@ class Runs:
         subjects: Subjects,
         code: CodeVersion,
         changed: Callable[[], None],
+        lost_after: float,
     ) -> None:
         """Run calls in ``pool``.
 
@@ -107,10 +105,12 @@ class Runs:
             subjects: where servers listen.
             code: which modules are served.
             changed: called when a place has become free without an answer that says so.
+            lost_after: after how many seconds a server that was not heard of is gone.
         """
         self._pool, self._places, self._post = pool, places, post
         self._subjects, self._code, self._changed = subjects, code, changed
         self._servers: dict[str, _Server] = {}
+        self._lost_after = lost_after
         self._loop = asyncio.get_running_loop()
         self.accepts: bool = True
 
@@ -245,7 +245,7 @@ class Runs:
         now = self._loop.time()
         for name, server in list(self._servers.items()):
             silent = now - server.heard_at
-            if silent > _SILENT_SECONDS and (server.runs or server.answers):
+            if silent > self._lost_after and (server.runs or server.answers):
                 _logger.warning(
                     "server %s was not heard of for %.0f s: %d of its calls are ended",
                     *(name, silent, len(server.runs)),

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import argparse
 import ast
-import asyncio
-import logging
 import os
-import signal
 import sys
 from typing import Any
 
 from .output import HOLDS, CommandError
-from .parsing import whole
+from .parsing import seconds, whole
 
 __all__ = ["add"]
 
@@ -67,6 +64,13 @@ def add(commands: Any) -> None:
         help="run functions of this module only, and only for servers that have the same source; "
         "can be given several times",
     )
+    parser.add_argument(
+        "--lost-after",
+        type=seconds(1, 3600),
+        default=10.0,
+        metavar="SECONDS",
+        help="end the calls of a server that was not heard of for so long (default 10)",
+    )
     parser.add_argument("--secret-file", help="the file with the secret")
     parser.add_argument(
         "--insecure",
@@ -79,6 +83,9 @@ def add(commands: Any) -> None:
 
 
 def _worker(arguments: argparse.Namespace) -> int:
+    import asyncio
+    import logging
+
     from ..agent.agent import Agent
     from ..errors import ExecutorError
     from ..remote.access import Access, check_url, read_secret
@@ -101,6 +108,7 @@ def _worker(arguments: argparse.Namespace) -> int:
             _options(arguments.pool),
             places=arguments.places,
             modules=arguments.module,
+            lost_after=arguments.lost_after,
         )
         asyncio.run(_serve(agent))
     except ExecutorError as error:
@@ -123,6 +131,9 @@ def _options(given: list[str]) -> dict[str, Any]:
 
 
 async def _serve(agent: Any) -> None:
+    import asyncio
+    import signal
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.drain)
