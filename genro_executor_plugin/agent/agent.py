@@ -21,9 +21,11 @@ from ..remote.post import Post
 from ..remote.refusals import Refusals
 from ..remote.subjects import EVERYBODY, Subjects, new_name
 from ..remote.versions import CodeVersion
+from .health import HealthPort
 from .places import Places
 from .pool import AgentPool
 from .runs import Runs
+from .service import Service
 
 __all__ = ["Agent"]
 
@@ -61,6 +63,7 @@ class Agent:
         places: int | None = None,
         modules: Sequence[str] = (),
         lost_after: float = 10.0,
+        health: tuple[str, int] | None = None,
     ) -> None:
         """Make an agent that does nothing yet.
 
@@ -72,6 +75,7 @@ class Agent:
             places: how many calls it runs at a time; as many as the pool has threads, if ``None``.
             modules: which modules it serves, and no others; empty for all.
             lost_after: after how many seconds the calls of a server that was not heard of end.
+            health: the address and port at which it says whether it is well; ``None`` for none.
 
         Raises:
             ExecutorConfigError: an option of the pool is wrong, or a module is not there.
@@ -95,6 +99,8 @@ class Agent:
         self._connection = Connection(access, f"genro-executor agent {subject}", self._connected)
         self._url = access.url
         self._lost_after = lost_after
+        self._service = Service(self.name, subject, self._code, self._state)
+        self._health = None if health is None else HealthPort(*health, self._trouble)
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
@@ -115,8 +121,10 @@ class Agent:
             ExecutorConfigError: nats-py is not there, or what lets the agent in cannot be read.
             WorkerCrashedError: its workers cannot be started.
         """
-        await self.pool.warm()
         try:
+            if self._health is not None:
+                await self._health.open()
+            await self.pool.warm()
             if await self._reach_nats():
                 await self._begin()
                 await self._serve_until_told()
@@ -126,6 +134,8 @@ class Agent:
                 self._soon.cancel()
             await self.pool.shutdown()
             await self._connection.close()
+            if self._health is not None:
+                await self._health.close()
 
     async def _reach_nats(self) -> bool:
         """Wait until NATS can be reached; ``False`` if the agent is to end before."""
@@ -156,10 +166,12 @@ class Agent:
             *(self.pool, self._places, self._post, self._subjects, self._code),
             self._announce_soon,
             self._lost_after,
+            self._service.ended,
         )
         self.pool.send_records(self._runs.recorded)
         await self._post.listen(self._subjects.agent(self.name), (self.name,), self._heard)
         await self._post.listen(self._subjects.questions, (EVERYBODY,), self._asked)
+        await self._service.answer(self._connection)
         self._announce()
         _logger.info(
             "agent %s serves %r at %s with %d places",
@@ -212,6 +224,18 @@ class Agent:
                 asked_at=asked_at,
             )
         )
+
+    def _state(self) -> dict[str, Any]:
+        places = self._places
+        refused = dict(self._refusals.counts)
+        return {"places": self._count, "running": places.running, "refused_messages": refused}
+
+    def _trouble(self) -> str:
+        if self._ending.is_set():
+            return "it is told to end"
+        if not self._connection.connected:
+            return f"NATS cannot be reached at {self._url}"
+        return self.pool.unhealthy or ""
 
     def _announce(self) -> None:
         if self._soon is not None:

@@ -95,6 +95,7 @@ class Runs:
         code: CodeVersion,
         changed: Callable[[], None],
         lost_after: float,
+        ended: Callable[[float, str], None],
     ) -> None:
         """Run calls in ``pool``.
 
@@ -106,11 +107,12 @@ class Runs:
             code: which modules are served.
             changed: called when a place has become free without an answer that says so.
             lost_after: after how many seconds a server that was not heard of is gone.
+            ended: told of each run how many seconds it took, and why it could not be run.
         """
         self._pool, self._places, self._post = pool, places, post
         self._subjects, self._code, self._changed = subjects, code, changed
         self._servers: dict[str, _Server] = {}
-        self._lost_after = lost_after
+        self._lost_after, self._ended = lost_after, ended
         self._loop = asyncio.get_running_loop()
         self.accepts: bool = True
 
@@ -199,6 +201,7 @@ class Runs:
 
     async def _run(self, name: str, server: _Server, number: int, call: Call, title: str) -> None:
         answer: bytes | None = None
+        began, trouble = self._loop.time(), ""
         try:
             answer = await self._pool.run(call)
         except asyncio.CancelledError:
@@ -208,10 +211,12 @@ class Runs:
                 _logger.exception("a call of server %s could not be run", name)
             else:
                 error.args = (str(error).replace(_RUN_REMOTE, title),)
+            trouble = str(error)
             error.__traceback__ = None  # frames of the agent tell nothing about the call
             answer = NOT_RUN + pack_failure(error)
         finally:
             server.runs.pop(number, None)
+            self._ended(self._loop.time() - began, trouble)
             self._places.leave()
         if answer is None:
             self._changed()

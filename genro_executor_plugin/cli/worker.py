@@ -71,6 +71,14 @@ def add(commands: Any) -> None:
         metavar="SECONDS",
         help="end the calls of a server that was not heard of for so long (default 10)",
     )
+    parser.add_argument(
+        "--health-port",
+        type=whole("port", 1, 65535),
+        help="say at this port over HTTP whether the agent is well: 200, or 503 and the reason",
+    )
+    parser.add_argument(
+        "--health-host", default="127.0.0.1", help="the address of that port (default 127.0.0.1)"
+    )
     parser.add_argument("--secret-file", help="the file with the secret")
     parser.add_argument(
         "--insecure",
@@ -99,6 +107,8 @@ def _worker(arguments: argparse.Namespace) -> int:
             value = getattr(arguments, name)
             raise CommandError(f"--{name} {value!r} is not allowed; {error}") from error
     sys.path.insert(0, os.getcwd())
+    port = arguments.health_port
+    health = None if port is None else (arguments.health_host, port)
     who = f"the agent of {arguments.subject!r}"
     try:
         agent = Agent(
@@ -109,6 +119,7 @@ def _worker(arguments: argparse.Namespace) -> int:
             places=arguments.places,
             modules=arguments.module,
             lost_after=arguments.lost_after,
+            health=health,
         )
         asyncio.run(_serve(agent))
     except ExecutorError as error:

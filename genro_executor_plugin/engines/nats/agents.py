@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ...remote.messages import Announcement
@@ -17,6 +18,10 @@ __all__ = ["Agent", "AgentTable"]
 ABSENT_SECONDS = 1.5
 """How long NATS may say that an agent does not listen before it is given up: when a server of NATS
 has been started anew, agents come back one after the other."""
+
+_FEW = 16
+"""Of many agents, so many are looked at for a call. With two the busiest would be avoided already;
+with this number what is missed of the best one cannot be measured."""
 
 
 @dataclass(eq=False)
@@ -81,6 +86,7 @@ class AgentTable:
         self._code = code
         self._lost_after = lost_after
         self._agents: dict[str, Agent] = {}
+        self._names: list[str] = []
         self.digests: dict[str, str | None] = {}
 
     def all(self) -> list[Agent]:
@@ -99,6 +105,7 @@ class AgentTable:
         agent = self._agents.get(name)
         if agent is None or agent.code.as_dict() != said.code:
             agent = self._agents[name] = Agent(name, said, CodeVersion.from_dict(said.code), now)
+            self._names = list(self._agents)
         agent.said, agent.free = said, said.free
         agent.heard_at, agent.absent_at = now, None
         self.compare(agent)
@@ -117,12 +124,22 @@ class AgentTable:
     def remove(self, agent: Agent) -> None:
         """Forget ``agent``, which is gone."""
         self._agents.pop(agent.name, None)
+        self._names = list(self._agents)
 
     def choose(self, module: str) -> Agent | None:
         """The agent with a place for a function of ``module`` that has least to do; or ``None``."""
+        if len(self._names) > _FEW:
+            some = [self._agents[name] for name in random.sample(self._names, _FEW)]
+            chosen = self._best(some, module)
+            if chosen is not None:
+                return chosen
+        return self._best(self._agents.values(), module)
+
+    @staticmethod
+    def _best(agents: Iterable[Agent], module: str) -> Agent | None:
         best: Agent | None = None
         key: tuple[float, int] | None = None
-        for agent in self._agents.values():
+        for agent in agents:
             if not agent.usable or agent.free + agent.granted <= 0:
                 continue
             if not agent.code.serves(module):
