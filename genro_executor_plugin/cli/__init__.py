@@ -17,12 +17,14 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..hosts.chosen import HostChoiceError
 from . import (
     bench,
     check,
     debug,
     demo,
     serve,
+    stack,
     top,
     worker,
 )
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         code: int = arguments.run(arguments)
-    except CommandError as error:
+    except (CommandError, HostChoiceError) as error:
         complain(parser.prog, str(error))
         return IMPOSSIBLE
     except KeyboardInterrupt:
@@ -66,6 +68,6 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=BorrowedParser
     )
-    for command in (serve, worker, demo, check, top, bench, debug):
+    for command in (serve, worker, demo, check, top, stack, bench, debug):
         command.add(commands)
     return parser

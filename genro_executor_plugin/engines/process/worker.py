@@ -9,7 +9,6 @@ through the launcher, and never decides which call it runs: its owner, the pool,
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import pickle
 from functools import partial
@@ -17,11 +16,11 @@ from time import perf_counter
 
 from ...portable.exceptions import unpack_failure
 from .arrivals import Arrivals, Window
-from .calls import WorkerCalls
-from .exit_report import ExitReport, is_ending, starts_too_long
+from .exit_report import ExitReport, is_ending
 from .handover import NonsenseError
 from .job import Job
 from .launcher import Launcher
+from .life import WorkerLife
 from .link import Link
 from .marks import Marks
 from .oom import oom_kills
@@ -39,7 +38,6 @@ from .wire import (
     MESSAGE,
     READY,
     RESULT,
-    STOP,
     TELL,
     UNCLAIMED,
     WRONG,
@@ -52,7 +50,7 @@ __all__ = ["Worker"]
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class Worker(WorkerCalls):
+class Worker(WorkerLife):
     """One worker process, as the server knows it.
 
     Attributes:
@@ -75,8 +73,6 @@ class Worker(WorkerCalls):
         super().__init__()
         self._owner, self._launcher, self._arrivals = owner, launcher, arrivals
         self.index = index
-        self._key = 0
-        self._alarm: asyncio.TimerHandle | None = None
         self.pid: int | None = None
         self.boot_error: BaseException | None = None
         self.born_at: float = perf_counter()
@@ -155,34 +151,6 @@ class Worker(WorkerCalls):
         number = self.number_of(job)
         if number is not None and self._link.write(frame(END, number)) and job.is_coroutine:
             self.unheard.add(number)
-
-    def stop(self, grace_seconds: float) -> None:
-        """Have it end by itself; it is killed if it has not ended after ``grace_seconds``."""
-        if not self.ready:
-            self.kill()
-            return
-        self.leaving = True
-        if self._alarm is None:
-            self._alarm = asyncio.get_running_loop().call_later(grace_seconds, self.kill)
-            self._link.write(frame(STOP))
-
-    def must_start_within(self, seconds: float) -> None:
-        """Kill it if it is not ready after ``seconds``."""
-        self._alarm = asyncio.get_running_loop().call_later(seconds, self._starts_too_long, seconds)
-
-    def _starts_too_long(self, seconds: float) -> None:
-        self.boot_error = starts_too_long(seconds)
-        self._launcher.give_up(self._key)
-
-    def kill(self) -> None:
-        """Kill it now. Nothing that it still sends is read."""
-        self.leaving = self.killed = True
-        self._hang_up()
-        self._launcher.forget(self._key)
-
-    def abandon(self) -> None:
-        """Close its descriptors without the event loop, which is closed already; so it ends."""
-        self._link.abandon()
 
     def _readable(self) -> None:
         try:
