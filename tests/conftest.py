@@ -18,6 +18,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import agents
+import host
 import loops
 import psutil
 import pytest
@@ -46,6 +48,16 @@ LEAK_PATIENCE_SECONDS = 5.0
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Have the asynchronous tests run on the event loop that was asked for."""
     return {loops.LOOP: loops.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the tests that say nothing of the host they run on, each for its reason."""
+    for item in items:
+        name, _, _ = item.nodeid.partition("[")
+        names = {item.nodeid, name, name.partition("::")[0]}
+        for one in host.differences():
+            if names & {*one["tests"]}:
+                item.add_marker(pytest.mark.skip(reason=f"{host.DISTRIBUTION}: {one['reason']}"))
 
 
 class Gate:
@@ -117,6 +129,21 @@ WATCHED_ROOMS = frozenset(
 """The folders of tests that run pools on their own event loop."""
 
 
+@pytest.fixture(scope="module")
+def far_agent() -> Iterator[None]:
+    """An agent of its own process, for the pools of ``agents.shared_pool``."""
+    with agents.shared_agent("max_workers=3"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def far_agent_where_it_is_needed(request: pytest.FixtureRequest) -> None:
+    """A test with the parameter ``"nats"`` has an agent."""
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and "nats" in map(str, callspec.params.values()):
+        request.getfixturevalue("far_agent")
+
+
 @pytest.fixture(autouse=True)
 async def loop_goes_on(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """Nothing of this package holds up the event loop for more than 100 ms in the test.
@@ -136,7 +163,8 @@ async def loop_goes_on(request: pytest.FixtureRequest) -> AsyncIterator[None]:
 
 
 def _children() -> set[int]:
-    return {child.pid for child in psutil.Process().children(recursive=True)} - starter_pids()
+    found = {child.pid for child in psutil.Process().children(recursive=True)}
+    return found - starter_pids() - agents.shared_pids()
 
 
 @pytest.fixture(autouse=True)

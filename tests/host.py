@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 _INSTALLED = [name for name in ("genro_asgi", "kajenn") if find_spec(name) is not None]
@@ -69,6 +72,19 @@ def written(program: str) -> str:
         )
 
     return re.sub(r"^(?P<indent> *)from host import (?P<names>.+)$", imports, program, flags=re.M)
+
+
+def differences() -> list[dict[str, Any]]:
+    """What is left out on this host: dicts with ``reason`` and ``tests``, their ids."""
+    return [one for one in all_differences() if one["host"] == DISTRIBUTION]
+
+
+@cache
+def all_differences() -> list[dict[str, Any]]:
+    """The same for every host, each with its ``host``."""
+    file = Path(__file__).with_name("host_differences.toml")
+    found: list[dict[str, Any]] = tomllib.loads(file.read_text(encoding="utf-8"))["differs"]
+    return found
 
 
 def __getattr__(name: str) -> Any:

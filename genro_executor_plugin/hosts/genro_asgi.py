@@ -61,7 +61,7 @@ def note_identities(server: Any, note: Callable[[Any], None]) -> None:
     """Call ``note`` with each identity that is found later than that: there is none."""
 
 
-def note_loop(server: Any) -> None:
+async def note_loop(server: Any) -> None:
     """Have handlers on threads reach the event loop through ``server``: it has no such way."""
 
 

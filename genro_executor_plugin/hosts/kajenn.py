@@ -9,7 +9,6 @@ decides about a request earlier has it find out by ``identify``.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,13 +86,13 @@ def note_identities(server: Any, note: Callable[[Any], None]) -> None:
     server.authenticate = authenticate
 
 
-def note_loop(server: Any) -> None:
+async def note_loop(server: Any) -> None:
     """Have handlers on threads reach the event loop that runs here (``server.run_on_loop``).
 
-    kajenn notes it with the first handler that runs on its own threads; the threads of a pool may
-    have run others before.
+    kajenn notes it with the first call on its own threads; a pool of threads may have run handlers
+    before.
     """
-    server._loop = asyncio.get_running_loop()
+    await server.run_sync(int)
 
 
 def server_arguments(config: Any) -> dict[str, Any]:
@@ -116,12 +115,6 @@ REACHES = (
         ("channels", "kbus_role"),
         use="find out whether any authentication is configured",
         wish="AuthMixin.is_configured",
-    ),
-    Reach(
-        "kajenn:AsgiServer()",
-        ("_loop",),
-        use="have handlers in pools of threads call run_on_loop before any of the server's own",
-        wish="a server that notes its event loop when it starts",
     ),
     Reach(
         "kajenn:AsgiServer()",

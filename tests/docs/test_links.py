@@ -23,6 +23,8 @@ CODE_BLOCK = re.compile(r"^ *(`{3,}).*?^ *\1`*\s*?$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(`+)(?!`).+?\1", re.DOTALL)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?\s*\)")
 HEADING = re.compile(r"^#{1,6} +(.*?) *#*$", re.MULTILINE)
+TEST = re.compile(r"`(test_\w+)`")
+DEFINED = re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE)
 FILE = re.compile(r"`((?:docs|tests|examples|benchmarks|genro_executor_plugin)/[\w./-]+\.\w+)`")
 
 
@@ -78,6 +80,27 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     """``tests/...`` and the like in a page is a file of this repository."""
     if page.name != "CHANGELOG.md":  # it speaks of former files, too
         assert [name for name in FILE.findall(text_of(page)) if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.once
+def test_links_of_the_readme_work_everywhere() -> None:
+    """The package index shows README.md without the repository: its links are whole addresses."""
+    text = text_of(ROOT / "README.md")
+    links = LINK.findall(re.sub(r"!\[[^]]*\]\([^)]*\)", "", CODE.sub("", text)))
+    assert links
+    assert all(link.startswith(("https://", "#")) for link in links)
+
+
+@pytest.mark.once
+def test_tests_that_the_pages_name_are_there() -> None:
+    """A test that gets another name changes the pages that name it, too."""
+    known = {
+        name
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in DEFINED.findall(path.read_text(encoding="utf-8"))
+    }
+    said = {name for page in PAGES for name in TEST.findall(text_of(page))}
+    assert said - known == set()
 
 
 @pytest.mark.once
