@@ -125,7 +125,14 @@ class ProcessEngine(Engine):
             return Aside.WHEN_ADMITTED
         except SlowError:
             return Aside.AT_ONCE
-        self._be_on_this_loop()
+        pool = self._pool
+        if (
+            pool is None
+            or pool.loop is not asyncio.get_running_loop()
+            or self._reloads.count != self._reloads_seen
+            or self._ended
+        ):
+            self._be_on_this_loop()
         return packed
 
     async def pack_aside(self, call: Call) -> PackedCall:
