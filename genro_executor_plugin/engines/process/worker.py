@@ -4,7 +4,7 @@
 """The server's end of one worker process: it sends calls and settles them with what comes back.
 
 It knows the process's socket (``link``) and frames (``wire``); how the process starts and ends is
-in ``worker_process``. It never decides which call it runs: its owner, the pool, does.
+in ``life``. It never decides which call it runs: its owner, the pool, does.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .exit_report import ExitReport, is_ending
 from .handover import NonsenseError
 from .job import Job
 from .launcher import Launcher
+from .life import WorkerLife
 from .owner import WorkerOwner
 from .wire import (
     BESIDE,
@@ -40,7 +41,6 @@ from .wire import (
     Frame,
     frame,
 )
-from .worker_process import WorkerProcess
 
 __all__ = ["Worker"]
 
@@ -50,7 +50,7 @@ _GLOBAL = pickle.STACK_GLOBAL[0]
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class Worker(WorkerProcess):
+class Worker(WorkerLife):
     """One worker process, as the server knows it."""
 
     __slots__ = ("_answered", "_arrivals", "_owner", "_window")

@@ -22,10 +22,10 @@ from .marks import Marks
 from .oom import oom_kills
 from .wire import STOP, frame
 
-__all__ = ["WorkerProcess"]
+__all__ = ["WorkerLife"]
 
 
-class WorkerProcess(WorkerCalls):
+class WorkerLife(WorkerCalls):
     """A process and its calls. How it ends decides what becomes of them.
 
     Attributes:
