@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Run genro-asgi route handlers in named pools of processes and threads.
+"""Run route handlers of genro-asgi or kajenn in named pools of processes and threads.
 
 Names are imported when they are first used (PEP 562): a worker that runs plain functions never
-imports genro-asgi.
+imports a host.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .hosts.chosen import is_undecided, refuse_others
 from .hosts.imported import is_being_imported, when_imported
 from .hosts.loaded import HOST_PACKAGES
 
@@ -162,8 +163,10 @@ def _register() -> None:
     """Register the plugin with genro-routes, but for a worker: it sends no calls to pools."""
     from .portable.main_module import inside_worker
 
-    # A host imports genro-routes on its own way: then it is the host that is waited for.
-    if not inside_worker() and not any(map(is_being_imported, HOST_PACKAGES)):
+    # A host imports genro-routes on its own way: then it is the host that is waited for, and so it
+    # is where it cannot be said yet which one that will be.
+    waited_for = any(map(is_being_imported, HOST_PACKAGES)) or is_undecided()
+    if not inside_worker() and not waited_for:
         import_module(".offload.plugin", __name__)
 
 
@@ -171,9 +174,10 @@ def _meet(host: str) -> None:
     """Register the plugin, and have servers without pools warned of when they start."""
     from .portable.main_module import inside_worker
 
+    refuse_others(host)
     if not inside_worker():
         _register()
-        stock = import_module(f".hosts.{host}_stock", __name__)
+        stock = import_module(".hosts.stock", __name__)
         stock.look_at_starts(_warn_without_pools)
 
 

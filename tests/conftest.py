@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import host
 import loops
 import psutil
 import pytest
@@ -46,6 +47,16 @@ LEAK_PATIENCE_SECONDS = 5.0
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Have the asynchronous tests run on the event loop that was asked for."""
     return {loops.LOOP: loops.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the tests that say nothing of the host they run on, each for its reason."""
+    for item in items:
+        name, _, _ = item.nodeid.partition("[")
+        names = {item.nodeid, name, name.partition("::")[0]}
+        for one in host.differences():
+            if names & {*one["tests"]}:
+                item.add_marker(pytest.mark.skip(reason=f"{host.DISTRIBUTION}: {one['reason']}"))
 
 
 class Gate:

@@ -38,7 +38,7 @@ _ASK_EVERY_SECONDS = 0.02
 _PACKAGE = str(Path(genro_executor_plugin.__file__).parent)
 _STARTUPS = {
     (str(Path(_PACKAGE) / "serving" / "lifecycle.py"), "start"),
-    (str(Path(_PACKAGE) / "hosts" / "genro_asgi_stock.py"), "looking_startup"),
+    (str(Path(_PACKAGE) / "hosts" / "stock.py"), "looking_startup"),
 }
 _TESTS = str(Path(__file__).parent)
 

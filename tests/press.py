@@ -13,9 +13,8 @@ from typing import Any
 
 import httpx
 import task_functions as tf
-from genro_asgi import RoutedApplication
-from genro_asgi.exceptions import HTTPException
 from genro_routes import route
+from host import HTTPException, RoutedApplication
 from servers import Site, serving
 from worker_functions import hold
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from genro_asgi.exceptions import HTTPNotFound
 from genro_routes import RoutingClass, route
+from host import HTTPNotFound
 
 from genro_executor_plugin import (
     ExecutorApplication,

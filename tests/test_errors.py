@@ -11,8 +11,9 @@ import subprocess
 import sys
 from typing import Any
 
+import host
 import pytest
-from programs import run_program
+from programs import environment, run_program
 
 from genro_executor_plugin import errors
 from genro_executor_plugin.errors import (
@@ -167,16 +168,17 @@ import pickle, sys
 from genro_executor_plugin.errors import ExecutorOverloadError
 error = ExecutorOverloadError("full", pool="pdf", retry_after=3)
 assert type(error) is ExecutorOverloadError
-assert "genro_asgi" not in sys.modules
+assert not {"genro_asgi", "kajenn"} & {*sys.modules}
 sys.stdout.buffer.write(pickle.dumps(error))
 """
 
-WITH_GENRO_ASGI = """
+WITH_A_HOST = host.written("""
 import pickle, sys
 from genro_executor_plugin.errors import *
 early = ExecutorOverloadError("early", pool="pdf", retry_after=3)
-import genro_asgi
-from genro_asgi.exceptions import HTTPException
+import host
+host.AsgiServer
+from host import HTTPException
 assert not isinstance(early, HTTPException)
 for error in (
     ExecutorError("x"),
@@ -196,23 +198,28 @@ try:
 except TimeoutError as caught:
     assert caught.errno is None
 print("as it should be")
-"""
+""")
 
 
-def test_where_genro_asgi_is_loaded_an_error_is_one_it_answers() -> None:
+def test_where_a_host_is_loaded_an_error_is_one_it_answers() -> None:
     """Also an error that was made in a process without it; and nobody imports it for that."""
     made = subprocess.run([sys.executable, "-c", PLAIN], capture_output=True, check=True)
     done = subprocess.run(
-        [sys.executable, "-c", WITH_GENRO_ASGI], input=made.stdout, capture_output=True, check=False
+        [sys.executable, "-c", WITH_A_HOST],
+        input=made.stdout,
+        capture_output=True,
+        check=False,
+        env=environment(),
     )
     assert done.stdout == b"as it should be\n", done.stderr.decode()
 
 
-def test_an_error_made_where_genro_asgi_is_loaded_is_read_where_it_is_not(tmp_path: Any) -> None:
+def test_an_error_made_where_a_host_is_loaded_is_read_where_it_is_not(tmp_path: Any) -> None:
     there = tmp_path / "error"
     run_program(
         "-c",
-        "import pickle, sys, genro_asgi\n"
+        "import pickle, sys, host\n"
+        "host.AsgiServer\n"
         "from genro_executor_plugin.errors import ExecutorTimeoutError\n"
         "error = ExecutorTimeoutError('slow', pool='pdf', timeout=2.0)\n"
         "open(sys.argv[1], 'wb').write(pickle.dumps(error))",
@@ -220,9 +227,9 @@ def test_an_error_made_where_genro_asgi_is_loaded_is_read_where_it_is_not(tmp_pa
     )
     shown = run_program(
         "-c",
-        "import pickle, sys\n"
+        "import pickle, sys, host\n"
         "error = pickle.load(open(sys.argv[1], 'rb'))\n"
-        "print(type(error).__mro__[1].__name__, vars(error), 'genro_asgi' in sys.modules)",
+        "print(type(error).__mro__[1].__name__, vars(error), host.PACKAGE in sys.modules)",
         there,
     )
     assert shown == "ExecutorError {'pool': 'pdf', 'route': None, 'timeout': 2.0} False\n"

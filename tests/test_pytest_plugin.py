@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from importlib.metadata import entry_points
 
+import host
 import pytest
 from programs import run_program
 
-APPLICATION = """
+APPLICATION = host.written("""
 import os
 import pytest
-from genro_asgi import RoutedApplication
+from host import RoutedApplication
 from genro_routes import route
 
 class Reports(RoutedApplication):
@@ -41,7 +42,7 @@ class Reports(RoutedApplication):
         return sum(numbers)
 
 POOLS = {"pdf": {"max_workers": 1}, "db": {"executor_type": "thread"}}
-"""
+""")
 
 
 ALONE = ("-p", "genro_executor_plugin.pytest_plugin")

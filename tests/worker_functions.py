@@ -268,7 +268,7 @@ def fail_with_a_group() -> None:
 
 
 def fail_over_http(status: int) -> None:
-    from genro_asgi.exceptions import HTTPException
+    from host import HTTPException
 
     raise HTTPException(status, "come back later", headers=[(b"x-reason", b"tea")])
 

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..hosts.chosen import HostChoiceError
 from . import (
     bench,
     check,
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         code: int = arguments.run(arguments)
-    except CommandError as error:
+    except (CommandError, HostChoiceError) as error:
         complain(parser.prog, str(error))
         return IMPOSSIBLE
     except KeyboardInterrupt:

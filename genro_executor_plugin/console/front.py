@@ -19,6 +19,7 @@ from ..hosts.names import (
     HTTPUnauthorized,
     asker_of,
     has_authentication,
+    identify,
 )
 from ..routing.sites import check_host, limited_body, narrowed_headers, with_headers
 from ..tasks.http.guard import narrowed_query
@@ -60,6 +61,7 @@ class Front:
     async def answer(self, routes: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that is small, well-formed and allowed; refuse others with a reason."""
         try:
+            await identify(self._console.server, scope)  # routes are not given the credentials
             narrowed = self._checked(scope)
             receive = limited_body(scope, receive, BODY_LIMIT_BYTES)
             await routes(narrowed, receive, with_headers(send, lambda _: _HEADERS))

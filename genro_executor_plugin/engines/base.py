@@ -33,7 +33,7 @@ from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
-from ..metrics.worker_state import WorkerState
+from ..metrics.worker_state import RunningStack, WorkerState
 from ..options.capabilities import Capability
 from ..options.granted import granted_cpus
 from ..options.kinds import EngineOption, Kind
@@ -218,6 +218,10 @@ class Engine(ABC):
         """Return every worker as it is now; empty for a kind that has none of its own."""
         return []
 
+    async def stacks(self, pid: int | None = None) -> list[RunningStack]:
+        """Return where each running call is, those in process ``pid`` or all; empty if unknown."""
+        return []
+
     def trouble(self) -> str | None:
         """Return why it cannot serve calls as it should just now, ``None`` if it can."""
         return None
@@ -257,7 +261,7 @@ class Engine(ABC):
 _TAKEN = ("engine", "executor_type", "kind", "name", "options", "self")
 """Names that stand for something else where a pool is declared."""
 
-_COROUTINES = ("run", "close", "start", "restart")
+_COROUTINES = ("run", "close", "start", "restart", "stacks")
 _FUNCTIONS = (
     *("pack", "discard", "tell", "commit", "load", "workers", "trouble"),
     *("set_paused", "resize", "kill_worker"),

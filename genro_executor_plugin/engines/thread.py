@@ -30,8 +30,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, ClassVar
 
-from ..errors import ExecutorTimeoutError
-from ..metrics.worker_state import WorkerState
+from ..metrics.worker_state import RunningStack, WorkerState
 from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..portable.files import discard_result
@@ -41,6 +40,7 @@ from ..worker.streaming import streamed
 from .base import Engine, Load, Pool
 from .call import Call
 from .debugger import ends_within
+from .stacks import end_late_run, stacks_of_runs
 from .thread_loop import PoolLoop, raisable
 from .thread_run import ThreadRun, no_thread
 
@@ -174,14 +174,7 @@ class ThreadEngine(Engine):
         left = run.started_at + limit - perf_counter()
         if await ends_within(run.future, left, self.minds_debuggers):
             return run.future.result()
-        run.end_coroutine()
-        becomes = "it was cancelled" if run.is_async else "it goes on in its thread"
-        raise ExecutorTimeoutError(
-            f"{describe(call.func)} ran longer than {limit:g} s in pool {self.pool.name!r}; "
-            f"{becomes}, and its place stays taken until it is done",
-            pool=self.pool.name,
-            timeout=limit,
-        )
+        raise end_late_run(run, self.pool.name, limit)
 
     def _start_next(self) -> None:
         while self._waiting and self._taken < self.options.max_workers and not self.pool.paused:
@@ -241,9 +234,10 @@ class ThreadEngine(Engine):
 
     def _serve(self, runs: queue.SimpleQueue[ThreadRun | None]) -> None:
         initialized = self.options.initializer is None
-        self.own_threads.add(threading.get_ident())
+        thread = threading.get_ident()
+        self.own_threads.add(thread)
         while (run := runs.get()) is not None:
-            result, error = None, None
+            run.thread, result, error = thread, None, None
             try:
                 if not initialized:
                     assert self.options.initializer is not None
@@ -254,7 +248,7 @@ class ThreadEngine(Engine):
                 error = raised
             self._tell(run, result, error)
             del run, result, error  # what is idle must not keep anybody's objects
-        self.own_threads.discard(threading.get_ident())
+        self.own_threads.discard(thread)
         if initialized and self.options.finalizer is not None:
             try:
                 run_hook(self.options.finalizer)
@@ -343,6 +337,9 @@ class ThreadEngine(Engine):
             )
             for run in self._begun
         ]
+
+    async def stacks(self, pid: int | None = None) -> list[RunningStack]:
+        return stacks_of_runs(self._begun, pid)
 
     def load(self) -> Load:
         threads = len(self._threads) + (self._coroutines is not None)

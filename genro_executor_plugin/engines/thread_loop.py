@@ -121,7 +121,7 @@ class PoolLoop:
             self._done(run, None, failure)
 
     async def _run(self, run: ThreadRun) -> Any:
-        run.task = asyncio.current_task()
+        run.task, run.thread = asyncio.current_task(), threading.get_ident()
         if run.abandoned:
             raise asyncio.CancelledError
         if not self._initialized:

@@ -30,6 +30,7 @@ class ThreadRun:
     Attributes:
         body: what runs; a coroutine function runs on the pool's own event loop.
         task: what runs the coroutine, once it has begun.
+        thread: the identity of the thread that runs it, once it has begun; 0 before.
         abandoned: whether nobody waits for it any more.
     """
 
@@ -48,6 +49,7 @@ class ThreadRun:
         "running",
         "started_at",
         "task",
+        "thread",
     )
 
     def __init__(
@@ -70,6 +72,7 @@ class ThreadRun:
         self.abandoned: bool = False
         self.task: asyncio.Task[Any] | None = None
         self.started_at: float | None = None
+        self.thread: int = 0
         self._messages = _Messages(pool, call, self.future)
         self.running: RunningCall = RunningCall(0, self._messages)
         self.context.run(enter, self.running)

@@ -28,7 +28,11 @@ class ExecutorTimeoutError(ExecutorError, TimeoutError):
 
     Attributes:
         timeout: the limit in seconds, counted from the start of the run.
+        stack: where the run was when it was ended, as a traceback has it; empty if that is not
+            known. It is a note of the error as well.
     """
+
+    stack: str = ""
 
     status = 504
     detail = "The request took too long."
@@ -81,9 +85,13 @@ class WorkerCrashedError(ExecutorError):
         pid: the worker's process id, ``None`` when it never started.
         peak_memory: the most memory it ever held, in bytes, ``None`` when it is not known.
         last_memory: what it held when it was last looked at (once a second while it works).
+        stack: where the call was when its worker was killed on purpose, as a traceback has it;
+            empty if that is not known. It is a note of the error as well.
 
     What the worker's faulthandler wrote when native code crashed is a note of the error.
     """
+
+    stack: str = ""
 
     def __init__(
         self,

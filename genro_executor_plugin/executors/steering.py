@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Self
 
 from ..errors import ExecutorConfigError
+from ..metrics.worker_state import RunningStack
 from ..options.capabilities import Capability
 from .state import PoolState
 
@@ -131,6 +132,17 @@ class SteeredPool(PoolState):
         """
         self._need(Capability.WORKERS, "kill")
         return self._engine.kill_worker(pid)
+
+    async def stacks(self, pid: int | None = None) -> list[RunningStack]:
+        """Return where each running call is just now: its stack, for people to read.
+
+        A call that answers meanwhile has none. Being asked may interrupt native code that waits in
+        the system; Python waits on.
+
+        Args:
+            pid: a process; only its calls are asked.
+        """
+        return await self._engine.stacks(pid)
 
     def _need(self, capability: Capability, what: str) -> None:
         if capability not in self.capabilities:

@@ -6,11 +6,14 @@
 ::
 
     names                what the package takes from a host, each imported when it is first used
+    chosen               which of the hosts this process has
     loaded               what can be said of a host without importing it; workers ask this one
     contract             the types of what is told of a host
-    genro_asgi           those names and functions, from genro-asgi
-    genro_asgi_command   those of its command line
-    genro_asgi_reaches   what is used of genro-asgi and not promised by it
+    surface              what every host has under the same name
+    genro_asgi, kajenn   what each of them is asked in a way of its own, under the same names
+    common, life, tools, command, answers, stock
+                         what all of them are asked in the same way
+    reaches              what is used of them and not promised by them
     builders             what recipes are written with, the same for every host
 
 Another host is another module beside ``genro_asgi`` with the same names.

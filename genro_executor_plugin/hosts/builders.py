@@ -31,13 +31,13 @@ __all__ = [
 
 REACHES = (
     Reach(
-        "genro_asgi:AsgiServerGrammar.configuration",
+        "HOST:AsgiServerGrammar.configuration",
         ("_decorator",),
         use="add a section to those that a grammar allows below an element",
         wish="element.sub_tags",
     ),
     Reach(
-        "genro_asgi:AsgiServerGrammar.configuration",
+        "HOST:AsgiServerGrammar.configuration",
         ("_func",),
         use="read the types of an element's arguments",
         wish="element.signature",

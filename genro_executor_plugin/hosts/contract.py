@@ -56,7 +56,8 @@ class Reach(NamedTuple):
     """Something of another package that its documentation does not promise, and that is used here.
 
     Attributes:
-        owner: what has it: ``"module:Class"``, or ``"module:Class()"`` for an instance.
+        owner: what has it: ``"module:Class"``, or ``"module:Class()"`` for an instance; ``HOST``
+            in the module's name stands for the host's package.
         names: its attributes that are used.
         use: what they are used for.
         wish: what would be used in their place, if it were public.
@@ -68,10 +69,15 @@ class Reach(NamedTuple):
     wish: str
 
 
-def missing(distribution: str, reaches: Iterable[Reach]) -> list[str]:
-    """One line for each name in ``reaches`` that the installed ``distribution`` has taken away."""
+def missing(distribution: str, reaches: Iterable[Reach], host: str) -> list[str]:
+    """One line for each name in ``reaches`` that the installed ``distribution`` has taken away.
+
+    Args:
+        host: the package of the host.
+    """
     found = []
-    for owner, names, use, wish in reaches:
+    for reached, names, use, wish in reaches:
+        owner = reached.replace("HOST", host, 1)
         for name in names:
             try:
                 _look_at(owner, name)

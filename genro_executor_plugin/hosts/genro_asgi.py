@@ -1,108 +1,27 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""genro-asgi as a host: its names, and what only it can be asked.
-
-What genro-asgi does not promise and is used all the same is listed in ``genro_asgi_reaches``.
-"""
+"""genro-asgi as a host: what only it can be asked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from genro_asgi import (
-    ApplicationGrammar,
-    ASGIApp,
-    AsgiConfigBuilder,
-    AsgiServer,
-    AsgiServerGrammar,
-    AuthMixin,
-    BaseApplication,
-    BaseServer,
-    ConfigurationHandler,
-    DefaultConfig,
-    HTTPBadRequest,
-    HTTPException,
-    HTTPForbidden,
-    HTTPNotFound,
-    HTTPUnauthorized,
-    HTTPUnsupportedMediaType,
-    Message,
-    Receive,
-    RoutedApplication,
-    Scope,
-    Send,
-    router_openapi,
-)
-from genro_asgi.config import CONFIGURATION_TEMPLATES
-from genro_asgi.lifespan import FatalBootError
-from genro_asgi.middleware import AuthMiddleware, BaseMiddleware
-from genro_asgi.session.store import MemorySessionStore
-from genro_asgi.sse import SseStream
-from genro_asgi.streaming import StreamingResponse
-from genro_asgi.tasks import LocalTaskExecutor, TaskManager, TaskScheduler
-from genro_asgi.tasks.hub import EventHub
+from genro_asgi import AuthMixin, BaseServer, Scope
+from genro_asgi.middleware import AuthMiddleware
 
-from .contract import Asker
+from .contract import Reach
 
 __all__ = [
-    "HIDDEN_ORIGIN",
-    "ASGIApp",
-    "ApplicationGrammar",
-    "AsgiConfigBuilder",
-    "AsgiServer",
-    "AsgiServerGrammar",
-    "AttachedApplication",
-    "ConfigurationHandler",
-    "FatalBootError",
-    "HTTPBadRequest",
-    "HTTPException",
-    "HTTPForbidden",
-    "HTTPNotFound",
-    "HTTPUnauthorized",
-    "HTTPUnsupportedMediaType",
-    "LocalTaskExecutor",
-    "Message",
-    "Receive",
-    "RoutedApplication",
-    "Scope",
-    "Send",
-    "SseStream",
-    "StreamingResponse",
-    "TaskManager",
-    "TaskScheduler",
-    "asker_of",
-    "bound_address",
-    "descriptor_of_task",
-    "end_unserved",
-    "event_hub_of",
+    "REACHES",
     "has_authentication",
-    "has_own_sessions",
-    "has_tasks",
-    "hide_origin",
-    "is_task_cancelled",
-    "is_told_to_exit",
-    "public_url_of",
-    "publish_of_task",
-    "read_configuration",
-    "router_openapi",
-    "settle_task",
-    "site_folder",
+    "identify",
+    "note_identities",
+    "note_loop",
+    "server_arguments",
     "tells_of_disconnects",
-    "write_progress_of_task",
 ]
-
-
-def asker_of(scope: Mapping[str, Any]) -> Asker:
-    """Who the request of the ASGI ``scope`` comes from, as the middlewares have found out."""
-    avatar, session = scope.get("auth"), scope.get("session")
-    session_id = str(session.id) if session is not None else ""
-    if avatar is None:
-        return Asker(session_id=session_id)
-    return Asker(str(avatar.identity), frozenset(avatar.tags), session_id)
 
 
 def has_authentication(server: Any, scope: Scope | None = None) -> bool:
@@ -121,11 +40,6 @@ def has_authentication(server: Any, scope: Scope | None = None) -> bool:
     return any(store is not None for store in stores) or any(entries) or bool(login)
 
 
-def has_own_sessions(server: Any) -> bool:
-    """Whether the sessions of the clients of ``server`` lie in the memory of this process."""
-    return isinstance(getattr(server, "session_store", None), MemorySessionStore)
-
-
 _CREDENTIALS = ("_basic", "_bearer", "_jwt")
 """Where an ``AuthCore`` keeps what it knows, empty for nothing."""
 
@@ -139,159 +53,29 @@ def tells_of_disconnects(scope: Mapping[str, Any]) -> bool:
     return "genro.identity" not in scope
 
 
-def read_configuration(
-    config: str | Path | type | Any,
-) -> ConfigurationHandler:
-    """Return the handler that reads ``config`` and the layers below it, as ``AsgiServer`` does."""
-    if isinstance(config, ConfigurationHandler):
-        return config
-    defaults = DefaultConfig()
-    if isinstance(config, str) and config in CONFIGURATION_TEMPLATES:
-        config = CONFIGURATION_TEMPLATES[config]
-    elif isinstance(config, str | Path):
-        config = defaults.recipe_class(config)
-    return ConfigurationHandler(config, parents=defaults.parents_for(config))
+async def identify(server: Any, scope: Scope) -> None:
+    """Find out who asks: a middleware has done that before anybody else sees the request."""
 
 
-class AttachedApplication(RoutedApplication):
-    """A ``RoutedApplication`` that is told, by ``attached``, which server it belongs to now."""
-
-    @BaseApplication.server.setter  # type: ignore[attr-defined, untyped-decorator]
-    def server(self, server: Any) -> None:
-        """Belong to ``server``. Raises what ``attached`` raises."""
-        BaseApplication.server.fset(self, server)  # type: ignore[attr-defined]
-        self.attached(server)
-
-    def attached(self, server: Any) -> None:
-        """The application belongs to ``server`` from now on."""
+def note_identities(server: Any, note: Callable[[Any], None]) -> None:
+    """Call ``note`` with each identity that is found later than that: there is none."""
 
 
-def bound_address(server: Any) -> str | None:
-    """Where the uvicorn of ``server`` listens, as ``"host:port"``; empty while it does not yet.
-
-    ``None`` if that is not known: something else serves it, or a Unix socket.
-    """
-    serving = getattr(server, "uvicorn_server", None)
-    if serving is None or serving.config.uds is not None or serving.config.fd is not None:
-        return None
-    host, port = serving.config.host, serving.config.port
-    if port == 0:
-        if not serving.started:
-            return ""
-        sockets = [one for found in serving.servers for one in found.sockets]
-        port = sockets[0].getsockname()[1]
-    if host in ("0.0.0.0", "::", ""):
-        host = "127.0.0.1"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+async def note_loop(server: Any) -> None:
+    """Have handlers on threads reach the event loop through ``server``: it has no such way."""
 
 
-class _HidingOrigin(BaseMiddleware):
-    """Takes ``Origin`` out of the headers of what is below ``mount``.
-
-    So the middleware that allows other sites to read (CORS) neither answers nor marks it.
-    """
-
-    def __init__(self, app: ASGIApp, server: Any, mount: str) -> None:
-        super().__init__(app, server)
-        self.mount = mount
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].lstrip("/").partition("/")[0] == self.mount:
-            headers = scope["headers"]
-            origins = [value for name, value in headers if name == b"origin"]
-            if origins:
-                kept = [pair for pair in headers if pair[0] != b"origin"]
-                origin = b", ".join(origins).decode("latin-1")
-                scope = {**scope, "headers": kept, HIDDEN_ORIGIN: origin}
-        await self.app(scope, receive, send)
+def server_arguments(config: Any) -> dict[str, Any]:
+    """What a server is to be told beside the configuration that was read from ``config``."""
+    return {}
 
 
-HIDDEN_ORIGIN = "genro_executor_origin"
-"""Where in a scope ``Origin`` is, if ``hide_origin`` took it out of the headers."""
-
-
-def hide_origin(server: Any, mount: str) -> None:
-    """Have no middleware of ``server`` allow other sites to read what is below ``mount``."""
-    chain = getattr(server, "_middleware_chain", None)
-    if chain is not None:
-        server._middleware_chain = _HidingOrigin(chain, server, mount)
-
-
-# -- a server and its tasks ------------------------------------------------------------------------
-
-
-def is_told_to_exit(server: Any) -> bool:
-    """Whether the uvicorn that serves ``server`` has been told to exit."""
-    uvicorn_server = getattr(server, "uvicorn_server", None)
-    return uvicorn_server is not None and bool(uvicorn_server.should_exit)
-
-
-def public_url_of(server: Any) -> str:
-    """The URL at which the public reaches ``server``, empty if none is configured."""
-    return getattr(server, "external_url", None) or ""
-
-
-def site_folder(server: Any, name: str) -> str | None:
-    """The local folder ``name`` on the site storage of ``server``, ``None`` if it has none."""
-    storage = getattr(server, "storage", None)
-    if storage is None:
-        return None
-    path = storage.node(f"site:{name}").resolved_path
-    return None if path is None else str(path)
-
-
-def end_unserved(server: AsgiServer) -> None:
-    """End the threads of ``server``, which has served nobody."""
-    server.pool.shutdown()
-
-
-def has_tasks(server: Any) -> bool:
-    """Whether the batch tasks and schedules of ``server`` are enabled."""
-    return getattr(server, "tasks_enabled", False)
-
-
-def event_hub_of(server: Any) -> EventHub:
-    """The event hub of ``server``; one of its own, where its tasks are not enabled."""
-    hub: EventHub = server.tasks.hub if has_tasks(server) else EventHub()
-    return hub
-
-
-def publish_of_task(
-    executor: LocalTaskExecutor, descriptor: dict[str, Any], event: dict[str, Any]
-) -> None:
-    """Tell the session that has launched the batch task of ``descriptor`` of ``event``."""
-    executor._publish(descriptor, event)
-
-
-async def descriptor_of_task(executor: LocalTaskExecutor, task_id: str) -> dict[str, Any] | None:
-    """What the spool knows of the batch task, ``None`` if it is gone."""
-    found: dict[str, Any] | None = await executor.server.run_sync(executor.spool.get, task_id)
-    return found
-
-
-async def is_task_cancelled(executor: LocalTaskExecutor, task_id: str) -> bool:
-    """Whether somebody has asked for the end of the batch task."""
-    return bool(await executor.server.run_sync(executor.spool.is_cancelled, task_id))
-
-
-async def settle_task(
-    executor: LocalTaskExecutor, task_id: str, worker_id: str, outcome: str, error: str
-) -> None:
-    """Note the end of the batch task in the spool."""
-    settle = partial(executor.spool.settle, task_id, worker_id, outcome, error=error)
-    await executor.server.run_sync(settle)
-
-
-async def write_progress_of_task(
-    executor: LocalTaskExecutor, task_id: str, worker_id: str, data: dict[str, Any]
-) -> None:
-    """Note the progress of the batch task in the spool, unless it has ended."""
-    spool = executor.spool
-
-    def write() -> None:
-        # Writing must not create the folder of a task again that was moved meanwhile.
-        descriptor = spool.get(task_id)
-        if descriptor is not None and descriptor["status"] == "active":
-            spool.write_progress(task_id, worker_id, data)
-
-    await executor.server.run_sync(write)
+REACHES = (
+    Reach(
+        "genro_asgi_server_app:ServerApplication",
+        ("oidc_providers",),
+        use="find out whether a provider of identities is configured",
+        wish="AuthMixin.is_configured",
+    ),
+)
+"""What is used of genro-asgi alone and not promised by it."""

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 __all__ = [
     "ADMIN_TAGS",
     "HOST_PACKAGES",
+    "HOST_VARIABLE",
     "LIVE_TYPES",
     "OWN_ATTRIBUTES",
     "SERVER_ATTRIBUTE",
@@ -26,13 +27,17 @@ __all__ = [
     "has_tools",
     "is_default_cleanup",
     "is_hosts_own",
+    "loaded_host",
     "plain_http_exception",
     "stream_of",
     "written_configuration",
 ]
 
-HOST_PACKAGES = ("genro_asgi",)
+HOST_PACKAGES = ("genro_asgi", "kajenn")
 """The packages of the known hosts. A process has loaded one of them at most."""
+
+HOST_VARIABLE = "GENRO_EXECUTOR_HOST"
+"""The environment variable that names the host of a process, for commands and for workers."""
 
 _PART = "is part of a server, which is in one process"
 
@@ -64,6 +69,8 @@ _NOT_THE_USERS = frozenset(
         "genro_asgi_multiworker_spa",
         "genro_asgi_server_app",
         "genro_routes",
+        "kajenn",
+        "kajenn_orchestra",
         __name__.partition(".")[0],
     }
 )
@@ -78,6 +85,11 @@ SERVER_ATTRIBUTE = "_server"
 """Where an application keeps its server."""
 
 E = TypeVar("E", bound=Exception)
+
+
+def loaded_host() -> str | None:
+    """The package of the host that this process has loaded, ``None`` for none."""
+    return next((package for package in HOST_PACKAGES if package in sys.modules), None)
 
 
 def is_hosts_own(handler: Any) -> bool:

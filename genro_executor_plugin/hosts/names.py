@@ -3,8 +3,8 @@
 
 """Everything that this package takes from its host, each name imported when it is first used.
 
-``from ..hosts.names import RoutedApplication`` imports the host. Modules that a worker loads for
-plain functions must not: they ask ``loaded``.
+``from ..hosts.names import RoutedApplication`` imports the host that was chosen. Modules that a
+worker loads for plain functions must not: they ask ``loaded``.
 """
 
 from __future__ import annotations
@@ -12,15 +12,54 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .chosen import chosen_host
+
 if TYPE_CHECKING:
-    from .genro_asgi import (
+    from .answers import LoggedAnswer
+    from .command import described_source, save_at_the_end, serve_parser
+    from .common import (
         HIDDEN_ORIGIN,
+        AttachedApplication,
+        asker_of,
+        bound_address,
+        descriptor_of_task,
+        end_unserved,
+        event_hub_of,
+        has_own_sessions,
+        has_tasks,
+        hide_origin,
+        is_task_cancelled,
+        is_told_to_exit,
+        public_url_of,
+        publish_of_task,
+        read_configuration,
+        settle_task,
+        site_folder,
+        write_progress_of_task,
+    )
+    from .genro_asgi import (
+        has_authentication,
+        identify,
+        note_identities,
+        note_loop,
+        server_arguments,
+        tells_of_disconnects,
+    )
+    from .life import (
+        put_around,
+        require_lifespan,
+        stop_at_failed_hooks,
+        wait_at_least,
+    )
+    from .surface import (
+        LAUNCHER_ENV,
         ApplicationGrammar,
         ASGIApp,
         AsgiConfigBuilder,
         AsgiServer,
         AsgiServerGrammar,
-        AttachedApplication,
+        Cli,
+        CliError,
         ConfigurationHandler,
         FatalBootError,
         HTTPBadRequest,
@@ -35,48 +74,15 @@ if TYPE_CHECKING:
         RoutedApplication,
         Scope,
         Send,
+        ServerLauncher,
         SseStream,
         StreamingResponse,
+        TargetResolver,
         TaskManager,
         TaskScheduler,
-        asker_of,
-        bound_address,
-        descriptor_of_task,
-        end_unserved,
-        event_hub_of,
-        has_authentication,
-        has_own_sessions,
-        has_tasks,
-        hide_origin,
-        is_task_cancelled,
-        is_told_to_exit,
-        public_url_of,
-        publish_of_task,
-        read_configuration,
         router_openapi,
-        settle_task,
-        site_folder,
-        tells_of_disconnects,
-        write_progress_of_task,
     )
-    from .genro_asgi_answers import LoggedAnswer
-    from .genro_asgi_command import (
-        LAUNCHER_ENV,
-        Cli,
-        CliError,
-        ServerLauncher,
-        TargetResolver,
-        described_source,
-        save_at_the_end,
-        serve_parser,
-    )
-    from .genro_asgi_life import (
-        put_around,
-        require_lifespan,
-        stop_at_failed_hooks,
-        wait_at_least,
-    )
-    from .genro_asgi_tools import guard_tools, router_of_tools
+    from .tools import guard_tools, router_of_tools
 
 __all__ = [
     "HIDDEN_ORIGIN",
@@ -121,8 +127,11 @@ __all__ = [
     "has_own_sessions",
     "has_tasks",
     "hide_origin",
+    "identify",
     "is_task_cancelled",
     "is_told_to_exit",
+    "note_identities",
+    "note_loop",
     "public_url_of",
     "publish_of_task",
     "put_around",
@@ -132,6 +141,7 @@ __all__ = [
     "router_openapi",
     "save_at_the_end",
     "serve_parser",
+    "server_arguments",
     "settle_task",
     "site_folder",
     "stop_at_failed_hooks",
@@ -140,21 +150,18 @@ __all__ = [
     "write_progress_of_task",
 ]
 
-_HOMES = (
-    "genro_asgi",
-    "genro_asgi_answers",
-    "genro_asgi_life",
-    "genro_asgi_tools",
-    "genro_asgi_command",
-)
-"""The modules of the names. The last is asked last: only a command line needs it."""
+_OF_THIS_PACKAGE = ("common", "answers", "life", "tools", "command")
+"""The modules of the names that are neither the host's own nor what only it can be asked.
+
+The last is looked at last: only a command line needs it.
+"""
 
 if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        for home in _HOMES:
+        for home in ("surface", chosen_host(), *_OF_THIS_PACKAGE):
             module = import_module(f".{home}", __package__)
             if name in module.__all__:
                 value = globals()[name] = getattr(module, name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["WorkerState"]
+__all__ = ["RunningStack", "WorkerState"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +33,23 @@ class WorkerState:
     running: int = 0
     memory_bytes: int | None = None
     calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """Where a running call is at one moment.
+
+    Attributes:
+        pid: the process that it runs in.
+        route: the route that it came from, ``None`` for none.
+        function: its function.
+        running_seconds: how long it has run.
+        stack: its stack as a traceback has it, the most recent call last; in parentheses why it is
+            not known, if it is not.
+    """
+
+    pid: int | None
+    route: str | None
+    function: str
+    running_seconds: float
+    stack: str

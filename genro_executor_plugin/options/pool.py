@@ -71,7 +71,7 @@ class PoolOptions:
     bypass: bool | str = False
     context: tuple[ContextReference, ...] = ()
     idle: float | None = None
-    send_timeout: float | None = 60.0
+    send_timeout: float | None = 15.0
     own: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod

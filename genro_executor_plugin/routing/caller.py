@@ -51,7 +51,12 @@ class Caller:
 def current_caller() -> Caller | None:
     """The caller whose request this context comes from; ``None`` outside of a request."""
     client = client_of_request()
-    return None if client is None else caller_of(client.scope)
+    if client is None:
+        return None
+    scope = client.scope
+    if client.identity is not None and scope.get("auth") is None:
+        scope = {**scope, "auth": client.identity}  # the application answers a copy of its scope
+    return caller_of(scope)
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:

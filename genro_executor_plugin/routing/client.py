@@ -30,7 +30,7 @@ from ..hosts.names import LoggedAnswer, tells_of_disconnects
 if TYPE_CHECKING:
     from ..hosts.names import Message, Receive, Scope, Send
 
-__all__ = ["WATCH_AFTER_SECONDS", "Client", "client_of_request", "current_client"]
+__all__ = ["WATCH_AFTER_SECONDS", "Client", "client_of_request", "current_client", "note_identity"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -51,6 +51,13 @@ def current_client() -> Client | None:
     return None if client is None or client.closed else client
 
 
+def note_identity(found: Any) -> None:
+    """Note that ``found`` is whom the request that is being served comes from."""
+    client = current_client()
+    if client is not None:
+        client.identity = found
+
+
 class Client:
     """The client of one request, and what answers it: an application with a step around it.
 
@@ -59,6 +66,7 @@ class Client:
 
     Attributes:
         scope: the ASGI scope of its request.
+        identity: whom the host has found as the one who asks, where the scope does not say.
         gone: whether it has disconnected; only known once it was watched.
         closed: whether its request has been served.
         watcher: what reads the next message of its request, once it has been watched.
@@ -67,6 +75,7 @@ class Client:
     # Of the class until they are set: most requests need none of them.
     gone: bool = False
     closed: bool = False
+    identity: Any = None
     _body_read = False
     watcher: asyncio.Task[Message] | None = None
     _calls: set[asyncio.Timeout] | None = None
@@ -147,7 +156,18 @@ class Client:
             return
         if self.watcher is None:
             self.watcher = asyncio.ensure_future(self._receive())
-            self.watcher.add_done_callback(self._heard)
+            asyncio.get_running_loop().call_soon(self._first_look, self.watcher)
+
+    def _first_look(self, watcher: asyncio.Task[Message]) -> None:
+        """Take in what could be read at once.
+
+        What plays a buffered request again (a function, and not a server's connection) says
+        ``http.disconnect`` as soon as the body was read: then it does not tell of its client.
+        """
+        at_once = watcher.done() and not watcher.cancelled() and watcher.exception() is None
+        replayed = getattr(self._receive, "__self__", None) is None
+        if not (at_once and replayed and watcher.result()["type"] == "http.disconnect"):
+            watcher.add_done_callback(self._heard)
 
     def _heard(self, watcher: asyncio.Task[Message]) -> None:
         if watcher.cancelled() or watcher.exception() is not None:

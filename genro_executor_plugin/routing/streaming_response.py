@@ -20,7 +20,7 @@ __all__ = ["SEND_TIMEOUT_SECONDS", "DisconnectAwareResponse"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
-SEND_TIMEOUT_SECONDS = 60.0
+SEND_TIMEOUT_SECONDS = 15.0
 """How long a client may take to read a piece, if nothing else is said."""
 
 _PIECE_BYTES = 256 * 1024
@@ -52,7 +52,9 @@ class DisconnectAwareResponse(StreamingResponse):
             async with aclosing(self.body_iterator):  # type: ignore[type-var]
                 try:
                     # One timer for the response and not one for each chunk.
-                    while not (await _first(sending, leaving, limit)):
+                    while not await _first(
+                        sending, leaving, None if limit is None else limit - patient.waits_for()
+                    ):
                         if limit is not None and patient.waits_for() >= limit:
                             _logger.warning(
                                 "%s: the client has read nothing for %g s (send_timeout); its "
@@ -73,13 +75,11 @@ class DisconnectAwareResponse(StreamingResponse):
 
 
 async def _first(
-    sending: asyncio.Future[Any], leaving: asyncio.Future[Any], limit: float | None
+    sending: asyncio.Future[Any], leaving: asyncio.Future[Any], timeout: float | None
 ) -> bool:
-    """Whether one of the two is done; looked at again after half of ``limit`` at the latest."""
+    """Whether one of the two is done, after ``timeout`` seconds at the latest."""
     done, _ = await asyncio.wait(
-        {sending, leaving},
-        timeout=None if limit is None else limit / 2,
-        return_when=asyncio.FIRST_COMPLETED,
+        {sending, leaving}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
     )
     return bool(done)
 

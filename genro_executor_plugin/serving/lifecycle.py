@@ -29,12 +29,18 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
-from ..hosts.names import is_told_to_exit, stop_at_failed_hooks, wait_at_least
+from ..hosts.names import (
+    is_told_to_exit,
+    note_identities,
+    note_loop,
+    stop_at_failed_hooks,
+    wait_at_least,
+)
 from ..offload.checks import Mistake, error_of, expects_jobs, modules_of, route_mistakes
 from ..offload.configure import ApplicationRouter
 from ..offload.doubts import doubts_of
 from ..offload.plugin import ExecutorPlugin
-from ..routing.client import Client
+from ..routing.client import Client, note_identity
 from ..routing.tree import plugin_of, routers_below
 from ..tasks.http.mount import MOUNT, TaskMount
 from ..tasks.options import TaskSettings
@@ -75,6 +81,7 @@ class Lifecycle:
         self._ended = False
         self._collected: ExecutorError | None = None
         self._warming: asyncio.Future[None] | None = None
+        note_identities(server, note_identity)
 
     # -- every request ----------------------------------------------------------------------------
 
@@ -158,6 +165,7 @@ class Lifecycle:
         for doubt in doubts:
             _logger.warning("%s", doubt)
         self.registry.home.loop = asyncio.get_running_loop()
+        await note_loop(self._server)
         stop_at_failed_hooks(self._server)
         self._task_mount.guard_sections()
         self._leave_chains()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from ..errors import ExecutorConfigError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
-from ..hosts.names import AsgiServer, read_configuration
+from ..hosts.names import AsgiServer, read_configuration, server_arguments
 from ..options.keywords import PoolDeclarations, PoolKeywords
 from ..portable.main_module import stop_main_import
 from ..tasks.host_tasks import in_pools
@@ -232,6 +232,7 @@ class ExecutorServer(ExecutorMixin, AsgiServer):
     ) -> None:
         if config is not None:
             # Built here and not by genro-asgi: pools are known before the server exists.
+            kwargs = {**server_arguments(config), **kwargs}
             config = read_configuration(config)
             if executors is None:
                 executors = declarations(config)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
@@ -20,6 +21,7 @@ from ..errors import ExecutorError, SoftTimeoutError
 from ..options.lacks import MORE_PROCESSES
 from .forks import end_child, when_forked
 from .running import HELD_TIME
+from .stacks import stack_of_frame, stack_of_task
 from .thread_runs import raise_in
 
 __all__ = ["CoroutineThread", "outcome_of", "thread_for"]
@@ -187,6 +189,17 @@ class CoroutineThread:
             limited.cancel(task)
             cancelled(number)
 
+    def has(self, number: int) -> bool:
+        """Whether it runs call ``number``."""
+        return number in self._numbered
+
+    def stack_of(self, number: int) -> str:
+        """Where call ``number`` is; to be called on another thread, which the loop's waits for."""
+        task, limited = self._numbered[number]
+        if asyncio.current_task(self._loop) is task:
+            return stack_of_frame(sys._current_frames().get(self.ident))
+        return stack_of_task(task, limited.coroutine)
+
     def stop(self) -> bool:
         """End the loop and its thread, and the tasks and threads that coroutines have left.
 
@@ -225,7 +238,7 @@ class _SoftlyLimited:
     """A coroutine in which ``SoftTimeoutError`` is raised, where it awaits, when its time is up."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self._coroutine = coroutine
+        self.coroutine = coroutine
         self._error: SoftTimeoutError | None = None
 
     def run_out(self, task: asyncio.Task[Any], seconds: float) -> None:
@@ -245,9 +258,9 @@ class _SoftlyLimited:
             while True:
                 try:
                     if thrown is None:
-                        waited_for = self._coroutine.send(value)
+                        waited_for = self.coroutine.send(value)
                     else:
-                        waited_for = self._coroutine.throw(thrown)
+                        waited_for = self.coroutine.throw(thrown)
                 except StopIteration as finished:
                     return finished.value
                 thrown = value = None

@@ -15,7 +15,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token
 from time import monotonic
 from typing import Any, Protocol
 
@@ -222,6 +222,11 @@ def current() -> RunningCall | None:
     the call's context.
     """
     return _current.get()
+
+
+def running_in(context: Context) -> RunningCall | None:
+    """The call that code with ``context`` runs in; ``None`` outside of one."""
+    return context.get(_current)
 
 
 def enter(call: RunningCall) -> Token[RunningCall | None]:

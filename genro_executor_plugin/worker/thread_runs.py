@@ -103,6 +103,10 @@ class ThreadRuns(Generic[T]):
             except CallEndedError:
                 self._forget(number)
 
+    def thread_of(self, number: int) -> int | None:
+        """The identity of the thread that runs call ``number``, ``None`` if none does."""
+        return self._running.get(number)
+
     def _forget(self, number: int) -> None:
         """Raise nothing on this thread any more for call ``number``."""
         with self._lock:

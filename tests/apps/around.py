@@ -12,10 +12,9 @@ import time
 from contextvars import ContextVar
 from typing import Any
 
-from genro_asgi import RoutedApplication
-from genro_asgi.plugins.openapi import OpenAPIPlugin
 from genro_routes import Router, RoutingClass, route
 from genro_routes.plugins import BasePlugin
+from host import OpenAPIPlugin, RoutedApplication
 from worker_functions import hold
 
 from genro_executor_plugin import ExecutorApplication

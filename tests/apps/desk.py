@@ -9,9 +9,8 @@ import os
 import threading
 from typing import Any
 
-from genro_asgi import RoutedApplication
-from genro_asgi.applications import McpOpenApiApplication
 from genro_routes import RoutingClass, route
+from host import McpOpenApiApplication, RoutedApplication
 from worker_functions import hold
 
 from genro_executor_plugin import ExecutorApplication

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from genro_asgi import RoutedApplication
-from genro_asgi.applications.mcp import McpApplication, McpOpenApiApplication
 from genro_routes import RoutingClass, route
+from host import McpApplication, McpOpenApiApplication, RoutedApplication
 
 import genro_executor_plugin  # noqa: F401 - it registers the plugin
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from genro_asgi import AsgiServer
+from host import AsgiServer
 
 from apps.ending import Ending, pools
 from genro_executor_plugin import ExecutorConsole

@@ -17,12 +17,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from genro_asgi import RoutedApplication
-from genro_asgi.exceptions import HTTPException, HTTPNotFound, Redirect
-from genro_asgi.sse import SseStream
-from genro_asgi.streaming import StreamingResponse
 from genro_bag import Bag
 from genro_routes import RoutingClass, route
+from host import (
+    HTTPException,
+    HTTPNotFound,
+    Redirect,
+    RoutedApplication,
+    SseStream,
+    StreamingResponse,
+)
 from pydantic import BaseModel, Field, TypeAdapter
 
 from genro_executor_plugin.tools.demo.pdf import sales_of

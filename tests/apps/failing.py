@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from typing import Any
 
-from genro_asgi.exceptions import HTTPException
+from host import HTTPException
 from pydantic import BaseModel
 
 

@@ -15,16 +15,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from genro_asgi import AsgiServer, BaseApplication, BaseMiddleware, RoutedApplication
-from genro_asgi import McpOpenApiApplication as ToolApplication
-from genro_asgi.config import AsgiConfigBuilder
-from genro_asgi.exceptions import HTTPException, HTTPForbidden, Redirect
-from genro_asgi.response import Response
-from genro_asgi.sse import SseStream
-from genro_asgi.streaming import StreamingResponse
-from genro_asgi.well_known import WELL_KNOWN_ROOT
-from genro_asgi_server_app import ServerApplication
 from genro_routes import RoutingClass, route
+from host import (
+    WELL_KNOWN_ROOT,
+    AsgiConfigBuilder,
+    AsgiServer,
+    BaseApplication,
+    BaseMiddleware,
+    HTTPException,
+    HTTPForbidden,
+    Redirect,
+    Response,
+    RoutedApplication,
+    ServerApplication,
+    SseStream,
+    StreamingResponse,
+)
+from host import McpOpenApiApplication as ToolApplication
 
 PASSWORD = "wonderland"
 

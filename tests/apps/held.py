@@ -10,8 +10,8 @@ import os
 import sys
 from collections.abc import Iterator
 
-from genro_asgi import RoutedApplication
 from genro_routes import route
+from host import RoutedApplication
 
 from genro_executor_plugin import ExecutorServer
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from genro_asgi import RoutedApplication
 from genro_routes import route
+from host import RoutedApplication
 from worker_functions import hold, hold_async, record
 
 from genro_executor_plugin import SentFile

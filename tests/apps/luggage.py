@@ -34,10 +34,10 @@ from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import httpx
 import numpy
-from genro_asgi import AsgiServer, BaseApplication, RoutedApplication
 from genro_bag import Bag
 from genro_routes import RoutingClass, route
 from genro_tytx import to_tytx
+from host import AsgiServer, BaseApplication, RoutedApplication
 from pydantic import BaseModel
 
 T = TypeVar("T")

@@ -9,9 +9,8 @@ import os
 import threading
 from typing import Any
 
-from genro_asgi import RoutedApplication
-from genro_asgi.applications.openapi import OpenApiApplication
 from genro_routes import RoutingClass, route
+from host import OpenApiApplication, RoutedApplication
 
 
 class Fine(RoutedApplication):

@@ -9,8 +9,8 @@ import os
 import threading
 from typing import Any
 
-from genro_asgi import RoutedApplication
 from genro_routes import RoutingClass, route
+from host import RoutedApplication
 
 PICKLED: list[str] = []
 """The names of the ``Watched`` values that were pickled in this process."""

@@ -29,11 +29,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from genro_asgi import RoutedApplication
-from genro_asgi.exceptions import HTTPException, HTTPNotFound
-from genro_asgi.streaming import StreamingResponse
 from genro_bag import Bag
 from genro_routes import RoutingClass, route
+from host import HTTPException, HTTPNotFound, RoutedApplication, StreamingResponse
 from pydantic import BaseModel
 
 T = TypeVar("T")

@@ -15,9 +15,8 @@ import sys
 import time
 from typing import Any
 
-from genro_asgi import AsgiServer, RoutedApplication
-from genro_asgi.lifespan import FatalBootError
 from genro_routes import route
+from host import AsgiServer, FatalBootError, RoutedApplication
 
 from genro_executor_plugin import (
     ExecutorApplication,

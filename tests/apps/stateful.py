@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from genro_asgi import RoutedApplication
 from genro_routes import RoutingClass, route
+from host import RoutedApplication
 
 from apps.replicated import Watched
 

@@ -14,10 +14,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-from genro_asgi import RoutedApplication
-from genro_asgi.sse import SseStream
-from genro_asgi.streaming import StreamingResponse
 from genro_routes import route
+from host import RoutedApplication, SseStream, StreamingResponse
 from worker_functions import hold
 
 from genro_executor_plugin import SentFile

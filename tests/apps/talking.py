@@ -14,8 +14,8 @@ import warnings
 from typing import Any
 
 import structlog
-from genro_asgi import RoutedApplication
 from genro_routes import route
+from host import RoutedApplication
 
 logger = logging.getLogger("talking")
 private = logging.getLogger("talking.private")

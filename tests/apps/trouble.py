@@ -11,7 +11,8 @@ import sys
 import threading
 from typing import Any
 
-from genro_asgi.exceptions import (
+from genro_routes import route
+from host import (
     HTTPBadRequest,
     HTTPException,
     HTTPForbidden,
@@ -19,7 +20,6 @@ from genro_asgi.exceptions import (
     HTTPUnauthorized,
     Redirect,
 )
-from genro_routes import route
 from pydantic import BaseModel
 from worker_functions import hold
 

@@ -10,8 +10,8 @@ import signal
 import time
 from typing import Any
 
-from genro_asgi import RoutedApplication
 from genro_routes import RoutingClass, route
+from host import RoutedApplication
 from worker_functions import hold
 
 LIMIT = 10

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import host
 import psutil
 import pytest
 from terminals import terminal
@@ -20,9 +21,9 @@ from genro_executor_plugin.cli import main
 
 COMMAND = Path(sys.executable).with_name("genro-executor")
 
-RECIPE = """
+RECIPE = host.written("""
 import pathlib
-from genro_asgi import RoutedApplication
+from host import RoutedApplication
 from genro_routes import RoutingClass, route
 from genro_executor_plugin import ExecutorConfigBuilder, ExecutorConsole
 
@@ -65,7 +66,7 @@ class Site(ExecutorConfigBuilder):
         pools.pool(code="pdf", max_workers=2, timeout=30.0, retries=1, warm=True,
                    initializer=load, initargs=("loaded",))
         pools.pool(code="db", executor_type="thread", max_workers=16)
-"""
+""")
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A ``config.py`` in the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])  # a recipe's folder is put there
-    monkeypatch.setenv("GENRO_ASGI_HOME", str(tmp_path / "genro-home"))
+    monkeypatch.setenv(host.HOME_VARIABLE, str(tmp_path / "genro-home"))
     (tmp_path / "config.py").write_text(RECIPE)
     return tmp_path / "config.py"
 
@@ -130,7 +131,7 @@ def test_a_person_reads_tables(config: Path, capsys: pytest.CaptureFixture[str])
         "timeout=5",
         "on_overload=wait",
         "retries=1",
-        "send_timeout=60.0",
+        "send_timeout=15.0",
     ]
     assert rows["desk/ping"] == ["server"]
     assert shown.out.splitlines()[-1] == "No mistake in config.py."
@@ -247,11 +248,13 @@ def test_a_source_that_is_none_is_exit_code_2(
 def test_every_source_of_serve_can_be_checked(config: Path) -> None:
     """An application, and a named site with its home; as programs, because they import modules."""
     (config.parent / "desk.py").write_text(
-        "from genro_asgi import RoutedApplication\n"
-        "from genro_routes import route\n"
-        "class Desk(RoutedApplication):\n"
-        "    @route(executor='cpu')\n"
-        "    def job(self): ...\n"
+        host.written(
+            "from host import RoutedApplication\n"
+            "from genro_routes import route\n"
+            "class Desk(RoutedApplication):\n"
+            "    @route(executor='cpu')\n"
+            "    def job(self): ...\n"
+        )
     )
 
     def checked(source: str) -> dict[str, Any]:
@@ -265,7 +268,7 @@ def test_every_source_of_serve_can_be_checked(config: Path) -> None:
     assert [route["path"] for route in checked("application=./desk.py:Desk")["routes"]] == [
         "desk/job"
     ]
-    cards = Path(os.environ["GENRO_ASGI_HOME"], "sites")
+    cards = Path(os.environ[host.HOME_VARIABLE], "sites")
     cards.mkdir(parents=True)
     home = config.parent / "home"
     home.mkdir()

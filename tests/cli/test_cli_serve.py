@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import host
 import httpx
 import pytest
 from programs import RunningProgram, started
@@ -24,9 +25,9 @@ from genro_executor_plugin.cli import main
 
 COMMAND = Path(sys.executable).with_name("genro-executor")
 
-APPLICATION = """
+APPLICATION = host.written("""
 import os
-from genro_asgi import RoutedApplication
+from host import RoutedApplication
 from genro_routes import route
 
 VERSION = 1
@@ -41,7 +42,7 @@ class Hello(RoutedApplication):
     @route()
     async def here(self) -> dict:
         return {"pid": os.getpid()}
-"""
+""")
 
 RECIPE = """
 from genro_bag.resolvers import EnvResolver
@@ -70,7 +71,9 @@ def folder(tmp_path: Path) -> Path:
 def serving(folder: Path, *arguments: str, **more: str) -> Iterator[RunningProgram]:
     """``genro-executor serve`` with ``arguments``, started in ``folder``; it serves."""
     home = str(folder.parent / "genro-home")
-    with started(COMMAND, "serve", *arguments, cwd=folder, GENRO_ASGI_HOME=home, **more) as process:
+    with started(
+        COMMAND, "serve", *arguments, cwd=folder, **{host.HOME_VARIABLE: home}, **more
+    ) as process:
         process.until_it_serves()
         yield process
 
@@ -94,7 +97,7 @@ def refused(folder: Path, *arguments: str) -> tuple[int, list[str]]:
     done = subprocess.run(
         [COMMAND, "serve", *arguments],
         cwd=folder,
-        env={**os.environ, "GENRO_ASGI_HOME": str(folder.parent / "genro-home")},
+        env={**os.environ, host.HOME_VARIABLE: str(folder.parent / "genro-home")},
         capture_output=True,
         text=True,
         timeout=30,
@@ -119,7 +122,7 @@ def test_a_recipe_with_its_pools(folder: Path) -> None:
 
 
 def test_an_application_file_and_the_address(folder: Path) -> None:
-    """The source that genro-asgi registers under a name of its own travels to the workers."""
+    """The source that the host registers under a name of its own travels to the workers."""
     port = free_port()
     with serving(
         folder, "application=./hello.py:Hello", "--host", "127.0.0.1", "--port", str(port)
@@ -127,7 +130,7 @@ def test_an_application_file_and_the_address(folder: Path) -> None:
         assert process.url == f"http://127.0.0.1:{port}"
         answer = get(process, "/hello/where")
         assert answer["pid"] != get(process, "/hello/here")["pid"]
-        assert answer["module"] == "genro_asgi_target_hello"
+        assert answer["module"] == f"{host.PACKAGE}_target_hello"
         end(process)
 
 
@@ -143,16 +146,16 @@ def test_a_named_site_is_filed_and_served_again_by_its_name(folder: Path) -> Non
     assert not (home / "run" / "shop.pid").exists()
 
 
-def test_a_site_that_genro_asgi_configured(folder: Path) -> None:
-    """``genro-asgi configure`` lays it out; ``genro-executor serve`` gives it pools."""
+def test_a_site_that_the_host_configured(folder: Path) -> None:
+    """The host's ``configure`` lays it out; ``genro-executor serve`` gives it pools."""
     subprocess.run(
         [
-            COMMAND.with_name("genro-asgi"),
+            COMMAND.with_name(host.DISTRIBUTION),
             *("configure", "desk", "--home", str(folder.parent / "desk"), "--template", "default"),
             *("--applications", "hello:Hello", "--host", "127.0.0.1", "--port", "0"),
         ],
         cwd=folder,
-        env={**os.environ, "GENRO_ASGI_HOME": str(folder.parent / "genro-home")},
+        env={**os.environ, host.HOME_VARIABLE: str(folder.parent / "genro-home")},
         check=True,
         capture_output=True,
         timeout=30,
@@ -216,7 +219,7 @@ def test_a_source_that_is_none_is_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("GENRO_ASGI_HOME", str(tmp_path))
+    monkeypatch.setenv(host.HOME_VARIABLE, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert main(["serve", *arguments]) == 2
     shown = capsys.readouterr()
@@ -233,7 +236,7 @@ def test_a_card_that_cannot_be_read_is_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("GENRO_ASGI_HOME", str(tmp_path))
+    monkeypatch.setenv(host.HOME_VARIABLE, str(tmp_path))
     (tmp_path / "sites").mkdir()
     (tmp_path / "sites" / "shop.json").write_text(card)
     for command in ("serve", "check"):

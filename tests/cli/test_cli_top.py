@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from genro_asgi import RoutedApplication
 from genro_routes import route
+from host import RoutedApplication
 from terminals import terminal
 
 from genro_executor_plugin import ExecutorConsole, ExecutorServer

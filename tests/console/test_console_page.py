@@ -354,7 +354,7 @@ async def test_it_looks_right_in_light_dark_and_narrow(site: Site, browser: Any,
             if writes:
                 IMAGES.mkdir(exist_ok=True)
                 (IMAGES / f"console-{name}.png").write_bytes(picture)
-            assert (IMAGES / f"console-{name}.png").is_file(), "docs/console.md shows it"
+            assert (IMAGES / f"console-{name}.png").is_file(), "docs/how-to/console.md shows it"
             assert page.mistakes() == []
 
     enough = asyncio.Event()

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import host
 import httpx
 import pytest
 from programs import RunningProgram
@@ -21,9 +22,9 @@ from waiting import block_until, is_dead, until
 
 from genro_executor_plugin.console.token import TOKEN_HEADER, TOKEN_VARIABLE
 
-CONFIG = """
-from genro_asgi import RoutedApplication
-from genro_asgi.config import AsgiConfigBuilder
+CONFIG = host.written("""
+from host import RoutedApplication
+from host import AsgiConfigBuilder
 from genro_bag.resolvers import EnvResolver
 from genro_executor_plugin import ExecutorConsole
 from shop import Shop, greeting
@@ -39,11 +40,11 @@ class Site(AsgiConfigBuilder):
         apps.application(app_class=Shop, code="shop")
         pools = apps.application(app_class=ExecutorConsole, code="_executors")
         {pools}
-"""
+""")
 
-SHOP = """
+SHOP = host.written("""
 import os
-from genro_asgi import RoutedApplication
+from host import RoutedApplication
 from genro_routes import route
 from worker_functions import hold
 
@@ -62,7 +63,7 @@ class Shop(RoutedApplication):
     @route(executor="pdf")
     def held(self, gate):
         hold(gate)
-"""
+""")
 
 TOKEN = "the-token-of-these-tests"
 
@@ -75,10 +76,11 @@ def served(
 ) -> Iterator[RunningProgram]:
     (folder / "shop.py").write_text(SHOP)
     (folder / "config.py").write_text(CONFIG.format(pools=pools, default=default))
-    command = Path(sys.executable).with_name("genro-asgi")
+    command = Path(sys.executable).with_name(host.DISTRIBUTION)
     process = RunningProgram(
         command, "serve", "config.py", *arguments, cwd=folder,
-        GENRO_ASGI_HOME=str(folder / "asgi-home"), PYTHONUNBUFFERED="1", **{TOKEN_VARIABLE: TOKEN},
+        PYTHONUNBUFFERED="1",
+        **{host.HOME_VARIABLE: str(folder / "asgi-home"), TOKEN_VARIABLE: TOKEN},
         **environment,
     )  # fmt: skip
     try:

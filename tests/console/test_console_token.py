@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from apps.works import Works
-from genro_asgi import AsgiServer
+from host import AsgiServer
 from servers import Site, serving
 
 from genro_executor_plugin import ExecutorConfigError, ExecutorConsole, ExecutorServer

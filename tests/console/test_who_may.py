@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Who may do what: real servers are asked, and the table in ``docs/security.md`` says the same.
+"""Who may do what: real servers are asked, and ``docs/explanation/security.md`` says the same.
 
 With ``GENRO_EXECUTOR_WRITE_DOCS=1`` in the environment the table is written; without it, compared.
 """
@@ -22,7 +22,7 @@ from servers import Site, serving
 from genro_executor_plugin import ExecutorConsole
 from genro_executor_plugin.console.token import TOKEN_HEADER
 
-PAGE = Path(__file__).parents[2] / "docs" / "security.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "security.md"
 BEGIN, END = "<!-- who may do what -->\n", "<!-- end -->\n"
 
 CONSOLE = (

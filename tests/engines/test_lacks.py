@@ -4,7 +4,8 @@
 """When a resource runs out: what callers get, what the log says, and that calls work afterwards.
 
 Each lack is a real one, in a program of its own: a limit of the kernel, a stack that no address
-space has room for, a folder that is gone. ``docs/lacks.md`` shows the table that is here.
+space has room for, a folder that is gone. ``docs/reference/exhausted-resources.md``
+shows the table that is here.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from programs import TESTS, environment
 from genro_executor_plugin.options.granted import limit_groups
 
 PROGRAM = TESTS / "apps" / "lacking.py"
-PAGE = TESTS.parent / "docs" / "lacks.md"
+PAGE = TESTS.parent / "docs" / "reference" / "exhausted-resources.md"
 
 FILES = "Raise the limit of open files (ulimit -n)"
 PROCESSES = "Raise the limit of processes and threads (ulimit -u, pids.max of the control group)"
@@ -196,7 +197,7 @@ def test_a_lack_is_told_and_passes(
 def test_the_page_shows_this_table() -> None:
     page = PAGE.read_text(encoding="utf-8")
     for lack in LACKS:
-        assert lack.line in page, f"docs/lacks.md lacks the line:\n{lack.line}"
+        assert lack.line in page, f"{PAGE.name} lacks the line:\n{lack.line}"
 
 
 def test_every_lack_of_the_program_is_in_the_table() -> None:

@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+import host
 import pytest
 import worker_functions as wf
-from genro_asgi import RoutedApplication
-from genro_asgi.exceptions import HTTPNotFound
 from genro_routes import route
+from host import HTTPNotFound, RoutedApplication
 from programs import run_program
 
 from genro_executor_plugin import (
@@ -385,9 +385,9 @@ class Far(Engine):
 register_factory("far", Far)
 """
 
-APPLICATION = """\
+APPLICATION = host.written("""\
 import far_kind
-from genro_asgi import RoutedApplication
+from host import RoutedApplication
 from genro_routes import route
 
 class Trip(RoutedApplication):
@@ -395,7 +395,7 @@ class Trip(RoutedApplication):
     @route(executor="away")
     def where(self) -> str:
         return "away"
-"""
+""")
 
 RECIPE = """\
 from genro_executor_plugin import ExecutorConfigBuilder

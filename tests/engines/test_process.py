@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import host
 import psutil
 import pytest
 import worker_functions as wf
@@ -112,7 +113,7 @@ async def test_a_worker_has_no_input(pool: ProcessExecutor) -> None:
 
 
 async def test_a_worker_for_plain_functions_is_small(pool: ProcessExecutor) -> None:
-    names = ("genro_asgi", "genro_routes", "pydantic", "uvicorn", "pytest")
+    names = (host.PACKAGE, "genro_routes", "pydantic", "uvicorn", "pytest")
     assert await pool.submit(wf.loaded, *names) == []
 
 
@@ -147,7 +148,7 @@ async def test_a_worker_for_plain_functions_loads_neither_asyncio_nor_a_host(
     loaded = await pool.submit(eval, "sorted(__import__('sys').modules)")
     tops = {name.partition(".")[0] for name in loaded}
     assert "genro_executor_plugin" in tops
-    assert not tops & {"asyncio", "genro_asgi", "genro_routes", "multiprocessing"}
+    assert not tops & {"asyncio", host.PACKAGE, "genro_routes", "multiprocessing"}
     assert await pool.submit(wf.echo_async, 42) == 42
     assert "asyncio" in await pool.submit(eval, "sorted(__import__('sys').modules)")
 

@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import ast
 import re
+from importlib import import_module
 from importlib.metadata import requires, version
 from pathlib import Path
 
+import host
 import pytest
 
 import genro_executor_plugin
-from genro_executor_plugin.hosts import builders, genro_asgi_reaches
+from genro_executor_plugin.hosts import builders, reaches
 from genro_executor_plugin.hosts.contract import HostServer, Reach, missing
 
 pytestmark = pytest.mark.once
 
 PACKAGE = Path(genro_executor_plugin.__file__).parent
 
-REACHES = {"genro-asgi": genro_asgi_reaches.REACHES, "genro-builders": builders.REACHES}
+OF_THE_HOST = import_module(f"genro_executor_plugin.hosts.{host.PACKAGE}").REACHES
+
+REACHES = {
+    host.DISTRIBUTION: reaches.REACHES + OF_THE_HOST,
+    "genro-builders": builders.REACHES,
+}
 
 PRIVATE = {
     name
-    for reaches in REACHES.values()
-    for reach in reaches
+    for listed in REACHES.values()
+    for reach in listed
     for name in reach.names
     if name.startswith("_")
 }
@@ -33,25 +40,25 @@ PRIVATE = {
 
 @pytest.mark.parametrize("distribution", REACHES)
 def test_everything_that_is_used_and_not_promised_is_still_there(distribution: str) -> None:
-    assert missing(distribution, REACHES[distribution]) == []
+    assert missing(distribution, REACHES[distribution], host.PACKAGE) == []
 
 
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        ("genro_asgi:AuthCore()", "_kerberos"),
-        ("genro_asgi:RoutedApplication", "shutdown_hooks"),
-        ("genro_asgi:NoSuchServer", "demux"),
-        ("genro_asgi.no_such_module:Thing", "demux"),
+        ("HOST:AuthCore()", "_kerberos"),
+        ("HOST:RoutedApplication", "shutdown_hooks"),
+        ("HOST:NoSuchServer", "demux"),
+        ("HOST.no_such_module:Thing", "demux"),
     ],
 )
 def test_what_a_release_has_taken_away_is_told_by_name(owner: str, name: str) -> None:
-    there = Reach("genro_asgi:AsgiServer", ("demux",), use="nothing", wish="nothing")
+    there = Reach("HOST:AsgiServer", ("demux",), use="nothing", wish="nothing")
     gone = Reach(owner, (name,), use="test the contract", wish="a public one")
-    (line,) = missing("genro-asgi", [there, gone])
+    (line,) = missing(host.DISTRIBUTION, [there, gone], host.PACKAGE)
     assert line.startswith(
-        f"genro-asgi {version('genro-asgi')} has taken away {owner.partition(':')[2]}.{name}, "
-        "which is used to test the contract ("
+        f"{host.DISTRIBUTION} {version(host.DISTRIBUTION)} has taken away "
+        f"{owner.partition(':')[2]}.{name}, which is used to test the contract ("
     )
     assert line.endswith("A public way would be a public one")
 
@@ -68,8 +75,8 @@ def test_what_is_typed_of_a_server_is_covered() -> None:
     """All but the pools, which this package gives to the server itself."""
     listed = {
         name
-        for reach in genro_asgi_reaches.REACHES
-        if reach.owner == "genro_asgi:AsgiServer"
+        for reach in reaches.REACHES
+        if reach.owner == "HOST:AsgiServer"
         for name in reach.names
     }
     typed = {name for name in vars(HostServer) if not name.startswith("_")} - {"executors"}
@@ -115,7 +122,7 @@ def test_what_is_used_by_private_names_has_an_upper_bound_by_minor_version(
 ) -> None:
     """A minor version may take a private name away."""
     stated = requires("genro-executor-plugin") or []
-    (found,) = [one for one in stated if re.match(rf"{distribution}\b", one)]
+    (found,) = [one for one in stated if re.match(rf"{distribution}\b(?!-)", one)]
     least = re.search(r">=(\d+)\.(\d+)", found)
     assert least is not None, found
     assert f"<{least[1]}.{int(least[2]) + 1}" in found

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from genro_asgi import RoutedApplication
 from genro_routes import route
+from host import RoutedApplication
 from servers import serving
 
 NAMES = (

@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import host
 import pytest
 from apps import mistaken
-from genro_asgi import RoutedApplication
-from genro_asgi_server_app import ServerApplication
 from genro_routes import route
+from host import RoutedApplication, ServerApplication
 from programs import started
 from servers import boot_message, serving
 
@@ -224,19 +224,21 @@ def test_a_router_that_was_bound_before_the_plugin_came_is_refused(
     """Its ``executor=`` would silently mean nothing."""
     program = tmp_path / "site.py"
     program.write_text(
-        "from genro_asgi import RoutedApplication\n"
-        "from genro_routes import RoutingClass, route\n"
-        "class Early(RoutingClass):\n"
-        "    @route(executor='pdf')\n"
-        "    def job(self): ...\n"
-        "early = Early()\n"
-        "early.route.nodes()\n"
-        "from genro_executor_plugin import ExecutorServer\n"
-        "class App(RoutedApplication):\n"
-        "    mount = 'app'\n"
-        "    def __init__(self, **options):\n"
-        "        super().__init__(**options)\n"
-        "        self.add_branches({'name': 'early', 'instance': early})\n"
+        host.written(
+            "from host import RoutedApplication\n"
+            "from genro_routes import RoutingClass, route\n"
+            "class Early(RoutingClass):\n"
+            "    @route(executor='pdf')\n"
+            "    def job(self): ...\n"
+            "early = Early()\n"
+            "early.route.nodes()\n"
+            "from genro_executor_plugin import ExecutorServer\n"
+            "class App(RoutedApplication):\n"
+            "    mount = 'app'\n"
+            "    def __init__(self, **options):\n"
+            "        super().__init__(**options)\n"
+            "        self.add_branches({'name': 'early', 'instance': early})\n"
+        )
         + ("        self.route.plug('executor', pool='cpu')\n" if router_wide else "")
         + "if __name__ == '__main__':\n"
         "    ExecutorServer(applications=[App], executors={'pdf': {}}, tasks=False).serve()\n"

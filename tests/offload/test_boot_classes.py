@@ -15,9 +15,10 @@ import types
 from pathlib import Path
 from typing import Any
 
+import host
 import pytest
-from genro_asgi import RoutedApplication
 from genro_routes import route
+from host import RoutedApplication
 from servers import boot_message, built
 
 from genro_executor_plugin import ExecutorServer, SerializationError
@@ -64,8 +65,8 @@ async def test_a_class_of_a_module_that_code_has_made_stops_the_start(
     assert "the module 'made_of_code' is made by code" in said["message"]
 
 
-SHOP = """
-from genro_asgi import RoutedApplication
+SHOP = host.written("""
+from host import RoutedApplication
 from genro_routes import route
 
 class Shop(RoutedApplication):
@@ -74,7 +75,7 @@ class Shop(RoutedApplication):
     @route(executor="p")
     def get(self) -> int:
         return 1
-"""
+""")
 
 
 async def test_a_module_that_was_loaded_by_path_under_a_dotted_name_is_found(

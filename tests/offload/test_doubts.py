@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import host
 import pytest
 from apps import doubtful
-from genro_asgi import AsgiServer, BaseServer
+from host import AsgiServer, BaseServer
 from programs import run_program
 from servers import boot_message, serving
 
@@ -120,14 +121,16 @@ def test_a_recipe_full_of_pools_on_a_stock_server_is_told(tmp_path: Path) -> Non
     )
     shown = run_program(
         "-c",
-        "import asyncio, logging, sys\n"
-        "logging.basicConfig(stream=sys.stdout)\n"
-        "from genro_asgi import AsgiServer\n"
-        f"server = AsgiServer(config={str(tmp_path / 'config.py')!r})\n"
-        "async def start():\n"
-        "    await server.lifespan.startup()\n"
-        "    await server.lifespan.shutdown()\n"
-        "asyncio.run(start())\n",
+        host.written(
+            "import asyncio, logging, sys\n"
+            "logging.basicConfig(stream=sys.stdout)\n"
+            "from host import AsgiServer\n"
+            f"server = AsgiServer(config={str(tmp_path / 'config.py')!r})\n"
+            "async def start():\n"
+            "    await server.lifespan.startup()\n"
+            "    await server.lifespan.shutdown()\n"
+            "asyncio.run(start())\n"
+        ),
     )
     assert "section 'executors', but a AsgiServer has none" in shown
 
@@ -158,12 +161,14 @@ def test_check_tells_doubts_and_counts_them_when_strict(
 ) -> None:
     application = tmp_path / "misspelt_shop.py"
     application.write_text(
-        "from genro_asgi import RoutedApplication\n"
-        "from genro_routes import route\n"
-        "class Shop(RoutedApplication):\n"
-        "    mount = 'shop'\n"
-        "    @route(executer='cpu')\n"
-        "    def report(self): ...\n"
+        host.written(
+            "from host import RoutedApplication\n"
+            "from genro_routes import route\n"
+            "class Shop(RoutedApplication):\n"
+            "    mount = 'shop'\n"
+            "    @route(executer='cpu')\n"
+            "    def report(self): ...\n"
+        )
     )
     monkeypatch.chdir(tmp_path)
     target = f"application={application}:Shop"

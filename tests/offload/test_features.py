@@ -23,10 +23,8 @@ import httpx
 import jwt
 import pytest
 from apps.features import PASSWORD, Database, options
-from genro_asgi import AsgiServer, Avatar
-from genro_asgi.tasks import new_descriptor
-from genro_asgi.wsx import WsxEnvelope
 from genro_tytx import to_tytx
+from host import AsgiServer, Avatar, WsxEnvelope, new_descriptor
 from servers import Site, boot_message, serving, until_answered
 from websockets.asyncio.client import connect
 

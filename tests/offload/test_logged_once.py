@@ -10,8 +10,8 @@ import os
 from typing import Any
 
 import pytest
-from genro_asgi import RoutedApplication
 from genro_routes import route
+from host import RoutedApplication
 from servers import serving
 
 

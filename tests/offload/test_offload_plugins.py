@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import host
 import pytest
 from apps.around import REQUEST_ID, Cleaned, Middle, Onion
 from servers import built, serving, until
@@ -249,7 +250,7 @@ async def test_disabled_a_handler_runs_as_without_the_plugin(plugins: tuple[str,
             switch(app)
             said = await app.route.node("sync")(number=5)
             assert said["pid"] == os.getpid(), name
-            assert said["thread"].startswith("genro-pool"), name
+            assert said["thread"].startswith(host.THREAD_PREFIX), name
             assert said["context"] == "r-2", name
             assert said["cleanups"] == [], name
             assert app.cleanups == [(os.getpid(), said["ident"])], name

@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import host
 import pytest
 from apps.desk import Chores, Console, Desk, Drawer, Places, Surface
-from genro_asgi import AsgiServer
-from genro_asgi.tasks.spool import new_descriptor
 from genro_routes import RoutingClass, route
 from genro_routes.cli import RoutingCli
+from host import AsgiServer, new_descriptor
 from servers import built, serving
 
 from genro_executor_plugin import ExecutorConfigError, ExecutorPlugin
@@ -394,7 +394,7 @@ async def test_a_server_without_pools_runs_handlers_here() -> None:
     async with serving(server=server) as site:
         for path in ("report", "report_async", "drawer/papers", "attic/trunk"):
             assert (await site.json(f"/desk/{path}"))["pid"] == os.getpid()
-        assert (await site.json("/desk/report"))["thread"].startswith("genro-pool")
+        assert (await site.json("/desk/report"))["thread"].startswith(host.THREAD_PREFIX)
 
 
 # -- tasks and the scheduler ----------------------------------------------------------------------

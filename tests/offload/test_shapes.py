@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from apps.shapes import BODIES, REFUSED, STREAMED, Shapes, paths
-from genro_asgi import AsgiServer
+from host import AsgiServer
 from servers import Site, serving
 
 WAYS: dict[str, dict[str, Any]] = {

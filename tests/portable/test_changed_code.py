@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import host
 import pytest
 import worker_functions as wf
 from programs import run_program
@@ -47,8 +48,8 @@ class Shelf:
     def first(self): return {value!r}
 """
 
-DESK = """
-from genro_asgi import RoutedApplication
+DESK = host.written("""
+from host import RoutedApplication
 
 class Desk(RoutedApplication):
     def __init__(self):
@@ -56,7 +57,7 @@ class Desk(RoutedApplication):
         self.drawers = [1]
     def own(self): return [{value!r}, self.helper(), self.drawers]
     def helper(self): return {value!r}
-"""
+""")
 
 USES = """
 import changing

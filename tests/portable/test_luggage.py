@@ -19,7 +19,7 @@ from apps.luggage import SORTS, Luggage, give, seen
 
 from genro_executor_plugin import ProcessExecutor, SerializationError
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-a-call-travels.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "how-a-call-travels.md"
 BEGIN = "<!-- made by tests/portable/test_luggage.py -->"
 END = "<!-- end of what is made -->"
 

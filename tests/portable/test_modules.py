@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import host
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -19,9 +20,9 @@ from programs import TESTS, run_program, started
 PACKAGE = {
     "site_of_a_test/__init__.py": "",
     "site_of_a_test/words.py": "WORD = 'from the package'\n",
-    "site_of_a_test/app.py": """\
+    "site_of_a_test/app.py": host.written("""\
 import os
-from genro_asgi import RoutedApplication
+from host import RoutedApplication
 from genro_routes import route
 from .words import WORD
 from . import words as whole
@@ -31,7 +32,7 @@ class App(RoutedApplication):
     @route(executor="p")
     def say(self):
         return {"word": WORD, "whole": whole.WORD, "pid": os.getpid(), "own": type(self) is App}
-""",
+"""),
 }
 
 SERVE = """\
@@ -41,7 +42,7 @@ if __name__ == "__main__":
     ExecutorServer(applications=[App], executors={{"p": {{"max_workers": 1}}}}, tasks=False).serve()
 """
 
-AT_IMPORT = """\
+AT_IMPORT = host.written("""\
 import os
 import sys
 from pathlib import Path
@@ -49,7 +50,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "vendored"))
 os.environ["WORD_OF_A_TEST"] = os.environ.get("WORD_OF_A_TEST", "") + "set"
 import vendored_words
-from genro_asgi import RoutedApplication
+from host import RoutedApplication
 from genro_routes import route
 
 class App(RoutedApplication):
@@ -63,7 +64,7 @@ class App(RoutedApplication):
             "pid": os.getpid(),
             "own": type(self) is App,
         }
-"""
+""")
 
 
 async def said_by(program: Path, cwd: Path) -> dict[str, Any]:
@@ -126,10 +127,10 @@ asyncio.run(main())
 
 
 CELLS = (
-    """
+    host.written("""
 import os
 from dataclasses import dataclass
-from genro_asgi import RoutedApplication
+from host import RoutedApplication
 from genro_routes import route
 from genro_executor_plugin import ProcessExecutor
 
@@ -144,7 +145,7 @@ def helped(number):
 
 def work(point):
     return Point(helped(point.x)), os.getpid()
-""",
+"""),
     """
 class App(RoutedApplication):
     mount = "app"

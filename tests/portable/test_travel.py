@@ -286,7 +286,7 @@ def test_what_cannot_be_read_is_an_error_and_no_crash() -> None:
 
 
 async def test_an_http_error_keeps_status_detail_and_headers(pool: ProcessExecutor) -> None:
-    from genro_asgi.exceptions import HTTPException
+    from host import HTTPException
 
     with pytest.raises(HTTPException) as caught:
         await pool.submit(wf.fail_over_http, 418)
@@ -305,7 +305,7 @@ async def test_an_http_error_keeps_status_detail_and_headers(pool: ProcessExecut
     ],
 )
 def test_the_relatives_of_an_http_error_do_too(name: str, arguments: tuple[Any, ...]) -> None:
-    from genro_asgi import exceptions
+    from host import exceptions
 
     original = getattr(exceptions, name)(*arguments)
     error = travelled(wf.fail, original)

@@ -326,6 +326,36 @@ async def test_what_is_no_disconnect_is_kept_for_the_application() -> None:
     await in_request(wire, application)
 
 
+async def test_a_disconnect_at_the_first_look_says_nothing_of_a_replayed_request() -> None:
+    """What plays a buffered request again says so as soon as the body was read."""
+    messages = [GONE, EMPTY]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop()
+
+    async def answer(scope: Any, _receive: Any, send: Any) -> None:
+        client = current_client()
+        assert client is not None
+        await client.receive()
+        for _ in range(2):
+            await client.call(asyncio.sleep(2 * WATCH_AFTER_SECONDS))
+        assert not client.gone
+        assert await client.receive() == GONE, "the application is still told"
+
+    await Client(answer)({"type": "http"}, receive, None)  # type: ignore[arg-type]
+
+
+async def test_a_disconnect_at_the_first_look_counts_of_a_connection() -> None:
+    wire = Wire(EMPTY, GONE)
+
+    async def application(client: Client) -> None:
+        await client.receive()
+        with pytest.raises(ClientDisconnectedError):
+            await client.call(asyncio.sleep(60))
+
+    await in_request(wire, application)
+
+
 async def test_an_unread_body_is_not_touched() -> None:
     wire = Wire({"type": "http.request", "body": b"a", "more_body": True})
 

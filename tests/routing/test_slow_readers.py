@@ -12,8 +12,8 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from genro_asgi import AsgiServer, RoutedApplication
 from genro_routes import route
+from host import AsgiServer, RoutedApplication
 from servers import Site, serving, until
 
 from genro_executor_plugin import ExecutorConsole, SentFile

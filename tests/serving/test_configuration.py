@@ -10,13 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import host
 import psutil
 import pytest
-from genro_asgi import AsgiServer, RoutedApplication
-from genro_asgi.config import AsgiConfigBuilder, BaseConfiguration, ConfigurationHandler
 from genro_bag.resolvers import EnvResolver, FileResolver
 from genro_routes import route
 from genro_storage import StorageManager
+from host import (
+    AsgiConfigBuilder,
+    AsgiServer,
+    BaseConfiguration,
+    ConfigurationHandler,
+    RoutedApplication,
+)
 from servers import boot_message, serving
 
 from genro_executor_plugin import (
@@ -43,7 +49,7 @@ def no_defaults_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     """The folder where a machine's defaults would be."""
     home = tmp_path / "machine"
     home.mkdir()
-    monkeypatch.setenv("GENRO_ASGI_HOME", str(home))
+    monkeypatch.setenv(host.HOME_VARIABLE, str(home))
     return home
 
 
@@ -257,7 +263,7 @@ def test_a_stock_server_passes_the_section_over() -> None:
     assert "desk" in server.applications
 
 
-def test_every_section_of_genro_asgi_is_there() -> None:
+def test_every_section_of_the_host_is_there() -> None:
     def sections(dialect: type) -> set[str]:
         return set(dialect()._get_schema_info("configuration")["sub_tags_compiled"])
 

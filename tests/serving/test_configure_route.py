@@ -9,8 +9,8 @@ import os
 from typing import Any
 
 import pytest
-from genro_asgi import AsgiServer, RoutedApplication
 from genro_routes import RoutingClass, route
+from host import AsgiServer, RoutedApplication
 from servers import serving
 
 from genro_executor_plugin import (

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from genro_asgi import AsgiServer, RoutedApplication
+from host import AsgiServer, RoutedApplication
 from programs import TESTS, RunningProgram, started
 from servers import boot_message
 

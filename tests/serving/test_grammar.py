@@ -12,11 +12,8 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from genro_asgi import RoutedApplication
-from genro_asgi.application import ApplicationGrammar
-from genro_asgi.config import AsgiConfigBuilder
-from genro_asgi.config.handler import ConfigurationHandler
 from genro_bag.resolvers import EnvResolver, FileResolver
+from host import ApplicationGrammar, AsgiConfigBuilder, ConfigurationHandler, RoutedApplication
 
 from genro_executor_plugin import ThreadExecutor
 from genro_executor_plugin.executors.kinds import BUILT_IN, Kinds

@@ -11,15 +11,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import host
 import psutil
 import pytest
 import worker_functions as wf
 from apps.desk import Desk
 from apps.steered import Busy
-from genro_asgi import AsgiServer, RoutedApplication
-from genro_asgi.config import BaseConfiguration
-from genro_asgi.server import BaseServer
 from genro_routes import route
+from host import AsgiServer, BaseConfiguration, BaseServer, RoutedApplication
 from servers import boot_message, built, serving
 
 from genro_executor_plugin import (
@@ -247,7 +246,7 @@ async def test_pools_are_there_for_the_applications_own_start_and_end() -> None:
 
 async def test_a_startup_that_another_part_refuses_leaves_nothing() -> None:
     """A ``FatalBootError`` after pools were used: they end, too."""
-    from genro_asgi.lifespan import FatalBootError
+    from host import FatalBootError
 
     class Dies(ExecutorApplication):
         mount = "dies"
@@ -330,38 +329,40 @@ async def test_a_recipe_in_a_file_outside_of_every_package(tmp_path: Path) -> No
     """Its module is in nobody's ``sys.modules``; its application is offloaded all the same."""
     config = tmp_path / "config.py"
     config.write_text(
-        "import os\n"
-        "from genro_asgi import RoutedApplication\n"
-        "from genro_asgi.config import BaseConfiguration\n"
-        "from genro_routes import RoutingClass, route\n"
-        "FACTOR = 3\n"
-        "def helped(number):\n"
-        "    return number * FACTOR\n"
-        "class Section(RoutingClass):\n"
-        "    def __init__(self, app):\n"
-        "        self.app = app\n"
-        "    @route(executor='pdf')\n"
-        "    def same(self):\n"
-        "        return [self.app.section is self, self.app.number, type(self).__name__]\n"
-        "class Filed(RoutedApplication):\n"
-        "    mount = 'filed'\n"
-        "    def __init__(self, **options):\n"
-        "        super().__init__(**options)\n"
-        "        self.number = 5\n"
-        "        self.section = Section(self)\n"
-        "        self.add_branches({'name': 'section', 'instance': self.section})\n"
-        "    @route(executor='pdf')\n"
-        "    def work(self):\n"
-        "        return {'pid': os.getpid(), 'number': helped(self.number)}\n"
-        "    @route(executor='pdf')\n"
-        "    async def work_async(self):\n"
-        "        return {'pid': os.getpid(), 'number': helped(self.number)}\n"
-        "class Site(BaseConfiguration):\n"
-        "    def main(self, root):\n"
-        "        cfg = root.configuration()\n"
-        "        cfg.server().tasks(enabled=False)\n"
-        "        self.storage_section(cfg)\n"
-        "        cfg.applications().application(code='filed', app_class=Filed)\n"
+        host.written(
+            "import os\n"
+            "from host import RoutedApplication\n"
+            "from host import BaseConfiguration\n"
+            "from genro_routes import RoutingClass, route\n"
+            "FACTOR = 3\n"
+            "def helped(number):\n"
+            "    return number * FACTOR\n"
+            "class Section(RoutingClass):\n"
+            "    def __init__(self, app):\n"
+            "        self.app = app\n"
+            "    @route(executor='pdf')\n"
+            "    def same(self):\n"
+            "        return [self.app.section is self, self.app.number, type(self).__name__]\n"
+            "class Filed(RoutedApplication):\n"
+            "    mount = 'filed'\n"
+            "    def __init__(self, **options):\n"
+            "        super().__init__(**options)\n"
+            "        self.number = 5\n"
+            "        self.section = Section(self)\n"
+            "        self.add_branches({'name': 'section', 'instance': self.section})\n"
+            "    @route(executor='pdf')\n"
+            "    def work(self):\n"
+            "        return {'pid': os.getpid(), 'number': helped(self.number)}\n"
+            "    @route(executor='pdf')\n"
+            "    async def work_async(self):\n"
+            "        return {'pid': os.getpid(), 'number': helped(self.number)}\n"
+            "class Site(BaseConfiguration):\n"
+            "    def main(self, root):\n"
+            "        cfg = root.configuration()\n"
+            "        cfg.server().tasks(enabled=False)\n"
+            "        self.storage_section(cfg)\n"
+            "        cfg.applications().application(code='filed', app_class=Filed)\n"
+        )
     )
     server = ExecutorServer(config=str(config), executors={"pdf": {"max_workers": 1}})
     async with serving(server=server) as site:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-APP = """\
+import host
+
+APP = host.written("""\
 import os
-from genro_asgi import RoutedApplication
+from host import RoutedApplication
 from genro_routes import route
 
 COUNTED = []
@@ -22,7 +24,7 @@ class App(RoutedApplication):
     def say(self):
         COUNTED.append(1)
         return {"pid": os.getpid(), "own": type(self) is App, "counted": len(COUNTED)}
-"""
+""")
 """An application; a module of this text is imported by most programs, others have it in them."""
 
 MAKE = """\
@@ -66,8 +68,8 @@ class ServerConfiguration(ExecutorConfigBuilder):
         cfg.applications().application(code="app", app_class=App)
 """
 
-CONSOLE_RECIPE = f"""\
-{IMPORT}from genro_asgi.config import AsgiConfigBuilder
+CONSOLE_RECIPE = host.written(f"""\
+{IMPORT}from host import AsgiConfigBuilder
 from genro_executor_plugin import ExecutorConsole
 
 class ServerConfiguration(AsgiConfigBuilder):
@@ -76,7 +78,7 @@ class ServerConfiguration(AsgiConfigBuilder):
         apps = cfg.applications()
         apps.application(code="app", app_class=App)
         apps.application(code="_executors", app_class=ExecutorConsole).pool(code="p", max_workers=1)
-"""
+""")
 
 SUBINTERPRETER = """\
 import sys
@@ -270,12 +272,12 @@ WAYS: dict[str, Way] = {
     ),
     # -- the host's commands and ours
     "genro-asgi serve": Way(
-        ("-m", "genro_asgi", "serve", "config.py", *HOST),
+        ("-m", host.PACKAGE, "serve", "config.py", *HOST),
         files=(("config.py", CONSOLE_RECIPE),),
         few=True,
     ),
     "genro-asgi serve --reload": Way(
-        ("-m", "genro_asgi", "serve", "config.py", "--reload", *HOST),
+        ("-m", host.PACKAGE, "serve", "config.py", "--reload", *HOST),
         files=(("config.py", CONSOLE_RECIPE),),
     ),
     "genro-executor serve": Way(

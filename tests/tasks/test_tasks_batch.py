@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from conftest import Gate
-from genro_asgi.tasks import new_descriptor
 from genro_routes import route
+from host import new_descriptor
 from servers import Site, serving, until, until_answered
 from worker_functions import hold
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import task_functions as tf
 from conftest import Gate
-from genro_asgi import AsgiServer
+from host import AsgiServer
 from press import ANN, BOB, ROOT, USERS, Press, ask, press
 from servers import Site, serving, until_answered
 

@@ -21,9 +21,10 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import host
 import pytest
 import stored_jobs as jobs
-from genro_asgi.exceptions import HTTPNotFound
+from host import HTTPNotFound
 from programs import environment
 from servers import built
 
@@ -256,7 +257,7 @@ KEPT = {
 }
 """What stored bytes may name of this package."""
 
-OTHERS = {"stored_jobs", "genro_asgi", "cloudpickle", "tblib", *sys.stdlib_module_names}
+OTHERS = {"stored_jobs", host.PACKAGE, "cloudpickle", "tblib", *sys.stdlib_module_names}
 """What else this store names: the jobs' own modules, and the two libraries that pickle copies of
 classes and tracebacks, under names that they keep for pickles of before."""
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import host
 import pytest
 import worker_functions as wf
 from apps import replicated
@@ -452,9 +453,9 @@ def test_only_what_may_change_in_place_is_pickled_again(monkeypatch: pytest.Monk
 
 # -- classes that are not in a module of their own ------------------------------------------------
 
-HELLO = """\
+HELLO = host.written("""\
 import os
-from genro_asgi import RoutedApplication
+from host import RoutedApplication
 from genro_routes import RoutingClass, route
 
 LOADED = os.getpid()
@@ -479,12 +480,12 @@ class Hello(RoutedApplication):
     @route(executor="p")
     async def say_async(self):
         return {"word": self.word, "pid": os.getpid()}
-"""
+""")
 
 
 def load_file(path: Path) -> Any:
-    """As ``genro-asgi serve application=./hello.py:Hello`` loads an application."""
-    spec = importlib.util.spec_from_file_location(f"genro_asgi_target_{path.stem}", path)
+    """As the host's ``serve application=./hello.py:Hello`` loads an application."""
+    spec = importlib.util.spec_from_file_location(f"{host.PACKAGE}_target_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

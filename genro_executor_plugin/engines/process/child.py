@@ -12,7 +12,6 @@ host nor asyncio: a worker for plain functions starts fast and stays small.
 
 from __future__ import annotations
 
-import faulthandler
 import functools
 import gc
 import io
@@ -44,6 +43,7 @@ from .handover import WorkerHandover
 from .last_steps import die_with_the_server, end_with_broken_loop, guarded, tell_of_faults
 from .marks import WorkerMarks
 from .messages import WorkerMessageChannel
+from .telling import StackTeller
 from .wire import (
     BESIDE,
     BOOT_FAILED,
@@ -108,6 +108,7 @@ class _Worker:
         self._handover = handover
         self._lifeline = lifeline
         self._messages = WorkerMessageChannel(self._channel)
+        self._stacks = StackTeller(self._messages, marks)
         self._reader = CallReader()
         self._coroutines: CoroutineThread | None = None
         self._threads: ThreadRuns[ReadCall] | None = None
@@ -121,7 +122,7 @@ class _Worker:
         self._messages.let_go()
         if self._reader.logs is not None:
             self._reader.logs.let_go()
-        faulthandler.disable()  # its file tells of this worker
+        self._stacks.let_go()
         os.close(self._lifeline)
         self._claims.let_go()
         self._marks.let_go()
@@ -198,18 +199,16 @@ class _Worker:
                 self._again = None
                 run_hook(*hook)
             if boot.threads > 1:
-                self._start_threads(boot.threads)
+                from ...worker.thread_runs import ThreadRuns
+
+                runs = ThreadRuns(boot.threads, self._run_on_a_thread, self._channel.undisturbed)
+                self._threads = self._stacks.threads = runs
         except BaseException as error:
             self._channel.send(BOOT_FAILED, 0, pack_failure(error))
             return False
         gc.freeze()  # the collector need not look at what was loaded for good
         self._channel.send(READY, os.getpid())
         return True
-
-    def _start_threads(self, count: int) -> None:
-        from ...worker.thread_runs import ThreadRuns
-
-        self._threads = ThreadRuns(count, self._run_on_a_thread, self._channel.undisturbed)
 
     def _start_large(
         self, kind: int, number: int, payload: bytes | memoryview, soft_timeout: int
@@ -314,6 +313,7 @@ class _Worker:
 
         if self._coroutines is None:
             self._coroutines = thread_for(coroutine, end_with_broken_loop)
+            self._stacks.coroutines = self._coroutines
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from ...errors import (
     ExecutorClosedError,
@@ -20,6 +21,8 @@ from ...errors import (
     SerializationError,
     WorkerCrashedError,
 )
+from ..stacks import with_stack
+from .asking import Asking
 from .exit_report import ExitReport
 from .handover import is_lost_descriptor
 from .job import Job
@@ -46,6 +49,7 @@ class EndedWorkers:
         threads: int,
         supervisor: Supervisor,
         queue: WaitingQueue,
+        asking: Asking,
         memory_limit: int | None = None,
     ) -> None:
         self._owner = owner
@@ -53,6 +57,7 @@ class EndedWorkers:
         self._pool = pool
         self._supervisor = supervisor
         self._queue = queue
+        self._asking = asking
         self._memory_limit = memory_limit
 
     def over_limit(self, worker: Worker, peak: int) -> None:
@@ -64,11 +69,24 @@ class EndedWorkers:
             if not self.has_ended(worker, job):
                 break
         jobs = list(worker.running.values())
-        if worker.killed or not jobs:
-            return
+        if jobs and not worker.killed and not self._asking.is_asking(worker):
+            self._asking.before(worker, lambda: self._too_large(worker, peak))
+
+    def _too_large(self, worker: Worker, peak: int) -> None:
+        jobs = list(worker.running.values())
         for job in jobs:
-            job.fail(_memory_error(self._pool, job, worker, peak, self._memory_limit))
-        self.end_worker(worker, None, "memory", "it held more than memory_limit")
+            error = _memory_error(self._pool, job, worker, peak, self._memory_limit)
+            job.fail(with_stack(error, worker.stacks.get(job, "")))
+        if jobs:  # an idle one is replaced when it is looked at next
+            self.end_worker(worker, None, "memory", "it held more than memory_limit")
+
+    def on_request(self, worker: Worker) -> None:
+        """Kill ``worker`` because somebody wants it; its calls tell where they are before."""
+        kill = partial(self.end_worker, worker, None, "killed", "on request")
+        if worker.running:
+            self._asking.before(worker, kill)
+        else:
+            kill()
 
     def judged(self, worker: Worker, job: Job, error: BaseException) -> BaseException:
         """What the caller of ``job`` is given for ``error``, which it has raised in ``worker``.
@@ -260,12 +278,13 @@ def _crashed_error(
 
 def _killed_error(pool: str, job: Job, worker: Worker, reason: str) -> WorkerCrashedError:
     """The error of ``job`` when ``worker`` was killed for a reason that is not the job's own."""
-    return WorkerCrashedError(
+    error = WorkerCrashedError(
         f"the worker (pid {worker.pid}) died while it ran {job.packed.title} in pool {pool!r}: it "
         f"was killed because {reason}",
         pool=pool,
         pid=worker.pid,
     )
+    return with_stack(error, worker.stacks.get(job, ""))
 
 
 def _memory_error(

@@ -13,8 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from ...errors import ExecutorTimeoutError
+from ..stacks import with_stack
+from .asking import Asking
 from .ended import EndedWorkers
 from .job import Job
 from .owner import WorkerOwner
@@ -46,6 +50,7 @@ class RunEnder:
         threads: int,
         supervisor: Supervisor,
         ended: EndedWorkers,
+        asking: Asking,
     ) -> None:
         self._owner = owner
         self._pool = pool
@@ -53,14 +58,40 @@ class RunEnder:
         self._loop = asyncio.get_running_loop()
         self._supervisor = supervisor
         self._ended = ended
+        self._asking = asking
         self._bounds: dict[Worker, asyncio.TimerHandle | None] = {}
 
     def timed_out(self, worker: Worker, job: Job) -> None:
-        """Fail ``job``, which has run longer than it may, and end its run."""
+        """Fail ``job``, which has run longer than it may, and end its run where it is then."""
         if job.ending is None and not self._ended.has_ended(worker, job):
-            is_shared = self._is_shared(worker, job)
-            job.fail(_timed_out_error(self._pool, job, worker, is_shared))
+            # Being asked may interrupt native code: what the run returns now does not count.
+            asked = _Asked(partial(self._ends_when_asked, worker, job))
+            job.ending = asked
+            time_is_up = partial(self._time_is_up, worker, job, asked)
+            self._asking.before(worker, time_is_up, is_doomed=not self._is_shared(worker, job))
+
+    def _ends_when_asked(self, worker: Worker, job: Job) -> None:
+        """Fail ``job``, whose run was over its timeout and has ended before it told where it is."""
+        job.ending = None
+        what = f"its run in the worker (pid {worker.pid}) ended at that moment"
+        error = _timed_out_error(self._pool, job, worker, what)
+        job.fail(with_stack(error, self._asking.so_far(worker, job)))
+
+    def _time_is_up(self, worker: Worker, job: Job, asked: _Asked) -> None:
+        if job.ending is not asked:
+            return
+        try:
+            if self._ended.has_ended(worker, job):
+                return
+            job.ending = None
+            what = "its run in the worker (pid {}) was told to end"
+            if not self._is_shared(worker, job):
+                what = "its worker (pid {}) was killed"
+            error = _timed_out_error(self._pool, job, worker, what.format(worker.pid))
+            job.fail(with_stack(error, worker.stacks.get(job, "")))
             self._end(worker, job, "timeout", "another call in it ran over its timeout")
+        except BaseException as error:
+            self._went_wrong(worker, error)
 
     def cancelled(self, worker: Worker, job: Job) -> None:
         """End the run of ``job``: the caller does not wait for it any more."""
@@ -153,13 +184,19 @@ class RunEnder:
             self.ended(worker)
 
 
-def _timed_out_error(pool: str, job: Job, worker: Worker, is_shared: bool) -> ExecutorTimeoutError:
-    """The error of ``job`` when it ran over its timeout."""
-    what = (
-        f"its run in the worker (pid {worker.pid}) was told to end"
-        if is_shared
-        else f"its worker (pid {worker.pid}) was killed"
-    )
+class _Asked:
+    """In the place of what ends a run, while that is asked where it is."""
+
+    def __init__(self, has_ended: Callable[[], None]) -> None:
+        self._has_ended = has_ended
+
+    def cancel(self) -> None:
+        """The run has ended meanwhile, or its worker."""
+        self._has_ended()
+
+
+def _timed_out_error(pool: str, job: Job, worker: Worker, what: str) -> ExecutorTimeoutError:
+    """The error of ``job`` when it ran over its timeout, and ``what`` became of it."""
     return ExecutorTimeoutError(
         f"{job.packed.title} ran longer than {job.timeout:g} s in pool {pool!r}; {what}",
         pool=pool,

@@ -32,7 +32,7 @@ from typing import Any, ClassVar
 
 from ...errors import ExecutorError, WorkerCrashedError
 from ...metrics.tracing import current_trace
-from ...metrics.worker_state import WorkerState
+from ...metrics.worker_state import RunningStack, WorkerState
 from ...options.capabilities import Capability
 from ...options.pool import PoolOptions
 from ...portable.calls import PackedCall
@@ -44,12 +44,7 @@ from ...portable.reloads import reload_watch
 from ...portable.shared_memory.segments import Segment, Segments
 from ...worker.breakpoint_words import BREAKPOINT
 from ...worker.forks import when_forked
-from ...worker.logs import (
-    LOG,
-    WARNING,
-    arrived_record,
-    show_warning,
-)
+from ...worker.logs import LOG, WARNING, arrived_record, show_warning
 from ..base import Aside, Engine, Load, Pool
 from ..call import Call
 from .holding import log_breakpoint
@@ -326,6 +321,9 @@ class ProcessEngine(Engine):
 
     def kill_worker(self, pid: int) -> bool:
         return self._pool is not None and self._pool.kill_worker(pid)
+
+    async def stacks(self, pid: int | None = None) -> list[RunningStack]:
+        return await self._pool.stacks(pid) if self._pool is not None else []
 
     def workers(self) -> list[WorkerState]:
         return self._pool.worker_states() if self._pool is not None else []

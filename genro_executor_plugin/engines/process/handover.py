@@ -23,7 +23,7 @@ from collections import deque
 from ...options.lacks import MORE_FILES
 from ...portable.shared_memory.segments import Segment, Segments, Split
 from ...worker.heap import keep_freed_blocks
-from .marks import MARKS_BYTES, Marks
+from .marks import MARKS_BYTES, Marks, signals_in
 
 __all__ = ["Handover", "NonsenseError", "WorkerHandover", "is_lost_descriptor"]
 
@@ -36,6 +36,12 @@ _SLICE_MILLISECONDS = 50
 
 _FAULT_BYTES = 64 * 1024
 """How much, at most, is read of what a worker's faulthandler wrote."""
+
+_WORD_BYTES = 1024 * 1024
+"""The same of what a worker tells of where its calls are."""
+
+_FATAL = b"Fatal Python error"
+"""How what a faulthandler writes of a crash begins."""
 
 _DESCRIPTOR = struct.Struct("i")
 
@@ -122,6 +128,31 @@ class Handover:
             return self.take()
         return descriptors[0], number
 
+    def begin_words(self) -> tuple[int, ...] | None:
+        """Have what the worker tells next stand at the begin of its file.
+
+        Returns:
+            the signals that it listens to, ``None`` if there is no file, or it is about to die.
+
+        Raises:
+            OSError, NonsenseError: there is no file, or what came is none.
+        """
+        if self._faults < 0 and self._socket.recv(1, socket.MSG_PEEK)[:1] == bytes([_FAULTS]):
+            # It was sent before everything else.
+            message, descriptors = _receive(self._socket, _MESSAGE.size)
+            if message and descriptors:
+                self._faults = descriptors[0]
+        if self._faults < 0 or self.words().startswith(_FATAL):
+            return None
+        # Both processes have one position in the file.
+        os.truncate(self._faults, MARKS_BYTES)
+        os.lseek(self._faults, MARKS_BYTES, os.SEEK_SET)
+        return signals_in(os.pread(self._faults, MARKS_BYTES, 0))
+
+    def words(self) -> bytes:
+        """What the worker has told by now; another call of ``begin_words`` begins anew."""
+        return os.pread(self._faults, _WORD_BYTES, MARKS_BYTES)
+
     def last_words(self) -> tuple[str, Marks | None]:
         """What the faulthandler of the worker, which has ended, wrote, and what it had begun."""
         with contextlib.suppress(OSError, NonsenseError):
@@ -131,7 +162,8 @@ class Handover:
         if self._faults < 0:
             return "", None
         head = os.pread(self._faults, MARKS_BYTES, 0)
-        text = os.pread(self._faults, _FAULT_BYTES, MARKS_BYTES).decode("utf-8", "replace").strip()
+        _, begins, words = self.words().partition(_FATAL)  # it may have been asked before
+        text = (begins + words[:_FAULT_BYTES]).decode("utf-8", "replace").strip()
         return text, Marks(head) if len(head) == MARKS_BYTES else None
 
     def has_read(self, number: int) -> None:

@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from ...errors import ExecutorError, ExecutorOverloadError, SerializationError
 from ...portable.calls import PackedCall
@@ -21,11 +21,18 @@ from ...portable.exceptions import raisable
 from ...portable.files import discard_result
 from ...portable.pickling import why
 
-__all__ = ["Job"]
+__all__ = ["Ending", "Job"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
 Step = Callable[[Callable[[], None]], object]
+
+
+class Ending(Protocol):
+    """What is going to end a run; the run is told to end, or asked where it is before that."""
+
+    def cancel(self) -> object:
+        """Do not end it: it has ended."""
 
 
 class Job:
@@ -44,7 +51,8 @@ class Job:
         begun: whether a run of it was ever begun, also one that crashed and is repeated.
         is_coroutine: whether it runs on its worker's event loop, as far as is known.
         sent_in_vain: how many workers have died before they began it.
-        ending: what happens if its run, which was told to end, does not; ``None`` before.
+        ending: what happens if its run, which was told to end, does not, or that it is asked
+            where it is, to be told to end then; ``None`` before.
         raised: whether the error in the future was raised by the function itself.
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
         microseconds: how long the call ran by the worker's clock, 0 if that was not measured.
@@ -96,7 +104,7 @@ class Job:
         self.begun: bool = False
         self.is_coroutine: bool = packed.is_async
         self.sent_in_vain: int = 0
-        self.ending: asyncio.TimerHandle | None = None
+        self.ending: Ending | None = None
         self.microseconds: int = 0
         self.raised: bool = False
         self.started_at: float | None = None

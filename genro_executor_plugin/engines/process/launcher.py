@@ -151,15 +151,16 @@ class Launcher:
         """End worker ``key`` with SIGKILL. Nothing happens if it has ended."""
         if key not in self._on_exit:
             return
-        if self._control is not None and key not in self._orphans:
-            try:
-                self._send(REQUEST.pack(KILL, key, signal.SIGKILL))
-                self._watch_template()
-                return
-            except ConnectionError:
-                self._template_is_gone()
-        if key in self._pids:  # no template is there to end what it has started
+        if self.signal(key, signal.SIGKILL):
+            self._watch_template()
+        elif key in self._pids:  # no template is there to end what it has started
             signal_all(tree(self._pids[key]), signal.SIGKILL)
+
+    def signal(self, key: int, number: int) -> bool:
+        """Have worker ``key`` sent a signal; ``False`` if there is no template that could."""
+        if key not in self._on_exit or key in self._orphans:
+            return False
+        return self._request(REQUEST.pack(KILL, key, number), [])
 
     def _watch_template(self) -> None:
         """Have a template that does not answer any more, because it was stopped, replaced."""

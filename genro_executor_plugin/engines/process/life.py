@@ -3,18 +3,19 @@
 
 """A worker process as what it is: how it starts, whether it can be used, and how it ends.
 
-It is started and killed through the launcher. What is sent to it and what comes from it is in
-``worker``.
+What it sends and is sent is in ``worker``. Signals go through the template, its parent, by a key
+that never names another process.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 
 from .calls import WorkerCalls
 from .exit_report import ExitReport, starts_too_long
+from .handover import Handover
 from .job import Job
 from .launcher import Launcher
 from .link import Link
@@ -39,6 +40,7 @@ class WorkerLife(WorkerCalls):
         fault: what its faulthandler wrote when it died, empty for nothing.
         marks: what it had begun when it died, ``None`` where that is not known.
         nonsense: what is wrong with what it has sent, empty for nothing; it is killed for that.
+        stacks: where its calls were when it was about to be killed.
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class WorkerLife(WorkerCalls):
         "nonsense",
         "pid",
         "ready",
+        "stacks",
         "to_be_replaced",
     )
 
@@ -96,6 +99,7 @@ class WorkerLife(WorkerCalls):
         self.fault: str = ""
         self.nonsense: str = ""
         self.marks: Marks | None = None
+        self.stacks: Mapping[Job, str] = {}
         self._oom_kills = oom_kills()
 
         def launch(descriptors: list[int]) -> None:
@@ -107,6 +111,20 @@ class WorkerLife(WorkerCalls):
     def usable(self) -> bool:
         """Whether it may be sent a call."""
         return self.ready and not self.leaving and self._link.open
+
+    @property
+    def words(self) -> Handover:
+        """What leads to the file in which it tells of itself."""
+        return self._link.handover
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it can be asked something, as far as the server knows."""
+        return self.ready and not self.killed and self._link.open
+
+    def signal(self, number: int) -> bool:
+        """Send it a signal; ``False`` if there is no template that could."""
+        return self._launcher.signal(self._key, number)
 
     def take_back(self) -> Job | None:
         """Take the oldest call that has not started back from it; ``None`` if there is none."""

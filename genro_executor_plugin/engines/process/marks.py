@@ -13,14 +13,15 @@ from __future__ import annotations
 import mmap
 import struct
 
-__all__ = ["MARKS_BYTES", "Marks", "WorkerMarks"]
+__all__ = ["MARKS_BYTES", "Marks", "WorkerMarks", "signals_in"]
 
 _LAYOUT = struct.Struct("<5Q")
+_SIGNALS = struct.Struct("<3B")
 
 MARKS_BYTES = 64
 """How long the head of the file is."""
 
-_READ, _HANDED_ON, _COROUTINES, _THREADS, _DEFINING = range(5)
+_READ, _HANDED_ON, _COROUTINES, _THREADS, _DEFINING, _SIGNALS_AT = range(6)
 
 
 class WorkerMarks:
@@ -31,6 +32,7 @@ class WorkerMarks:
     """
 
     def __init__(self, fd: int = -1) -> None:
+        self.fd = fd
         self._memory = mmap.mmap(fd, MARKS_BYTES) if fd >= 0 else None
         self._marks = memoryview(self._memory or bytearray(MARKS_BYTES)).cast("Q")
 
@@ -57,9 +59,18 @@ class WorkerMarks:
         """Call ``number`` begins on a thread."""
         self._marks[_THREADS] = max(number, self._marks[_THREADS])
 
+    def listens_to(self, *signals: int) -> None:
+        """The server may ask with these three signals."""
+        self._marks[_SIGNALS_AT] = int.from_bytes(bytes(signals), "little")
+
     def defining(self, is_defining: bool) -> None:
         """A definition for the next call is being read, which may import its module."""
         self._marks[_DEFINING] = is_defining
+
+
+def signals_in(head: bytes) -> tuple[int, ...]:
+    """The numbers of the signals that a worker listens to, by the head of its file."""
+    return _SIGNALS.unpack_from(head, _SIGNALS_AT * 8) if len(head) == MARKS_BYTES else (0, 0, 0)
 
 
 class Marks:

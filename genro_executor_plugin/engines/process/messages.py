@@ -54,6 +54,11 @@ class WorkerMessageChannel:
                 call.deliver(channel, value)
         return call
 
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the calls that run."""
+        return list(self._running)
+
     def end(self, number: int) -> None:
         """Drop what call ``number``, which has ended, is still told.
 

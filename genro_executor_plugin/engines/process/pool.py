@@ -22,6 +22,7 @@ from ...portable.hooks import PackedHooks
 from ...worker.breakpoint_words import BREAKPOINT
 from .ahead import Ahead
 from .arrivals import OnRecord
+from .asking import Asking
 from .ended import EndedWorkers, closed_error
 from .ending import RunEnder
 from .exit_report import ExitReport
@@ -64,10 +65,14 @@ class WorkerPool(PoolView):
         self._threads = options.threads_per_worker
         self._queue = WaitingQueue()
         self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop, on_record)
+        self._asking = Asking(self.loop, self._threads)
         self._ended_workers = EndedWorkers(
-            self, name, self._threads, self._supervisor, self._queue, options.memory_limit
+            *(self, name, self._threads, self._supervisor, self._queue),
+            *(self._asking, options.memory_limit),
         )
-        self._ender = RunEnder(self, name, self._threads, self._supervisor, self._ended_workers)
+        self._ender = RunEnder(
+            *(self, name, self._threads, self._supervisor, self._ended_workers, self._asking)
+        )
         self._timeouts = Timeouts(self.loop, self._supervisor, self._ender.timed_out)
         self._ahead = Ahead(
             self._supervisor, self._queue, self.loop, self._timeouts.watch, self._dispatch_waiting
@@ -169,7 +174,7 @@ class WorkerPool(PoolView):
         """Kill the worker ``pid``; its calls fail. ``False`` if there is no such worker."""
         for worker in self._supervisor.workers:
             if worker.pid == pid and not worker.killed:
-                self._ended_workers.end_worker(worker, None, "killed", "on request")
+                self._ended_workers.on_request(worker)
                 return True
         return False
 
@@ -180,6 +185,7 @@ class WorkerPool(PoolView):
         self._observer.stop()
         self._ended_workers.close()
         self._ender.stop()
+        self._asking.stop()
         self._spreading.stop()
         self._timeouts.stop()
         self._ahead.stop()

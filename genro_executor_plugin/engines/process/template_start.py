@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from ...hosts.loaded import HOST_VARIABLE, loaded_host
 from ...options.environment import thread_limits
 from ...options.granted import granted_cpus
 from ...options.lacks import cure_for
@@ -215,7 +216,10 @@ def environment_of(options: PoolOptions) -> dict[str, str]:
     given = {**os.environ, **_home(options.user), **options.env.of_all()}
     cpus = granted_cpus() if options.cpu_affinity is None else len(options.cpu_affinity)
     limits = thread_limits(cpus, options.max_workers, {**given, **options.env.of_one(0)})
-    return {**limits, **given, SERVER_VARIABLE: str(os.getpid())}
+    # A worker imports what a call needs, in whatever order: it cannot choose a host anew.
+    host = loaded_host()
+    chosen = {HOST_VARIABLE: host} if host is not None else {}
+    return {**limits, **given, **chosen, SERVER_VARIABLE: str(os.getpid())}
 
 
 def _working_directory() -> str | None:

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from time import perf_counter
+
 from ...errors import WorkerCrashedError
-from ...metrics.worker_state import WorkerState
+from ...metrics.worker_state import RunningStack, WorkerState
 from .arrivals import Arrivals
+from .asking import Asking
 from .observing import Observer
 from .supervisor import Supervisor
 
@@ -19,6 +23,7 @@ class PoolView:
 
     _supervisor: Supervisor
     _observer: Observer
+    _asking: Asking
 
     @property
     def arrivals(self) -> Arrivals:
@@ -59,6 +64,28 @@ class PoolView:
     def start_error(self) -> WorkerCrashedError | None:
         """Why workers cannot be started now, ``None`` if they can."""
         return self._supervisor.backoff.error
+
+    async def stacks(self, pid: int | None = None) -> list[RunningStack]:
+        """Where each running call is, those of worker ``pid`` or all."""
+        workers = [
+            worker
+            for worker in self._supervisor.workers
+            if worker.running and pid in (None, worker.pid)
+        ]
+        asked = [dict(worker.running) for worker in workers]
+        answers = await asyncio.gather(*map(self._asking.ask, workers))
+        now = perf_counter()
+        return [
+            RunningStack(
+                worker.pid,
+                job.route,
+                job.packed.title,
+                now - (job.started_at or now),
+                answer.of(job),
+            )
+            for worker, jobs, answer in zip(workers, asked, answers, strict=True)
+            for job in jobs.values()
+        ]
 
     def worker_states(self) -> list[WorkerState]:
         """Every worker as it is now, the oldest first."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...hosts.contract import HostServer
+from ...hosts.names import identify
 from ...routing.tree import routes_of
 from ..service import LongTasks
 from .accepted import MOUNT
@@ -40,6 +41,7 @@ class _Guarded:
         return getattr(self._application, name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await identify(self._application.server, scope)  # not all headers reach the routes
         narrowed, receive = guarded_section(scope, receive, self._steps)
         await self._application(narrowed, receive, send)
 

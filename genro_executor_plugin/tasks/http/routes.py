@@ -17,7 +17,13 @@ from genro_routes import RoutingClass, route
 
 from ... import errors
 from ...errors import ExecutorConfigError, TaskNotFoundError
-from ...hosts.names import HTTPBadRequest, HTTPException, RoutedApplication, StreamingResponse
+from ...hosts.names import (
+    HTTPBadRequest,
+    HTTPException,
+    RoutedApplication,
+    StreamingResponse,
+    identify,
+)
 from ...options.numbers import NotAllowedError, count_of, seconds_of, shown
 from ...routing.caller import Caller, caller_of
 from ...routing.streaming_response import DisconnectAwareResponse
@@ -233,6 +239,7 @@ class TaskApplication(_TaskRoutes, RoutedApplication):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that is small and well-formed; refuse others with a reason."""
+        await identify(self.server, scope)  # routes are not given the credentials
         narrowed, receive = guarded(scope, receive)
         await super().__call__(narrowed, receive, send)
 
