@@ -24,6 +24,7 @@ from . import (
     debug,
     demo,
     serve,
+    stack,
     top,
 )
 from .output import (
@@ -66,6 +67,6 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=BorrowedParser
     )
-    for command in (serve, demo, check, top, bench, debug):
+    for command in (serve, demo, check, top, stack, bench, debug):
         command.add(commands)
     return parser

@@ -1,6 +1,7 @@
 // Asks for the snapshot every few seconds, shows it, and posts what the person wants changed.
 
 import { showProcesses } from "./processes.js";
+import { showStacks } from "./stacks.js";
 import { createJob, jobCounts, updateJob } from "./jobs.js";
 import {
   byId, clock, count, createError, createPool, createRoute, errorKey, failures, keep, make, rate,
@@ -84,7 +85,7 @@ function show(snapshot) {
   document.title = server.healthy ? "Executors" : "Executors: not healthy";
   showTotals(pools);
   keep(byId("pool-list"), pools, ({ name }) => name, (pool) => createPool(pool, act),
-    (node, pool) => updatePool(node, pool, snapshot.now, act, askKill));
+    (node, pool) => updatePool(node, pool, snapshot.now, act, askKill, showStacks));
   const unused = byId("unused");
   unused.hidden = !snapshot.unused_pools.length;
   say(unused, `Not used yet: ${snapshot.unused_pools.join(", ")}`);

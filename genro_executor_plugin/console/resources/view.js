@@ -128,7 +128,7 @@ function fact(part, name, label) {
   return make("div", { class: "fact" }, make("span", { class: "label" }, label), part("b", name));
 }
 
-export function updatePool(node, pool, now, act, askKill) {
+export function updatePool(node, pool, now, act, askKill, showStacks) {
   const parts = node.parts;
   node.state = pool;
   const [state, tone] = poolState(pool);
@@ -167,7 +167,7 @@ export function updatePool(node, pool, now, act, askKill) {
   const kills = pool.controls.includes("kill_worker");
   parts.workers.hidden = !pool.worker_states.length;
   keep(parts.workers.tBodies[0], pool.worker_states, (worker) => (kills && worker.pid) || `one${pool.worker_states.indexOf(worker)}`,
-    (worker) => workerRow(worker, kills, kills && worker.pid ? () => askKill(pool.name, worker.pid) : undefined), updateWorker);
+    (worker) => workerRow(worker, kills, (pid) => showStacks(pool.name, pid), kills && worker.pid ? () => askKill(pool.name, worker.pid) : undefined), updateWorker);
   const options = Object.entries(pool.options).filter(([, value]) => value !== null && value !== false && !(Array.isArray(value) && !value.length));
   keep(parts.options, options, ([key]) => key,
     ([key]) => make("div", {}, make("dt", {}, key), make("dd")),
@@ -186,12 +186,14 @@ function fill(parts, name, value, most) {
 
 const cell = (label, name, extra = "") => make("td", { role: "cell", "data-label": label, "data-cell": name, class: extra });
 
-function workerRow(worker, kills, ask) {
+function workerRow(worker, kills, showStacks, ask) {
   const row = make("tr", { role: "row", "data-pid": worker.pid ?? "" },
     cell("Worker", "pid", "mono"),
     make("td", { role: "cell", "data-label": "State" }, make("span", { "data-cell": "state" })), cell("Runs", "runs", "mono"), cell("For", "running", "number"),
     cell("Memory", "memory", "number"), cell("Calls", "calls", "number"),
-    make("td", { role: "cell", class: "action" }, ask ? make("button", { type: "button", class: "small", "aria-label": `Kill worker ${worker.pid}`, onclick: ask }, "Kill…") : ""));
+    make("td", { role: "cell", class: "action" },
+      make("button", { type: "button", class: "small", "data-part": "stack", "aria-label": `Stack in process ${worker.pid}`, onclick: () => showStacks(row.state.pid) }, "Stack…"), " ",
+      ask ? make("button", { type: "button", class: "small", "aria-label": `Kill worker ${worker.pid}`, onclick: ask }, "Kill…") : ""));
   row.killable = kills;
   return row;
 }
@@ -206,6 +208,7 @@ function updateWorker(row, worker) {
   put("running", lasting(worker.running_seconds));
   put("memory", bytes(worker.memory_bytes));
   put("calls", worker.calls == null ? "–" : count(worker.calls));
+  row.querySelector("[data-part=stack]").hidden = !worker.running;
 }
 
 // -- routes, errors, changes -----------------------------------------------------------------
