@@ -55,6 +55,12 @@ class Worker(WorkerLife):
 
     __slots__ = ("_answered", "_arrivals", "_owner", "_window")
 
+    calls: int
+    coroutines: int
+    pid: int | None
+    ready: bool
+    boot_error: BaseException | None
+
     def __init__(
         self,
         owner: WorkerOwner[Worker],
