@@ -198,10 +198,13 @@ class ProcessEngine(Engine):
             packed.segment.close()
 
     def _give_up(self, job: Job, call: Call) -> None:
-        if job.begun or job.future.done() or self._pool is None:
-            return
-        if self._pool.withdraw(job):
-            job.fail(self.pool.waited_too_long(call))
+        try:
+            if job.begun or job.future.done() or self._pool is None:
+                return
+            if self._pool.withdraw(job):
+                job.fail(self.pool.waited_too_long(call))
+        except Exception as error:
+            job.fail(error)  # the call has no limit any more
 
     def _let_go(self, segment: Segment, job: Job, pool: WorkerPool) -> None:
         if job.packed.segment is None:
