@@ -24,8 +24,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import pickle
-from collections.abc import Callable
 from contextvars import copy_context
 from time import perf_counter
 from typing import Any, ClassVar
@@ -44,12 +42,12 @@ from ...portable.reloads import reload_watch
 from ...portable.shared_memory.segments import Segment, Segments
 from ...worker.breakpoint_words import BREAKPOINT
 from ...worker.forks import when_forked
-from ...worker.logs import LOG, WARNING, arrived_record, show_warning
 from ..base import Aside, Engine, Load, Pool
 from ..call import Call
 from .holding import log_breakpoint
 from .job import Job
 from .pool import WorkerPool
+from .records import handle_record
 
 __all__ = ["ProcessEngine"]
 
@@ -246,7 +244,13 @@ class ProcessEngine(Engine):
         if pool is None:
             self._reloads_seen = self._reloads.count
             pool = self._pool = WorkerPool(
-                *(self.pool.name, self.options, self._hooks, self._arrived, self._record)
+                *(
+                    self.pool.name,
+                    self.options,
+                    self._hooks,
+                    self._arrived,
+                    RecordHandler(self.pool.name),
+                )
             )
             if self.pool.paused:
                 pool.pause()
@@ -263,16 +267,7 @@ class ProcessEngine(Engine):
 
     def _record(self, job: Job | None, pid: int | None, packed: bytes | memoryview) -> None:
         """Handle a record or a warning of a worker, on the pool's thread for records."""
-        call: Call | None = None if job is None else job.owner
-        try:
-            channel, value = pickle.loads(packed)
-            if channel == LOG:
-                route = call.options.route if call is not None else None
-                _in_context_of(call, arrived_record, value, self.pool.name, pid, route)
-            elif channel == WARNING:
-                _in_context_of(call, show_warning, value)
-        except Exception:
-            _logger.exception("pool %r: a record of worker %s was lost", self.pool.name, pid)
+        handle_record(self.pool.name, job, pid, packed)
 
     def commit(self, call: Call) -> None:
         if isinstance(call.handle, Job):
@@ -346,11 +341,3 @@ class ProcessEngine(Engine):
     def load(self) -> Load:
         pool = self._pool
         return Load(0, 0, 0) if pool is None else Load(pool.running, pool.busy, pool.size)
-
-
-def _in_context_of(call: Call | None, func: Callable[..., None], *args: Any) -> None:
-    """Call ``func`` with the caller's context variables, which handlers and filters may read."""
-    if call is None or call.context is None:
-        func(*args)
-    else:
-        call.context.run(func, *args)
