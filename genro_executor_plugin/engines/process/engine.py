@@ -244,13 +244,7 @@ class ProcessEngine(Engine):
         if pool is None:
             self._reloads_seen = self._reloads.count
             pool = self._pool = WorkerPool(
-                *(
-                    self.pool.name,
-                    self.options,
-                    self._hooks,
-                    self._arrived,
-                    RecordHandler(self.pool.name),
-                )
+                *(self.pool.name, self.options, self._hooks, self._arrived, self._record)
             )
             if self.pool.paused:
                 pool.pause()
