@@ -87,7 +87,7 @@ class Program:
 
 
 def blocks_of(page: str, text: str) -> list[Block]:
-    """All blocks of one page in their order; ``ValueError`` for one that could not be tried."""
+    """All blocks of one page in their order; ``judge`` tells those that nothing tries."""
     blocks: list[Block] = []
     markers: list[tuple[str, str]] = []
     lines = iter(enumerate(text.splitlines(keepends=True), start=1))
@@ -106,7 +106,6 @@ def blocks_of(page: str, text: str) -> list[Block]:
             if closing.match(inner):
                 break
             block.code.append(inner.removeprefix(fence["indent"]))
-        judge(block)
         blocks.append(block)
     return blocks
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from doc_blocks import PAGES, ROOT, Block, Program, blocks_of, programs_of
+from doc_blocks import PAGES, ROOT, Block, Program, blocks_of, judge, programs_of
 from programs import started
 
 PROGRAM_TIMEOUT_SECONDS = 45.0
@@ -56,8 +56,9 @@ def test_a_block_runs(program: Program, tmp_path: Path) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("page", TEXTS)
 def test_what_is_not_run_can_be_read(page: str) -> None:
-    """JSON is JSON, and Python of other products, which is not installed here, compiles."""
+    """Every block says how it is tried. JSON is JSON; Python of other products compiles."""
     for block in blocks_of(page, TEXTS[page]):
+        judge(block)
         if block.info == "json":
             json.loads(block.text)
         elif block.info == "python" and block.said("not run"):
@@ -78,7 +79,7 @@ def test_what_is_not_run_can_be_read(page: str) -> None:
 def test_a_block_that_nothing_tries_is_refused(text: str) -> None:
     """A page cannot have code that is neither tried nor said not to be, with a reason."""
     with pytest.raises(ValueError, match=r"page\.md:\d"):
-        blocks_of("page.md", text)
+        judge(blocks_of("page.md", text)[0])
 
 
 def test_comments_belong_to_their_block() -> None:

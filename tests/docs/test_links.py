@@ -83,6 +83,15 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
 
 
 @pytest.mark.once
+def test_links_of_the_readme_work_everywhere() -> None:
+    """The package index shows README.md without the repository: its links are whole addresses."""
+    text = text_of(ROOT / "README.md")
+    links = LINK.findall(re.sub(r"!\[[^]]*\]\([^)]*\)", "", CODE.sub("", text)))
+    assert links
+    assert all(link.startswith(("https://", "#")) for link in links)
+
+
+@pytest.mark.once
 def test_tests_that_the_pages_name_are_there() -> None:
     """A test that gets another name changes the pages that name it, too."""
     known = {
