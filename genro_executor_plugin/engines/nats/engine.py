@@ -242,6 +242,11 @@ def _state(agent: Agent) -> WorkerState:
         running_seconds=now - (oldest.started_at or now) if oldest is not None else 0.0,
         running=len(agent.running),
         calls=agent.calls,
+        host=agent.said.host,
+        version=f"{agent.code.package}, {agent.code.python}",
+        places=agent.said.places,
+        round_trip=agent.round_trip,
+        clock=agent.clock,
     )
 
 
