@@ -122,6 +122,9 @@ def judge(block: Block) -> None:
         raise ValueError(f"{block.place}: a {block.info} block cannot be said to be {kinds}")
     if block.said("not run") == [""]:
         raise ValueError(f"{block.place}: not run, but without a reason")
+    for path in re.findall(r"\btests/[\w/]+\.py", " ".join(block.said("not run"))):
+        if not (ROOT / path).exists():
+            raise ValueError(f"{block.place}: there is no {path}")
     if not kinds and allowed_here and block.info not in ("python", "json"):
         raise ValueError(f"{block.place}: say how this {block.info} block is tried")
 
