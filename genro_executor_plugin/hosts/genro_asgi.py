@@ -70,7 +70,7 @@ def give_children_pools(server: Any) -> None:
     """
 
 
-async def note_loop(server: Any) -> None:
+def note_loop(server: Any) -> None:
     """Have handlers on threads reach the event loop through ``server``: it has no such way."""
 
 

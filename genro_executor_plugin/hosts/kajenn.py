@@ -126,13 +126,13 @@ def give_children_pools(server: Any) -> None:
         )
 
 
-async def note_loop(server: Any) -> None:
+def note_loop(server: Any) -> None:
     """Have handlers on threads reach the event loop that runs here (``server.run_on_loop``).
 
     kajenn notes it with the first call on its own threads; a pool of threads may have run handlers
     before.
     """
-    await server.run_sync(int)
+    server._loop = asyncio.get_running_loop()
 
 
 def role_of(server: Any) -> str:
@@ -150,6 +150,12 @@ def server_arguments(config: Any) -> dict[str, Any]:
 
 
 REACHES = (
+    Reach(
+        "kajenn:AsgiServer()",
+        ("_loop",),
+        use="have handlers in pools of threads call run_on_loop before any of the server's own",
+        wish="a server that notes its event loop when it starts",
+    ),
     Reach(
         "kajenn.server_app.server_app:ServerApplication",
         ("oidc_providers",),

@@ -180,7 +180,7 @@ class Lifecycle:
         for doubt in doubts:
             _logger.warning("%s", doubt)
         self.registry.home.loop = asyncio.get_running_loop()
-        await note_loop(self._server)
+        note_loop(self._server)
         stop_at_failed_hooks(self._server)
         self._task_mount.guard_sections()
         self._leave_chains()
