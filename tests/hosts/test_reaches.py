@@ -29,7 +29,7 @@ REACHES = {
     "genro-builders": builders.REACHES,
 }
 
-OWN_TOO = ("_loop",)
+OWN_TOO = ("_loop", "_watch")
 """Names that classes of this package have, too."""
 
 PRIVATE = {
