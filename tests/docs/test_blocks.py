@@ -20,6 +20,7 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import host
 import httpx
 import pytest
 from programs import started
@@ -51,7 +52,11 @@ class Program:
 
     def write_to(self, folder: Path) -> Path:
         path = folder / (re.sub(r"\W", "_", f"{self.page}_{self.line}") + ".py")
-        path.write_text(self.source, encoding="utf-8")
+        source = self.source
+        if host.IS_KAJENN:  # what the pages show is the same there, under kajenn's name
+            source = source.replace("genro_asgi_server_app", host.SERVER_APP)
+            source = source.replace("genro_asgi", host.PACKAGE)
+        path.write_text(source, encoding="utf-8")
         return path
 
 
