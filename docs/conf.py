@@ -10,10 +10,8 @@ release = version = installed_version(project)
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
-# The index of each folder ends in "*", for pages that it does not name; there may be none.
-suppress_warnings = ["toc.empty_glob"]
 
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ExecutorOverloadError,
         ExecutorTimeoutError,
         MemoryLimitError,
+        NoAgentError,
         RemoteError,
         SerializationError,
         SoftTimeoutError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         TaskStoreError,
         UnknownExecutorError,
         WorkerCrashedError,
+        WorkerLostError,
     )
     from .executors import (
         BaseExecutor,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
         ThreadExecutor,
     )
     from .executors.kinds import register_factory
+    from .executors.nats import NatsExecutor
     from .executors.registry import ExecutorRegistry
     from .offload.plugin import ExecutorPlugin
     from .options.capabilities import Capability
@@ -90,6 +93,8 @@ __all__ = [
     "Load",
     "LocalExecutor",
     "MemoryLimitError",
+    "NatsExecutor",
+    "NoAgentError",
     "PoolDeclaration",
     "PortableCalls",
     "ProcessExecutor",
@@ -110,6 +115,7 @@ __all__ = [
     "ThreadExecutor",
     "UnknownExecutorError",
     "WorkerCrashedError",
+    "WorkerLostError",
     "cancelled",
     "progress",
     "register_factory",
@@ -129,6 +135,7 @@ _HOMES = {
     "ExecutorRegistry": "executors.registry",
     "ExecutorServer": "serving.server",
     "Load": "engines.base",
+    "NatsExecutor": "executors.nats",
     "PoolDeclaration": "options.keywords",
     "PortableCalls": "engines.portable_calls",
     "Progress": "tasks.status",

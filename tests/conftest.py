@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import agents
 import host
 import loops
 import psutil
@@ -128,6 +129,21 @@ WATCHED_ROOMS = frozenset(
 """The folders of tests that run pools on their own event loop."""
 
 
+@pytest.fixture(scope="module")
+def far_agent() -> Iterator[None]:
+    """An agent of its own process, for the pools of ``agents.shared_pool``."""
+    with agents.shared_agent("max_workers=3"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def far_agent_where_it_is_needed(request: pytest.FixtureRequest) -> None:
+    """A test with the parameter ``"nats"`` has an agent."""
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and "nats" in map(str, callspec.params.values()):
+        request.getfixturevalue("far_agent")
+
+
 @pytest.fixture(autouse=True)
 async def loop_goes_on(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """Nothing of this package holds up the event loop for more than 100 ms in the test.
@@ -147,7 +163,8 @@ async def loop_goes_on(request: pytest.FixtureRequest) -> AsyncIterator[None]:
 
 
 def _children() -> set[int]:
-    return {child.pid for child in psutil.Process().children(recursive=True)} - starter_pids()
+    found = {child.pid for child in psutil.Process().children(recursive=True)}
+    return found - starter_pids() - agents.shared_pids()
 
 
 @pytest.fixture(autouse=True)

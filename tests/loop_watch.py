@@ -7,17 +7,18 @@ A thread asks the loop for a sign of life again and again. When none comes, it l
 loop's thread is, and what the kernel says of it (``schedstat``): a busy machine takes the processor
 away from a thread, and that is not counted. What counts is the time that the thread has computed,
 and a much longer one in which it has waited for something else. What a test itself does on the loop
-is not counted either.
+is not counted either, nor is garbage collection, which looks through all that the tests have made.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 import traceback
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 from types import FrameType
 
 import genro_executor_plugin
@@ -52,14 +53,25 @@ class LoopWatch:
         self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._stopped = threading.Event()
         self._watching = threading.Thread(target=self._watch, name="loop-watch", daemon=True)
+        self._collecting = self._collected = 0.0
         self.found: list[str] = []
 
     def start(self) -> None:
+        gc.callbacks.append(self._collects)
         self._watching.start()
 
     def stop(self) -> None:
+        gc.callbacks.remove(self._collects)
         self._stopped.set()
         self._watching.join()
+
+    def _collects(self, phase: str, info: dict[str, int]) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        if phase == "start":
+            self._collecting = thread_time()
+        else:
+            self._collected += thread_time() - self._collecting
 
     def _watch(self) -> None:
         while not self._stopped.wait(_ASK_EVERY_SECONDS):
@@ -68,7 +80,7 @@ class LoopWatch:
     def _ask(self) -> None:
         answered = threading.Event()
         answered_at = began = perf_counter()
-        before = self._computed_and_queued()
+        before, collected = self._computed_and_queued(), self._collected
         samples: list[FrameType | None] = []
 
         def answer() -> None:
@@ -93,6 +105,7 @@ class LoopWatch:
             return
         computed, queued = (late - early for late, early in zip(after, before, strict=True))
         waited = answered_at - began - computed - queued
+        computed -= self._collected - collected
         if computed > MOST_SECONDS or waited > MOST_WAITED_SECONDS:
             stack = "".join(traceback.format_stack(ours[0]))
             self.found.append(

@@ -24,6 +24,7 @@ from genro_executor_plugin.errors import (
     ExecutorOverloadError,
     ExecutorTimeoutError,
     MemoryLimitError,
+    NoAgentError,
     RemoteError,
     RemoteTraceback,
     SerializationError,
@@ -36,6 +37,7 @@ from genro_executor_plugin.errors import (
     TaskStoreError,
     UnknownExecutorError,
     WorkerCrashedError,
+    WorkerLostError,
 )
 
 EXAMPLES: list[ExecutorError] = [
@@ -43,12 +45,14 @@ EXAMPLES: list[ExecutorError] = [
     ExecutorConfigError("broken", pool="pdf"),
     UnknownExecutorError("broken", pool="pdf"),
     ExecutorOverloadError("broken", pool="pdf", route="report", retry_after=7),
+    NoAgentError("broken", pool="pdf", retry_after=7),
     ExecutorClosedError("broken", pool="pdf", retry_after=2),
     ExecutorTimeoutError("broken", pool="pdf", route="report", timeout=1.5),
     SoftTimeoutError("broken", pool="pdf", route="report"),
     ClientDisconnectedError("broken", route="report"),
     WorkerCrashedError("broken", pool="pdf", route="report", exit_code=-9, pid=123),
     MemoryLimitError("broken", pool="pdf", route="report", pid=123, peak_memory=9, limit=8),
+    WorkerLostError("broken", pool="pdf", route="report", pid=1, agent="a1", host="there"),
     SerializationError("broken", pool="pdf", route="report"),
     RemoteError("broken", pool="pdf", type_name="a.B", remote_traceback="Traceback ..."),
     TaskError("broken", pool="pdf", route="report", task_id="x1"),
@@ -62,6 +66,7 @@ EXAMPLES: list[ExecutorError] = [
 
 STATUS = {
     ExecutorOverloadError: 503,
+    NoAgentError: 503,
     ExecutorClosedError: 503,
     ExecutorTimeoutError: 504,
     SoftTimeoutError: 504,

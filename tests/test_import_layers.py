@@ -31,6 +31,7 @@ LAYERS = (
     "remote",
     "engines",
     "executors",
+    "agent",
     "routing",
     "tasks",
     "offload",

@@ -22,12 +22,15 @@ import pytest
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 import genro_executor_plugin
+from genro_executor_plugin.engines.nats.options import OWN_OPTIONS
 from genro_executor_plugin.errors import ExecutorConfigError
 from genro_executor_plugin.executors.kinds import BUILT_IN
 from genro_executor_plugin.options.call import CALL_OPTIONS
 from genro_executor_plugin.options.checks import check_option
 from genro_executor_plugin.options.keywords import (
+    AgentKeywords,
     CallKeywords,
+    NatsPoolKeywords,
     PoolKeywords,
     ProcessPoolKeywords,
     ThreadPoolKeywords,
@@ -129,24 +132,31 @@ def test_pyright_knows_results_and_reports_wrong_uses() -> None:
         ("inline", ThreadPoolKeywords),
         ("thread", ThreadPoolKeywords),
         ("process", ProcessPoolKeywords),
+        ("nats", NatsPoolKeywords),
     ],
 )
 def test_the_keywords_of_a_kind_are_the_options_that_it_keeps(kind: str, keywords: Any) -> None:
     known = BUILT_IN[kind].kind
     assert known is not None
     options = PoolOptions.__dataclass_fields__.keys() - {"own"}
-    assert keywords.__optional_keys__ == {name for name in options if known.why_not(name) is None}
+    kept = {name for name in options if known.why_not(name) is None}
+    assert keywords.__optional_keys__ == kept | known.own_options.keys()
 
 
 def test_the_keywords_of_pools_calls_and_jobs_are_their_options() -> None:
     options = PoolOptions.__dataclass_fields__.keys() - {"own"}
-    assert PoolKeywords.__optional_keys__ == options
+    of_agents = AgentKeywords.__optional_keys__
+    assert PoolKeywords.__optional_keys__ == options | of_agents
+    assert of_agents == OWN_OPTIONS.keys()
     assert CallKeywords.__optional_keys__ == set(CALL_OPTIONS)
     assert TaskKeywords.__optional_keys__ == TaskOptions.__dataclass_fields__.keys()
     assert TaskSettingsKeywords.__optional_keys__ == TaskSettings.__dataclass_fields__.keys()
 
 
-@pytest.mark.parametrize("option", sorted(PoolKeywords.__optional_keys__))
+@pytest.mark.parametrize(
+    "option",
+    sorted(PoolKeywords.__optional_keys__ - AgentKeywords.__optional_keys__),
+)
 def test_an_option_has_the_type_of_what_it_may_be(option: str) -> None:
     type_of = get_type_hints(PoolKeywords)[option]
     for value in SAMPLES:

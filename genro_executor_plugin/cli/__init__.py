@@ -24,7 +24,9 @@ from . import (
     debug,
     demo,
     serve,
+    stack,
     top,
+    worker,
 )
 from .output import (
     DOES_NOT_HOLD,
@@ -66,6 +68,6 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=BorrowedParser
     )
-    for command in (serve, demo, check, top, bench, debug):
+    for command in (serve, worker, demo, check, top, stack, bench, debug):
         command.add(commands)
     return parser

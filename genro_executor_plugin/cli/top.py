@@ -19,7 +19,7 @@ from .output import (
 )
 from .parsing import seconds
 
-__all__ = ["add"]
+__all__ = ["add", "add_credentials", "credentials_in"]
 
 TOKEN_VARIABLE = "GENRO_EXECUTOR_TOKEN"
 PASSWORD_VARIABLE = "GENRO_EXECUTOR_PASSWORD"
@@ -46,6 +46,27 @@ def add(commands: Any) -> None:
         metavar="URL",
         help="the server, such as localhost:8000, its console's address, or the link in its log",
     )
+    add_credentials(parser)
+    parser.add_argument(
+        "--interval",
+        type=seconds(0.2, 3600),
+        default=2.0,
+        metavar="SECONDS",
+        help="how often to ask (default 2)",
+    )
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--once", action="store_true", help="show it once, as plain text")
+    parser.add_argument(
+        "--stacks",
+        action="store_true",
+        help="show where the running calls are as well; in the live view the key s does it",
+    )
+    shape.add_argument("--json", action="store_true", help="print the snapshot, once, as JSON")
+    parser.set_defaults(run=_top)
+
+
+def add_credentials(parser: Any) -> None:
+    """Add the options that say who asks a console."""
     who = parser.add_mutually_exclusive_group()
     who.add_argument(
         "--token",
@@ -59,27 +80,16 @@ def add(commands: Any) -> None:
         metavar="NAME[:PASSWORD]",
         help="a user; without a password it is asked for on the terminal",
     )
-    parser.add_argument(
-        "--interval",
-        type=seconds(0.2, 3600),
-        default=2.0,
-        metavar="SECONDS",
-        help="how often to ask (default 2)",
-    )
-    shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--once", action="store_true", help="show it once, as plain text")
-    shape.add_argument("--json", action="store_true", help="print the snapshot, once, as JSON")
-    parser.set_defaults(run=_top)
 
 
 def _top(arguments: argparse.Namespace) -> int:
     from ..tools.top.source import SnapshotSource, SourceError
     from ..tools.top.view import view
 
-    token, user = _credentials(arguments)
+    token, user = credentials_in(arguments)
     try:
         source = SnapshotSource(arguments.url, token=token, user=user)
-        first = source.fetch()
+        first = source.fetch(stacks=arguments.stacks)
     except SourceError as error:
         raise CommandError(str(error)) from error
     healthy = first.get("server", {}).get("healthy", True)
@@ -107,7 +117,7 @@ def _live(source: Any, first: dict[str, Any], interval: float) -> None:
         raise CommandError(str(error)) from error
 
 
-def _credentials(arguments: argparse.Namespace) -> tuple[str | None, tuple[str, str] | None]:
+def credentials_in(arguments: argparse.Namespace) -> tuple[str | None, tuple[str, str] | None]:
     """The token, or the user's name and password, that the request is made with."""
     if arguments.user is None:
         return arguments.token or os.environ.get(TOKEN_VARIABLE) or None, None

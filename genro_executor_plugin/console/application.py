@@ -41,6 +41,7 @@ from .history import History
 from .jobs import JobSection, shown_jobs
 from .processes import Processes
 from .snapshot import snapshot_of
+from .stacks import stacks_in
 from .start import announce, say_that_it_is_open
 from .token import ConsoleToken, declared_token
 from .token_files import TokenFile, publish
@@ -56,6 +57,7 @@ _RESOURCES = {
     "jobs.js": "text/javascript",
     "plots.js": "text/javascript",
     "processes.js": "text/javascript",
+    "stacks.js": "text/javascript",
     "view.js": "text/javascript",
 }
 """The files of the page and their media types. No other file is ever served."""
@@ -204,6 +206,13 @@ class ExecutorConsole(AttachedApplication):
             "processes": self.processes.shown(),
             "together": self.processes.together(),
         }
+
+    @route(auth_rule=RULE)
+    async def stacks(self, pid: str = "") -> dict[str, Any]:
+        """Return where every running call is, or those that run in process ``pid``."""
+        if pid and not (pid.isascii() and pid.isdecimal() and len(pid) < 10):
+            raise HTTPNotFound("Ask for stacks, or for stacks/ and the number of a process")
+        return await stacks_in(self._registry.used, int(pid) if pid else None)
 
     @route(media_type="text/plain")
     async def metrics(self, _request=None) -> Any:  # type: ignore[no-untyped-def]

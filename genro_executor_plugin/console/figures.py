@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..executors import BaseExecutor
-from ..metrics.counters import OUTCOMES
+from ..metrics.counters import OUTCOMES, folded
 
 __all__ = ["figures_of", "summed"]
 
@@ -35,11 +35,11 @@ def _figures(executor: BaseExecutor) -> dict[str, Any]:
         "routes": {
             route: {
                 "outcomes": {outcome: getattr(found, outcome) for outcome in OUTCOMES},
-                "run": [found.run.counts, found.run.total],
+                "run": [folded(found.run.counts), found.run.total],
             }
             for route, found in counters.routes.items()
         },
-        "wait": [counters.wait.counts, counters.wait.total],
+        "wait": [folded(counters.wait.counts), counters.wait.total],
         "rejections": dict(counters.rejections),
         "restarts_by_reason": dict(executor.restarts),
         "states": dict(Counter(worker.state for worker in workers)),

@@ -35,7 +35,7 @@ __all__ = ["TAGS", "Front"]
 TAGS = "genro_executor_tags"
 """Where in a scope the tags are that the request has."""
 
-_SEGMENTS = {"static": (1,), "change": (1,), "health": (0, 1)}
+_SEGMENTS = {"static": (1,), "change": (1,), "health": (0, 1), "stacks": (0, 1)}
 """How many more segments the path of a route has, where it is not its name alone."""
 
 _HEADERS = (

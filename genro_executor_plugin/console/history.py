@@ -43,13 +43,18 @@ class _Reading:
 
 
 class History:
-    """Samples of the pools of one registry, taken on the event loop it is started on."""
+    """Samples of the pools of one registry, taken on the event loop it is started on.
+
+    Attributes:
+        began_at: when the server was made, in seconds since the epoch.
+    """
 
     def __init__(self, registry: ExecutorRegistry) -> None:
         self._registry = registry
         self._readings: dict[str, _Reading] = {}
         self._samples: dict[str, deque[dict[str, Any]]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.began_at: float = round(time.time(), 3)
 
     def start(self) -> None:
         """Take a sample now, and another one every ``SAMPLE_SECONDS``."""

@@ -9,9 +9,12 @@ It has names, numbers and errors, and never what a call or an initializer was gi
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..executors import BaseExecutor
@@ -50,13 +53,29 @@ def snapshot_of(server: HostServer, history: History) -> dict[str, Any]:
     unhealthy = registry.unhealthy
     return {
         "now": round(time.time(), 3),
-        "server": {"pid": os.getpid(), "healthy": not unhealthy, "unhealthy": unhealthy},
+        "server": {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "version": _version(),
+            "started_at": history.began_at,
+            "healthy": not unhealthy,
+            "unhealthy": unhealthy,
+        },
         "sample_seconds": SAMPLE_SECONDS,
         "pools": [_pool(executor, history) for _, executor in sorted(pools.items())],
         "unused_pools": [name for name in registry.names if name not in pools],
         "routes": list(_routes(server, pools)),
         "errors": _errors(pools),
     }
+
+
+@cache
+def _version() -> str:
+    """The version of this package as it is installed."""
+    try:
+        return version("genro-executor-plugin")
+    except PackageNotFoundError:  # it lies in a folder of its own
+        return "not known"
 
 
 def _pool(executor: BaseExecutor, history: History) -> dict[str, Any]:

@@ -24,7 +24,14 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["TOKEN_HEADER", "TOKEN_VARIABLE", "TokenFile", "publish", "tokens_of_port"]
+__all__ = [
+    "TOKEN_HEADER",
+    "TOKEN_VARIABLE",
+    "TokenFile",
+    "consoles_of",
+    "publish",
+    "tokens_of_port",
+]
 
 TOKEN_VARIABLE = "GENRO_EXECUTOR_CONSOLE_TOKEN"
 """The environment variable that has the token, where it is to survive the server."""
@@ -105,6 +112,21 @@ def tokens_of_port(port: int) -> list[str]:
     try:
         return [one.token for one in _files() if one.alive and port in _ports_of(one.pid)]
     except OSError:
+        return []
+
+
+def consoles_of(pid: int) -> list[tuple[int, str]]:
+    """The ports and tokens of this user's servers that process ``pid`` is, or was started by."""
+    try:
+        process = psutil.Process(pid)
+        family = {pid, *(parent.pid for parent in process.parents())}
+        return [
+            (port, one.token)
+            for one in _files()
+            if one.pid in family and one.alive
+            for port in sorted(_ports_of(one.pid))
+        ]
+    except (OSError, psutil.Error):
         return []
 
 

@@ -9,12 +9,14 @@
     ├── ExecutorConfigError           boot: an option, a pool or a route is written wrong
     │   └── UnknownExecutorError      boot, 500: no pool of that name
     ├── ExecutorOverloadError         503 + Retry-After: the queue is full
+    │   └── NoAgentError              503 + Retry-After: no agent elsewhere takes the call
     ├── ExecutorClosedError           503 + Retry-After: the pool is shutting down
     ├── ExecutorTimeoutError          504: the run took too long (also a TimeoutError)
     ├── SoftTimeoutError              504: raised inside the function at its soft_timeout
     ├── ClientDisconnectedError       499: the HTTP client disconnected
     ├── WorkerCrashedError            500: the worker died during the call
-    │   └── MemoryLimitError          500: the call held more than the pool's memory_limit
+    │   ├── MemoryLimitError          500: the call held more than the pool's memory_limit
+    │   └── WorkerLostError           500: it is not known what became of the call elsewhere
     ├── SerializationError            500: something cannot travel
     ├── RemoteError                   500: an exception that could not be rebuilt here
     └── TaskError                     409: a long job is not in the state that was asked for
@@ -42,11 +44,13 @@ from .calls import (
     SerializationError,
     SoftTimeoutError,
     WorkerCrashedError,
+    WorkerLostError,
 )
 from .pools import (
     ExecutorClosedError,
     ExecutorConfigError,
     ExecutorOverloadError,
+    NoAgentError,
     UnknownExecutorError,
 )
 from .tasks import (
@@ -66,6 +70,7 @@ __all__ = [
     "ExecutorOverloadError",
     "ExecutorTimeoutError",
     "MemoryLimitError",
+    "NoAgentError",
     "RemoteError",
     "RemoteTraceback",
     "SerializationError",
@@ -78,6 +83,7 @@ __all__ = [
     "TaskStoreError",
     "UnknownExecutorError",
     "WorkerCrashedError",
+    "WorkerLostError",
 ]
 
 # Stored failures and the pickles of other versions name everything as a part of this package.

@@ -18,6 +18,7 @@ __all__ = [
     "SerializationError",
     "SoftTimeoutError",
     "WorkerCrashedError",
+    "WorkerLostError",
 ]
 
 
@@ -132,6 +133,32 @@ class MemoryLimitError(WorkerCrashedError):
     ) -> None:
         super().__init__(message, pool=pool, route=route, pid=pid, peak_memory=peak_memory)
         self.limit = limit
+
+
+class WorkerLostError(WorkerCrashedError):
+    """The call was sent to another machine, and it is not known what became of it.
+
+    The agent there, or the network, is gone: the call may have run, or run still, with all of its
+    effects. It was repeated elsewhere only if its ``retries`` said so.
+
+    Attributes:
+        agent: the name of the agent that it was sent to.
+        host: the name of its machine.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pool: str | None = None,
+        route: str | None = None,
+        pid: int | None = None,
+        agent: str | None = None,
+        host: str | None = None,
+    ) -> None:
+        super().__init__(message, pool=pool, route=route, pid=pid)
+        self.agent = agent
+        self.host = host
 
 
 class SerializationError(ExecutorError):

@@ -14,6 +14,7 @@ __all__ = [
     "ExecutorClosedError",
     "ExecutorConfigError",
     "ExecutorOverloadError",
+    "NoAgentError",
     "UnknownExecutorError",
 ]
 
@@ -51,6 +52,15 @@ class ExecutorOverloadError(RetryLaterError):
     """
 
     detail = "The server is busy. Try again later."
+
+
+class NoAgentError(ExecutorOverloadError):
+    """No agent on another machine takes the call: none is there, or none that has the same code.
+
+    Nothing was sent: repeating the call later is safe.
+    """
+
+    _default_reason = "no_agent"
 
 
 class ExecutorClosedError(RetryLaterError):

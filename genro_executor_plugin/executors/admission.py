@@ -45,7 +45,7 @@ class Admission:
         self._counters = counters
         self._places = options.max_pending
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None  # made by the first one who waits for it
         self.options: PoolOptions = options
         self.admitted: int = 0
         self.closed: bool = False
@@ -118,7 +118,8 @@ class Admission:
         else:
             with suppress(ValueError):
                 self._waiting.remove(waiter)
-            self._changed.set()
+            if self._changed is not None:
+                self._changed.set()
 
     def leave(self) -> None:
         """Give the place of a call that has finished to the next one that waits."""
@@ -129,7 +130,7 @@ class Admission:
                 if not waiter.done():
                     self.admitted += 1
                     waiter.set_result(None)
-        if not self.admitted:
+        if not self.admitted and self._changed is not None:
             self._changed.set()
 
     def close(self) -> None:
@@ -141,6 +142,8 @@ class Admission:
 
     async def empty(self) -> None:
         """Wait until no call is admitted; while draining, until none waits either."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
         while self.admitted or (self._waiting and not self.closed):
             self._changed.clear()
             await self._changed.wait()

@@ -13,7 +13,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from importlib import import_module
 from typing import Any
 
 from ..engines.base import Engine, kind_of
@@ -76,14 +76,44 @@ def _built_in(cls: type[BaseExecutor], engine: type[Engine]) -> KnownKind:
     return KnownKind(kind.name, kind, cls)
 
 
-BUILT_IN: Mapping[str, KnownKind] = MappingProxyType(
-    {
-        "inline": _built_in(InlineExecutor, InlineEngine),
-        "thread": _built_in(ThreadExecutor, ThreadEngine),
-        "local": _built_in(ProcessExecutor, ProcessEngine),
-        "process": _built_in(ProcessExecutor, ProcessEngine),
-    }
-)
+def _built_in_later(name: str) -> KnownKind:
+    """A kind whose modules nobody needs who has no pool of it."""
+    module = import_module(f".{name}", __package__)
+    return _built_in(module.POOL, module.ENGINE)
+
+
+_MADE: Mapping[str, Callable[[], KnownKind]] = {
+    "inline": lambda: _built_in(InlineExecutor, InlineEngine),
+    "thread": lambda: _built_in(ThreadExecutor, ThreadEngine),
+    "local": lambda: _built_in(ProcessExecutor, ProcessEngine),
+    "process": lambda: _built_in(ProcessExecutor, ProcessEngine),
+    "nats": lambda: _built_in_later("nats"),
+}
+
+
+class _BuiltIn(Mapping[str, KnownKind]):
+    """The kinds of this package, each made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, KnownKind] = {}
+
+    def __getitem__(self, executor_type: str) -> KnownKind:
+        known = self._kinds.get(executor_type)
+        if known is None:
+            known = self._kinds[executor_type] = _MADE[executor_type]()
+        return known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MADE)
+
+    def __len__(self) -> int:
+        return len(_MADE)
+
+    def __contains__(self, executor_type: object) -> bool:
+        return executor_type in _MADE
+
+
+BUILT_IN: Mapping[str, KnownKind] = _BuiltIn()
 """The kinds of this package, by each accepted spelling of ``executor_type``."""
 
 
@@ -99,10 +129,13 @@ class Kinds(Mapping[str, KnownKind]):
         return self._below[executor_type] if known is None else known
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._below, **self._added})
+        return iter(dict.fromkeys((*self._below, *self._added)))
 
     def __len__(self) -> int:
-        return len({**self._below, **self._added})
+        return len(list(iter(self)))
+
+    def __contains__(self, executor_type: object) -> bool:
+        return executor_type in self._added or executor_type in self._below
 
     def add(self, executor_type: str, factory: Factory) -> None:
         """Add a kind.

@@ -10,19 +10,23 @@ them; there is no notification when they change.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from .incidents import Incidents
 
 __all__ = [
+    "BOUNDS",
     "BUCKETS",
     "OUTCOMES",
     "Histogram",
     "PoolMetrics",
     "RouteMetrics",
+    "folded",
     "percentiles_ms",
     "quantile",
 ]
@@ -31,7 +35,28 @@ BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
     0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
-"""The upper bounds of the histograms' buckets, in seconds; one more bucket is above them."""
+"""The upper bounds of the buckets that Prometheus is told, in seconds; one more is above them."""
+
+_RATIO = 1.1
+_SHORTEST, _LONGEST = 1e-5, 7 * 86400.0
+
+
+def _fine_bounds() -> tuple[float, ...]:
+    """Bounds that grow by a tenth at most, those of ``BUCKETS`` among them."""
+    found = [_SHORTEST]
+    for bound in (*BUCKETS, _LONGEST):
+        steps = math.ceil(math.log(bound / found[-1]) / math.log(_RATIO))
+        growth = (bound / found[-1]) ** (1 / steps)
+        last = found[-1]
+        found += [last * growth**step for step in range(1, steps)] + [bound]
+    return tuple(found)
+
+
+BOUNDS = _fine_bounds()
+"""The upper bounds of the buckets that durations are counted in: from 10 microseconds to a week,
+so that a quantile is right within 5 %. One more bucket is above them."""
+
+_FOLDED = tuple(BOUNDS.index(bound) + 1 for bound in BUCKETS)
 
 OUTCOMES = ("completed", "failed", "rejected", "timed_out", "crashed", "cancelled")
 """How a call may end; each call ends in exactly one of these ways."""
@@ -41,17 +66,17 @@ _KEPT = 1024
 
 
 class Histogram:
-    """How many durations fell into each of ``BUCKETS``, and their sum."""
+    """How many durations fell into each bucket of ``BOUNDS``, and their sum."""
 
     __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
-        self.counts: list[int] = [0] * (len(BUCKETS) + 1)
+        self.counts: list[int] = [0] * (len(BOUNDS) + 1)
         self.total: float = 0.0
 
     def add(self, seconds: float) -> None:
         """Count a duration."""
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
 
     def add_all(self, other: Histogram) -> None:
@@ -85,21 +110,26 @@ def percentiles_ms(prefix: str, last: Iterable[float]) -> dict[str, float]:
 def quantile(counts: Sequence[int], share: float) -> float | None:
     """Seconds below which ``share`` of the durations in ``counts`` lie, ``None`` without any.
 
-    Within a bucket the durations are taken to be spread evenly; above the last bound nothing is
-    known, and the bound is the answer.
+    It is the middle of the bucket that they end in; above the last bound nothing is known, and
+    the bound is the answer.
     """
     wanted = share * sum(counts)
     if not wanted:
         return None
-    below = 0.0
+    below = 0
     for index, count in enumerate(counts):
-        if count and below + count >= wanted:
-            if index == len(BUCKETS):
-                break
-            lower = BUCKETS[index - 1] if index else 0.0
-            return lower + (BUCKETS[index] - lower) * (wanted - below) / count
         below += count
-    return BUCKETS[-1]
+        if count and below >= wanted:
+            if index == len(BOUNDS):
+                break
+            return math.sqrt(BOUNDS[index - 1] * BOUNDS[index]) if index else BOUNDS[0] / 2
+    return BOUNDS[-1]
+
+
+def folded(counts: Sequence[int]) -> list[int]:
+    """``counts``, which are by ``BOUNDS``, by ``BUCKETS``, with one more above the last."""
+    ends = (0, *_FOLDED, len(counts))
+    return [sum(counts[begin:end]) for begin, end in pairwise(ends)]
 
 
 @dataclass(slots=True)
@@ -155,10 +185,10 @@ class PoolMetrics:
         """Count how long a call of the route ``path`` waited and ran."""
         # Spelled out instead of a call of Histogram.add: every call of the pool gets here.
         wait, run = self.wait, (self.routes.get(path) or self.route(path)).run
-        wait.counts[bisect_left(BUCKETS, waited)] += 1
+        wait.counts[bisect_left(BOUNDS, waited)] += 1
         wait.total += waited
         self.last_waits.append(waited)
-        run.counts[bisect_left(BUCKETS, ran)] += 1
+        run.counts[bisect_left(BOUNDS, ran)] += 1
         run.total += ran
         self.last_runs.append(ran)
 

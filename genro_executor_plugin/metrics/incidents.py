@@ -97,7 +97,8 @@ class Incidents:
     def _traceback_of(self, error: BaseException) -> str:
         remote = _remote_traceback(error)
         if not remote:
-            if time.monotonic() < self._format_at:
+            is_rare = bool(getattr(error, "stack", ""))  # a call was ended, and says where it was
+            if time.monotonic() < self._format_at and not is_rare:
                 return ""
             self._format_at = time.monotonic() + _FORMAT_EVERY_SECONDS
             remote = "".join(traceback.format_exception(error))

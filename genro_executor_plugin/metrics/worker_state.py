@@ -23,6 +23,11 @@ class WorkerState:
         running: how many calls run in it.
         memory_bytes: its resident memory, ``None`` when it cannot be read.
         calls: how many calls it was given.
+        host: the machine that it is on, ``None`` for this one.
+        version: what code it has, ``None`` for that of this process.
+        places: how many calls it runs at a time, ``None`` where its pool decides that.
+        round_trip: seconds to it and back, ``None`` when that was not measured.
+        clock: seconds by which its clock is ahead of this one's, ``None`` when not measured.
     """
 
     pid: int | None
@@ -33,6 +38,11 @@ class WorkerState:
     running: int = 0
     memory_bytes: int | None = None
     calls: int = 0
+    host: str | None = None
+    version: str | None = None
+    places: int | None = None
+    round_trip: float | None = None
+    clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

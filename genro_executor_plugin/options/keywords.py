@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, Literal, Required, TypedDict
 
 __all__ = [
+    "AgentKeywords",
     "AnyPoolKeywords",
     "CallKeywords",
     "NamedPoolDeclaration",
+    "NatsPoolKeywords",
     "PoolDeclaration",
     "PoolDeclarations",
     "PoolKeywords",
@@ -94,7 +97,47 @@ class ProcessPoolKeywords(AnyPoolKeywords, total=False):
     max_lifetime: float | None
 
 
-class PoolKeywords(ThreadPoolKeywords, ProcessPoolKeywords, total=False):
+class AgentKeywords(TypedDict, total=False):
+    """The options that only a pool of agents on other machines takes."""
+
+    url: str
+    subject: str
+    secret_file: str | Path | None
+    insecure: bool
+    lost_after: float
+    credentials: str | Path | None
+    nkey: str | Path | None
+    login: str | Path | None
+    tls_ca: str | Path | None
+    tls_cert: str | Path | None
+    tls_key: str | Path | None
+
+
+class NatsPoolKeywords(AgentKeywords, total=False):
+    """The options of a pool of agents on other machines."""
+
+    max_workers: int | None
+    max_pending: int
+    max_waiting: int | None
+    on_overload: Literal["wait", "fail"]
+    queue_timeout: float | None
+    timeout: float | None
+    soft_timeout: float | None
+    retries: int
+    on_cancel: Literal["kill", "abandon"]
+    shutdown_timeout: float
+    bypass: bool | Literal["fast"]
+    context: (
+        list[str]
+        | list[ContextVar[Any]]
+        | list[str | ContextVar[Any]]
+        | tuple[str | ContextVar[Any], ...]
+    )
+    idle: float | None
+    send_timeout: float | None
+
+
+class PoolKeywords(ThreadPoolKeywords, ProcessPoolKeywords, AgentKeywords, total=False):
     """The options of a pool whose kind is given by its name, such as ``"thread"``."""
 
 

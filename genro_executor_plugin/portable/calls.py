@@ -11,7 +11,7 @@ from types import CodeType
 from typing import Any
 
 from .context_reads import UnsentVariables
-from .definitions import Definition
+from .definitions import CALL_HEAD, Definition
 from .shared_memory.segments import Segment
 
 __all__ = ["KnownFunction", "PackedCall"]
@@ -56,6 +56,7 @@ class KnownFunction:
         "code",
         "definitions",
         "has_objects",
+        "head",
         "is_async",
         "key",
         "large",
@@ -73,6 +74,7 @@ class KnownFunction:
         self.definitions: tuple[Definition, ...] = ()
         self.settings: Definition | None = None
         self.key: int = 0 if definition is None else definition.key
+        self.head: bytes = CALL_HEAD.pack(self.key, 0, 0, False)  # of a call without anything else
         self.large: bool = False  # whether its last call was, or took long to be pickled
         self.looked: bool = False  # whether it was asked if the modules have to be looked at first
         self.has_objects: bool = False

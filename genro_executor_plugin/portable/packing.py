@@ -18,7 +18,7 @@ import pickle
 import weakref
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -51,7 +51,7 @@ from .state.source import ReplicaCatalog, replica_reference
 
 __all__ = ["CallPacker"]
 
-_GLOBAL = pickle.STACK_GLOBAL
+_GLOBAL = pickle.STACK_GLOBAL[0]
 """The byte without which a pickle holds no class and no instance of one, only plain values."""
 
 
@@ -120,11 +120,8 @@ class CallPacker:
                     raise SlowError
         states: list[Definition] = []
         seen: set[int] = set()
-        owner_key = cleanup_key = 0
-        if owner is not None:
-            owner_key = self._define(owner, states, seen)
-        if cleanup is not None:
-            cleanup_key = self._define(cleanup, states, seen)
+        owner_key = self._define(owner, states, seen) if owner is not None else 0
+        cleanup_key = self._define(cleanup, states, seen) if cleanup is not None else 0
         call: tuple[Any, ...] = (args, kwargs) if function.key else (args, kwargs, unbound)
         if extras is not None:
             call = (*call, extras)
@@ -144,8 +141,11 @@ class CallPacker:
             body = self._pack_carefully(function, func, call, states, seen)
         except Exception:
             body = self._pack_carefully(function, func, call, states, seen)
-        keys = function.key, owner_key, cleanup_key, extras is not None
-        return self._packed(function, body, keys, states, None)
+        if owner_key or cleanup_key or extras is not None:
+            head = CALL_HEAD.pack(function.key, owner_key, cleanup_key, extras is not None)
+        else:
+            head = function.head
+        return self._packed(function, body + head, states)
 
     def aside(
         self,
@@ -176,8 +176,8 @@ class CallPacker:
             cleanup_key = self._define(cleanup, states, seen) if cleanup is not None else 0
             for instance in met:
                 self._define(instance, states, seen)
-            keys = function.key, owner_key, cleanup_key, extras is not None
-            return self._packed(function, body, keys, states, segment)
+            head = CALL_HEAD.pack(function.key, owner_key, cleanup_key, extras is not None)
+            return self._packed(function, body + head, states, segment)
 
         special = self._replicas_for(met)
         large = LargeCall(func, whole, function, met, special, self._segments, packed)
@@ -188,20 +188,20 @@ class CallPacker:
     def _packed(
         self,
         function: KnownFunction,
-        body: bytes,
-        keys: tuple[int, int, int, bool],
+        payload: bytes,
         states: list[Definition],
-        segment: Segment | None,
+        segment: Segment | None = None,
     ) -> PackedCall:
         if function.unsent is not None:
             function.look_for_unsent()
-        settings = self._settings.definition()
-        if function.settings is not settings:
-            function.begin_with(settings)
+        settings = self._settings
+        if monotonic() > settings.fresh_until:
+            settings.look()
+        if function.settings is not settings.definition:
+            function.begin_with(settings.definition)
         definitions = function.definitions
         if states:
             definitions = (definitions[0], *states, *definitions[1:])
-        payload = body + CALL_HEAD.pack(*keys)
         return PackedCall(
             payload, definitions, function.title, function.is_async, function.key, segment
         )

@@ -142,22 +142,22 @@ def _add_filter(
 
 
 class ProcessSettingsSource:
-    """The settings of this process as a definition that changes when they do."""
+    """The settings of this process as a definition that changes when they do.
+
+    Attributes:
+        definition: the settings as they were when they were last looked at.
+        fresh_until: ``time.monotonic()`` from which on one has to ``look`` before using it.
+    """
 
     def __init__(self, key: int) -> None:
         self._key = key
-        self._looked_at = -math.inf
-        self._definition = Definition(key, 0, key, PROCESS_SETTINGS, b"")
+        self.fresh_until: float = -math.inf
+        self.definition: Definition = Definition(key, 0, key, PROCESS_SETTINGS, b"")
 
-    def definition(self) -> Definition:
-        """The settings as they were at most ``_FRESH_SECONDS`` ago."""
-        now = time.monotonic()
-        if now - self._looked_at > _FRESH_SECONDS:
-            self._looked_at = now
-            payload = pickle.dumps(ProcessSettings.here(), 5)
-            if payload != self._definition.payload:
-                version = self._definition.version + 1
-                self._definition = Definition(
-                    self._key, version, self._key, PROCESS_SETTINGS, payload
-                )
-        return self._definition
+    def look(self) -> None:
+        """Have ``definition`` say what the settings are now."""
+        self.fresh_until = time.monotonic() + _FRESH_SECONDS
+        payload = pickle.dumps(ProcessSettings.here(), 5)
+        if payload != self.definition.payload:
+            version = self.definition.version + 1
+            self.definition = Definition(self._key, version, self._key, PROCESS_SETTINGS, payload)

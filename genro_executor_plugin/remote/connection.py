@@ -137,6 +137,15 @@ class Connection:
         await self._client.subscribe(subject, cb=arrived)
         await self._client.flush()
 
+    async def answer(self, subject: str, told: Callable[[], bytes]) -> None:
+        """Answer each request on ``subject`` with what ``told()`` returns."""
+
+        async def arrived(message: Any) -> None:
+            if message.reply:
+                self.send(message.reply, told())
+
+        await self._client.subscribe(subject, cb=arrived)
+
     def send(self, subject: str, data: bytes, nobody_to: str = "") -> bool:
         """Send ``data`` now; ``False`` if it is not sent, and never will be.
 

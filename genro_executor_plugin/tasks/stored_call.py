@@ -268,7 +268,8 @@ class JobFactory:
         asked = dict(target.options)
         if timeout is not None:
             asked["timeout"] = timeout
-        return executor.check_call(f"long job {target.title}", asked, target.route or None)
+        where, route = f"long job {target.title}", target.route
+        return executor.check_call(where, asked, route or None, path=route)
 
 
 def _new_id(who: Caller, key: str | None) -> str:

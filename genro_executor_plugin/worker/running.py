@@ -145,7 +145,11 @@ class RunningCall:
     def received(self, channel: str) -> list[Any]:
         """What this call was told through ``channel`` since it last asked, oldest first."""
         self._messages.read(0.0)
-        return self._take(channel)
+        return self.take(channel)
+
+    def read(self, timeout: float | None) -> bool:
+        """Read and deliver what has arrived, as ``MessageChannel.read`` does."""
+        return self._messages.read(timeout)
 
     def was_told(self, channel: str) -> bool:
         """Whether something has come through ``channel``; it can still be received."""
@@ -159,7 +163,7 @@ class RunningCall:
         It blocks its thread; a coroutine uses ``listen`` instead.
         """
         self.wait_until_told(channel, timeout)
-        return self._take(channel)
+        return self.take(channel)
 
     def wait_until_told(self, channel: str, timeout: float | None = None) -> None:
         """Wait until ``was_told``, or for ``timeout`` seconds; a soft limit may interrupt it."""
@@ -201,7 +205,8 @@ class RunningCall:
     def _has(self, channel: str) -> bool:
         return any(name == channel for name, _ in self._told or ())
 
-    def _take(self, channel: str) -> list[Any]:
+    def take(self, channel: str) -> list[Any]:
+        """What this call was told through ``channel`` and has been delivered, oldest first."""
         if not self._told:
             return []
         with SHIELD, self._condition():

@@ -27,7 +27,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--help") == 0
     shown = capsys.readouterr()
     commands = re.findall(r"^    (\S+)", shown.out.partition("commands:")[2], re.MULTILINE)
-    assert commands == ["serve", "demo", "check", "top", "bench", "debug"]
+    assert commands == ["serve", "worker", "demo", "check", "top", "stack", "bench", "debug"]
     assert shown.err == ""
 
 
@@ -35,6 +35,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     ("command", "words"),
     [
         ("serve", ["source", "--host", "--port", "--reload", "--name", "--home", "--debug"]),
+        ("worker", ["--url", "--subject", "--pool", "--module", "--secret-file", "SIGTERM"]),
         ("check", ["CONFIG", "--json", "--home", "Exit code: 0 no mistake"]),
         ("top", ["URL", "--token", "--user", "--interval", "--once", "--json"]),
         ("bench", ["FUNCTION", "--arguments", "--workers", "--seconds", "--json"]),
@@ -100,7 +101,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     assert "\x1b" not in shown.err  # no terminal, no colours
 
 
-@pytest.mark.parametrize("command", ["demo", "check", "top", "bench"])
+@pytest.mark.parametrize("command", ["worker", "demo", "check", "top", "bench"])
 def test_help_loads_neither_server_nor_pdf_library(command: str) -> None:
     """What a command needs is imported when it runs; ``serve`` has genro-asgi's own arguments."""
     program = (

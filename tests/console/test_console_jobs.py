@@ -12,6 +12,7 @@ import pytest
 from conftest import Gate
 from press import ANN, BOB, ROOT, USERS, Press, ask
 from servers import Site, serving
+from waiting import until
 
 from genro_executor_plugin import ExecutorConsole
 
@@ -62,6 +63,8 @@ async def test_a_job_is_its_submitters_and_the_administrators(site: Site, gate: 
     assert (await ask(site, "POST", cancel, BOB, headers=JSON, content="{}")).status_code == 404
     large = await ask(site, "POST", cancel, headers=JSON, content=" " * 100_000)
     assert large.status_code == 413
+    busy = site.server.get_executor("jobs").worker_states()
+    assert [worker.route for worker in busy if worker.running] == ["press/held"]
     asked = await ask(site, "POST", cancel, headers=JSON, content="{}")
     assert asked.status_code in (200, 202), asked.text
     assert asked.json()["cancel_requested"] is True
@@ -78,3 +81,18 @@ async def test_an_administrator_cancels_when_it_was_confirmed(site: Site, gate: 
     assert (await ask(site, "POST", url, ROOT, json=unknown)).status_code == 404
     assert (await ask(site, "POST", url, ROOT, json=body)).status_code == 200
     gate.release()
+
+
+async def test_a_job_of_a_route_counts_as_a_call_of_it(site: Site) -> None:
+    """A handler that runs in the background is called as often as any other one."""
+    done = await ask(site, "POST", "/press/held", params={"gate": "/nowhere"})
+    assert done.status_code in (200, 202)
+    counters = site.server.get_executor("jobs").counters
+    await until(lambda: counters.outcomes["failed"] == 1)
+    assert counters.routes["press/held"].failed == 1
+    (route,) = [
+        one
+        for one in (await ask(site, "GET", "/_executors/snapshot", ROOT)).json()["routes"]
+        if one["path"] == "press/held"
+    ]
+    assert route["outcomes"]["failed"] == 1

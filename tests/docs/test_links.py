@@ -23,6 +23,8 @@ CODE_BLOCK = re.compile(r"^ *(`{3,}).*?^ *\1`*\s*?$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(`+)(?!`).+?\1", re.DOTALL)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?\s*\)")
 HEADING = re.compile(r"^#{1,6} +(.*?) *#*$", re.MULTILINE)
+TEST = re.compile(r"`(test_\w+)`")
+DEFINED = re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE)
 FILE = re.compile(r"`((?:docs|tests|examples|benchmarks|genro_executor_plugin)/[\w./-]+\.\w+)`")
 
 
@@ -81,11 +83,42 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
 
 
 @pytest.mark.once
+def test_links_of_the_readme_work_everywhere() -> None:
+    """The package index shows README.md without the repository: its links are whole addresses."""
+    text = text_of(ROOT / "README.md")
+    links = LINK.findall(re.sub(r"!\[[^]]*\]\([^)]*\)", "", CODE.sub("", text)))
+    assert links
+    assert all(link.startswith(("https://", "#")) for link in links)
+
+
+@pytest.mark.once
+def test_tests_that_the_pages_name_are_there() -> None:
+    """A test that gets another name changes the pages that name it, too."""
+    known = {
+        name
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in DEFINED.findall(path.read_text(encoding="utf-8"))
+    }
+    said = {name for page in PAGES for name in TEST.findall(text_of(page))}
+    assert said - known == set()
+
+
+@pytest.mark.once
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
     """A missing file and a missing heading are both told."""
     page = tmp_path / "page.md"
     page.write_text("# Top\n\n[a](#top) [b](none.md) [c](page.md#nowhere)\n", encoding="utf-8")
     assert len(broken(page)) == 2
+
+
+@pytest.mark.once
+def test_every_page_leads_to_the_words() -> None:
+    """Who meets a word that is new finds the glossary on the page."""
+    pages = [path for path in PAGES if path.parent.name in KINDS and path.name != "index.md"]
+    words = [
+        path for path in pages if path.name != "glossary.md" and "glossary.md)" not in text_of(path)
+    ]
+    assert words == []
 
 
 @pytest.mark.once

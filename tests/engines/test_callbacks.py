@@ -14,7 +14,9 @@ import contextlib
 import functools
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -22,7 +24,8 @@ import pytest
 import worker_functions as wf
 from waiting import until
 
-from genro_executor_plugin import ProcessExecutor
+from genro_executor_plugin import ProcessExecutor, WorkerCrashedError
+from genro_executor_plugin.engines.process import ending
 
 ENGINE = "genro_executor_plugin/engines/process/"
 
@@ -34,7 +37,9 @@ CALLBACKS = {
     "Arrivals._on_a_thread.<locals>.start",
     "Link.resume",
     "Observer._look_at_all",
+    "ProcessEngine._give_up",
     "Recycling._look_at",
+    "RunEnder._give_up",
     "Timeouts._look_at_all",
     "Worker._exited",
     "Worker._readable",
@@ -98,6 +103,14 @@ def large(size: int) -> bytes:
     return b"x" * size
 
 
+async def stubborn(seconds: float) -> None:
+    """Goes on for a while when it is cancelled."""
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        await asyncio.sleep(seconds)
+
+
 async def all_sorts(pool: ProcessExecutor, arm: Callable[[], None]) -> dict[str, Any]:
     """How calls of all sorts end; a ``TimeoutError`` for one that does not."""
 
@@ -117,6 +130,10 @@ async def all_sorts(pool: ProcessExecutor, arm: Callable[[], None]) -> dict[str,
         "timeout": limited.submit(wf.spin),
         "timeout of a coroutine": limited.submit(wf.sleep_async, 60),
         "cancelled": cancelled(),
+        "does not end": limited.submit(stubborn, 1.0),
+        **{
+            f"wait {n}": pool.options(queue_timeout=0.01).submit(time.sleep, 0.05) for n in range(6)
+        },
         "crash": pool.submit(wf.exit_with, 3),
         "logs": pool.submit(says, 250),
         "large": pool.submit(large, 1_000_000),
@@ -133,26 +150,75 @@ async def all_sorts(pool: ProcessExecutor, arm: Callable[[], None]) -> dict[str,
 
 
 async def test_whatever_goes_wrong_in_a_callback_no_call_hangs(
-    make: Any, caplog: pytest.LogCaptureFixture
+    make: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ending, "RUN_GRACE_SECONDS", 0.3)
     logging.getLogger("struck").propagate = False
     logging.getLogger("struck").addHandler(logging.NullHandler())
     caplog.set_level(logging.ERROR)
     pool = make(max_workers=2, idle_timeout=0.05)
     strikes = Strikes(CALLBACKS)
+    told: set[str] = set()  # the log, or the caller of what it was about
     with strikes.armed():
         for _ in range(10):
             outcomes = await all_sorts(pool, strikes.arm_again)
             hang = [name for name, outcome in outcomes.items() if type(outcome) is TimeoutError]
             assert not hang, strikes.left
+            told |= {name for name in CALLBACKS for one in outcomes.values() if name in str(one)}
             strikes.arm_again()
             await until(lambda: "Recycling._look_at" not in strikes.left)  # workers are idle now
             if not strikes.left:
                 break
     assert not strikes.left
-    told = {str(record.exc_info[1]) for record in caplog.records if record.exc_info}
+    told |= {str(record.exc_info[1]) for record in caplog.records if record.exc_info}
     assert told >= CALLBACKS
     outcomes = await all_sorts(pool, functools.partial(sys.settrace, None))
     failed = {name for name, outcome in outcomes.items() if isinstance(outcome, BaseException)}
-    assert failed == {"timeout", "timeout of a coroutine", "cancelled", "crash", "fails"}
+    over = {"timeout", "timeout of a coroutine", "does not end"}
+    waits = {name for name in outcomes if name.startswith("wait")}
+    assert failed - waits == {*over, "cancelled", "crash", "fails"}
     assert pool.metrics["pending"] == 0
+
+
+@pytest.mark.parametrize("name", ["Launcher._read", "Launcher._writable"])
+async def test_what_goes_wrong_with_the_template_costs_no_call(
+    make: Any, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    strikes = Strikes({name})
+    while strikes.left:
+        pool = make(max_workers=1)
+        with strikes.armed():
+            assert await asyncio.wait_for(pool.submit(large, 1), 20) == b"x"
+    assert "has said something that was lost; it is replaced" in caplog.text
+
+
+async def test_a_start_is_tried_again_whatever_goes_wrong_in_the_timer(
+    make: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    works = tmp_path / "works"
+    pool = make(max_workers=1, initializer=wf.initialize_if_there, initargs=(str(works),))
+    strikes = Strikes({"StartBackoff._time_is_up"})
+    with strikes.armed():
+        with pytest.raises(WorkerCrashedError):
+            await pool.submit(large, 1)
+        strikes.arm_again()
+        await until(lambda: not strikes.left)
+    assert "this is tried again" in caplog.text
+    works.touch()
+    await until(lambda: pool.unhealthy is None)
+    assert await pool.submit(large, 1) == b"x"
+
+
+async def test_calls_that_wait_for_a_worker_that_starts_go_on(
+    make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = make(max_workers=2, idle_timeout=0.05)
+    strikes = Strikes({"Spreading._time_is_up"})
+    with strikes.armed():
+        while strikes.left:
+            await until(lambda: pool.metrics["workers"] == 0)
+            await pool.submit(large, 1)
+            calls = [pool.submit(wf.sleep_async, 0.3) for _ in range(20)]
+            strikes.arm_again()
+            await asyncio.wait_for(asyncio.gather(*calls), 20)
+    assert "this is tried again" in caplog.text

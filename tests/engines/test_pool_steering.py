@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import worker_functions as wf
+from agents import shared_pool
 from waiting import is_dead, until
 
 from genro_executor_plugin import (
@@ -29,6 +30,7 @@ KINDS: dict[str, Callable[..., BaseExecutor]] = {
     "process": lambda **options: ProcessExecutor("pool", **options),
     "thread": lambda **options: ThreadExecutor("pool", **options),
     "inline": lambda **options: InlineExecutor("pool", **options),
+    "nats": shared_pool,
 }
 
 

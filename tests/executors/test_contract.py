@@ -30,6 +30,7 @@ from typing import Any
 import numpy
 import pytest
 import worker_functions as wf
+from agents import shared_folder, shared_options, shared_pool
 from waiting import until
 
 from genro_executor_plugin import (
@@ -56,8 +57,9 @@ KINDS: dict[str, Callable[..., BaseExecutor]] = {
     "thread": lambda **options: ThreadExecutor("pool", **options),
     "inline": lambda **options: InlineExecutor("pool", **options),
     "bypass": _bypassed,
+    "nats": shared_pool,
 }
-PROCESSES = ("process", "spawn")
+PROCESSES = ("process", "spawn", "nats")
 CHECKED = (*PROCESSES, "inline", "bypass")
 """The kinds in which arguments and results have to serialize."""
 
@@ -580,10 +582,14 @@ async def test_decorated_functions_and_methods_run_in_the_pool(
         "thread": {"max_workers": 1, "executor_type": "thread"},
         "inline": {"max_workers": 1, "executor_type": "inline"},
         "bypass": {"max_workers": 1, "bypass": True},
+        "nats": {"executor_type": "nats", "max_workers": 1},
     }[kind]
+    folder = tmp_path
+    if kind == "nats":
+        folder, options = shared_folder(), shared_options(**options)
     name = f"decorated_for_{kind}"
-    (tmp_path / f"{name}.py").write_text(DECORATED_MODULE.format(options=options))
-    monkeypatch.syspath_prepend(tmp_path)
+    (folder / f"{name}.py").write_text(DECORATED_MODULE.format(options=options))
+    monkeypatch.syspath_prepend(folder)
     module: Any = importlib.import_module(name)
     places = set()
     try:

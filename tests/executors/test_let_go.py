@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from agents import shared_pool
 from let_go_functions import (
     Held,
     ends_its_process,
@@ -35,6 +36,7 @@ KINDS: dict[str, Any] = {
     "threads": lambda **more: ProcessExecutor("pool", max_workers=1, threads_per_worker=2, **more),
     "thread": lambda **more: ThreadExecutor("pool", max_workers=1, **more),
     "inline": lambda **more: InlineExecutor("pool", max_workers=1, **more),
+    "nats": lambda **more: shared_pool(max_workers=1, **more),
     "bypassed": lambda **more: ProcessExecutor("pool", max_workers=1, bypass=True, **more),
 }
 
@@ -104,7 +106,9 @@ async def test_a_call_that_is_cancelled(kind: str, function: Any) -> None:
 @pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_call_over_its_timeout(kind: str) -> None:
-    more = {} if kind in ("process", "threads", "bypassed") else {"abandon_on_timeout": True}
+    more = (
+        {} if kind in ("process", "threads", "bypassed", "nats") else {"abandon_on_timeout": True}
+    )
     pool = KINDS[kind](timeout=0.1, **more)
     try:
         held = [Held()]

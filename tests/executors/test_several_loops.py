@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import worker_functions as wf
+from agents import shared_pool
 from genro_routes import route
 from servers import built, until
 
@@ -25,6 +26,7 @@ KINDS: dict[str, Any] = {
     "process": ProcessExecutor,
     "thread": ThreadExecutor,
     "inline": InlineExecutor,
+    "nats": shared_pool,
 }
 
 

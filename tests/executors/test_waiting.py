@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy
 import pytest
+from agents import shared_pool
 from waiting import until
 from worker_functions import hold
 
@@ -25,7 +26,11 @@ from genro_executor_plugin import (
     ThreadExecutor,
 )
 
-KINDS: dict[str, Any] = {"process": ProcessExecutor, "thread": ThreadExecutor}
+KINDS: dict[str, Any] = {
+    "process": ProcessExecutor,
+    "thread": ThreadExecutor,
+    "nats": shared_pool,
+}
 
 
 @pytest.fixture(params=KINDS)

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+from agents import shared_pool
 from apps import context as f
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -26,7 +27,12 @@ from genro_executor_plugin import (
     ThreadExecutor,
 )
 
-KINDS = {"process": ProcessExecutor, "thread": ThreadExecutor, "inline": InlineExecutor}
+KINDS: dict[str, Any] = {
+    "process": ProcessExecutor,
+    "thread": ThreadExecutor,
+    "inline": InlineExecutor,
+    "nats": shared_pool,
+}
 GIVEN = [f.request_id, "apps.context:tenant"]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import worker_functions as wf
+from agents import shared_pool
 from waiting import until
 
 from genro_executor_plugin import (
@@ -28,6 +29,7 @@ KINDS: dict[str, Callable[[], BaseExecutor]] = {
     "threads in a process": lambda: ProcessExecutor("pool", max_workers=1, threads_per_worker=2),
     "thread": lambda: ThreadExecutor("pool", max_workers=1),
     "inline": lambda: InlineExecutor("pool", max_workers=1),
+    "nats": lambda: shared_pool(max_workers=1),
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from agents import shared_pool
 from apps import streaming as f
 from servers import built, serving, until
 
@@ -33,7 +34,12 @@ MEGABYTES = int(os.environ.get("GENRO_STREAM_MEGABYTES", "96"))
 
 GROWTH = 50 * 1024 * 1024
 
-KINDS = {"process": ProcessExecutor, "thread": ThreadExecutor, "inline": InlineExecutor}
+KINDS: dict[str, Any] = {
+    "process": ProcessExecutor,
+    "thread": ThreadExecutor,
+    "inline": InlineExecutor,
+    "nats": shared_pool,
+}
 P = {"p": {"max_workers": 1}}
 
 
@@ -163,7 +169,7 @@ async def test_streams_of_coroutines_run_side_by_side(processes: Any) -> None:
 
 
 async def test_shutdown_ends_a_stream_that_nobody_takes(pool: Any) -> None:
-    short = type(pool)("short", max_workers=1, shutdown_timeout=0.1)
+    short = KINDS[pool.kind]("short", max_workers=1, shutdown_timeout=0.1)
     values = short.stream(f.count, 10**9)
     assert await anext(values) == 0
     await short.shutdown()

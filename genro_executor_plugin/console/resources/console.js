@@ -1,14 +1,18 @@
 // Asks for the snapshot every few seconds, shows it, and posts what the person wants changed.
 
 import { showProcesses } from "./processes.js";
+import { showStacks } from "./stacks.js";
 import { createJob, jobCounts, updateJob } from "./jobs.js";
 import {
-  byId, clock, count, createError, createPool, createRoute, errorKey, failures, keep, make, rate,
+  byId, clock, count, createError, createPool, createRoute, errorKey, failures, keep, lasting, make, rate, refuses,
   say, updateError, updatePool, updateRoute,
 } from "./view.js";
 
 // Without the name and password a person may have written into the address: fetch refuses those.
 const here = new URL(location.origin + location.pathname);
+
+// After how many intervals without an answer what is shown is old.
+const STALE = 3;
 
 let shown;
 let received = 0;
@@ -17,34 +21,53 @@ let asking = 0;
 
 // -- the server ------------------------------------------------------------------------------
 
+// It never throws: what goes wrong is shown, and asked again.
 async function refresh() {
   const number = ++asking;
-  let answer;
+  let answer, snapshot;
   try {
-    answer = await fetch(new URL("snapshot", here), { headers: { accept: "application/json" }, cache: "no-store" });
+    // An answer that does not come to its end is given up: the next one may.
+    const signal = AbortSignal.timeout(Math.max(5000, STALE * every));
+    answer = await fetch(new URL("snapshot", here), { headers: { accept: "application/json" }, cache: "no-store", signal });
+    if (answer.ok) snapshot = await answer.json();
   } catch {
-    return trouble("The server does not answer. What is shown below is from before.");
+    if (number === asking) trouble("The server does not answer. What is shown below is from before. It is asked again and again.");
+    return undefined;
   }
   if (answer.status === 401 || answer.status === 403) {
     document.querySelector("main").hidden = true;
     return trouble("You have no access to this console any more. Sign in, or open the link in the server's log, and load the page again.");
   }
   if (!answer.ok) return trouble(`The server answers ${answer.status}. What is shown below is from before.`);
-  const snapshot = await answer.json();
   if (number !== asking) return undefined; // a later one was asked for, after a change
   received = performance.now();
   every = snapshot.sample_seconds * 1000;
   document.querySelector("main").hidden = false;
   byId("trouble").hidden = true;
   show(snapshot);
+  lookAtAge();
   return undefined;
 }
 
 function trouble(text) {
   say(byId("trouble"), text);
   byId("trouble").hidden = false;
+  lookAtAge();
 }
 
+// What is older than three intervals says nothing of now, and has no colour that would.
+function lookAtAge() {
+  const age = received ? performance.now() - received : 0;
+  const stale = age > STALE * every;
+  document.documentElement.classList.toggle("stale", stale);
+  say(byId("freshness"), !received ? "" : age < 4000 ? "· live" : `· ${lasting(Math.round(age / 1000)).replace(".0", "")} old`);
+  if (!stale) return;
+  say(byId("health"), "not known");
+  document.title = "Executors: no answer";
+  if (byId("trouble").hidden) trouble("Nothing was heard of the server for a while. What is shown below is from before.");
+}
+
+// Resolves with what was wrong, empty if it was done.
 async function act(change, wanted) {
   let text, failed = true;
   try {
@@ -61,6 +84,7 @@ async function act(change, wanted) {
   }
   tell(text, failed);
   await refresh();
+  return failed ? text : "";
 }
 
 let quiet;
@@ -78,13 +102,14 @@ function show(snapshot) {
   shown = snapshot;
   const { server, pools, routes, errors, changes } = snapshot;
   const health = byId("health");
-  say(health, server.healthy ? "healthy" : "not healthy");
-  health.className = `pill ${server.healthy ? "good" : "bad"}`;
-  say(byId("server"), `Server process ${server.pid}`);
+  const refusing = pools.some(refuses);
+  say(health, !server.healthy ? "not healthy" : refusing ? "healthy, refuses calls" : "healthy");
+  health.className = `pill ${!server.healthy ? "bad" : refusing ? "warn" : "good"}`;
+  say(byId("server"), `${server.host}, process ${server.pid}, version ${server.version}, up for ${lasting(snapshot.now - server.started_at).replace(/\.\d s$/, " s")} since ${clock(server.started_at)}`);
   document.title = server.healthy ? "Executors" : "Executors: not healthy";
   showTotals(pools);
   keep(byId("pool-list"), pools, ({ name }) => name, (pool) => createPool(pool, act),
-    (node, pool) => updatePool(node, pool, snapshot.now, act, askKill));
+    (node, pool) => updatePool(node, pool, snapshot.now, act, askKill, showStacks));
   const unused = byId("unused");
   unused.hidden = !snapshot.unused_pools.length;
   say(unused, `Not used yet: ${snapshot.unused_pools.join(", ")}`);
@@ -111,6 +136,8 @@ function showTotals(pools) {
     ["Running", count(sum(({ running }) => running)), ""],
     ["Waiting", count(sum(({ queued }) => queued)), ""],
     ["Workers", count(sum(({ workers }) => workers)), ""],
+    ["Errors", rate(sum((pool) => last(pool, "errors_per_second"))), sum((pool) => last(pool, "errors_per_second")) ? "bad" : ""],
+    ["Refused", rate(sum((pool) => last(pool, "rejected_per_second"))), sum((pool) => last(pool, "rejected_per_second")) ? "warn" : ""],
     ["Errors so far", count(sum(failures)), sum(failures) ? "bad" : ""],
     ["Refused so far", count(sum(({ rejected }) => rejected)), sum(({ rejected }) => rejected) ? "warn" : ""],
   ];
@@ -174,27 +201,34 @@ async function edit(route) {
   form.elements.pool.replaceChildren(...(route.pool ? [] : [make("option", { value: "" }, "none: in the server")]),
     ...names.map((name) => make("option", { value: name, selected: name === route.pool }, name)));
   for (const option of ["timeout", "queue_timeout", "on_overload", "retries"]) form.elements[option].value = route.options[option] ?? "";
-  if ((await ask(dialog)) !== "save") return;
-  const wanted = { route: route.path };
-  if (form.elements.pool.value && form.elements.pool.value !== route.pool) wanted.pool = form.elements.pool.value;
-  for (const option of ["timeout", "queue_timeout", "on_overload", "retries"]) {
-    const text = form.elements[option].value;
-    const value = text === "" ? null : option === "on_overload" ? text : Number(text);
-    if (value !== (route.options[option] ?? null)) wanted[option] = value;
+  const refused = dialog.querySelector("[data-part=refused]");
+  refused.hidden = true;
+  while ((await ask(dialog)) === "save") {
+    const wanted = { route: route.path };
+    if (form.elements.pool.value && form.elements.pool.value !== route.pool) wanted.pool = form.elements.pool.value;
+    for (const option of ["timeout", "queue_timeout", "on_overload", "retries"]) {
+      const text = form.elements[option].value;
+      const value = text === "" ? null : option === "on_overload" ? text : Number(text);
+      if (value !== (route.options[option] ?? null)) wanted[option] = value;
+    }
+    const wrong = Object.keys(wanted).length > 1 ? await act("route", wanted) : "";
+    if (!wrong) return;
+    // What was typed stays, to be put right.
+    say(refused, wrong);
+    refused.hidden = false;
   }
-  if (Object.keys(wanted).length > 1) await act("route", wanted);
 }
 
 // -- time ------------------------------------------------------------------------------------
 
 async function poll() {
-  if (!document.hidden) await refresh();
-  setTimeout(poll, every);
+  try {
+    if (!document.hidden) await refresh();
+  } finally {
+    setTimeout(poll, every);
+  }
 }
 
-setInterval(() => {
-  const age = received ? Math.round((performance.now() - received) / 1000) : 0;
-  say(byId("freshness"), !received ? "" : age < 4 ? "· live" : `· ${age} s old`);
-}, 1000);
+setInterval(lookAtAge, 1000);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 poll();

@@ -63,7 +63,10 @@ export const lasting = (seconds) => {
   return whole < 3600 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 };
 export const seconds = (value) => (value == null ? "none" : `${Number(value)} s`);
-export const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB");
+export const clock = (at) => {
+  const moment = new Date(at * 1000), time = moment.toLocaleTimeString("en-GB");
+  return moment.toDateString() === new Date().toDateString() ? time : `${moment.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })} ${time}`;
+};
 
 export const failures = (outcomes) => outcomes.failed + outcomes.timed_out + outcomes.crashed;
 
@@ -75,10 +78,14 @@ const TOTALS = [
   ["restarts", "workers replaced", ""],
 ];
 
+// Whether calls were refused since the last sample but one.
+export const refuses = (pool) => (pool.history.at(-1)?.rejected_per_second ?? 0) > 0;
+
 export function poolState(pool) {
   if (pool.draining) return ["draining", "warn"];
   if (pool.paused) return ["paused", "warn"];
   if (pool.unhealthy) return ["unhealthy", "bad"];
+  if (refuses(pool)) return ["refuses calls", "warn"];
   return ["healthy", "good"];
 }
 
@@ -112,8 +119,8 @@ export function createPool(pool, act) {
   node.parts = Object.fromEntries([...node.querySelectorAll("[data-part]")].map((one) => [one.dataset.part, one]));
   node.size = size;
   node.plots = [
-    new Plot("Throughput", [{ key: "completed_per_second", label: "done", kind: "area", tone: "one" }, { key: "errors_per_second", label: "errors", kind: "line", tone: "alarm", rare: true }], rate, 5),
-    new Plot("Run time", [{ key: "run_p95_ms", label: "p95", kind: "area", tone: "two" }, { key: "run_p50_ms", label: "p50", kind: "line", tone: "one" }], ms, 5),
+    new Plot("Throughput", [{ key: "completed_per_second", label: "done", kind: "area", tone: "one" }, { key: "errors_per_second", label: "errors", kind: "line", tone: "alarm", rare: true }, { key: "rejected_per_second", label: "refused", kind: "line", tone: "three", rare: true }], rate, 5),
+    new Plot("Run and queue time", [{ key: "run_p95_ms", label: "p95", kind: "area", tone: "two" }, { key: "run_p50_ms", label: "p50", kind: "line", tone: "one" }, { key: "wait_p95_ms", label: "queue p95", kind: "line", tone: "three" }], ms, 5),
     new Plot("Load", [{ key: "queued", label: "waiting", kind: "area", tone: "three" }, { key: "busy", label: "busy", kind: "line", tone: "one" }], (value) => String(Math.round(value * 10) / 10), 5),
   ];
   node.parts.plots.append(...node.plots.map((plot) => plot.node));
@@ -128,7 +135,7 @@ function fact(part, name, label) {
   return make("div", { class: "fact" }, make("span", { class: "label" }, label), part("b", name));
 }
 
-export function updatePool(node, pool, now, act, askKill) {
+export function updatePool(node, pool, now, act, askKill, showStacks) {
   const parts = node.parts;
   node.state = pool;
   const [state, tone] = poolState(pool);
@@ -151,10 +158,9 @@ export function updatePool(node, pool, now, act, askKill) {
   fill(parts, "queue", pool.pending, pool.max_pending);
   fill(parts, "waiting", pool.queued, pool.max_pending);
   fill(parts, "outside", pool.waiting, pool.max_waiting);
-  say(parts.p50, ms(pool.run_p50_ms));
-  say(parts.p95, ms(pool.run_p95_ms));
-  say(parts.p99, ms(pool.run_p99_ms));
-  say(parts.wait, ms(pool.wait_p95_ms));
+  // Nothing has run in a pool that was never called, and 0 ms would say that it is fast.
+  const ran = pool.completed + failures(pool) + pool.cancelled > 0;
+  for (const [part, value] of [["p50", pool.run_p50_ms], ["p95", pool.run_p95_ms], ["p99", pool.run_p99_ms], ["wait", pool.wait_p95_ms]]) say(parts[part], ms(ran ? value : null));
   for (const plot of node.plots) plot.update(pool.history, now);
   const why = { rejected: pool.rejections, restarts: pool.restarts_by_reason };
   keep(parts.totals, TOTALS.filter(([key]) => key === "completed" || pool[key]), ([key]) => key,
@@ -167,7 +173,7 @@ export function updatePool(node, pool, now, act, askKill) {
   const kills = pool.controls.includes("kill_worker");
   parts.workers.hidden = !pool.worker_states.length;
   keep(parts.workers.tBodies[0], pool.worker_states, (worker) => (kills && worker.pid) || `one${pool.worker_states.indexOf(worker)}`,
-    (worker) => workerRow(worker, kills, kills && worker.pid ? () => askKill(pool.name, worker.pid) : undefined), updateWorker);
+    (worker) => workerRow(worker, kills, (pid) => showStacks(pool.name, pid), kills && worker.pid ? () => askKill(pool.name, worker.pid) : undefined), updateWorker);
   const options = Object.entries(pool.options).filter(([, value]) => value !== null && value !== false && !(Array.isArray(value) && !value.length));
   keep(parts.options, options, ([key]) => key,
     ([key]) => make("div", {}, make("dt", {}, key), make("dd")),
@@ -186,12 +192,14 @@ function fill(parts, name, value, most) {
 
 const cell = (label, name, extra = "") => make("td", { role: "cell", "data-label": label, "data-cell": name, class: extra });
 
-function workerRow(worker, kills, ask) {
+function workerRow(worker, kills, showStacks, ask) {
   const row = make("tr", { role: "row", "data-pid": worker.pid ?? "" },
     cell("Worker", "pid", "mono"),
     make("td", { role: "cell", "data-label": "State" }, make("span", { "data-cell": "state" })), cell("Runs", "runs", "mono"), cell("For", "running", "number"),
     cell("Memory", "memory", "number"), cell("Calls", "calls", "number"),
-    make("td", { role: "cell", class: "action" }, ask ? make("button", { type: "button", class: "small", "aria-label": `Kill worker ${worker.pid}`, onclick: ask }, "Kill…") : ""));
+    make("td", { role: "cell", class: "action" },
+      make("button", { type: "button", class: "small", "data-part": "stack", "aria-label": `Stack in process ${worker.pid}`, onclick: () => showStacks(row.state.pid) }, "Stack…"), " ",
+      ask ? make("button", { type: "button", class: "small", "aria-label": `Kill worker ${worker.pid}`, onclick: ask }, "Kill…") : ""));
   row.killable = kills;
   return row;
 }
@@ -206,6 +214,7 @@ function updateWorker(row, worker) {
   put("running", lasting(worker.running_seconds));
   put("memory", bytes(worker.memory_bytes));
   put("calls", worker.calls == null ? "–" : count(worker.calls));
+  row.querySelector("[data-part=stack]").hidden = !worker.running;
 }
 
 // -- routes, errors, changes -----------------------------------------------------------------
@@ -216,7 +225,7 @@ export function createRoute(route, act, edit) {
   const row = make("tr", { role: "row", "data-route": path },
     make("th", { role: "rowheader", scope: "row", class: "mono", "data-label": "Route" }, path),
     cell("Pool", "pool"), make("td", { role: "cell", "data-label": "Offloaded" }, toggle),
-    cell("Timeout", "timeout"), cell("When full", "overload"), cell("Calls", "calls", "number"), cell("Errors", "errors", "number"),
+    cell("Timeout", "timeout"), cell("When full", "overload"), cell("Calls", "calls", "number"), cell("Errors", "errors", "number"), cell("Refused", "refused", "number"),
     cell("p50", "p50", "number"), cell("p95", "p95", "number"),
     make("td", { role: "cell", class: "action" }, make("button", { type: "button", class: "small", "aria-label": `Change ${path}`, onclick: () => edit(row.state) }, "Change…")));
   row.toggle = toggle;
@@ -238,8 +247,10 @@ export function updateRoute(row, route) {
   put("timeout", seconds(route.effective.timeout), route.options.timeout != null);
   put("overload", route.effective.on_overload === "fail" ? "refuse" : "wait", route.options.on_overload != null);
   const done = Object.values(route.outcomes).reduce((sum, value) => sum + value, 0);
-  put("calls", count(done));
-  put("errors", count(failures(route.outcomes)));
+  put("calls", done ? count(done) : "–");
+  put("errors", done ? count(failures(route.outcomes)) : "–");
+  put("refused", done ? count(route.outcomes.rejected) : "–");
+  row.querySelector("[data-cell=refused]").classList.toggle("warn", route.outcomes.rejected > 0);
   row.querySelector("[data-cell=errors]").classList.toggle("bad", failures(route.outcomes) > 0);
   put("p50", ms(route.run_p50_ms));
   put("p95", ms(route.run_p95_ms));

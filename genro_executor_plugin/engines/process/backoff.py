@@ -26,6 +26,9 @@ FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 10.0
 """After a failed start the next try waits; the wait doubles from the first to the last."""
 
+_AGAIN_SECONDS = 1.0
+"""After how long a try is made again in which something else went wrong."""
+
 _logger = logging.getLogger("genro_executor_plugin")
 
 
@@ -144,8 +147,12 @@ class StartBackoff:
             self._timer.cancel()
 
     def _time_is_up(self) -> None:
-        self._timer = None
-        self._try_again()
+        try:
+            self._timer = None
+            self._try_again()
+        except Exception:
+            _logger.exception("pool %r: no worker was started; this is tried again", self._pool)
+            self._timer = self._loop.call_later(_AGAIN_SECONDS, self._time_is_up)
 
 
 def refused(error: OSError) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from .job import Job
 
@@ -30,7 +31,20 @@ class WorkerCalls:
             the others in the worker, which takes no calls meanwhile.
     """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_run_begins",
+        "ahead",
+        "calls",
+        "coroutines",
+        "given_up",
+        "held",
+        "not_started",
+        "running",
+        "unheard",
+    )
+
+    def __init__(self, run_begins: Callable[[Job], None]) -> None:
+        self._run_begins = run_begins
         self.calls: int = 0
         self.running: dict[int, Job] = {}
         self.ahead: deque[tuple[int, Job]] = deque()
@@ -71,3 +85,19 @@ class WorkerCalls:
                 del self.ahead[position]
                 return job
         return self.running.pop(number, None)
+
+    def _not_started(self, number: int) -> Job | None:
+        """Take out the job of ``number``, which the worker does not start."""
+        job = self._remove(number)  # it may count as running: it was expected to start
+        if job is not None:
+            job.has_not_begun()
+            self._next_runs()
+        return job
+
+    def _next_runs(self) -> None:
+        """Count the oldest call that was sent ahead as running, if no other one runs."""
+        if self.ahead and len(self.running) == self.coroutines:
+            number, job = self.ahead.popleft()
+            job.begins()
+            self.running[number] = job
+            self._run_begins(job)

@@ -24,8 +24,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import pickle
-from collections.abc import Callable
 from contextvars import copy_context
 from time import perf_counter
 from typing import Any, ClassVar
@@ -44,12 +42,12 @@ from ...portable.reloads import reload_watch
 from ...portable.shared_memory.segments import Segment, Segments
 from ...worker.breakpoint_words import BREAKPOINT
 from ...worker.forks import when_forked
-from ...worker.logs import LOG, WARNING, arrived_record, show_warning
 from ..base import Aside, Engine, Load, Pool
 from ..call import Call
 from .holding import log_breakpoint
 from .job import Job
 from .pool import WorkerPool
+from .records import handle_record
 
 __all__ = ["ProcessEngine"]
 
@@ -120,7 +118,14 @@ class ProcessEngine(Engine):
             return Aside.WHEN_ADMITTED
         except SlowError:
             return Aside.AT_ONCE
-        self._be_on_this_loop()
+        pool = self._pool
+        if (
+            pool is None
+            or pool.loop is not asyncio.get_running_loop()
+            or self._reloads.count != self._reloads_seen
+            or self._ended
+        ):
+            self._be_on_this_loop()
         return packed
 
     async def pack_aside(self, call: Call) -> PackedCall:
@@ -191,10 +196,13 @@ class ProcessEngine(Engine):
             packed.segment.close()
 
     def _give_up(self, job: Job, call: Call) -> None:
-        if job.begun or job.future.done() or self._pool is None:
-            return
-        if self._pool.withdraw(job):
-            job.fail(self.pool.waited_too_long(call))
+        try:
+            if job.begun or job.future.done() or self._pool is None:
+                return
+            if self._pool.withdraw(job):
+                job.fail(self.pool.waited_too_long(call))
+        except Exception as error:
+            job.fail(error)  # the call has no limit any more
 
     def _let_go(self, segment: Segment, job: Job, pool: WorkerPool) -> None:
         if job.packed.segment is None:
@@ -253,16 +261,7 @@ class ProcessEngine(Engine):
 
     def _record(self, job: Job | None, pid: int | None, packed: bytes | memoryview) -> None:
         """Handle a record or a warning of a worker, on the pool's thread for records."""
-        call: Call | None = None if job is None else job.owner
-        try:
-            channel, value = pickle.loads(packed)
-            if channel == LOG:
-                route = call.options.route if call is not None else None
-                _in_context_of(call, arrived_record, value, self.pool.name, pid, route)
-            elif channel == WARNING:
-                _in_context_of(call, show_warning, value)
-        except Exception:
-            _logger.exception("pool %r: a record of worker %s was lost", self.pool.name, pid)
+        handle_record(self.pool.name, job, pid, packed)
 
     def commit(self, call: Call) -> None:
         if isinstance(call.handle, Job):
@@ -336,11 +335,3 @@ class ProcessEngine(Engine):
     def load(self) -> Load:
         pool = self._pool
         return Load(0, 0, 0) if pool is None else Load(pool.running, pool.busy, pool.size)
-
-
-def _in_context_of(call: Call | None, func: Callable[..., None], *args: Any) -> None:
-    """Call ``func`` with the caller's context variables, which handlers and filters may read."""
-    if call is None or call.context is None:
-        func(*args)
-    else:
-        call.context.run(func, *args)

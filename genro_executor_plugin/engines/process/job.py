@@ -200,17 +200,21 @@ class Job:
         if self.future.done() and not self.future.cancelled() and not self.future.exception():
             discard_result(self.future.result())
 
+    def cannot_be_rebuilt(self, error: BaseException) -> None:
+        """Give the caller an error that says why the result cannot be unpickled."""
+        refusal = SerializationError(
+            f"the result of {self.packed.title} cannot be rebuilt in the server: {why(error)}. "
+            "Return plain data"
+        )
+        refusal.__cause__ = error
+        self.fail(refusal)
+
     def settle(self, rebuild: Callable[..., Any], *args: Any) -> None:
         """Give the caller what ``rebuild(*args)`` returns, or an error that says why it failed."""
         try:
             result = rebuild(*args)
         except BaseException as error:  # a class may raise anything when it is unpickled
-            refusal = SerializationError(
-                f"the result of {self.packed.title} cannot be rebuilt in the server: {why(error)}. "
-                "Return plain data"
-            )
-            refusal.__cause__ = error
-            self.fail(refusal)
+            self.cannot_be_rebuilt(error)
         else:
             if self.future.done():
                 discard_result(result)  # its caller has left

@@ -38,13 +38,11 @@ from .template import (
     STARTED,
 )
 from .template_start import CLOSE_SECONDS, TemplateStart, never_ready, refusal, wait_for_end
+from .template_watch import TemplateWatch
 
 __all__ = ["Launcher"]
 
 _logger = logging.getLogger("genro_executor_plugin")
-
-_SILENT_SECONDS = 5.0
-"""How long a template may take to answer when it has its modules, before it is replaced."""
 
 
 class Launcher:
@@ -76,8 +74,7 @@ class Launcher:
         self._keys = 0
         self._gone: asyncio.Event | None = None
         self._has_modules = False
-        self._heard = self._asked = False
-        self._watch: asyncio.TimerHandle | None = None
+        self._watch = TemplateWatch(self._ping, self._replace_template)
 
     @property
     def has_workers(self) -> bool:
@@ -129,7 +126,7 @@ class Launcher:
             message.send(self._control)
             if not message.data:
                 return
-            self._loop.add_writer(self._control, self._writable)
+            self._loop.add_writer(self._control, self._guarded, self._writable)
         message.keep()
         self._outgoing.append(message)
 
@@ -164,27 +161,28 @@ class Launcher:
 
     def _watch_template(self) -> None:
         """Have a template that does not answer any more, because it was stopped, replaced."""
-        self._asked = True
-        if self._watch is None and self._has_modules and self._control is not None:
+        if self._has_modules and self._control is not None:
             assert self._loop is not None
-            self._heard = self._asked = False
-            with contextlib.suppress(OSError):
-                self._control.send(REQUEST.pack(PING, 0, 0))
-            self._watch = self._loop.call_later(_SILENT_SECONDS, self._look)
+            self._watch.expect(self._loop)
 
-    def _look(self) -> None:
-        self._watch = None
-        if self._heard:
-            if self._asked:  # the answer may be older than what it was asked last
-                self._watch_template()
-        elif self._process is not None:
-            _logger.error(
-                "the template process %s has not answered for %g s; it is replaced",
-                self._process.pid,
-                _SILENT_SECONDS,
-            )
+    def _ping(self) -> None:
+        assert self._control is not None
+        with contextlib.suppress(OSError):
+            self._control.send(REQUEST.pack(PING, 0, 0))
+
+    def _replace_template(self, what: str, error: BaseException | None = None) -> None:
+        """End the template because of ``what``; the workers that it was to start are not lost."""
+        if self._process is not None:
+            pid = self._process.pid
+            _logger.error("the template process %s %s; it is replaced", pid, what, exc_info=error)
             self._process.kill()
             self._template_is_gone(again=True)
+
+    def _guarded(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception as error:
+            self._replace_template("has said something that was lost", error)
 
     def give_up(self, key: int) -> None:
         """As ``kill``, for a worker that has not started in time."""
@@ -266,10 +264,10 @@ class Launcher:
         assert self._control is not None
         assert self._loop is not None
         self._process = start.process
-        self._loop.add_reader(self._control, self._read)
+        self._loop.add_reader(self._control, self._guarded, self._read)
         self._outgoing.appendleft(Outgoing(start.settings, ()))
-        self._loop.add_writer(self._control, self._writable)
-        self._writable()
+        self._loop.add_writer(self._control, self._guarded, self._writable)
+        self._guarded(self._writable)
 
     def _read(self) -> None:
         assert self._control is not None
@@ -282,7 +280,8 @@ class Launcher:
         if not data:
             self._template_is_gone()
             return
-        self._heard = self._has_modules = True
+        self._has_modules = True
+        self._watch.heard()
         self._buffer += data
         while len(self._buffer) >= EVENT.size:
             what, key, number, memory = EVENT.unpack_from(self._buffer)
@@ -327,9 +326,7 @@ class Launcher:
         self._has_modules = False
         self._starting = None
         self._started.set()
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        self._watch.stop()
         while self._outgoing:
             self._outgoing.popleft().close()
         if self._process is not None:

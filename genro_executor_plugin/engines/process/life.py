@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The process of one worker, as the server handles it: its time to start, its stop, its signals.
+"""A worker process as what it is: how it starts, whether it can be used, and how it ends.
 
 What it sends and is sent is in ``worker``. Signals go through the template, its parent, by a key
 that never names another process.
@@ -10,44 +10,107 @@ that never names another process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from time import perf_counter
 
 from .calls import WorkerCalls
-from .exit_report import starts_too_long
+from .exit_report import ExitReport, starts_too_long
 from .handover import Handover
 from .job import Job
 from .launcher import Launcher
 from .link import Link
+from .marks import Marks
+from .oom import oom_kills
 from .wire import STOP, frame
 
 __all__ = ["WorkerLife"]
 
 
 class WorkerLife(WorkerCalls):
-    """The life of one worker process.
+    """A process and its calls. How it ends decides what becomes of them.
 
     Attributes:
-        pid: its process id, ``None`` before it is up.
-        ready: whether it is up.
-        leaving: whether it takes no calls any more.
-        killed: whether it was killed here; what it has sent since is not read.
-        boot_error: why it could not start, as far as it could tell.
+        index: its number among the living workers of its pool, from 0 on.
+        pid: its process id, ``None`` until it is up.
+        ready: whether it has come up.
+        leaving: whether it is sent nothing more.
+        killed: whether it was killed: nothing that it still sends is read.
+        to_be_replaced: whether it leaves as soon as another worker is up.
+        memory: its resident memory in bytes when it was last read, ``None`` before.
+        fault: what its faulthandler wrote when it died, empty for nothing.
+        marks: what it had begun when it died, ``None`` where that is not known.
+        nonsense: what is wrong with what it has sent, empty for nothing; it is killed for that.
         stacks: where its calls were when it was about to be killed.
     """
 
-    _launcher: Launcher
-    _link: Link
-    _key: int = 0
-    _alarm: asyncio.TimerHandle | None = None
-    pid: int | None
-    ready: bool
-    leaving: bool
-    killed: bool
-    boot_error: BaseException | None
-    stacks: Mapping[Job, str] = {}
+    __slots__ = (
+        "_alarm",
+        "_cut_off",
+        "_key",
+        "_launcher",
+        "_link",
+        "_oom_kills",
+        "boot_error",
+        "born_at",
+        "fault",
+        "idle_since",
+        "index",
+        "killed",
+        "leaving",
+        "marks",
+        "memory",
+        "nonsense",
+        "pid",
+        "ready",
+        "stacks",
+        "to_be_replaced",
+    )
 
-    def _hang_up(self) -> None:
-        raise NotImplementedError
+    def __init__(
+        self,
+        launcher: Launcher,
+        index: int,
+        run_begins: Callable[[Job], None],
+        exited: Callable[[ExitReport], None],
+    ) -> None:
+        """Start the process.
+
+        Args:
+            launcher: what starts and kills it.
+            index: its number among the living workers of its pool.
+            run_begins: told of a call that was sent ahead and is taken to run now.
+            exited: told how it has ended.
+        """
+        super().__init__(run_begins)
+        self._launcher = launcher
+        self.index: int = index
+        self._key = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self.pid: int | None = None
+        self.boot_error: BaseException | None = None
+        self.born_at: float = perf_counter()
+        self.idle_since: float = self.born_at
+        self.ready: bool = False
+        self.leaving: bool = False
+        self.killed: bool = False
+        self.to_be_replaced: bool = False
+        self._cut_off = False
+        self.memory: int | None = None
+        self.fault: str = ""
+        self.nonsense: str = ""
+        self.marks: Marks | None = None
+        self.stacks: Mapping[Job, str] = {}
+        self._oom_kills = oom_kills()
+
+        def launch(descriptors: list[int]) -> None:
+            self._key = launcher.start_worker(descriptors, exited)
+
+        self._link = Link(launch)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be sent a call."""
+        return self.ready and not self.leaving and self._link.open
 
     @property
     def words(self) -> Handover:
@@ -62,6 +125,11 @@ class WorkerLife(WorkerCalls):
     def signal(self, number: int) -> bool:
         """Send it a signal; ``False`` if there is no template that could."""
         return self._launcher.signal(self._key, number)
+
+    def take_back(self) -> Job | None:
+        """Take the oldest call that has not started back from it; ``None`` if there is none."""
+        number = self._link.claims.take_back() if self._link.open else None
+        return self._not_started(number) if number is not None else None
 
     def stop(self, grace_seconds: float) -> None:
         """Have it end by itself; it is killed if it has not ended after ``grace_seconds``."""
@@ -90,3 +158,18 @@ class WorkerLife(WorkerCalls):
     def abandon(self) -> None:
         """Close its descriptors without the event loop, which is closed already; so it ends."""
         self._link.abandon()
+
+    def _talks_nonsense(self, what: str) -> None:
+        """Kill it for ``what`` it has sent: nothing behind that can be told apart."""
+        self.nonsense = what
+        self._hang_up()
+        self._launcher.forget(self._key)
+
+    def _hang_up(self) -> None:
+        if self._link.open:
+            while (job := self.take_back()) is not None:
+                self.not_started.append(job)
+            if not self.killed:
+                self.fault, self.marks = self._link.handover.last_words()
+            self._launcher.kill(self._key)  # first: it may have to look at what is below it
+            self._link.close()

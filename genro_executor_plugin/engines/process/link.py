@@ -22,6 +22,7 @@ import termios
 from collections import deque
 from collections.abc import Callable
 
+from ...portable.definitions import Definition
 from .claims import Claims
 from .handover import Handover
 from .job import Job
@@ -51,6 +52,7 @@ class Link:
         "_pauses",
         "_readable",
         "_send",
+        "_sent",
         "_socket",
         "claims",
         "handover",
@@ -93,6 +95,7 @@ class Link:
         self.read: Callable[[], list[Frame]] = FrameCutter(self._socket, FROM_WORKER).read
         self._outgoing: deque[memoryview] = deque()
         self._known: dict[int, int] = {}
+        self._sent: tuple[Definition, ...] = ()
         self._pauses = 0
         self._readable: Callable[[], None]
         self._broken: Callable[[str], None]
@@ -133,19 +136,6 @@ class Link:
         fcntl.ioctl(self._socket, termios.FIONREAD, unread)
         return unread[0] // CHUNK + 1
 
-    def send(self, kind: int, number: int, job: Job) -> bool:
-        """Send call ``number`` now or when the socket takes it; ``False`` if the process is gone.
-
-        Raises:
-            BlockingIOError: the process has too many large arguments to take over as it is.
-        """
-        try:
-            return self.write(self.encode(kind, number, job))
-        except BlockingIOError:
-            raise
-        except OSError:
-            return False
-
     def encode(self, kind: int, number: int, job: Job) -> bytes:
         """Call ``number`` as bytes to be written; a large call's segment is given away at once.
 
@@ -161,16 +151,15 @@ class Link:
             kind += LARGE
         soft_timeout = math.ceil(job.soft_timeout * 1000) if job.soft_timeout else 0
         data = HEADER.pack(len(payload), number, soft_timeout, MARK + kind) + payload
-        known = self._known
-        for definition in call.definitions:
-            if known.get(definition.key) != definition.version:
-                return self._missing_definitions(job) + data
-        return data
+        if call.definitions is self._sent:  # nearly always: the call before was of its function
+            return data
+        return self._missing(call.definitions) + data
 
-    def _missing_definitions(self, job: Job) -> bytes:
-        """The definitions of ``job`` that the worker does not have; it has them from now on."""
+    def _missing(self, definitions: tuple[Definition, ...]) -> bytes:
+        """Those of ``definitions`` that the worker does not have; it has them from now on."""
+        self._sent = definitions
         frames = []
-        for definition in job.packed.definitions:
+        for definition in definitions:
             if self._known.get(definition.key) != definition.version:
                 self._known[definition.key] = definition.version
                 kind = DEFINE + definition.kind

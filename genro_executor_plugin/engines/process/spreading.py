@@ -11,6 +11,7 @@ moment where the running workers have several calls each and others are about to
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from time import perf_counter
 
@@ -19,6 +20,8 @@ from .waiting import WaitingQueue
 from .worker import Worker
 
 __all__ = ["Spreading"]
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 _MOMENT_SECONDS = 0.25
 """How far, at most, a start may be from its expected end for a call to wait for it."""
@@ -74,8 +77,12 @@ class Spreading:
         )
 
     def _time_is_up(self) -> None:
-        self._timer = None
-        self._dispatch()
+        try:
+            self._timer = None
+            self._dispatch()
+        except Exception:
+            _logger.exception("calls that wait could not be sent to a worker; this is tried again")
+            self._timer = self._loop.call_later(_MOMENT_SECONDS, self._time_is_up)
 
     def stop(self) -> None:
         """Make no call go on that waits."""

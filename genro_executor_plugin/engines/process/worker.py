@@ -3,8 +3,8 @@
 
 """The server's end of one worker process: it sends calls and settles them with what comes back.
 
-It knows the process's socket (``link``) and frames (``wire``). It starts and kills the process
-through the launcher, and never decides which call it runs: its owner, the pool, does.
+It knows the process's socket (``link``) and frames (``wire``); how the process starts and ends is
+in ``life``. It never decides which call it runs: its owner, the pool, does.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from .handover import NonsenseError
 from .job import Job
 from .launcher import Launcher
 from .life import WorkerLife
-from .link import Link
-from .marks import Marks
-from .oom import oom_kills
 from .owner import WorkerOwner
 from .wire import (
     BESIDE,
@@ -47,20 +44,22 @@ from .wire import (
 
 __all__ = ["Worker"]
 
+_GLOBAL = pickle.STACK_GLOBAL[0]
+"""The byte without which a pickle holds no class and no instance of one, only plain values."""
+
 _logger = logging.getLogger("genro_executor_plugin")
 
 
 class Worker(WorkerLife):
-    """One worker process, as the server knows it.
+    """One worker process, as the server knows it."""
 
-    Attributes:
-        index: its number among the living workers of its pool, from 0 on.
-        to_be_replaced: whether it leaves as soon as another worker is up.
-        memory: its resident memory in bytes when it was last read, ``None`` before.
-        fault: what its faulthandler wrote when it died, empty for nothing.
-        marks: what it had begun when it died, ``None`` where that is not known.
-        nonsense: what is wrong with what it has sent, empty for nothing; it is killed for that.
-    """
+    __slots__ = ("_answered", "_arrivals", "_owner", "_window")
+
+    calls: int
+    coroutines: int
+    pid: int | None
+    ready: bool
+    boot_error: BaseException | None
 
     def __init__(
         self,
@@ -70,51 +69,31 @@ class Worker(WorkerLife):
         boot: bytes,
         index: int,
     ) -> None:
-        super().__init__()
-        self._owner, self._launcher, self._arrivals = owner, launcher, arrivals
-        self.index = index
-        self.pid: int | None = None
-        self.boot_error: BaseException | None = None
-        self.born_at: float = perf_counter()
-        self.idle_since: float = self.born_at
-        self.ready: bool = False
-        self.leaving: bool = False
-        self.killed: bool = False
-        self.to_be_replaced = self._cut_off = False
-        self.memory: int | None = None
-        self.fault: str = ""
-        self.nonsense: str = ""
-        self.marks: Marks | None = None
+        super().__init__(launcher, index, owner.run_begins, self._exited)
+        self._owner, self._arrivals = owner, arrivals
         self._answered: Job | None = None
-        self._oom_kills = oom_kills()
-        self._link = Link(self._launch)
         self._window = Window(self._link, arrivals)
         self._link.watch(self._readable, self._talks_nonsense)
         self._link.write(frame(BOOT, 0, boot))
 
-    def _launch(self, descriptors: list[int]) -> None:
-        self._key = self._launcher.start_worker(descriptors, self._exited)
-
-    @property
-    def usable(self) -> bool:
-        """Whether it may be sent a call."""
-        return self.ready and not self.leaving and self._link.open
-
     def send(self, job: Job) -> bool:
         """Run ``job`` now; ``False`` if it takes no calls, or turns out to be gone already."""
-        if not self.usable:
+        if not self.ready or self.leaving:
             return False
-        self.calls: int = self.calls + 1
+        self.calls += 1
         number = self.calls
+        link = self._link
         try:
-            if not self._link.send(CALL, number, job):
+            if not link.write(link.encode(CALL, number, job)):
                 return False
         except BlockingIOError:
             job.too_many_large_ones(self.pid)
             return True
+        except OSError:
+            return False
         self.running[number] = job
         if job.is_coroutine:
-            self.coroutines: int = self.coroutines + 1
+            self.coroutines += 1
         job.started_at = perf_counter()
         job.begun = True
         return True
@@ -135,11 +114,6 @@ class Worker(WorkerLife):
             numbers.append(self.calls)
         self._link.claims.give(numbers)
         self._link.write(b"".join(frames))
-
-    def take_back(self) -> Job | None:
-        """Take the oldest call that has not started back from it; ``None`` if there is none."""
-        number = self._link.claims.take_back() if self._link.open else None
-        return self._not_started(number) if number is not None else None
 
     def tell(self, job: Job, message: bytes) -> bool:
         """Give the running ``job`` a message; ``False`` if it is not running here."""
@@ -172,27 +146,33 @@ class Worker(WorkerLife):
     def _receive_all(self, frames: list[Frame]) -> None:
         """Take in ``frames``; what goes wrong with one fails its call, and not the next ones."""
         for item in frames:
+            if self.killed or self.nonsense:
+                return
+            kind, number, detail, payload = item
             try:
-                self._receive(item)
+                if kind == RESULT:
+                    job = self._finished(number)
+                    job.microseconds = detail
+                    if job.steps is None and type(payload) is bytes and _GLOBAL not in payload:
+                        # Plain data, nearly always: it names nothing that has to be imported.
+                        try:
+                            result = pickle.loads(payload)
+                        except BaseException as error:
+                            job.cannot_be_rebuilt(error)
+                        else:
+                            if not job.future.done():
+                                job.future.set_result(result)
+                    else:
+                        self._arrivals.result(job, payload)
+                    self._owner.job_done(self, job)
+                else:
+                    self._receive(kind, number, detail, payload)
             except BaseException as error:
                 self._went_wrong(item, error)
             self._answered = None
 
-    def _receive(self, item: Frame) -> None:
-        if self.killed or self.nonsense:
-            return
-        kind, number, detail, payload = item
-        if kind == RESULT:
-            job = self._finished(number)
-            job.microseconds = detail
-            if job.steps is None and type(payload) is bytes and b"\x93" not in payload:
-                # Plain data, nearly always: it names nothing that could have to be imported.
-                if not job.future.done():
-                    job.settle(pickle.loads, payload)
-            else:
-                self._arrivals.result(job, payload)
-            self._owner.job_done(self, job)
-        elif kind == FAILURE or kind == RESULT + LARGE:
+    def _receive(self, kind: int, number: int, detail: int, payload: bytes | memoryview) -> None:
+        if kind == FAILURE or kind == RESULT + LARGE:
             job = self._finished(number)
             if kind == FAILURE:
                 self._arrivals.failure(job, payload, partial(self._owner.judged, self, job))
@@ -229,12 +209,6 @@ class Worker(WorkerLife):
         else:
             raise NonsenseError(f"a frame of kind {kind} for call {number}, out of turn")
 
-    def _talks_nonsense(self, what: str) -> None:
-        """Kill it for ``what`` it has sent: nothing behind that can be told apart."""
-        self.nonsense = what
-        self._hang_up()
-        self._launcher.forget(self._key)
-
     def _went_wrong(self, item: Frame, error: BaseException) -> None:
         """End what the frame ``item``, which could not be taken in, was about."""
         job, self._answered = self._answered, None
@@ -254,14 +228,6 @@ class Worker(WorkerLife):
             _logger.exception("worker %s could not be freed; it is killed", self.pid)
             self._talks_nonsense("an answer that could not be taken in")
 
-    def _not_started(self, number: int) -> Job | None:
-        """Take out the job of ``number``, which the worker does not start."""
-        job = self._remove(number)  # it may count as running: it was expected to start
-        if job is not None:
-            job.has_not_begun()
-            self._next_runs()
-        return job
-
     def _finished(self, number: int) -> Job:
         """The job of ``number``, which is answered; the next one that was sent ahead runs now."""
         job = self.running.pop(number, None)
@@ -279,14 +245,6 @@ class Worker(WorkerLife):
         if self.ahead:
             self._next_runs()
         return job
-
-    def _next_runs(self) -> None:
-        """Count the oldest call that was sent ahead as running, if no other one runs."""
-        if self.ahead and len(self.running) == self.coroutines:
-            number, job = self.ahead.popleft()
-            job.begins()
-            self.running[number] = job
-            self._owner.run_begins(job)
 
     def catch_up(self) -> None:
         """Read what it has sent by now; it may go on sending without pause."""
@@ -307,12 +265,3 @@ class Worker(WorkerLife):
                 self._alarm.cancel()
         finally:
             self._owner.worker_ended(self, report.of(self._oom_kills, self._cut_off))
-
-    def _hang_up(self) -> None:
-        if self._link.open:
-            while (job := self.take_back()) is not None:
-                self.not_started.append(job)
-            if not self.killed:
-                self.fault, self.marks = self._link.handover.last_words()
-            self._launcher.kill(self._key)  # first: it may have to look at what is below it
-            self._link.close()

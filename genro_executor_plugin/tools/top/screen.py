@@ -29,7 +29,7 @@ __all__ = ["TerminalError", "show"]
 _KEYS_SECONDS = 0.1
 """How long the view waits for a key before it looks for an answer."""
 
-_HELP = "  q quits   p pauses   space asks now"
+_HELP = "  q quits   p pauses   s shows where calls are   space asks now"
 
 _COLOURS = {"red": curses.COLOR_RED, "green": curses.COLOR_GREEN, "yellow": curses.COLOR_YELLOW}
 
@@ -76,6 +76,7 @@ class _Asking(threading.Thread):
         self.now = threading.Event()
         self.running = threading.Event()
         self.running.set()
+        self.stacks = threading.Event()
         self._source = source
         self._interval = interval
 
@@ -85,7 +86,7 @@ class _Asking(threading.Thread):
             self.running.wait()
             self.now.clear()
             try:
-                self.answers.put(self._source.fetch())
+                self.answers.put(self._source.fetch(stacks=self.stacks.is_set()))
             except SourceError as error:
                 self.answers.put(error)
 
@@ -97,6 +98,8 @@ class _Screen:
         self._source = source
         self._asking = _Asking(source, interval)
         self._snapshot = first
+        if "stacks" in first:
+            self._asking.stacks.set()
         self._before: Mapping[str, Any] | None = None
         self._answered_at = time.monotonic()
         self._error: SourceError | None = None
@@ -121,6 +124,10 @@ class _Screen:
         if key in (ord("q"), ord("Q"), 27):
             return False
         if key == ord(" "):
+            self._asking.now.set()
+        elif key in (ord("s"), ord("S")):
+            stacks = self._asking.stacks
+            stacks.clear() if stacks.is_set() else stacks.set()
             self._asking.now.set()
         elif key in (ord("p"), ord("P")):
             running = self._asking.running

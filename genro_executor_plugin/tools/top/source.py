@@ -92,23 +92,43 @@ class SnapshotSource:
         # Loading the authorities takes tens of milliseconds, and plain HTTP needs none.
         self._verify = httpx.create_ssl_context() if self.url.startswith("https:") else False
 
-    def fetch(self) -> dict[str, Any]:
-        """The state of the server as it is now.
+    def fetch(self, *, stacks: bool = False) -> dict[str, Any]:
+        """The state of the server as it is now; with ``stacks`` where its calls are as well.
 
         Raises:
             SourceError: nothing answers, the server refuses, or it has no console.
         """
-        response, body = self._ask(self._headers, self._auth)
+        document = self._document(self.url)
+        if not _is_snapshot(document):
+            raise SourceError(
+                f"{self.url} did not answer with a snapshot of this version; is it a console?"
+            )
+        return {**document, **({"stacks": self.stacks()} if stacks else {})}
+
+    def stacks(self, pid: int | None = None) -> dict[str, Any]:
+        """Where the running calls are: those in process ``pid``, or all.
+
+        Raises:
+            SourceError: as for ``fetch``.
+        """
+        url = self.url.removesuffix("snapshot") + ("stacks" if pid is None else f"stacks/{pid}")
+        document = self._document(url)
+        if not isinstance(document, dict) or not isinstance(document.get("calls"), list):
+            raise SourceError(f"{url} did not answer with stacks; is it a console of this version?")
+        return document
+
+    def _document(self, url: str) -> Any:
+        response, body = self._ask(url, self._headers, self._auth)
         if response.status_code == 401:
             for token in self._console_tokens():
                 headers = {"accept": "application/json", TOKEN_HEADER: token}
-                with_token, found = self._ask(headers, None)
+                with_token, found = self._ask(url, headers, None)
                 if with_token.is_success:
                     response, body, self._headers, self._auth = with_token, found, headers, None
                     break
         if not response.is_success:
             raise SourceError(self._refusal(response, body))
-        return self._read(body)
+        return self._read(url, body)
 
     def _console_tokens(self) -> list[str]:
         """What may be the token of the console: what was given, or what is found."""
@@ -120,7 +140,7 @@ class SnapshotSource:
         return tokens_of_port(parts.port or (443 if parts.scheme == "https" else 80))
 
     def _ask(
-        self, headers: dict[str, str], auth: httpx.Auth | None
+        self, url: str, headers: dict[str, str], auth: httpx.Auth | None
     ) -> tuple[httpx.Response, bytes]:
         try:
             # Redirects are not followed: credentials are for the server they were given for.
@@ -131,7 +151,7 @@ class SnapshotSource:
                     verify=self._verify,
                     timeout=FETCH_TIMEOUT_SECONDS,
                 ) as client,
-                client.stream("GET", self.url) as response,
+                client.stream("GET", url) as response,
             ):
                 return response, _body(response)
         except httpx.TimeoutException as error:
@@ -141,16 +161,12 @@ class SnapshotSource:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise SourceError(f"{self.url} cannot be reached: {_reason(error)}") from error
 
-    def _read(self, body: bytes) -> dict[str, Any]:
+    @staticmethod
+    def _read(url: str, body: bytes) -> Any:
         try:
-            document = json.loads(body)
+            return json.loads(body)
         except ValueError as error:
-            raise SourceError(f"{self.url} did not answer with JSON; is it a console?") from error
-        if not _is_snapshot(document):
-            raise SourceError(
-                f"{self.url} did not answer with a snapshot of this version; is it a console?"
-            )
-        return dict(document)
+            raise SourceError(f"{url} did not answer with JSON; is it a console?") from error
 
     def _refusal(self, response: httpx.Response, body: bytes) -> str:
         status, detail = response.status_code, _detail(body)

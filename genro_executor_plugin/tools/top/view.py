@@ -39,6 +39,7 @@ def view(
     sections = [
         ("Server processes", _processes(snapshot)),
         ("Workers", _workers(snapshot)),
+        ("Where calls are", _stacks(snapshot)),
         ("Routes", _routes(snapshot)),
         ("Errors", _errors(snapshot)),
     ]
@@ -210,6 +211,17 @@ def _workers(snapshot: Snapshot) -> list[Line]:
         for name, worker in found
     ]
     return columns(("PID", "POOL", "STATE", "FOR", "MEMORY", "CALLS", "RUNS"), rows, "lllrrrl")
+
+
+def _stacks(snapshot: Snapshot) -> list[Line]:
+    """The stack of each running call, where they were asked for."""
+    lines: list[Line] = []
+    for call in snapshot.get("stacks", {}).get("calls", ()):
+        what = printable(call["route"] or call["function"])
+        where = f"  {what}, pid {call['pid']}, pool {printable(call['pool'])}"
+        lines.append([Cell(where, "bold"), Cell(f", for {_seconds(call['running_seconds'])}")])
+        lines += [[Cell(f"  {printable(line)}")] for line in call["stack"].splitlines()]
+    return lines
 
 
 def _routes(snapshot: Snapshot) -> list[Line]:

@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A call on its way to another machine."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import MethodType
+from typing import Any
+
+from ..process.job import Job
+
+__all__ = ["RemoteJob", "module_of"]
+
+
+class RemoteJob(Job):
+    """A job for an agent.
+
+    Attributes:
+        module: the module of its function.
+        number: the number under which it was sent last, 0 before.
+        agent: the name of the agent that it was sent to, ``""`` before.
+    """
+
+    __slots__ = ("agent", "module", "number")
+
+    module: str
+    number: int
+    agent: str
+
+    def sent_to(self, agent: str, number: int) -> None:
+        """Note where it was sent."""
+        self.agent, self.number = agent, number
+        self.begins()
+
+
+def module_of(func: Any) -> str:
+    """The name of the module that ``func`` is from."""
+    while type(func) is partial:
+        func = func.func
+    if type(func) is MethodType:
+        func = func.__func__
+    module = getattr(func, "__module__", None) or type(func).__module__
+    return module if isinstance(module, str) else ""
