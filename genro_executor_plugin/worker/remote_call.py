@@ -22,6 +22,7 @@ from typing import Any
 
 from ..portable.exceptions import pack_failure
 from ..portable.results import pack_result
+from .logs import LOG, WARNING
 from .reading import CallReader, ReadCall, WorkerFunction, called
 from .running import RunningCall, current, enter, leave
 
@@ -118,6 +119,9 @@ class _ToServer:
         self._outer = outer
 
     def send(self, number: int, channel: str, value: Any) -> None:
+        if channel in (LOG, WARNING):  # whose frames the agent sends on unopened
+            self._outer.send(channel, value)
+            return
         self._outer.send(REMOTE, (os.getpid(), pickle.dumps((channel, value), 5)))
 
     def read(self, timeout: float | None) -> bool:

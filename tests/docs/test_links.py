@@ -112,6 +112,16 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.once
+def test_every_page_leads_to_the_words() -> None:
+    """Who meets a word that is new finds the glossary on the page."""
+    pages = [path for path in PAGES if path.parent.name in KINDS and path.name != "index.md"]
+    words = [
+        path for path in pages if path.name != "glossary.md" and "glossary.md)" not in text_of(path)
+    ]
+    assert words == []
+
+
+@pytest.mark.once
 def test_every_page_has_its_kind() -> None:
     """A page lies in the folder of its kind; docs/ itself has the landing page alone."""
     assert [path.name for path in (ROOT / "docs").glob("*.md")] == ["index.md"]

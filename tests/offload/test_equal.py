@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from agents import shared_options
 from apps.equal import Equal
 from servers import Site, serving
 
@@ -22,6 +23,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "threads": {"executor_type": "thread", "max_workers": 1},
     "inline": {"executor_type": "inline", "max_workers": 1},
     "disabled": {"max_workers": 1},
+    "nats": {"executor_type": "nats", "max_workers": 1},
 }
 
 REQUESTS = int(os.environ.get("GENRO_EXECUTOR_EQUAL", "150"))
@@ -63,6 +65,12 @@ VALUES = (
 )
 
 
+def options_of(way: str) -> dict[str, Any]:
+    """The options of the pool, with where its agent is if it has one."""
+    options = WAYS[way]
+    return shared_options(**options) if options.get("executor_type") == "nats" else options
+
+
 def requests() -> list[dict[str, Any]]:
     """The same ones every time: each handler without arguments, then whatever comes."""
     chosen = random.Random(SEED)
@@ -100,13 +108,15 @@ async def answer(site: Site, request: dict[str, Any]) -> tuple[Any, ...]:
     return got.status_code, headers, got.content
 
 
+@pytest.mark.usefixtures("far_agent")
 @pytest.mark.timeout(60 + REQUESTS / 5)
 async def test_the_answers_are_the_same_everywhere(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         sites: dict[str, Site] = {}
-        for way, options in WAYS.items():
+        for way in WAYS:
             folder = tmp_path / way
             folder.mkdir()
+            options = options_of(way)
             sites[way] = await stack.enter_async_context(
                 serving((Equal, {"folder": str(folder)}), executors={"p": options})
             )
@@ -138,11 +148,13 @@ def test_every_handler_is_asked() -> None:
     assert handlers <= set(ROUTES)
 
 
+@pytest.mark.usefixtures("far_agent")
 async def test_an_error_in_the_body_is_no_mistake_of_the_request(tmp_path: Path) -> None:
     """A handler's own ``ValidationError`` or ``TypeError`` is a 500, however it runs."""
-    for way, options in WAYS.items():
+    for way in WAYS:
         folder = tmp_path / way
         folder.mkdir()
+        options = options_of(way)
         app = (Equal, {"folder": str(folder)})
         async with serving(app, executors={"p": options}) as site:
             for name in ("fails", "fails_async"):
