@@ -41,6 +41,9 @@ SERVER_APP = "kajenn.server_app" if IS_KAJENN else "genro_asgi_server_app"
 SPA = "kajenn_orchestra" if IS_KAJENN else "genro_asgi_multiworker_spa"
 """The package that serves single-page applications in worker processes."""
 
+TOOLS = "api/" if IS_KAJENN else ""
+"""Where in an application the routes of its tools are (MCP)."""
+
 _HOMES = {
     "AsgiConfigBuilder": ".config",
     "BaseConfiguration": ".config",

@@ -132,8 +132,7 @@ async def built(*applications: Any, **options: Any) -> AsyncIterator[Any]:
     try:
         yield server
     finally:
-        await server.long_tasks.stop()
-        await server.executors.shutdown_all()
+        await server._lifecycle.end()
         server.pool.shutdown()
 
 

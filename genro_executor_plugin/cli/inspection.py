@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import ExecutorConfigError
 from ..executors.kinds import EVERYWHERE
 from ..executors.registry import BUILT_IN_POOLS, ExecutorRegistry
+from ..hosts.loaded import SYSTEM_APPLICATION
 from ..hosts.names import end_unserved, read_configuration
 from ..offload.checks import route_mistakes
 from ..offload.doubts import doubts_of
@@ -79,7 +80,7 @@ class Report:
     Attributes:
         source: what was inspected.
         pools: the pools that there would be.
-        routes: every route, by path.
+        routes: every route, by path; without those of the host's own application.
         mistakes: what a server would not start with.
         warnings: where offloading was probably meant and does not happen.
         globals: where modules of routes with worker processes change their globals at run time.
@@ -128,7 +129,11 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
     try:
         server.arm_tools()
         mistakes += [mistake.text for mistake in route_mistakes(server)]
-        found = (_route(server.executors, route) for route in routes_of(server))
+        found = (
+            _route(server.executors, route)
+            for route in routes_of(server)
+            if not route.path.startswith(SYSTEM_APPLICATION) or route.options.pool is not None
+        )
         routes = tuple(sorted(found, key=lambda route: route.path))
         places = {pool.code: pool.where for pool in written}
         return Report(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, _SubParsersAction
+from pathlib import Path
 from typing import Any
 
 from .surface import (
@@ -45,6 +46,9 @@ def described_source(launcher: ServerLauncher) -> dict[str, Any]:
         CliError: there is no such source, or the home of its site is not there.
     """
     launcher.check_home()
+    role = getattr(launcher, "role", None)
+    if role is not None:
+        return {"config": str(Path(launcher.resolved_source).resolve()), "role": role}
     if not (launcher.is_quickstart or launcher.is_template or launcher.is_config_path):
         ServerLauncher.build_server(launcher)  # which says what a source can be
     described: dict[str, Any] = launcher.launcher_payload

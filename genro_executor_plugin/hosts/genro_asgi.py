@@ -15,10 +15,12 @@ from .contract import Reach
 
 __all__ = [
     "REACHES",
+    "give_children_pools",
     "has_authentication",
     "identify",
     "note_identities",
     "note_loop",
+    "role_of",
     "server_arguments",
     "tells_of_disconnects",
 ]
@@ -61,8 +63,20 @@ def note_identities(server: Any, note: Callable[[Any], None]) -> None:
     """Call ``note`` with each identity that is found later than that: there is none."""
 
 
-async def note_loop(server: Any) -> None:
+def give_children_pools(server: Any) -> None:
+    """Have the processes that ``server`` starts serve with pools.
+
+    A process of a remote application has a bare server, which cannot have any, and says so.
+    """
+
+
+def note_loop(server: Any) -> None:
     """Have handlers on threads reach the event loop through ``server``: it has no such way."""
+
+
+def role_of(server: Any) -> str:
+    """The application that this process of ``server`` was started for, empty for a server."""
+    return ""
 
 
 def server_arguments(config: Any) -> dict[str, Any]:

@@ -9,20 +9,27 @@ decides about a request earlier has it find out by ``identify``.
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kajenn import AuthMixin, BaseServer, Scope
+from kajenn.spawner import PARENT_VARIABLE, SPAWNERS, SubprocessSpawner
 
 from .contract import Reach
 
 __all__ = [
     "REACHES",
+    "give_children_pools",
     "has_authentication",
     "identify",
     "note_identities",
     "note_loop",
+    "role_of",
     "server_arguments",
     "tells_of_disconnects",
 ]
@@ -86,13 +93,52 @@ def note_identities(server: Any, note: Callable[[Any], None]) -> None:
     server.authenticate = authenticate
 
 
-async def note_loop(server: Any) -> None:
+class _SpawnerWithPools(SubprocessSpawner):  # type: ignore[misc] # kajenn may not be installed
+    """Starts the process of an application as kajenn does, with a server that has pools."""
+
+    async def ensure(self, role: str, *, url: str, environment: dict[str, str]) -> None:
+        process = self.processes.get(role)
+        if process is not None and process.returncode is None:
+            return
+        process = self.processes[role] = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", _PROGRAM, "serve", self.source, "--role", role),
+            env={**os.environ, **environment, PARENT_VARIABLE: url},
+        )
+        self.started_at[role] = time.monotonic()
+        self.joined_at.pop(role, None)
+        self.watchers[role] = asyncio.create_task(self._watch(role, process))
+
+
+_PROGRAM = f"{__name__.partition('.')[0]}.kajenn"
+"""The command of this package, on this host."""
+
+
+def give_children_pools(server: Any) -> None:
+    """Have the processes that ``server`` starts (``spawner="subprocess"``) serve with pools."""
+    spawners = getattr(server, "kbus_spawners", None)
+    if spawners is None or not server.external_applications or "subprocess" in spawners:
+        return
+    if SPAWNERS.get("subprocess") is SubprocessSpawner and server.kbus_source is not None:
+        spawners["subprocess"] = _SpawnerWithPools(
+            server.kbus_source,
+            shutdown_timeout=server.shutdown_timeout_seconds,
+            on_exit=server._relaunch_role,
+        )
+
+
+def note_loop(server: Any) -> None:
     """Have handlers on threads reach the event loop that runs here (``server.run_on_loop``).
 
     kajenn notes it with the first call on its own threads; a pool of threads may have run handlers
     before.
     """
-    await server.run_sync(int)
+    server._loop = asyncio.get_running_loop()
+
+
+def role_of(server: Any) -> str:
+    """The application that this process of ``server`` was started for, empty for a server."""
+    role: str = getattr(server, "kbus_role", None) or ""
+    return role.partition(":")[2]
 
 
 def server_arguments(config: Any) -> dict[str, Any]:
@@ -105,6 +151,12 @@ def server_arguments(config: Any) -> dict[str, Any]:
 
 REACHES = (
     Reach(
+        "kajenn:AsgiServer()",
+        ("_loop",),
+        use="have handlers in pools of threads call run_on_loop before any of the server's own",
+        wish="a server that notes its event loop when it starts",
+    ),
+    Reach(
         "kajenn.server_app.server_app:ServerApplication",
         ("oidc_providers",),
         use="find out whether a provider of identities is configured",
@@ -115,6 +167,23 @@ REACHES = (
         ("channels", "kbus_role"),
         use="find out whether any authentication is configured",
         wish="AuthMixin.is_configured",
+    ),
+    Reach(
+        "kajenn:AsgiServer()",
+        (
+            "_relaunch_role",
+            "external_applications",
+            "kbus_spawners",
+            "shutdown_timeout_seconds",
+        ),
+        use="have the processes of applications serve with pools",
+        wish="a registry of spawners that a server can be given",
+    ),
+    Reach(
+        "kajenn.spawner:SubprocessSpawner",
+        ("_watch", "ensure", "joined"),
+        use="start the process of an application with another program",
+        wish="SubprocessSpawner.command(role)",
     ),
     Reach(
         "kajenn:AsgiServer()",

@@ -22,6 +22,7 @@ __all__ = [
     "LIVE_TYPES",
     "OWN_ATTRIBUTES",
     "SERVER_ATTRIBUTE",
+    "SYSTEM_APPLICATION",
     "answerable",
     "has_section",
     "has_tools",
@@ -80,6 +81,9 @@ ADMIN_TAGS = frozenset({"SERVER_ADMIN", "SUPERADMIN"})
 
 OWN_ATTRIBUTES = ("code", "mount", "_armed", "_db_name")
 """What a host itself keeps in an application; small, and used by the application's own methods."""
+
+SYSTEM_APPLICATION = "_server/"
+"""How the paths of the routes of a host's own application begin."""
 
 SERVER_ATTRIBUTE = "_server"
 """Where an application keeps its server."""

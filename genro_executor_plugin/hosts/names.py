@@ -38,10 +38,12 @@ if TYPE_CHECKING:
         write_progress_of_task,
     )
     from .genro_asgi import (
+        give_children_pools,
         has_authentication,
         identify,
         note_identities,
         note_loop,
+        role_of,
         server_arguments,
         tells_of_disconnects,
     )
@@ -122,6 +124,7 @@ __all__ = [
     "descriptor_of_task",
     "end_unserved",
     "event_hub_of",
+    "give_children_pools",
     "guard_tools",
     "has_authentication",
     "has_own_sessions",
@@ -137,6 +140,7 @@ __all__ = [
     "put_around",
     "read_configuration",
     "require_lifespan",
+    "role_of",
     "router_of_tools",
     "router_openapi",
     "save_at_the_end",

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..hosts.contract import HostServer
 from ..hosts.loaded import has_section, is_hosts_own
+from ..hosts.names import role_of
 from ..options.call import CALL_OPTIONS
 from ..options.source_line import place_of
 from ..routing.route_options import PLUGIN, marked_options
@@ -34,7 +35,16 @@ _SHOWN_ROUTES = 5
 
 def doubts_of(server: HostServer) -> list[str]:
     """What is doubtful about the routes of ``server``, which has pools: each with its cure."""
-    return [doubt for route in routes_of(server) for doubt in _doubts_about(route)]
+    doubts = [doubt for route in routes_of(server) for doubt in _doubts_about(route)]
+    jobs = [route.path for route in routes_of(server) if route.options.background]
+    if jobs and (role := role_of(server)):
+        doubts.append(
+            f"application {role!r} runs in a process of its own, whose long jobs the server that "
+            f"started it does not know: it answers /_tasks, so that the URLs which "
+            f"{', '.join(jobs)} answer with lead nowhere. Have the application answer for its jobs "
+            "itself (self.tasks), or serve it without spawner="
+        )
+    return doubts
 
 
 def _doubts_about(route: Route) -> Iterator[str]:

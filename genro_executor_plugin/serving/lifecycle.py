@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorError
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import (
+    give_children_pools,
     is_told_to_exit,
     note_identities,
     note_loop,
@@ -45,6 +46,7 @@ from ..routing.tree import plugin_of, routers_below
 from ..tasks.http.mount import MOUNT, TaskMount
 from ..tasks.options import TaskSettings
 from ..tasks.service import LongTasks
+from .first_request import FirstRequest, StartedFirst
 from .tools import arm_tools
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ class Lifecycle:
         self._ended = False
         self._collected: ExecutorError | None = None
         self._warming: asyncio.Future[None] | None = None
+        self._first = FirstRequest(self._start_alone, self.refusal, self.end)
         note_identities(server, note_identity)
 
     # -- every request ----------------------------------------------------------------------------
@@ -110,6 +113,8 @@ class Lifecycle:
         application, scope = found or demux(scope)
         if found is None and self._task_mount.sections:
             application, scope = self._task_mount.guarded(application, scope)
+        if self._first.pending:
+            application = StartedFirst(application, self._first)
         return Client(application), scope
 
     # -- changes ----------------------------------------------------------------------------------
@@ -153,6 +158,16 @@ class Lifecycle:
         Whatever it raises is a reason not to serve: then ``end`` ends what was started, and
         ``refusal`` says why.
         """
+        self._first.pending = False
+        give_children_pools(self._server)
+        await self._start()
+
+    async def _start_alone(self) -> None:
+        """Start at the first request of a server that is told of no lifespan."""
+        await self._start()
+        self.begin()
+
+    async def _start(self) -> None:
         self.arm_tools()
         self.registry.preload(modules_of(self._server))
         mistakes = route_mistakes(self._server)
@@ -165,7 +180,7 @@ class Lifecycle:
         for doubt in doubts:
             _logger.warning("%s", doubt)
         self.registry.home.loop = asyncio.get_running_loop()
-        await note_loop(self._server)
+        note_loop(self._server)
         stop_at_failed_hooks(self._server)
         self._task_mount.guard_sections()
         self._leave_chains()
@@ -274,6 +289,7 @@ class Lifecycle:
         if self._ended:
             return
         self._ended = True
+        await self._first.stop()
         try:
             await _logging_errors("long jobs", self.long_tasks.stop)
         finally:

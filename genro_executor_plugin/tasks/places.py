@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..errors import ExecutorConfigError
 from ..hosts.contract import HostServer
-from ..hosts.names import site_folder
+from ..hosts.names import role_of, site_folder
 
 __all__ = ["default_folder", "default_key_file", "tell_of_former"]
 
@@ -41,7 +41,9 @@ def default_folder(server: HostServer) -> Path:
     site = former.parent if former is not None else Path.cwd()
     name = re.sub(r"[^A-Za-z0-9._-]", "_", site.name)[:40] or "root"
     digest = hashlib.sha256(os.fsencode(site)).hexdigest()[:8]
-    return _state_folder("path") / "long_tasks" / f"{name}-{digest}"
+    # A process for one application runs no jobs of the others, and they run none of its.
+    role = f"-{role_of(server)}" if role_of(server) else ""
+    return _state_folder("path") / "long_tasks" / f"{name}-{digest}{role}"
 
 
 def default_key_file() -> Path:

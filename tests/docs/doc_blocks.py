@@ -32,6 +32,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import host
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -82,6 +84,9 @@ class Program:
     def write_to(self, folder: Path) -> Path:
         path = folder / (re.sub(r"\W", "_", f"{self.page}_{self.line}") + ".py")
         source = self.source.replace("port=8000", "port=0")  # several tests run at a time
+        if host.IS_KAJENN:  # what the pages show is the same there, under kajenn's name
+            source = source.replace("genro_asgi_server_app", host.SERVER_APP)
+            source = source.replace("genro_asgi", host.PACKAGE)
         path.write_text(source, encoding="utf-8")
         return path
 

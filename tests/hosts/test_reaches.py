@@ -29,12 +29,15 @@ REACHES = {
     "genro-builders": builders.REACHES,
 }
 
+OWN_TOO = ("_loop", "_watch")
+"""Names that classes of this package have, too."""
+
 PRIVATE = {
     name
     for listed in REACHES.values()
     for reach in listed
     for name in reach.names
-    if name.startswith("_")
+    if name.startswith("_") and name not in OWN_TOO
 }
 
 

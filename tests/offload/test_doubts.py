@@ -208,7 +208,7 @@ async def test_tools_run_in_their_pool_and_their_clients_get_a_stable_text(
 async def test_an_undeclared_pool_of_a_tool_stops_the_start() -> None:
     answer = await boot_message(server_with(doubtful.McpOfNoPool))
     assert answer["type"] == "lifespan.startup.failed"
-    assert "mcpofnopool/where" in answer["message"]
+    assert f"mcpofnopool/{host.TOOLS}where" in answer["message"]
     assert "'nowhere'" in answer["message"]
 
 
@@ -218,4 +218,5 @@ def test_the_routes_of_tools_are_configured_and_listed_like_any_other() -> None:
     assert sys.modules[LOGGER] is not None
     from genro_executor_plugin.routing.tree import routes_of
 
-    assert {"mcp/where", "mcp/dies", "mcp/refuses"} <= {route.path for route in routes_of(server)}
+    tools = {f"mcp/{host.TOOLS}{name}" for name in ("where", "dies", "refuses")}
+    assert tools <= {route.path for route in routes_of(server)}

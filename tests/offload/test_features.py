@@ -130,7 +130,9 @@ async def batch_tasks(site: Site) -> Any:
 
     async def ended() -> Any:
         found = [spool.get(task_id) for task_id in submitted]
-        return found if all(one["status"] in ("terminated", "aborted") for one in found) else None
+        over = ("terminated", "aborted")
+        # There is none while the host moves its folder.
+        return found if all(one is not None and one["status"] in over for one in found) else None
 
     return [
         (found["status"], found.get("error"), spool.read_result(found["task_id"]))
