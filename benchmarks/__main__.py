@@ -22,6 +22,7 @@ from benchmarks.figures import Table
 from benchmarks.http import run_http
 from benchmarks.long_jobs import run_long_jobs
 from benchmarks.options import positive_count, positive_seconds
+from benchmarks.remote import run_remote
 from benchmarks.report import as_json, as_markdown, shown_goals, shown_table
 from benchmarks.settings import Settings
 
@@ -29,6 +30,7 @@ _PARTS: dict[str, Callable[[Settings, Callable[[str], None]], Iterator[Table]]] 
     "http": run_http,
     "engine": run_engine,
     "long-jobs": run_long_jobs,
+    "nats": run_remote,
 }
 
 

@@ -89,6 +89,13 @@ def test_the_engine_is_measured_against_every_peer_that_is_there(tmp_path: Path)
     assert "ProcessPoolExecutor (fork)" in output
 
 
+def test_calls_over_nats_are_measured_against_a_bare_request(tmp_path: Path) -> None:
+    _, _, (table,) = run(tmp_path, "nats", "--only", "nats-no-op")
+
+    judged(table)
+    assert all(figures["p50_us"] > 0 for figures in table["medians"].values())
+
+
 def test_a_killed_worker_is_measured(tmp_path: Path) -> None:
     """The pool gives a good result after both of its workers were killed."""
     _, _, (table,) = run(tmp_path, "engine", "--only", "killed-both")

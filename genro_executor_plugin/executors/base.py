@@ -19,7 +19,6 @@ An engine is written against the contract in ``engines/base.py``.
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
@@ -195,7 +194,10 @@ class BaseExecutor(SteeredPool, Calling):
             finally:
                 admission.leave()
                 if call.ran is not None:
-                    self._measured(call)
+                    try:
+                        counters.ran(call.options.path, call.waited, call.ran)
+                    except TypeError:
+                        tell_of_times(self._name, call.waited, call.ran)
         except ExecutorError as error:
             count_error(counters, call, error)
             if error.pool is None:
@@ -243,16 +245,6 @@ class BaseExecutor(SteeredPool, Calling):
         except BaseException:
             self.ask_engine("discard", None, packed)
             raise
-
-    def _measured(self, call: Call) -> None:
-        """Count how long ``call`` waited and ran; what is no duration is left out."""
-        waited: Any = call.waited  # an engine from outside may have set anything
-        ran: Any = call.ran
-        try:
-            if 0.0 <= waited < math.inf and 0.0 <= ran < math.inf:
-                self._metrics.ran(call.options.path, waited, ran)
-        except TypeError:
-            tell_of_times(self._name, waited, ran)
 
     def _engine_failed(self, call: Call, error: BaseException) -> ExecutorError:
         fault = traceback.format_exception_only(error)[-1].strip()  # also if its text fails

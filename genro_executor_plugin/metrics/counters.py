@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from .incidents import Incidents
 
@@ -181,8 +182,16 @@ class PoolMetrics:
             metrics = self.routes[path] = RouteMetrics()
         return metrics
 
-    def ran(self, path: str, waited: float, ran: float) -> None:
-        """Count how long a call of the route ``path`` waited and ran."""
+    def ran(self, path: str, waited: Any, ran: Any) -> None:
+        """Count how long a call of the route ``path`` waited and ran.
+
+        An engine from outside may have said anything; what is no duration is left out.
+
+        Raises:
+            TypeError: one of them is no number.
+        """
+        if not (0.0 <= waited < math.inf and 0.0 <= ran < math.inf):
+            return
         # Spelled out instead of a call of Histogram.add: every call of the pool gets here.
         wait, run = self.wait, (self.routes.get(path) or self.route(path)).run
         wait.counts[bisect_left(BOUNDS, waited)] += 1

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from pickle import PickleBuffer
 from typing import Any
 
-from .shared_memory.segments import LARGE_BYTES, MAPPED_BYTES
+from .shared_memory.segments import BUILT_IN, LARGE_BYTES, MAPPED_BYTES
 
 __all__ = [
     "LARGE",
@@ -87,6 +87,8 @@ def weigh(values: Iterable[Any]) -> int:
             continue
         if cls in _SIZED:
             total += len(value)
+        elif cls in BUILT_IN:
+            return UNTOLD
         elif cls is memoryview or (cls.__name__ == "ndarray" and cls.__module__ == "numpy"):
             if cls is not memoryview and value.dtype.hasobject:
                 return UNTOLD

@@ -47,7 +47,7 @@ class WorkerLogs(logging.Handler):
         super().__init__()
         self._messages = messages
         self._settings = settings
-        self._modules = 0
+        self.modules: int = 0
         self._kept: list[logging.Handler] = []
         self._plain_showwarning = warnings.showwarning
         self._here: logging.Handler | None = None
@@ -71,7 +71,7 @@ class WorkerLogs(logging.Handler):
         if not self._settings.captures_warnings:
             warnings.showwarning = self._showwarning
         self._replace(())
-        self._modules = len(sys.modules)
+        self.modules = len(sys.modules)
 
     def settle(self, settings: ProcessSettings) -> None:
         """Use ``settings``, to which those of the server have changed, from now on."""
@@ -80,8 +80,8 @@ class WorkerLogs(logging.Handler):
 
     def imported(self) -> None:
         """Replace the handlers of modules that were imported since the last call of this."""
-        if len(sys.modules) != self._modules:
-            self._modules = len(sys.modules)
+        if len(sys.modules) != self.modules:
+            self.modules = len(sys.modules)
             self._replace(self._kept)
             self._settings.apply_levels()
 

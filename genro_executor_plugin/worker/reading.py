@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -149,7 +150,7 @@ class CallReader:
                     if segment >= 0:
                         os.close(segment)
                     raise broken
-        has_new = self.replicas.has_new
+        has_new = bool(self.replicas.not_started)
         if has_new:
             self.replicas.forget_met()
         try:
@@ -161,11 +162,11 @@ class CallReader:
                 f"the arguments of {title} cannot be rebuilt in the worker: {why(error)}. Their "
                 "classes must import and unpickle there"
             ) from error
-        args, kwargs, *others = call
-        function = self._functions[function_key] if function_key else WorkerFunction(others[0])
+        args, kwargs = call[0], call[1]
+        function = self._functions[function_key] if function_key else WorkerFunction(call[2])
         if has_extras:
-            function = function.with_extras(others[-1])
-        if self.logs is not None:
+            function = function.with_extras(call[-1])
+        if self.logs is not None and len(sys.modules) != self.logs.modules:
             self.logs.imported()
         if has_new:
             self.replicas.start_new(owner_key, cleanup_key)

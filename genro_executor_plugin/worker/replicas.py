@@ -25,14 +25,18 @@ __all__ = ["ReplicaStore"]
 
 
 class ReplicaStore:
-    """The replicas of one worker process."""
+    """The replicas of one worker process.
+
+    Attributes:
+        not_started: those whose ``on_worker_startup`` was not called yet, by key.
+    """
 
     def __init__(self) -> None:
         self._replicas: dict[int, Any] = {}
         self._origin: dict[int, dict[str, tuple[int, int]]] = {}
         self._refers_to: dict[tuple[int, int], set[int]] = {}
         self._met: set[int] = set()
-        self._not_started: dict[int, Any] = {}
+        self.not_started: dict[int, Any] = {}
         self._started: list[Any] = []
 
     def activate(self) -> None:
@@ -89,7 +93,7 @@ class ReplicaStore:
                     continue
                 explanation = f"{describe(cls)}: {text}"
                 object.__setattr__(replica, name, Placeholder(explanation))
-            self._not_started[key] = replica
+            self.not_started[key] = replica
         return replica
 
     def _update(self, state: State, stamps: Mapping[str, int]) -> None:
@@ -110,11 +114,6 @@ class ReplicaStore:
                 object.__setattr__(replica, name, value)
                 origin[name] = now
 
-    @property
-    def has_new(self) -> bool:
-        """Whether there are replicas whose ``on_worker_startup`` was not called yet."""
-        return bool(self._not_started)
-
     def forget_met(self) -> None:
         """Begin to collect which replicas are met, for ``start_new`` after a call was unpickled."""
         self._met = set()
@@ -130,12 +129,12 @@ class ReplicaStore:
             Exception: what a hook raises.
         """
         needed = self._reached_from({*keys, *self._met})
-        for key in [key for key in self._not_started if key in needed]:
-            replica = self._not_started[key]
+        for key in [key for key in self.not_started if key in needed]:
+            replica = self.not_started[key]
             # A catch-all __getattr__ of the class answers to every name.
             if hasattr(type(replica), "on_worker_startup"):
                 replica.on_worker_startup()
-            self._started.append(self._not_started.pop(key))
+            self._started.append(self.not_started.pop(key))
 
     def _reached_from(self, keys: set[int]) -> set[int]:
         """``keys``, and the keys of all that the states of their replicas lead to."""

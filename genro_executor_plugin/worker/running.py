@@ -234,10 +234,8 @@ def running_in(context: Context) -> RunningCall | None:
     return context.get(_current)
 
 
-def enter(call: RunningCall) -> Token[RunningCall | None]:
-    """Make ``call`` the current one, until ``leave``."""
-    return _current.set(call)
-
+enter: Callable[[RunningCall], Token[RunningCall | None]] = _current.set
+"""Make a call the current one, until ``leave`` is given what this returns."""
 
 leave: Callable[[Token[RunningCall | None]], None] = _current.reset
 

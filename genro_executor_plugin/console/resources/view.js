@@ -207,14 +207,20 @@ function workerRow(worker, kills, showStacks, ask) {
 function updateWorker(row, worker) {
   row.state = worker;
   const put = (name, text) => say(row.querySelector(`[data-cell=${name}]`), text);
-  put("pid", row.killable ? String(worker.pid ?? "–") : "thread");
+  put("pid", worker.host ? `${worker.host} ${worker.pid}` : row.killable ? String(worker.pid ?? "–") : "thread");
+  row.title = worker.host ? agentFacts(worker) : "";
   put("state", worker.state);
   row.querySelector("[data-cell=state]").className = `state ${worker.state}`;
   put("runs", worker.route ?? worker.function ?? "");
   put("running", lasting(worker.running_seconds));
   put("memory", bytes(worker.memory_bytes));
   put("calls", worker.calls == null ? "–" : count(worker.calls));
-  row.querySelector("[data-part=stack]").hidden = !worker.running;
+  row.querySelector("[data-part=stack]").hidden = !worker.running || Boolean(worker.host);
+}
+
+function agentFacts({ version, places, round_trip: trip, clock }) {
+  const seconds = (value) => (value == null ? "not measured" : `${(value * 1000).toFixed(1)} ms`);
+  return `an agent with ${places} places, version ${version}; round trip ${seconds(trip)}, clock ahead ${seconds(clock)}`;
 }
 
 // -- routes, errors, changes -----------------------------------------------------------------

@@ -28,8 +28,6 @@ from ...portable.exceptions import pack_failure
 from ...portable.hooks import run_hook
 from ...portable.main_module import continue_with
 from ...portable.modules import install
-from ...portable.results import hold_result, pack_result
-from ...portable.shared_memory.segments import LARGE_BYTES, looks_large
 from ...worker.breakpoints import Breakpoints
 from ...worker.ending import run_exit_hooks
 from ...worker.forks import when_forked
@@ -37,6 +35,7 @@ from ...worker.logs import WorkerLogs
 from ...worker.reading import CallReader, ReadCall, WorkerFunction, called
 from ...worker.running import enter, leave
 from ...worker.soft_limit import soft_limit
+from .answers import Answers
 from .boot import WorkerBoot
 from .claims import WorkerClaims
 from .handover import WorkerHandover
@@ -52,10 +51,8 @@ from .wire import (
     DEFINE,
     END,
     ENDING,
-    FAILURE,
     LARGE,
     READY,
-    RESULT,
     STOP,
     TELL,
     UNCLAIMED,
@@ -106,6 +103,7 @@ class _Worker:
         self._channel = FrameSocket(sock)
         self._claims = claims
         self._handover = handover
+        self._answers = Answers(self._channel, handover)
         self._lifeline = lifeline
         self._messages = WorkerMessageChannel(self._channel)
         self._stacks = StackTeller(self._messages, marks)
@@ -221,7 +219,7 @@ class _Worker:
         try:
             segment = self._handover.take()
         except OSError as error:
-            self._channel.send(FAILURE, number, pack_failure(error))
+            self._answers.failure(number, error)
         else:
             self._start(number, payload, soft_timeout, segment)
 
@@ -245,9 +243,9 @@ class _Worker:
                 self._start_coroutine(number, function, result, soft_timeout / 1000)
                 return
         except BaseException as error:
-            self._channel.send(FAILURE, number, pack_failure(error))
+            self._answers.failure(number, error)
         else:
-            self._answer(number, function, result, min(microseconds, _LONGEST))
+            self._answers.result(number, function, result, min(microseconds, _LONGEST))
 
     def _start_beside(self, number: int, call: ReadCall, soft_timeout: float) -> None:
         """Start a call that does not run on this thread."""
@@ -259,28 +257,6 @@ class _Worker:
             self._threads.put(number, call)
         self._marks.handed_on(number)
 
-    def _answer(
-        self, number: int, function: WorkerFunction, result: Any, microseconds: int = 0
-    ) -> None:
-        try:
-            if function.large or looks_large(result):
-                segment = hold_result(result, function, self._handover.hold)
-                if segment is not None and self._handover.can_give(segment):
-                    self._channel.send_behind(
-                        functools.partial(self._handover.give, segment),
-                        RESULT + LARGE,
-                        number,
-                        segment.layout,
-                        microseconds,
-                    )
-                    return
-            answer = pack_result(result, function)
-        except BaseException as error:
-            self._channel.send(FAILURE, number, pack_failure(error))
-        else:
-            function.large = len(answer) >= LARGE_BYTES
-            self._channel.send(RESULT, number, answer, microseconds)
-
     def _run_on_a_thread(self, number: int, call: ReadCall) -> None:
         assert self._threads is not None
         self._marks.thread_begins(number)
@@ -291,13 +267,16 @@ class _Worker:
                 return
         except BaseException as error:
             self._messages.end(number)  # where the run was told to end, this may be left
-            self._channel.send(FAILURE, number, pack_failure(error))
+            self._answers.failure(number, error)
         else:
-            self._answer(number, call[0], result)
+            self._answers.result(number, call[0], result)
 
     def _run(self, number: int, call: ReadCall, soft_timeout: int = 0) -> Any:
+        function, args, kwargs, cleanup = call
         token = enter(self._messages.begin(number))
         try:
+            if not soft_timeout and cleanup is None:  # nearly always
+                return function.func(*args, **kwargs)
             if soft_timeout:
                 with soft_limit(soft_timeout / 1000, lambda: self._channel.is_in_use_here):
                     return called(*call)
@@ -319,9 +298,9 @@ class _Worker:
             self._messages.end(number)
             error = outcome_of(task)  # raised here, it would lead to this frame, and to itself
             if error is not None:
-                self._channel.send(FAILURE, number, pack_failure(error))
+                self._answers.failure(number, error)
             else:
-                self._answer(number, function, task.result())
+                self._answers.result(number, function, task.result())
 
         if not function.is_async:
             self._channel.send(BESIDE, number)

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Callable
+from functools import partial
+from operator import setitem
 
 __all__ = ["MARKS_BYTES", "Marks", "WorkerMarks", "signals_in"]
 
@@ -34,18 +37,20 @@ class WorkerMarks:
     def __init__(self, fd: int = -1) -> None:
         self.fd = fd
         self._memory = mmap.mmap(fd, MARKS_BYTES) if fd >= 0 else None
-        self._marks = memoryview(self._memory or bytearray(MARKS_BYTES)).cast("Q")
+        self._write_into(self._memory or bytearray(MARKS_BYTES))
+
+    def _write_into(self, memory: mmap.mmap | bytearray) -> None:
+        self._marks = memoryview(memory).cast("Q")
+        # No function of Python's: every call gets here.
+        self.read: Callable[[int], None] = partial(setitem, self._marks, _READ)
+        """Call, by its number, is being read on the main thread, and perhaps run there."""
 
     def let_go(self) -> None:
         """Write nowhere from now on: in a forked child, whose file it is not."""
-        self._marks = memoryview(bytearray(MARKS_BYTES)).cast("Q")
+        self._write_into(bytearray(MARKS_BYTES))
         if self._memory is not None:
             self._memory.close()
             self._memory = None
-
-    def read(self, number: int) -> None:
-        """Call ``number`` is being read on the main thread, and perhaps run there."""
-        self._marks[_READ] = number
 
     def handed_on(self, number: int) -> None:
         """Call ``number`` was read and waits for a thread or for the event loop."""

@@ -27,6 +27,7 @@ from ..main_module import main_source
 from ..pickling import CarefulPickler
 
 __all__ = [
+    "BUILT_IN",
     "LARGE_BYTES",
     "MAPPED_BYTES",
     "Segment",
@@ -55,12 +56,17 @@ ALIGNMENT = 64
 
 _SIZED = frozenset({bytes, bytearray, str})
 
+BUILT_IN = frozenset({int, float, bool, type(None), dict, list, tuple, set, frozenset})
+"""Types whose values are not large by themselves: asking for a type's name would cost more."""
+
 
 def looks_large(value: Any) -> bool:
     """Whether ``value`` is large by itself; what it contains is not looked at."""
     cls = type(value)
     if cls in _SIZED:
         return len(value) >= LARGE_BYTES
+    if cls in BUILT_IN:
+        return False
     if cls is memoryview or (cls.__name__ == "ndarray" and cls.__module__ == "numpy"):
         return bool(value.nbytes >= LARGE_BYTES)
     return False

@@ -191,6 +191,12 @@ def _process(name: str, health: Cell, pools: Sequence[Mapping[str, int]]) -> lis
 # -- workers, routes, errors ----------------------------------------------------------------------
 
 
+def _where(worker: Mapping[str, Any]) -> str:
+    """The process of ``worker``, with its machine if that is another one."""
+    host = worker.get("host")
+    return f"{printable(host)}:{worker['pid']}" if host else str(worker["pid"])
+
+
 def _workers(snapshot: Snapshot) -> list[Line]:
     found = [
         (pool["name"], worker)
@@ -200,7 +206,7 @@ def _workers(snapshot: Snapshot) -> list[Line]:
     found.sort(key=lambda one: -(one[1].get("running_seconds") or 0.0))
     rows = [
         [
-            Cell(str(worker["pid"])),
+            Cell(_where(worker)),
             Cell(printable(name)),
             Cell(printable(worker["state"]), "green" if worker["state"] == "busy" else ""),
             Cell(_seconds(worker.get("running_seconds"))),
