@@ -258,7 +258,10 @@ class _Asked:
 
     def so_far(self) -> Answer:
         """What the worker has told by now."""
-        text = b"" if self._signals is None else self._worker.words.words()
+        try:
+            text = b"" if self._signals is None else self._worker.words.words()
+        except OSError:  # it has ended, and its file is closed
+            text = b""
         return self._in_native_code(text) if text[:1] != b"\1" else Answer({})
 
     def _answer(self, told: dict[int, str]) -> str:

@@ -15,6 +15,9 @@ _FRAME = re.compile(r'^  File (?:"(.*)"|\?\?\?), line (\d+|\?\?\?) in (.*)$')
 _HEAD = re.compile(r"^(Thread|Current thread|Stack)\b")
 _CUT = ("  ...", "...")
 
+_MOST_FRAMES = 100
+"""How many frames of a thread a faulthandler writes, the most recent ones."""
+
 
 def stack_in(text: str) -> str:
     """The stack of the call on the main thread, of which alone ``text`` tells."""
@@ -45,6 +48,7 @@ def _joined(stacks: list[str]) -> str:
 
 
 def _written(places: list[Place], is_cut: bool) -> str:
+    is_cut = is_cut or len(places) >= _MOST_FRAMES  # not every version of Python says so
     found = users_places(places)
     if not any(place.is_door for place in places) and not is_cut:
         return ""  # it runs no call
