@@ -12,11 +12,13 @@ installed. Its names are those of the package:
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .hosts.chosen import name_host
+from .hosts.loaded import HOST_VARIABLE
 
 if TYPE_CHECKING:
     from . import *  # noqa: F403
@@ -38,4 +40,5 @@ def __dir__() -> list[str]:
 
 
 if __name__ == "__main__":
+    os.environ[HOST_VARIABLE] = _HOST  # for the processes that the command starts
     sys.exit(import_module(".cli", _PACKAGE).main())

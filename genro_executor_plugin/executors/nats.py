@@ -35,7 +35,7 @@ class NatsExecutor(BaseExecutor):
         """Make a pool of ``options``, or of those that are ``given`` one by one.
 
         Raises:
-            ExecutorConfigError: an option is wrong, or there is no secret.
+            ExecutorConfigError: an option is wrong.
         """
         super().__init__(name, options, **given)
 

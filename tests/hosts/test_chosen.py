@@ -70,7 +70,9 @@ def test_the_host_that_is_imported_is_the_host(begin: str) -> None:
     assert "a process can have one of them only" in shown[1]
 
 
-def test_the_environment_names_the_host_of_a_command(begin: str) -> None:
+def test_the_environment_names_the_host_of_a_command(begin: str, tmp_path: Path) -> None:
+    """And a recipe that was written for another host is refused with the line that says so."""
+    recipe = tmp_path / "config.py"
     shown = run_program(
         "-c",
         f"{begin}from genro_executor_plugin.cli import main\n"
@@ -79,13 +81,16 @@ def test_the_environment_names_the_host_of_a_command(begin: str) -> None:
         f"os.environ['GENRO_EXECUTOR_HOST'] = 'bottle'\n"
         "print(main(['check', 'there-is-none.py']))\n"
         f"os.environ['GENRO_EXECUTOR_HOST'] = {host.DISTRIBUTION!r}\n"
-        "print(main(['check', 'there-is-none.py']))\n",
+        "print(main(['check', 'there-is-none.py']))\n"
+        f"open({str(recipe)!r}, 'w').write('import {OTHER}')\n"
+        f"print(main(['check', {str(recipe)!r}]))\n",
     ).splitlines()
     assert "are both installed" in shown[0]
     assert f"GENRO_EXECUTOR_HOST={host.PACKAGE}" in shown[0]
     assert "GENRO_EXECUTOR_HOST=bottle: there is no such host" in shown[2]
     assert "there-is-none.py" in shown[4]
-    assert shown[1] == shown[3] == shown[5] == "2"
+    assert f"config.py:1: HostChoiceError: this process has {host.DISTRIBUTION}" in shown[6]
+    assert shown[1] == shown[3] == shown[5] == shown[7] == "2"
 
 
 def test_a_host_that_is_not_installed_cannot_be_named(tmp_path: Path) -> None:

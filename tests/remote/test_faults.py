@@ -28,6 +28,8 @@ from genro_executor_plugin import (
     WorkerLostError,
 )
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def nats() -> Iterator[NatsServer]:
@@ -70,7 +72,8 @@ async def test_a_call_that_nobody_takes_fails_at_once(make: Any) -> None:
         await pool.submit(wf.answer)
     assert time.monotonic() - began < 5
     assert pool.metrics["rejected"] == 1
-    assert pool.unhealthy == f"no agent listens on 'nobody' at {pool.pool_options.own['url']}"
+    where = f"'nobody' at {pool.pool_options.own['url']}"
+    assert pool.unhealthy == f"no agent for {where}: nobody listens there"
 
 
 async def test_nats_that_cannot_be_reached_is_named() -> None:
@@ -80,7 +83,9 @@ async def test_nats_that_cannot_be_reached_is_named() -> None:
     await pool.shutdown()
 
 
-def test_a_declaration_that_cannot_be_kept_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_declaration_that_cannot_be_kept_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def declared(**options: Any) -> Any:
         registry = ExecutorRegistry()
         registry.declare("heavy", executor_type="nats", **options)
@@ -93,9 +98,13 @@ def test_a_declaration_that_cannot_be_kept_is_refused(monkeypatch: pytest.Monkey
     with pytest.raises(ExecutorConfigError, match=r"memory_limit=.* not for a nats pool"):
         declared(url="nats://a", subject="b", memory_limit="1GB")
     monkeypatch.delenv("GENRO_EXECUTOR_NATS_SECRET", raising=False)
+    unsigned = declared(url="nats://127.0.0.1:1", subject="b")
+    with pytest.raises(ExecutorConfigError, match="pool 'heavy': there is no secret"):
+        await unsigned.warm()
     with pytest.raises(ExecutorConfigError, match="there is no secret"):
-        declared(url="nats://a", subject="b")
-    assert declared(url="nats://a", subject="b", insecure=True).kind == "nats"
+        await unsigned.submit(wf.answer)
+    with pytest.raises(ExecutorError, match="NATS cannot be reached"):
+        await declared(url="nats://127.0.0.1:1", subject="b", insecure=True).warm()
 
 
 async def test_an_agent_with_another_secret_is_nobody(make: Any, nats: NatsServer) -> None:
@@ -104,7 +113,7 @@ async def test_an_agent_with_another_secret_is_nobody(make: Any, nats: NatsServe
         pool = make("secrets")
         await pool.warm()
         await until(lambda: refused(pool)["signature"])
-        with pytest.raises(NoAgentError):
+        with pytest.raises(NoAgentError, match="nobody listens there who has the same secret"):
             await pool.submit(wf.answer)
         program.signal(signal.SIGTERM)
         assert program.wait() == 0

@@ -138,7 +138,8 @@ class Dispatcher(Sending):
         if any(agent.usable and not agent.said.health for agent in agents):
             return None
         sick = [f"{agent}: {agent.said.health}" for agent in agents if agent.said.health]
-        return "; ".join(sick) or self.agents.why_none("") or f"no agent listens on {self._where}"
+        why = "; ".join(sick) or self.agents.why_none("")
+        return why or f"no agent for {self._where}: {self._why_nobody()}"
 
     # -- what agents say (exchange.Hearer) --------------------------------------------------------
 

@@ -59,8 +59,6 @@ class NatsEngine(Engine):
 
     def __init__(self, pool: Pool, options: PoolOptions) -> None:
         super().__init__(pool, options)
-        own = options.own
-        self._secret = read_secret(f"pool {pool.name!r}", own["secret_file"], own["insecure"])
         self._packer = CallPacker(context=options.context)
         self._dispatcher: Dispatcher | None = None
         self._opening: asyncio.Task[Dispatcher] | None = None
@@ -143,17 +141,24 @@ class NatsEngine(Engine):
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> Dispatcher:
-        dispatcher = Dispatcher(
-            *(self.pool, self.options, self._secret, self._arrived, self._record)
-        )
+        try:
+            dispatcher = await self._opened()
+        finally:
+            self._opening = None
+        dispatcher.paused, dispatcher.max_running = self.pool.paused, self.options.max_workers
+        self._dispatcher = dispatcher
+        return dispatcher
+
+    async def _opened(self) -> Dispatcher:
+        # Here, and not when the pool is made: who checks a configuration need not have the secret.
+        own = self.options.own
+        secret = read_secret(f"pool {self.pool.name!r}", own["secret_file"], own["insecure"])
+        dispatcher = Dispatcher(self.pool, self.options, secret, self._arrived, self._record)
         try:
             await dispatcher.open()
         except BaseException:
-            self._opening = None
             await dispatcher.close()
             raise
-        dispatcher.paused, dispatcher.max_running = self.pool.paused, self.options.max_workers
-        self._dispatcher, self._opening = dispatcher, None
         return dispatcher
 
     # -- what runs send ---------------------------------------------------------------------------
@@ -189,6 +194,7 @@ class NatsEngine(Engine):
         """Connect.
 
         Raises:
+            ExecutorConfigError: there is no secret, or nats-py is not there.
             ExecutorError: NATS cannot be reached.
         """
         await self._reach()

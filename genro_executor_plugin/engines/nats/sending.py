@@ -177,6 +177,15 @@ class Sending:
             retry_after=2,
         )
 
+    def _why_nobody(self) -> str:
+        refused = self.exchange.refusals.counts["signature"]
+        if not refused:
+            return "nobody listens there"
+        return (
+            f"nobody listens there who has the same secret ({refused} messages had a signature of "
+            "another one)"
+        )
+
     def _reason(self) -> str:
         return self.exchange.connection.last_error or "the connection is lost"
 
@@ -206,7 +215,7 @@ class Sending:
             elif self.agents.may_serve(job.module):
                 continue
             else:
-                reason = self.agents.why_none(job.module) or "nobody listens there"
+                reason = self.agents.why_none(job.module) or self._why_nobody()
             self._queue.remove(job)
             job.fail(self._nobody_error(job, reason))
 
