@@ -49,7 +49,7 @@ def stack_of_run(run: ThreadRun) -> str:
         if asyncio.current_task(loop) is not task:
             return stack_of_task(task) or IN_NATIVE_CODE
     # The frames of all threads are not kept in a variable, which one of them would have, too.
-    frame = sys._current_frames().get(thread) if thread is not None else None
+    frame = sys._current_frames().get(thread)
     if frame is not None:
         return stack_of_frame(frame) or IN_NATIVE_CODE
     return f"{NOT_KNOWN}it has not begun, or has just ended)"
