@@ -24,6 +24,7 @@ import uvicorn
 
 from .console.token import TOKEN_HEADER, ConsoleToken
 from .executors import BaseExecutor
+from .hosts.loaded import SYSTEM_APPLICATION
 from .metrics.counters import OUTCOMES
 from .routing.tree import adapter_of, routes_of
 from .serving.server import ExecutorServer
@@ -274,7 +275,8 @@ def _pool_of(server: Any, wanted: str) -> str | None:
             handler = adapter_of(route.entry)
             executor = None if handler is None else handler.plan.now().executor
             return executor.name if executor is not None else None
-        known.append(route.path)
+        if not route.path.startswith(SYSTEM_APPLICATION):
+            known.append(route.path)
     raise AssertionError(f"there is no route {wanted!r}; there are {', '.join(sorted(known))}")
 
 

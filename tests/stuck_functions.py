@@ -73,15 +73,15 @@ def goes_deep(levels: int = 500) -> None:
         time.sleep(60)
 
 
-def replaces_handlers() -> None:
+def replaces_handlers(path: str) -> None:
     for number in range(signal.SIGRTMIN, signal.SIGRTMAX):
         signal.signal(number, signal.SIG_DFL)
-    time.sleep(60)
+    hold(path)
 
 
-def holds_back_signals() -> None:
+def holds_back_signals(path: str) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    time.sleep(60)
+    hold(path)
 
 
 def fills_memory(path: str) -> None:

@@ -82,6 +82,7 @@ def test_loading_it_imports_nothing_heavy() -> None:
     assert [name for name in loaded if name.startswith("genro")] == [
         "genro_executor_plugin",
         "genro_executor_plugin.hosts",
+        "genro_executor_plugin.hosts.chosen",
         "genro_executor_plugin.hosts.imported",
         "genro_executor_plugin.hosts.loaded",
         "genro_executor_plugin.pytest_plugin",

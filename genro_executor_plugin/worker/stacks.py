@@ -46,9 +46,11 @@ _DOORS = {
     ("worker/coroutines.py", "__await__"),
     ("worker/forks.py", "called"),
     ("worker/reading.py", "called"),
+    ("worker/reading.py", "define"),
+    ("worker/reading.py", "read"),
     ("worker/thread_runs.py", "run"),
 }
-"""The functions of this package that call the function, by file and name."""
+"""The functions of this package that call the function, or read what it needs, by file and name."""
 
 
 class Place(NamedTuple):

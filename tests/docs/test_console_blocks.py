@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -115,6 +116,10 @@ class Story:
     def run(self, block: Block) -> None:
         """Run the commands of a block and compare what they print with what the page shows."""
         for command, shown in commands_of(block):
+            program = command.split()[0]
+            if shutil.which(program, path=self.variables["PATH"]) is None and program != "for":
+                assert "CI" not in os.environ, f"{program} is not installed"
+                pytest.skip(f"{program} is not installed")
             done = subprocess.run(
                 ["bash", "-c", self.here(command)],
                 cwd=self.folder,
@@ -160,6 +165,8 @@ def commands_of(block: Block) -> list[tuple[str, str]]:
     return commands
 
 
+@pytest.mark.once
+@pytest.mark.timeout(180)  # a page may start several servers, one after the other
 @pytest.mark.parametrize("page", STORIES)
 def test_a_page_can_be_followed(page: str, tmp_path: Path) -> None:
     """Who types what the page shows sees what the page shows."""

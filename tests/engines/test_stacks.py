@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -96,6 +98,26 @@ async def test_a_coroutine_tells_what_it_awaits(make: Any) -> None:
     await ended_by_kill(pool, call)
 
 
+async def test_a_call_whose_module_is_being_imported_tells_so(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has not begun by the worker's count, and may hang all the same."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import os, time\n"
+        "if os.environ.get('GENRO_TEST_SERVER') != str(os.getpid()):\n"
+        "    time.sleep(60)\n"
+        "def done() -> None: ...\n"
+    )
+    monkeypatch.setenv("GENRO_TEST_SERVER", str(os.getpid()))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    pool = make(max_workers=1, start_method="spawn")
+    call = asyncio.create_task(pool.submit(importlib.import_module("slow_to_import").done))
+    async with asyncio.timeout(20):
+        stack = await stack_in(pool, "slow_to_import.py")
+    assert "genro_executor_plugin" not in stack
+    await ended_by_kill(pool, call)
+
+
 async def test_a_deep_stack_is_bounded(make: Any) -> None:
     pool = make(max_workers=1)
     call = asyncio.create_task(pool.submit(stuck.goes_deep))
@@ -162,12 +184,15 @@ async def test_a_stopped_worker_is_not_waited_for(make: Any, gate: Any) -> None:
 
 
 @pytest.mark.parametrize("func", [stuck.replaces_handlers, stuck.holds_back_signals])
-async def test_a_worker_whose_handlers_are_gone_is_not_signalled(make: Any, func: Any) -> None:
+async def test_a_worker_whose_handlers_are_gone_is_not_signalled(
+    make: Any, gate: Any, func: Any
+) -> None:
     """The signal would end it, or come when nobody waits for it any more."""
     pool = make(max_workers=1)
-    call = asyncio.create_task(pool.submit(func))
-    async with asyncio.timeout(20):
-        await stack_in(pool, "code in it")
+    call = asyncio.create_task(pool.submit(func, gate.path))
+    await gate.entered()
+    (found,) = await pool.stacks()
+    assert "code in it" in found.stack
     assert not call.done()
     error = await ended_by_kill(pool, call)
     assert "code in it" in error.__notes__[0]

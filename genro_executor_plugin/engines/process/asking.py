@@ -32,7 +32,7 @@ from .handover import NonsenseError
 from .job import Job
 from .native import NativeCode, status_of
 from .native_text import stack_in, stacks_in
-from .telling import ANSWER, AskSignals
+from .telling import ANSWER, BEING_READ, AskSignals
 from .worker import Worker
 
 __all__ = ["KILL_SECONDS", "SHOW_SECONDS", "Answer", "Asking"]
@@ -77,7 +77,7 @@ class Answer:
             return found
         if found is not None:
             return IN_NATIVE_CODE
-        return f"{NOT_KNOWN}{self.why_not or 'it had ended'})"
+        return f"{NOT_KNOWN}{self.why_not or 'it has not begun, or has just ended'})"
 
 
 class Asking:
@@ -266,6 +266,8 @@ class _Asked:
 
     def _answer(self, told: dict[int, str]) -> str:
         found = {job: told[number] for number, job in self._jobs.items() if number in told}
+        if reading := told.get(BEING_READ):
+            found |= {job: reading for job in self._jobs.values() if job not in found}
         self._tell(Answer(found))
         return _NOTHING_YET
 

@@ -20,9 +20,13 @@ _MAIN_SECONDS = 0.001
 """A main thread that has computed for so long since it was asked runs no Python: it would have
 answered at one of its next instructions."""
 
-_ALL_SECONDS = 0.01
-"""The same of all threads together: the one that has been asked to let go of the interpreter does
-so within 5 ms if it runs Python."""
+_ALONE_SHARE = 0.1
+"""How much the other threads may compute beside the one that is in native code, measured by that
+one: those that wait for the interpreter wake up now and then."""
+
+_ALONE_TIMES = 3
+"""How often the main thread has to wake up, and find that the same thread has gone on computing.
+Each time it asks for the interpreter, and Python would give it to some thread at once."""
 
 _STILL_SECONDS = 0.012
 """How long a process whose threads all wait is looked at, at least."""
@@ -44,12 +48,14 @@ class Status:
         blocked: the signals that its main thread holds back, as bits.
         caught: the signals that it has handlers for.
         pending: the signals that have not reached it.
+        waits: how often its main thread has begun to wait.
     """
 
     state: str
     blocked: int
     caught: int
     pending: int
+    waits: int = 0
 
     def why_not(self, *signals: int) -> str:
         """Why it cannot be asked with ``signals``; empty if it can."""
@@ -78,13 +84,16 @@ def _bit(number: int) -> int:
 def status_of(pid: int) -> Status:
     """The status of process ``pid`` as it is now."""
     found = {"State": "?", "SigBlk": "0", "SigCgt": "0", "SigPnd": "0", "ShdPnd": "0"}
+    found["voluntary_ctxt_switches"] = "0"
     with suppress(OSError), open(f"/proc/{pid}/status", "rb", buffering=0) as file:
         for line in file.read().decode("ascii", "replace").splitlines():
             name, _, value = line.partition(":")
             if name in found:
                 found[name] = value.strip()
     pending = int(found["SigPnd"], 16) | int(found["ShdPnd"], 16)
-    return Status(found["State"][:1], int(found["SigBlk"], 16), int(found["SigCgt"], 16), pending)
+    blocked, caught = int(found["SigBlk"], 16), int(found["SigCgt"], 16)
+    waits = int(found["voluntary_ctxt_switches"])
+    return Status(found["State"][:1], blocked, caught, pending, waits)
 
 
 class NativeCode:
@@ -104,8 +113,11 @@ class NativeCode:
         self._ask = ask
         self._all_threads = all_threads
         self._since: float | None = None
-        self._begun = 0.0
-        self._still = 0
+        self._begun: dict[str, float] = {}
+        self._still = self._waits = 0
+        self._at_wake: dict[str, float] = {}
+        self._alone = ""
+        self._alone_times = 0
 
     def sleeps(self, now: float) -> bool:
         """Whether the main thread waits for something in the system, and has since the last look.
@@ -124,16 +136,36 @@ class NativeCode:
             return False
         if self._since is None:
             self._since, self._begun = now, self._seconds()
+            self._waits, self._at_wake = status.waits, self._begun
             return not self._all_threads and status.state in _WAITING
-        used = self._seconds() - self._begun
+        seconds = self._seconds()
+        used = _growth(self._begun, seconds)
         if not self._all_threads:
-            return status.state in _WAITING or used >= _MAIN_SECONDS
-        if used >= _ALL_SECONDS:
+            return status.state in _WAITING or sum(used.values()) >= _MAIN_SECONDS
+        if status.waits > self._waits:
+            self._main_woke(seconds)
+            self._waits = status.waits
+        if self._alone_times >= _ALONE_TIMES:
             return True
-        # The thread that waits for the interpreter wakes up every 5 ms, and computes a little.
-        self._still = self._still + 1 if self._all_wait() else 0
-        long = now - self._since
-        return long >= _STILL_SECONDS and used < long / 4 and self._still >= _STILL_LOOKS
+        # A thread that sleeps in the system, and holds the interpreter: it computes nothing at all,
+        # and no other one can, but for the main thread, which wakes up now and then.
+        main = f"/proc/{self._pid}/task/{self._pid}"
+        still = all(used[thread] == 0.0 for thread in used if thread != main)
+        self._still = self._still + 1 if still and self._all_wait() else 0
+        return now - self._since >= _STILL_SECONDS and self._still >= _STILL_LOOKS
+
+    def _main_woke(self, seconds: dict[str, float]) -> None:
+        """Look which thread has computed since the main thread woke up last, if it was one."""
+        used = _growth(self._at_wake, seconds)
+        self._at_wake = seconds
+        alone = max(used, key=lambda thread: used[thread], default="")
+        most = used.get(alone, 0.0)
+        if most < _MAIN_SECONDS or sum(used.values()) - most > most * _ALONE_SHARE:
+            self._alone, self._alone_times = "", 0
+        elif alone == self._alone:
+            self._alone_times += 1
+        else:
+            self._alone, self._alone_times = alone, 1
 
     def _threads(self) -> list[str]:
         folder = f"/proc/{self._pid}/task"
@@ -141,14 +173,19 @@ class NativeCode:
             return [f"{folder}/{name}" for name in os.listdir(folder)]
         return []
 
-    def _seconds(self) -> float:
-        """How much of a processor it has used: its main thread, or all of them."""
-        if not self._all_threads:
-            return _used(f"/proc/{self._pid}/task/{self._pid}")
-        return sum(map(_used, self._threads()))
+    def _seconds(self) -> dict[str, float]:
+        """How much of a processor its main thread, or each of all, has used."""
+        main = f"/proc/{self._pid}/task/{self._pid}"
+        return {
+            thread: _used(thread) for thread in (self._threads() if self._all_threads else [main])
+        }
 
     def _all_wait(self) -> bool:
         return all(_stat(thread)[:1] in (["S"], ["D"]) for thread in self._threads())
+
+
+def _growth(before: dict[str, float], now: dict[str, float]) -> dict[str, float]:
+    return {thread: seconds - before.get(thread, seconds) for thread, seconds in now.items()}
 
 
 def _used(thread: str) -> float:

@@ -34,10 +34,13 @@ if TYPE_CHECKING:
     from ...worker.coroutines import CoroutineThread
     from ...worker.thread_runs import ThreadRuns
 
-__all__ = ["ANSWER", "AskSignals", "StackTeller"]
+__all__ = ["ANSWER", "BEING_READ", "AskSignals", "StackTeller"]
 
 ANSWER = struct.Struct("<BI")
 """Ahead of what is told in Python: the byte 1, and how long it is."""
+
+BEING_READ = 0
+"""In the place of a number, for a call that has not begun."""
 
 _MOST_CALLS = 200
 _MOST_BYTES = 512 * 1024
@@ -105,9 +108,12 @@ class StackTeller:
             os.write(self._fd, ANSWER.pack(1, 2) + b"{}")
 
     def _where(self, main: FrameType | None) -> dict[int, str]:
-        """The stack of each call by its number; ``main`` is where the main thread is."""
+        """The stack of each call by its number; ``main`` is where the main thread is.
+
+        A call whose modules are being imported has no number yet: its stack is the main thread's.
+        """
         frames = sys._current_frames()
-        found: dict[int, str] = {}
+        found: dict[int, str] = {BEING_READ: stack_of_frame(main)}
         for number in self._messages.numbers[:_MOST_CALLS]:
             coroutines, threads = self.coroutines, self.threads
             if coroutines is not None and coroutines.has(number):
