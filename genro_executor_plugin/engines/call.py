@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class Call:
         raised: whether the error it ended with came out of the function itself.
         on_message: given ``(channel, value)`` of what the run sends, on the event loop, before
             its result; ``None`` if it has no listener.
+        loop: the event loop it is made on, which its pool belongs to; set before it is packed.
         handle: the engine's own object for it while it runs.
         context: the caller's context variables, where the engine has kept them.
         streams: whether it may answer in chunks.
@@ -43,6 +45,7 @@ class Call:
     deadline: float | None = None
     raised: bool = False
     on_message: Callable[[str, Any], None] | None = None
+    loop: asyncio.AbstractEventLoop | None = None
     handle: Any = None
     context: Context | None = None
     streams: bool = False

@@ -148,7 +148,9 @@ class BaseExecutor(SteeredPool, Calling):
                     span.set_attribute("executor.run_seconds", call.ran)
 
     async def _counted(self, call: Call) -> Any:
-        if self.home.loop is not asyncio.get_running_loop() and not self.home.is_here():
+        # Asking for the running loop costs a system call (getpid) on Python 3.11.
+        call.loop = loop = asyncio.get_running_loop()
+        if self.home.loop is not loop and not self.home.is_here():
             return await self.home.run(lambda: self._counted(call))
         counters, admission, engine = self._metrics, self._admission, self._engine
         counters.submitted += 1

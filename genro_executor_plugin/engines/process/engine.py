@@ -121,7 +121,7 @@ class ProcessEngine(Engine):
         pool = self._pool
         if (
             pool is None
-            or pool.loop is not asyncio.get_running_loop()
+            or pool.loop is not call.loop
             or self._reloads.count != self._reloads_seen
             or self._ended
         ):
