@@ -36,20 +36,22 @@ def with_stack(error: E, stack: str) -> E:
     if stack:
         error.stack = "" if stack.startswith(NOT_KNOWN) else stack
         error.add_note(f"Where it was (most recent call last):\n{stack}")
-        _logger.warning("%s\nWhere it was (most recent call last):\n%s", error, stack)
+        # Its text: a record that is kept would keep the error, and with it what the call was given.
+        _logger.warning("%s\nWhere it was (most recent call last):\n%s", str(error), stack)
     return error
 
 
 def stack_of_run(run: ThreadRun) -> str:
     """Where ``run`` is, which runs on a thread of this process."""
     task, thread = run.task, run.thread
-    frames = sys._current_frames()
     if task is not None:
         loop = task.get_loop()
         if asyncio.current_task(loop) is not task:
             return stack_of_task(task) or IN_NATIVE_CODE
-    if thread in frames:
-        return stack_of_frame(frames[thread]) or IN_NATIVE_CODE
+    # Kept in no variable: this frame is among them, and would hold itself and its callers.
+    frame = sys._current_frames().get(thread)
+    if frame is not None:
+        return stack_of_frame(frame) or IN_NATIVE_CODE
     return f"{NOT_KNOWN}it has not begun, or has just ended)"
 
 

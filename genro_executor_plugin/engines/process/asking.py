@@ -291,6 +291,9 @@ class _Asked:
 
     def _tell(self, answer: Answer) -> None:
         self._done(self._worker)
+        # Or the timer and this would hold each other, and the calls.
+        self._timer.cancel()
+        self._jobs, self._coroutines = {}, []
         for future in self.futures:
             if not future.done():
                 future.set_result(answer)
