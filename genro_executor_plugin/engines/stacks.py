@@ -36,7 +36,7 @@ def with_stack(error: E, stack: str) -> E:
     if stack:
         error.stack = "" if stack.startswith(NOT_KNOWN) else stack
         error.add_note(f"Where it was (most recent call last):\n{stack}")
-        # Its text: a record that is kept would keep the error, and with it what the call was given.
+        # Its text, and not itself: a handler that keeps the record would keep the call's arguments.
         _logger.warning("%s\nWhere it was (most recent call last):\n%s", str(error), stack)
     return error
 
@@ -48,7 +48,7 @@ def stack_of_run(run: ThreadRun) -> str:
         loop = task.get_loop()
         if asyncio.current_task(loop) is not task:
             return stack_of_task(task) or IN_NATIVE_CODE
-    # Kept in no variable: this frame is among them, and would hold itself and its callers.
+    # The frames of all threads are not kept in a variable, which one of them would have, too.
     frame = sys._current_frames().get(thread)
     if frame is not None:
         return stack_of_frame(frame) or IN_NATIVE_CODE

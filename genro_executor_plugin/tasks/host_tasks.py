@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -32,6 +33,11 @@ from .followed_call import FollowedCall
 from .options import TaskSettings
 from .status import Progress
 from .turn import Turn
+
+if sys.version_info >= (3, 12):
+    from inspect import iscoroutinefunction
+else:  # there, a function is marked as one for asyncio only
+    from asyncio import iscoroutinefunction
 
 __all__ = ["PooledTaskScheduler", "in_pools"]
 
@@ -151,7 +157,7 @@ class PooledTaskScheduler(TaskScheduler):
         """What may be scheduled, by name, as the host finds it; each run is followed."""
         found = super().scan()
         for name, info in found.items():
-            if asyncio.iscoroutinefunction(info["callable"]):
+            if iscoroutinefunction(info["callable"]):
                 info["callable"] = self._following(name, info["callable"])
         return found
 

@@ -16,6 +16,7 @@ import datetime
 import decimal
 import functools
 import importlib
+import inspect
 import itertools
 import json
 import math
@@ -614,7 +615,7 @@ async def test_decorated_functions_and_methods_run_in_the_pool(
     assert (os.getpid() in {pid for pid, _ in places}) is (kind not in PROCESSES)
     assert module.plain.__doc__ == "What plain does."
     assert module.plain.__name__ == "plain"
-    assert asyncio.iscoroutinefunction(module.plain)
+    assert inspect.iscoroutinefunction(module.plain)
 
 
 async def test_only_functions_can_be_decorated(make: Any) -> None:

@@ -28,6 +28,8 @@ from genro_executor_plugin import (
     WorkerLostError,
 )
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def nats() -> Iterator[NatsServer]:

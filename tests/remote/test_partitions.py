@@ -17,6 +17,8 @@ from waiting import until
 
 from genro_executor_plugin import NatsExecutor, WorkerLostError
 
+pytestmark = pytest.mark.once
+
 
 class Proxy:
     """A TCP proxy whose line can be cut: nothing passes, or all connections are reset."""

@@ -21,6 +21,8 @@ from waiting import until
 
 from genro_executor_plugin import ExecutorConsole, TaskState, WorkerLostError
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.usefixtures("far_agent")
 async def test_routes_and_long_jobs_run_on_an_agent_and_the_console_shows_it(

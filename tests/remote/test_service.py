@@ -12,11 +12,14 @@ from typing import Any
 
 import httpx
 import nats.aio.client
+import pytest
 import worker_functions as wf
 from agents import agent, free_port, nats_server, pool_options
 from waiting import until
 
 from genro_executor_plugin import NatsExecutor
+
+pytestmark = pytest.mark.once
 
 
 async def test_tools_of_nats_and_of_the_system_see_an_agent() -> None:

@@ -22,6 +22,8 @@ from genro_executor_plugin import NatsExecutor
 from genro_executor_plugin.remote.envelope import Seal
 from genro_executor_plugin.remote.messages import CallMessage, Kind, pack
 
+pytestmark = pytest.mark.once
+
 MESSAGES = int(os.environ.get("GENRO_EXECUTOR_MESSAGES", "300"))
 
 

@@ -286,12 +286,11 @@ class _Asked:
 
     def give_up(self, why_not: str) -> None:
         """Tell those who wait that nothing is known, and why."""
-        self._timer.cancel()
         self._tell(Answer({}, why_not))
 
     def _tell(self, answer: Answer) -> None:
         self._done(self._worker)
-        # Or the timer and this would hold each other, and the calls.
+        # A timer that is over still knows what it has called: this, with the calls' arguments.
         self._timer.cancel()
         self._jobs, self._coroutines = {}, []
         for future in self.futures:
