@@ -121,6 +121,7 @@ LACKS = [
         "no memory within `memory_limit`",
         "MemoryLimitError",
         ("and memory_limit is", "was killed", "Give the pool a larger memory_limit"),
+        "and memory_limit is",
     ),
 ]
 

@@ -112,7 +112,6 @@ class StackTeller:
 
         A call whose modules are being imported has no number yet: its stack is the main thread's.
         """
-        frames = sys._current_frames()
         found: dict[int, str] = {BEING_READ: stack_of_frame(main)}
         for number in self._messages.numbers[:_MOST_CALLS]:
             coroutines, threads = self.coroutines, self.threads
@@ -120,8 +119,9 @@ class StackTeller:
                 found[number] = coroutines.stack_of(number)
             elif threads is None:
                 found[number] = stack_of_frame(main)
-            elif (thread := threads.thread_of(number)) in frames:
-                found[number] = stack_of_frame(frames[thread])
+            elif thread := threads.thread_of(number):
+                # Kept in no variable: this frame is among them, and would hold itself.
+                found[number] = stack_of_frame(sys._current_frames().get(thread))
         return found
 
 
