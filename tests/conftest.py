@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import inspect
 import os
 import shutil
@@ -14,7 +15,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,23 @@ LEAK_PATIENCE_SECONDS = 5.0
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Have the asynchronous tests run on the event loop that was asked for."""
     return {loops.LOOP: loops.new_event_loop}
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, object, object]:
+    """Collect no garbage while a report is written.
+
+    A report reads the syntax of sources. A task that is collected meanwhile, and whose exception
+    nobody has looked at, is logged with a traceback, which does the same, and Python 3.11 fails
+    with a ``SystemError`` when the one is begun within the other: that would end the whole run.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
