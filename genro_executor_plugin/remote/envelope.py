@@ -6,7 +6,7 @@
 A packed call is code, and so is an answer: whoever can publish on a subject of NATS could run code
 on both sides. Each message is therefore signed with a secret that both sides share (HMAC-SHA256
 over all of it: kind, time, sender, recipient, body), and a message that was signed is taken once:
-it has a number that counts up for each session and recipient.
+it has a number that counts up, and never goes back, in each session.
 
 ::
 
@@ -16,6 +16,7 @@ it has a number that counts up for each session and recipient.
 from __future__ import annotations
 
 import hmac
+import itertools
 import os
 import struct
 import time
@@ -88,20 +89,15 @@ class Seal:
         self._name = name.encode()
         self._clock = clock
         self._session = os.urandom(16)
-        self._numbers: dict[str, int] = {}
+        self._numbers = itertools.count(1)
         self._seen: dict[tuple[bytes, str], _Seen] = {}
 
     def seal(self, kind: int, recipient: str, body: bytes) -> bytes:
         """The message of ``kind`` to ``recipient`` as signed bytes."""
-        number = self._numbers[recipient] = self._numbers.get(recipient, 0) + 1
-        to = recipient.encode()
+        number, to = next(self._numbers), recipient.encode()
         head = _HEAD.pack(kind, self._clock(), number, self._session, len(self._name), len(to))
         signed = b"".join((head, self._name, to, body))
         return b"".join((_MAGIC, hmac.digest(self._key, signed, "sha256"), signed))
-
-    def forget(self, recipient: str) -> None:
-        """Keep nothing of ``recipient``, whom nothing will be sent to any more."""
-        self._numbers.pop(recipient, None)
 
     def open(self, data: bytes, recipients: Collection[str]) -> Envelope:
         """The message in ``data``, which has to be for one of ``recipients``.

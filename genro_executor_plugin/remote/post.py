@@ -201,7 +201,6 @@ class Post:
         for key in [key for key in self._leaving if key[0] == recipient and lane in (None, key[1])]:
             del self._leaving[key]
         if lane is None:
-            self._seal.forget(recipient)
             for arriving in [key for key in self._arriving if key[0] == recipient]:
                 del self._arriving[arriving]
 

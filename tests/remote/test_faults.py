@@ -248,6 +248,23 @@ async def test_the_answer_of_an_agent_that_was_given_up_is_refused(
         assert [await pool.submit(wf.echo, number) for number in range(5)] == [*range(5)]
 
 
+async def test_an_agent_and_a_server_that_have_given_each_other_up_find_each_other_again(
+    make: Any, nats: NatsServer, gate: Any
+) -> None:
+    with agent(nats.url, "paused", "--lost-after", "1", "--pool", "max_workers=1") as program:
+        pool = make("paused", lost_after=2)
+        call = asyncio.create_task(pool.submit(wf.hold, gate.path))
+        await gate.entered()
+        program.signal(signal.SIGSTOP)
+        with pytest.raises(WorkerLostError):
+            await call
+        program.signal(signal.SIGCONT)
+        program.until_it_says("was not heard of for")
+        await until(lambda: len(known_agents(pool)) == 1)
+        assert [await pool.submit(wf.echo, number) for number in range(5)] == [*range(5)]
+        assert not refused(pool)["replayed"]
+
+
 async def test_a_full_agent_has_calls_wait_and_two_servers_share_it(
     make: Any, nats: NatsServer, gate: Any, tmp_path: Path
 ) -> None:
