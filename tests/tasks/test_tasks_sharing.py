@@ -299,9 +299,11 @@ async def clients_of(*programs: RunningProgram) -> AsyncIterator[list[httpx.Asyn
     clients = [program.client() for program in programs]
     for client in clients:
         client.auth = ("ann", "secret")
-    yield clients
-    for client in clients:
-        await client.aclose()
+    try:
+        yield clients
+    finally:  # or one that failed would leave them to the test behind it
+        for client in clients:
+            await client.aclose()
 
 
 async def submitted(client: httpx.AsyncClient, kind: str, name: str, seconds: float) -> str:
