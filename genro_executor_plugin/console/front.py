@@ -38,6 +38,9 @@ TAGS = "genro_executor_tags"
 _SEGMENTS = {"static": (1,), "change": (1,), "health": (0, 1), "stacks": (0, 1)}
 """How many more segments the path of a route has, where it is not its name alone."""
 
+_TOKEN_LENGTH = 200
+"""The longest token that is led on: a proxy refuses an answer with long headers."""
+
 _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -114,7 +117,7 @@ class Front:
         query = scope["query_string"].decode("latin-1")
         given = parse_qs(query, max_num_fields=10).get("token") if "token" in query else None
         if not scope.get("raw_path", b"/").partition(b"?")[0].endswith(b"/"):
-            kept = f"?token={quote(given[0])}" if given else ""
+            kept = f"?token={quote(given[0])}" if given and len(given[0]) <= _TOKEN_LENGTH else ""
             raise HTTPException(
                 307, "", [(b"location", f"{self._console.mount}/{kept}".encode("ascii"))]
             )

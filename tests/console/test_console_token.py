@@ -113,6 +113,13 @@ async def test_the_link_leads_to_a_url_without_the_token(site: Site) -> None:
         assert token.cookie not in str(answer.headers.get_list("set-cookie"))
 
 
+async def test_a_long_query_is_not_led_on(site: Site) -> None:
+    """A proxy answers 502 for headers that are too long."""
+    answer = await site.client.get(f"/_executors?token={'9' * 5000}")
+    assert answer.status_code == 307
+    assert answer.headers["location"] == "_executors/"
+
+
 def test_the_cookie_is_for_tls_alone_where_there_is_tls() -> None:
     assert ConsoleToken("x" * 16).set_cookie(secure=True).endswith(b"; SameSite=Strict; Secure")
 
