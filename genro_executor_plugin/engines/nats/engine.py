@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import pickle
 from collections.abc import Mapping
 from contextvars import copy_context
@@ -23,18 +22,16 @@ from ...portable.extras import pack_extras
 from ...portable.packing import CallPacker
 from ...remote.access import read_secret
 from ...worker.forks import when_forked
-from ...worker.logs import LOG, WARNING, arrived_record, show_warning
 from ..base import Engine, Load, Pool
 from ..call import Call
 from ..process.job import Job
+from ..process.records import handle_record
 from .agents import Agent
 from .dispatcher import Dispatcher
 from .job import RemoteJob, module_of
 from .options import OWN_OPTIONS
 
 __all__ = ["NatsEngine"]
-
-_logger = logging.getLogger("genro_executor_plugin")
 
 
 class NatsEngine(Engine):
@@ -119,10 +116,13 @@ class NatsEngine(Engine):
                 call.ran = perf_counter() - job.started_at
 
     def _give_up(self, job: RemoteJob, call: Call) -> None:
-        if job.begun or job.future.done() or self._dispatcher is None:
-            return
-        if self._dispatcher.withdraw(job):
-            job.fail(self.pool.waited_too_long(call))
+        try:
+            if job.begun or job.future.done() or self._dispatcher is None:
+                return
+            if self._dispatcher.withdraw(job):
+                job.fail(self.pool.waited_too_long(call))
+        except Exception as error:
+            job.fail(error)  # the call has no limit any more
 
     async def _reach(self) -> Dispatcher:
         """The dispatcher of the running event loop, which is connected.
@@ -168,16 +168,7 @@ class NatsEngine(Engine):
 
     def _record(self, job: Job | None, pid: int | None, packed: bytes | memoryview) -> None:
         """Handle a record or a warning of an agent's worker, on the pool's thread for records."""
-        call: Call | None = None if job is None else job.owner
-        try:
-            channel, value = pickle.loads(packed)
-            if channel == LOG:
-                route = call.options.route if call is not None else None
-                _in_context_of(call, arrived_record, value, self.pool.name, pid, route)
-            elif channel == WARNING:
-                _in_context_of(call, show_warning, value)
-        except Exception:
-            _logger.exception("pool %r: a record of agent %s was lost", self.pool.name, pid)
+        handle_record(self.pool.name, job, pid, packed)
 
     def commit(self, call: Call) -> None:
         if isinstance(call.handle, Job):
@@ -254,11 +245,3 @@ def _state(agent: Agent) -> WorkerState:
         round_trip=agent.round_trip,
         clock=agent.clock,
     )
-
-
-def _in_context_of(call: Call | None, func: Any, *args: Any) -> None:
-    """Call ``func`` with the caller's context variables, which handlers and filters may read."""
-    if call is None or call.context is None:
-        func(*args)
-    else:
-        call.context.run(func, *args)
