@@ -42,7 +42,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LEAK_PATIENCE_SECONDS = 5.0
+LEAK_PATIENCE_SECONDS = 20.0
 """How long something that is ending may take to be gone."""
 
 
@@ -104,7 +104,7 @@ class Gate:
 
     async def entered(self) -> int:
         """The pid of the next function that came in."""
-        return await asyncio.wait_for(self._entered.get(), 20)
+        return await asyncio.wait_for(self._entered.get(), 40)
 
     def release(self) -> None:
         """Let everything go that is inside now."""

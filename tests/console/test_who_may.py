@@ -164,5 +164,5 @@ async def _jobs(site: Site) -> dict[str, str]:
     for name, path in (("job", "/press/book?title=x"), ("failed", "/press/broken")):
         answer = await site.client.post(path, auth=ann)
         found[name] = answer.json()["task_id"]
-        await site.client.get(f"/_tasks/result/{found[name]}?wait=30", auth=ann)
+        await site.client.get(f"/_tasks/result/{found[name]}?wait=60", auth=ann)
     return found

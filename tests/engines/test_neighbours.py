@@ -188,7 +188,7 @@ async def a_call_that_does_not_end_of(folder: Path, on_threads: bool, guilty: Gu
         with pytest.raises(ExecutorTimeoutError):
             await call
         await until(lambda: "leaving" in states(place.pool))
-        other = await asyncio.wait_for(place.pool.submit(os.getpid), 20)
+        other = await asyncio.wait_for(place.pool.submit(os.getpid), 40)
         assert other != pid
         await place.all_answer(pid)
         await until(lambda: is_dead(pid))

@@ -73,7 +73,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 async def ended(site: Site, name: str) -> str:
     """The id of a job of ann's that has ended."""
     job = (await ask(site, "POST", f"/shop/{name}")).json()["task_id"]
-    await ask(site, "GET", f"/_tasks/result/{job}", params={"wait": 30})
+    await ask(site, "GET", f"/_tasks/result/{job}", params={"wait": 60})
     return str(job)
 
 
@@ -224,7 +224,7 @@ async def test_no_request_upsets_the_routes_wherever_they_are_mounted(
     """A section in an application of one's own is guarded as the routes of the server are."""
     async with press(tmp_path, kind="thread") as site:
         task_id = (await ask(site, "GET", "/press/submitted")).json()["task_id"]
-        for path in ("", f"/status/{task_id}", f"/result/{task_id}?wait=20"):
+        for path in ("", f"/status/{task_id}", f"/result/{task_id}?wait=60"):
             assert (await ask(site, "GET", mount + path)).status_code == 200
         for path in ("", f"/status/{task_id}", f"/result/{task_id}", f"/cancel/{task_id}"):
             for query in ("self=x", "_request=x", "task_id=x", "limit=x::L", "wait=nan::R"):
