@@ -152,7 +152,8 @@ async def test_all_that_match_are_counted_first_and_then_done(site: Site, gate: 
     for _ in range(3):
         await submit(site, "broken")
     kept = await submit(site, "book", title="t")
-    held = (await ask(site, "POST", "/press/stubborn", params={"gate": gate.path})).json()["task_id"]
+    answer = await ask(site, "POST", "/press/stubborn", params={"gate": gate.path})
+    held = answer.json()["task_id"]
     await gate.entered()
 
     for action, count in (("retry", 3), ("again", 3), ("cancel", 1), ("forget", 4)):
