@@ -64,6 +64,7 @@ class AnyPoolKeywords(TypedDict, total=False):
     )
     idle: float | None
     send_timeout: float | None
+    job_arguments: Literal["drop", "keep", "show"]
 
 
 class ThreadPoolKeywords(AnyPoolKeywords, total=False):
@@ -135,6 +136,7 @@ class NatsPoolKeywords(AgentKeywords, total=False):
     )
     idle: float | None
     send_timeout: float | None
+    job_arguments: Literal["drop", "keep", "show"]
 
 
 class PoolKeywords(ThreadPoolKeywords, ProcessPoolKeywords, AgentKeywords, total=False):
