@@ -116,7 +116,7 @@ async def rows(site: Site, ports: dict[str, int], jobs: dict[str, str]) -> list[
     return found
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_the_table_in_the_docs_is_what_servers_do(tmp_path: Path) -> None:
     head = f"| what | server | {' | '.join(WHO)} |"
     lines = [head, f"|{'---|' * (head.count('|') - 1)}"]

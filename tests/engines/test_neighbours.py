@@ -272,4 +272,4 @@ ON_UVLOOP: list[Scenario] = [a_cancel, a_stream_whose_reader_leaves, a_crash, ca
 def test_neighbours_go_on_after(scenario: Scenario, loop: str, tmp_path: Path) -> None:
     factory = uvloop.new_event_loop if loop == "uvloop" else None
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(asyncio.wait_for(scenario(tmp_path), 55))
+        runner.run(asyncio.wait_for(scenario(tmp_path), 150))

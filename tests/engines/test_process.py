@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -438,17 +439,27 @@ async def test_a_coroutine_is_ended_by_its_limit_and_by_its_caller(make: Any) ->
     assert pool.metrics["cancelled"] == 1
 
 
+def open_descriptors() -> set[tuple[int, str]]:
+    """What this process has open: each number, and the file, pipe or socket behind it."""
+    found = set()
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with suppress(OSError):  # it was the listing's own
+            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
+    return found
+
+
 @pytest.mark.parametrize("start_method", METHODS)
 async def test_pools_that_come_and_go_leave_no_descriptor(start_method: str) -> None:
-    process = psutil.Process()
-    before = process.num_fds()
+    # What earlier tests have left is closed at its own time, and is not counted.
+    before = open_descriptors()
     for _ in range(4):
         pool = ProcessExecutor("pool", max_workers=2, start_method=start_method)
         await asyncio.gather(*(pool.submit(wf.answer) for _ in range(4)))
-        assert process.num_fds() > before
+        opened = open_descriptors() - before
+        assert opened
         await pool.shutdown()
-        # The event loop closes what earlier tests have left at its own time, too.
-        await until(lambda: process.num_fds() <= before)
+        await until(lambda opened=opened: not opened & open_descriptors())
+    await until(lambda: len(open_descriptors()) <= len(before))
 
 
 async def test_a_cancelled_caller_ends_the_run(make: Any, gate: Any) -> None:
@@ -598,7 +609,10 @@ async def test_the_finalizer_runs_once_in_each_worker_that_is_ended(
     pool = make(max_workers=1, max_tasks_per_child=1, finalizer=finalizer)
     pids = [await pool.submit(wf.pid) for _ in range(3)]
     await pool.shutdown()
-    assert sorted(trace.read_text().split()) == sorted(map(str, pids))
+    # Another worker may be up already in the place of the last one.
+    finalized = trace.read_text().split()
+    assert set(map(str, pids)) <= set(finalized)
+    assert len(finalized) == len(set(finalized)) <= 4
 
 
 async def test_a_finalizer_that_raises_hurts_nobody(make: Any) -> None:

@@ -152,7 +152,7 @@ async def test_no_number_of_a_request_upsets_a_timer(site: Site) -> None:
     assert (
         await ask(site, "GET", f"/_tasks/result/{job}", params={"wait": "2"})
     ).status_code == 200
-    assert (await ask(site, "GET", "/shop/nap")).json() < 5
+    assert (await ask(site, "GET", "/shop/nap")).json() < 60
 
 
 async def test_what_the_host_would_fail_at_does_not_reach_it(site: Site) -> None:
