@@ -207,25 +207,27 @@ def test_a_worker_of_a_single_page_application_has_pools(tmp_path: Path) -> None
 
 
 def test_three_workers_have_pools_of_their_own(tmp_path: Path) -> None:
-    with serving(tmp_path, SINGLE_PAGE, host.PACKAGE, WORKER="Named", USERS="1") as first:
-        with contextlib.ExitStack() as clients:
-            users = [first]
-            for _ in range(2):
-                client = clients.enter_context(httpx.Client(timeout=30, trust_env=False))
-                users.append(Asking(first.program, client))
-                block_until(lambda: users[-1].ask("/shop/here").status_code == 200)
-            assert len({user.text("/shop/here") for user in users}) == 3
-            for user in users:
-                check_pools(user)
-            with ThreadPoolExecutor() as threads:
-                dying = threads.submit(users[0].ask, "/shop/die")
-                held = [threads.submit(user.text, "/shop/longer_than_a_look") for user in users[1:]]
-                assert dying.result().status_code == 500
-                assert [call.result() for call in held] == ["answered", "answered"]
-            for user in users:
-                check_job(user)
-                assert user.ask("/_executors/health").json() == {"healthy": True}
-                assert user.ask("/_executors/snapshot").status_code == 401
+    with (
+        serving(tmp_path, SINGLE_PAGE, host.PACKAGE, WORKER="Named", USERS="1") as first,
+        contextlib.ExitStack() as clients,
+    ):
+        users = [first]
+        for _ in range(2):
+            client = clients.enter_context(httpx.Client(timeout=30, trust_env=False))
+            users.append(Asking(first.program, client))
+            block_until(lambda: users[-1].ask("/shop/here").status_code == 200)
+        assert len({user.text("/shop/here") for user in users}) == 3
+        for user in users:
+            check_pools(user)
+        with ThreadPoolExecutor() as threads:
+            dying = threads.submit(users[0].ask, "/shop/die")
+            held = [threads.submit(user.text, "/shop/longer_than_a_look") for user in users[1:]]
+            assert dying.result().status_code == 500
+            assert [call.result() for call in held] == ["answered", "answered"]
+        for user in users:
+            check_job(user)
+            assert user.ask("/_executors/health").json() == {"healthy": True}
+            assert user.ask("/_executors/snapshot").status_code == 401
 
 
 def test_a_worker_without_pools_says_so_when_it_starts(tmp_path: Path) -> None:
