@@ -49,6 +49,9 @@ class Capability(StrEnum):
     PROCESSES = "processes"
     """Its workers are processes on this machine, made from a template that imports modules."""
 
+    PRELOADS = "preloads"
+    """Its workers import the modules of ``preload`` before their first call."""
+
     CONNECTS = "connects"
     """It has to start, or to reach something, before its first call; the server's start waits."""
 
