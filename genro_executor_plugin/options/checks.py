@@ -170,6 +170,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "context": _context,
     "idle": _seconds(),
     "send_timeout": _seconds(),
+    "job_arguments": _one_of("drop", "keep", "show"),
 }
 
 

@@ -66,6 +66,7 @@ class AnyPoolKeywords(TypedDict, total=False):
     )
     idle: float | None
     send_timeout: float | None
+    job_arguments: Literal["drop", "keep", "show"]
 
 
 class ThreadPoolKeywords(AnyPoolKeywords, total=False):
@@ -137,6 +138,7 @@ class NatsPoolKeywords(AgentKeywords, total=False):
     )
     idle: float | None
     send_timeout: float | None
+    job_arguments: Literal["drop", "keep", "show"]
 
 
 class RayKeywords(TypedDict, total=False):

@@ -62,7 +62,7 @@ async def outcome(call: Any) -> str:
 
 async def _is_gone(held: list[Held]) -> None:
     ref = weakref.ref(held.pop())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await until(lambda: ref() is None)
 
 
@@ -80,7 +80,7 @@ async def test_a_function_that_fails(kind: str, function: Any) -> None:
             assert failed == "ValueError"
         await _is_gone(held)
         if kind in ("process", "threads"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await pool.submit(left_here):
                     pass
     finally:

@@ -155,7 +155,7 @@ async def test_a_finalizer_that_hangs_ends_nothing_else() -> None:
     counting = asyncio.create_task(count())
     began = time.monotonic()
     await pool.shutdown()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
     assert turns > 2
     counting.cancel()
     goes_on.set()
