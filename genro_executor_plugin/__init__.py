@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     )
     from .executors.kinds import register_factory
     from .executors.nats import NatsExecutor
+    from .executors.ray import RayExecutor
     from .executors.registry import ExecutorRegistry
     from .offload.plugin import ExecutorPlugin
     from .options.capabilities import Capability
@@ -101,6 +102,7 @@ __all__ = [
     "PortableCalls",
     "ProcessExecutor",
     "Progress",
+    "RayExecutor",
     "RemoteError",
     "SentFile",
     "SerializationError",
@@ -141,6 +143,7 @@ _HOMES = {
     "PoolDeclaration": "options.keywords",
     "PortableCalls": "engines.portable_calls",
     "Progress": "tasks.status",
+    "RayExecutor": "executors.ray",
     "SentFile": "portable.files",
     "TaskFailure": "tasks.status",
     "TaskState": "tasks.status",

@@ -52,6 +52,9 @@ class Capability(StrEnum):
     KEYS = "keys"
     """Calls with the same key meet the same worker while it lives."""
 
+    PRELOADS = "preloads"
+    """Its workers import the modules of ``preload`` before their first call."""
+
     CONNECTS = "connects"
     """It has to start, or to reach something, before its first call; the server's start waits."""
 

@@ -177,6 +177,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "send_timeout": _seconds(),
     "key": _key,
     "key_serial": _one_of(True, False),
+    "job_arguments": _one_of("drop", "keep", "show"),
 }
 
 

@@ -67,6 +67,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "context": ([f"{HERE}:TENANT"], [f"{HERE}:TENANT"]),
     "idle": (11, 11.0),
     "send_timeout": (12, 12.0),
+    "job_arguments": ("show", "show"),
 }
 """By name: what is given, and what the console shows; ``None`` for what it does not show."""
 

@@ -41,6 +41,7 @@ class Agent:
         wanted: whether it knows that this server waits for a place.
         running: the calls that were sent to it and are not answered, by their numbers.
         left: numbers of calls that go on there, and whose callers have gone.
+        since: the first number that it may answer: what had lower ones was given up before.
         highest: the highest number that was sent to it.
         unsettled: whether it may keep answers that have arrived here.
         round_trip: seconds to it and back, ``None`` before that was measured.
@@ -52,6 +53,7 @@ class Agent:
     said: Announcement
     code: CodeVersion
     heard_at: float
+    since: int = 1
     difference: str | None = None
     absent_at: float | None = None
     free: int = 0
@@ -100,11 +102,14 @@ class AgentTable:
         """The agent ``name``, ``None`` if it is not known."""
         return self._agents.get(name)
 
-    def announced(self, name: str, said: Announcement, now: float) -> Agent:
-        """Take in what agent ``name`` says of itself."""
+    def announced(self, name: str, said: Announcement, now: float, since: int) -> Agent:
+        """Take in what agent ``name`` says of itself; calls from number ``since`` on may follow."""
         agent = self._agents.get(name)
         if agent is None or agent.code.as_dict() != said.code:
-            agent = self._agents[name] = Agent(name, said, CodeVersion.from_dict(said.code), now)
+            code = CodeVersion.from_dict(said.code)
+            agent = self._agents[name] = Agent(name, said, code, now, since)
+            # It may have been given up and still run calls, or keep answers, of that time.
+            agent.highest, agent.unsettled = since - 1, True
             self._names = list(self._agents)
         agent.said, agent.free = said, said.free
         agent.heard_at, agent.absent_at = now, None

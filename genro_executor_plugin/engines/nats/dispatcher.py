@@ -151,7 +151,9 @@ class Dispatcher(Sending):
         its.free = free
         its.left.discard(number)
         job = self._take(its, number)
-        if job is not None:
+        if job is None and number < its.since:
+            self._refuse_late(f"agent {agent!r} was given up while it ran call {number}")
+        elif job is not None:
             job.answered = True
             if answer[:1] == RETURNED:
                 self._arrivals.result(job, memoryview(answer)[1:])
@@ -231,7 +233,7 @@ class Dispatcher(Sending):
 
     def announced(self, agent: str, said: Announcement, trip: float, clock: float) -> None:
         """Take in what ``agent`` says of itself."""
-        its = self.agents.announced(agent, said, self.loop.time())
+        its = self.agents.announced(agent, said, self.loop.time(), self._next_number)
         if trip:
             its.round_trip, its.clock = trip, clock
         self._knew_agents = True
@@ -271,11 +273,13 @@ class Dispatcher(Sending):
         """Agent ``name``, which lives; ``None`` if it was given up, or never announced."""
         agent = self.agents.get(name)
         if agent is None:
-            text = f"agent {name!r} was given up, or has not announced itself"
-            self.exchange.refusals.add("its answers", RefusedError("late", text))
+            self._refuse_late(f"agent {name!r} was given up, or has not announced itself")
         else:
             agent.heard_at, agent.absent_at = self.loop.time(), None
         return agent
+
+    def _refuse_late(self, text: str) -> None:
+        self.exchange.refusals.add("its answers", RefusedError("late", text))
 
 
 def _as_it_is(error: BaseException) -> BaseException:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections import deque
 
@@ -66,7 +65,7 @@ class Sending:
         self.exchange: Exchange = Exchange(pool.name, access, own["subject"], secret, hearer)
         self._arrivals = Arrivals(pool.name, self.loop, on_record)
         self._queue: deque[RemoteJob] = deque()
-        self._numbers = itertools.count(1)
+        self._next_number = 1
         self._sent: dict[int, tuple[Agent, RemoteJob]] = {}
         self._changed_at = self.loop.time()
         self._asked_at = 0.0
@@ -109,7 +108,8 @@ class Sending:
                 agent.wanted = self.exchange.tell(agent.name, Kind.WANT)
 
     def _send(self, agent: Agent, job: RemoteJob) -> bool:
-        number, packed = next(self._numbers), job.packed
+        number, packed = self._next_number, job.packed
+        self._next_number += 1
         more = bool(self._queue) and not agent.wanted
         message = CallMessage(
             *(number, packed.title, job.module, packed.is_async, job.timeout, job.soft_timeout),

@@ -76,6 +76,7 @@ class ProcessEngine(Engine):
             Capability.PAUSES,
             Capability.RESIZES,
             Capability.PROCESSES,
+            Capability.PRELOADS,
             Capability.WORKERS,
             Capability.RECYCLES,
             Capability.INITIALIZES,
