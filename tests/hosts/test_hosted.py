@@ -24,7 +24,7 @@ import pytest
 from programs import RunningProgram, started
 from waiting import block_until
 
-pytestmark = [pytest.mark.once, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.once, pytest.mark.timeout(300)]
 
 HOSTED = host.written("""
 import os, time
@@ -166,9 +166,9 @@ def serving(folder: Path, recipe: str, *command: str, **more: str) -> Iterator[A
     arguments = ("-m", *command, "serve", "config.py", "--port", "0")
     with started(*arguments, cwd=folder, finds_tests=False, **variables) as program:
         program.until_it_serves()
-        with httpx.Client(timeout=30, trust_env=False) as client:
+        with httpx.Client(timeout=90, trust_env=False) as client:
             asking = Asking(program, client)
-            deadline = time.monotonic() + 40
+            deadline = time.monotonic() + 90
             while asking.ask("/shop/here").status_code != 200:
                 assert time.monotonic() < deadline, "its process did not come up"
                 time.sleep(0.05)
