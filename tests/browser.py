@@ -51,7 +51,7 @@ def chromium(profile: Path, *, width: int = 1280, height: int = 900) -> Iterator
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     chrome = webdriver.Chrome(options=options, service=Service(driver))
     try:
-        chrome.set_script_timeout(20)
+        chrome.set_script_timeout(60)
         yield chrome
     finally:
         chrome.quit()

@@ -14,16 +14,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, thread_time
 from types import FrameType
 
 import genro_executor_plugin
 
-__all__ = ["MOST_SECONDS", "MOST_WAITED_SECONDS", "LoopWatch"]
+__all__ = ["MOST_SECONDS", "MOST_WAITED_SECONDS", "LoopWatch", "programs_per_processor"]
 
 MOST_SECONDS = 0.1
 """How long, at most, a turn of the event loop may take because of this package."""
@@ -39,15 +41,32 @@ _ASK_EVERY_SECONDS = 0.02
 _PACKAGE = str(Path(genro_executor_plugin.__file__).parent)
 _STARTUPS = {
     (str(Path(_PACKAGE) / "serving" / "lifecycle.py"), "start"),
+    (str(Path(_PACKAGE) / "serving" / "server.py"), "__init__"),
     (str(Path(_PACKAGE) / "hosts" / "stock.py"), "looking_startup"),
 }
 _TESTS = str(Path(__file__).parent)
 
 
+def programs_per_processor() -> float:
+    """How many threads of all programs have to share a processor just now, at least 1."""
+    try:
+        running = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
+    except (OSError, ValueError):
+        running = 1
+    return max(1.0, max(running, os.getloadavg()[0]) / (os.cpu_count() or 1))
+
+
 class LoopWatch:
     """Watches the running event loop between ``start`` and ``stop``; ``found`` has what it saw."""
 
-    def __init__(self) -> None:
+    def __init__(self, slower: Callable[[], float] = lambda: 1.0) -> None:
+        """Watch the running event loop.
+
+        Args:
+            slower: tells how many times as long all may take. What shares a processor with others
+                computes more slowly, because they take its caches, too.
+        """
+        self._slower = slower
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
@@ -106,7 +125,8 @@ class LoopWatch:
         computed, queued = (late - early for late, early in zip(after, before, strict=True))
         waited = answered_at - began - computed - queued
         computed -= self._collected - collected
-        if computed > MOST_SECONDS or waited > MOST_WAITED_SECONDS:
+        slower = self._slower()
+        if computed > slower * MOST_SECONDS or waited > slower * MOST_WAITED_SECONDS:
             stack = "".join(traceback.format_stack(ours[0]))
             self.found.append(
                 f"the event loop was held up: {computed:.2f} s computed, {waited:.2f} s waited:\n"

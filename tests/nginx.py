@@ -37,7 +37,7 @@ http {{
 """
 """No ``proxy_set_header``: the server is told neither the client nor the name that it asked for."""
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 def _found() -> str:

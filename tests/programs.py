@@ -27,9 +27,9 @@ from imported import ImportedProgram
 
 TESTS = Path(__file__).parent
 
-REQUEST_TIMEOUT_SECONDS = 30.0
-RUN_TIMEOUT_SECONDS = 30.0
-EXIT_TIMEOUT_SECONDS = 20.0
+REQUEST_TIMEOUT_SECONDS = 90.0
+RUN_TIMEOUT_SECONDS = 60.0
+EXIT_TIMEOUT_SECONDS = 60.0
 
 _RUNNING = re.compile(r"Uvicorn running on (?P<url>http://\S+)")
 
@@ -145,6 +145,8 @@ class RunningProgram:
         return httpx.AsyncClient(
             base_url=self.url,
             timeout=REQUEST_TIMEOUT_SECONDS,
+            # Before uvicorn does it, which may be while a request is on its way.
+            limits=httpx.Limits(keepalive_expiry=1.0),
             headers={"accept": "application/json"},
             trust_env=False,
             verify=False,
@@ -156,7 +158,7 @@ class RunningProgram:
         self._known |= found
         return found
 
-    def left(self, seconds: float = 5.0) -> set[psutil.Process]:
+    def left(self, seconds: float = 20.0) -> set[psutil.Process]:
         """What is still there, after ``seconds`` at most, of what ``descendants`` ever saw."""
         deadline = time.monotonic() + seconds
         while (alive := set(filter(_is_alive, self._known))) and time.monotonic() < deadline:

@@ -91,7 +91,14 @@ async def serving(
         options.setdefault("tasks", False)
         server = ExecutorServer(applications=list(applications), **options)
     config = uvicorn.Config(
-        server, port=0, log_config=None, lifespan="on", ws=ws, timeout_graceful_shutdown=5
+        server,
+        port=0,
+        log_config=None,
+        lifespan="on",
+        ws=ws,
+        timeout_graceful_shutdown=5,
+        # An idle connection is closed by the client alone, and not while a request is on its way.
+        timeout_keep_alive=3600,
     )
     running = _Uvicorn(config)
     before, lifespans = asyncio.all_tasks(), set()

@@ -74,6 +74,7 @@ class _Call:
     content: bytes
     client: str = ""
     fingerprint: str = ""
+    arguments: str = "keep"
 
 
 # -- the process that takes the steps -------------------------------------------------------------

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyte
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 40.0
 
 
 class Terminal:

@@ -57,7 +57,7 @@ def test_an_example_runs(name: str) -> None:
     """It serves on the port it is given, does what it shows, and leaves nothing behind."""
     with started(EXAMPLES / f"{name}.py", "0", finds_tests=False) as example:
         example.until_it_serves()
-        with httpx.Client(base_url=example.url, timeout=20) as client:
+        with httpx.Client(base_url=example.url, timeout=90) as client:
             CALLS[name](client, example.pid)
         example.descendants()
         example.signal(signal.SIGINT)

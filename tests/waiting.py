@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 40.0
 """How long a fact may take to become true, on a machine that has other things to do, too."""
 
 _LOOK_EVERY_SECONDS = 0.002

@@ -23,6 +23,7 @@ from . import (
     check,
     debug,
     demo,
+    jobs,
     serve,
     stack,
     top,
@@ -68,6 +69,6 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=BorrowedParser
     )
-    for command in (serve, worker, demo, check, top, stack, bench, debug):
+    for command in (serve, worker, demo, check, top, stack, jobs, bench, debug):
         command.add(commands)
     return parser

@@ -38,6 +38,7 @@ from .changes import Changes
 from .front import TAGS, Front
 from .health import Health
 from .history import History
+from .job_pages import JobPages
 from .jobs import JobSection, shown_jobs
 from .processes import Processes
 from .snapshot import snapshot_of
@@ -113,6 +114,7 @@ class ExecutorConsole(AttachedApplication):
         self._front = Front(self, self._access)
         self.route.add_branches({"name": "change", "instance": self._changes})
         self.route.add_branches({"name": "tasks", "instance": JobSection()})
+        self.route.add_branches({"name": "jobs", "instance": JobPages(self)})
         for name in _CLOSEABLE:
             if getattr(self._access, name) == "closed":
                 self.routing.configure(f"auth/{name}", rule=RULE)

@@ -24,7 +24,9 @@ from ..errors import ExecutorError, TaskNotFoundError
 from ..executors import BaseExecutor
 from ..hosts.names import HTTPBadRequest, HTTPNotFound
 from ..offload.configure import ApplicationRouter
+from ..tasks.managed import MANY
 from .access import RULE, who_asks
+from .job_pages import ACTIONS, choose, do_to
 
 __all__ = ["Changes"]
 
@@ -73,6 +75,8 @@ class Changes(RoutingClass):
         retries: int | Unchanged | None = "unchanged",
         idle: float | Unchanged | None = "unchanged",
         send_timeout: float | Unchanged | None = "unchanged",
+        key: str | None = "unchanged",
+        key_serial: bool | Unchanged | None = "unchanged",
         _request=None,
     ) -> dict[str, Any]:
         """Set options of a route, which hold from its next call on.
@@ -91,6 +95,8 @@ class Changes(RoutingClass):
             "retries": retries,
             "idle": idle,
             "send_timeout": send_timeout,
+            "key": key,
+            "key_serial": key_serial,
         }
         wanted = {option: value for option, value in given.items() if value != "unchanged"}
         if not wanted:
@@ -181,6 +187,49 @@ class Changes(RoutingClass):
             _request, f"job {job} ({status.title}): cancelled", partial(long_tasks.cancel, job)
         )
 
+    @route(auth_rule=RULE, openapi_method="post")
+    async def jobs(  # type: ignore[no-untyped-def]
+        self,
+        action: Literal["retry", "again", "cancel", "forget"],
+        jobs: list[str] | None = None,
+        matching: dict[str, Any] | None = None,
+        after: str = "",
+        confirm: bool = False,
+        _request=None,
+    ) -> dict[str, Any]:
+        """Run long jobs again, cancel or delete them: these, or all that match; 100 at a time.
+
+        ``retry`` runs them under their ids, ``again`` as new jobs. ``jobs`` is a list of ids;
+        ``matching`` has filters of the list. Without ``confirm`` nothing is done, and ``count``
+        says how many jobs it would be. ``next`` is where the next ones begin, for ``after``.
+        """
+        if (jobs is None) == (matching is None):
+            raise HTTPBadRequest("Say which: either jobs, a list of ids, or matching, filters")
+        long_tasks, following, count = self._console.server.long_tasks, "", None
+        if matching is not None:
+            page = await choose(long_tasks, action, matching, after)
+            jobs, following, count = [job.task_id for job in page.jobs], page.following, page.count
+        assert jobs is not None
+        if len(jobs) > MANY:
+            raise HTTPBadRequest(f"At most {MANY} jobs at a time; take all that match in steps")
+        if not confirm:
+            return {"count": len(jobs) if count is None else count, "done": [], "refused": {}}
+        result = await do_to(long_tasks, action, [*dict.fromkeys(jobs)])
+        by = ", ".join(f"{name}={value}" for name, value in (matching or {}).items())
+        which = f" of all that match {by}" if by else "" if matching is None else " of all"
+        names = f": {', '.join(result.done[:5])}" if result.done and matching is None else ""
+        more = " ..." if len(result.done) > 5 and names else ""
+        what = f"{len(result.done)} long jobs {ACTIONS[action]}{which}{names}{more}"
+        if result.done:
+            self._note(_request, what)
+        return {
+            "what": what,
+            "count": count,
+            "done": result.done,
+            "refused": result.refused,
+            "next": following,
+        }
+
     async def _begin(
         self, pool: str, control: str, change: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
@@ -218,12 +267,17 @@ class Changes(RoutingClass):
                 "console: %s asked for %s: refused: %s", who, what, _one_line(str(error))
             )
             raise HTTPBadRequest(str(error)) from error
-        self._made.append({"at": round(time.time(), 3), "who": who, "what": what})
-        _logger.warning("console: %s: %s", who, what)
+        self._note(request, what)
         others = [process["pid"] for process in self._console.processes.others]
         # A request reaches any of several processes, and each has pools of its own.
         where = {"process": os.getpid(), "unchanged_in": others} if others else {}
         return {"done": what, **where}
+
+    def _note(self, request: Any, what: str) -> None:
+        """Record what was done, and who has asked for it."""
+        who, what = _one_line(who_asks(request.scope)), _one_line(what)
+        self._made.append({"at": round(time.time(), 3), "who": who, "what": what})
+        _logger.warning("console: %s: %s", who, what)
 
 
 def _one_line(text: str) -> str:

@@ -24,6 +24,7 @@ from ..hosts.names import (
 from ..routing.sites import check_host, limited_body, narrowed_headers, with_headers
 from ..tasks.http.guard import narrowed_query
 from .access import BODY_LIMIT_BYTES, Access, check_change, check_site
+from .job_pages import QUERY
 from .jobs import JOB_CHANGES, is_about_jobs
 from .token import TOKEN_HEADER, ConsoleToken
 
@@ -87,7 +88,7 @@ class Front:
         _check_method(scope["method"], is_change)
         check_site(scope, server, page=not path)
         # genro-routes takes what is left of a path for arguments, also for injected ones.
-        if not is_task and len(more) not in _SEGMENTS.get(first, (0,)):
+        if not is_task and not _is_there(first, more):
             raise HTTPNotFound("There is nothing here")
         if is_task and not server.long_tasks.in_use:
             raise HTTPNotFound("There is nothing here")
@@ -101,6 +102,7 @@ class Front:
         return {
             **scope,
             TAGS: tags,
+            QUERY: scope["query_string"],
             "query_string": narrowed_query(scope["query_string"]) if is_task else b"",
             "headers": narrowed_headers(scope),
         }
@@ -147,6 +149,13 @@ class Front:
                 )
                 headers.append((b"www-authenticate", b'Token realm="executors"'))
         return HTTPException(error.status, detail[:2000], headers)
+
+
+def _is_there(first: str, more: list[str]) -> bool:
+    """Return whether a path of these segments can be that of a route, but for those of jobs."""
+    if first == "jobs":
+        return more in ([], ["list"]) or (len(more) == 2 and more[0] == "show")
+    return len(more) in _SEGMENTS.get(first, (0,))
 
 
 def _check_method(method: str, is_change: bool) -> None:

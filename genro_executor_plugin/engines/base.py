@@ -175,6 +175,8 @@ class Engine(ABC):
         - ``ISOLATES``: a crash is ``WorkerCrashedError``, and is repeated
           ``call.options.retries`` times (``self.options.retries`` where that is ``None``),
           unless ``commit`` was called.
+        - ``KEYS``: the same worker runs the calls of one ``call.options.key`` while it lives, and
+          with ``key_serial`` no two of them at a time, also when one was told to end.
         - ``INTERRUPTS``, ``CONTEXT``, ``STREAMS``: it keeps ``soft_timeout``,
           ``self.options.context`` and ``call.streams``.
 

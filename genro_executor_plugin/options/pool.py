@@ -72,6 +72,7 @@ class PoolOptions:
     context: tuple[ContextReference, ...] = ()
     idle: float | None = None
     send_timeout: float | None = 15.0
+    job_arguments: str = "keep"
     own: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod

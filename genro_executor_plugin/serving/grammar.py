@@ -88,6 +88,7 @@ class PoolGrammar(FiledElements):
         shutdown_timeout: float | BagResolver | None = None,
         abandon_on_timeout: bool | BagResolver | None = None,
         bypass: bool | str | BagResolver | None = None,
+        job_arguments: str | BagResolver | None = None,
         **options: Any,
     ) -> None:
         """One pool: its name (``code``), its kind (``executor_type``) and its options.

@@ -148,6 +148,15 @@ class ApplicationTasks:
         """
         await self._on_its_loop(self._long_tasks.forget, task_id)
 
+    async def retry(self, task_id: str) -> TaskStatus:
+        """Run a job again that has ended, under its id; what it returned or raised is forgotten.
+
+        Raises:
+            TaskNotFoundError: there is no job of that id.
+            TaskError: it has not ended, or its arguments were not kept (``job_arguments``).
+        """
+        return await self._on_its_loop(self._long_tasks.retry, task_id)
+
     async def _on_its_loop(self, ask: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """What ``ask(*args)`` returns, run on the event loop of the server's jobs."""
         loop = self._long_tasks.loop

@@ -219,12 +219,11 @@ class Runner(Queues):
             ended_at=time.time(),
             failure=failure,
             cancel_requested=job.asked,
-            stored_bytes=len(content or b""),
         )
-        done = False
+        size = None
         while True:
             try:
-                done = await asyncio.wrap_future(self._store.end(status, kind, content))
+                size = await asyncio.wrap_future(self._store.end(status, kind, content))
                 break
             except TaskStoreError as error:
                 _logger.error("job %s has ended as %s: %s", status.task_id, status.state, error)
@@ -237,15 +236,16 @@ class Runner(Queues):
                     reason = f"its result, {len(content)} bytes, could not be stored: {error}"
                     failure = TaskFailure("TaskStoreError", reason)
                     state, content = TaskState.FAILED, None
-                    status = replace(status, state=state, failure=failure, stored_bytes=0)
+                    status = replace(status, state=state, failure=failure)
                     continue
                 # Those who wait are told already; the store gets the end as soon as it takes it.
-                content, status = None, replace(status, stored_bytes=0)
+                content = None
                 self._publish_end(job, status)
                 if self._stopping:
                     return
                 await asyncio.sleep(STORE_RETRY_SECONDS)
-        if done:
+        if size is not None:
+            status = replace(status, stored_bytes=size)
             self._on_end(status, before)
         self._publish_end(job, status)
         self.jobs.pop(status.task_id, None)

@@ -27,7 +27,7 @@ from ..routing.caller import current_caller
 from .events import GONE
 from .listeners import Listeners
 from .live_job import LiveJob
-from .opened import OpenedTasks
+from .managed import ManagedTasks
 from .options import TaskOptions, TaskSettings
 from .results import is_expired, not_found, stored_outcome
 from .status import TaskId, TaskState, TaskStatus
@@ -39,7 +39,7 @@ __all__ = ["LongTasks"]
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class LongTasks(OpenedTasks):
+class LongTasks(ManagedTasks):
     """The long jobs of one server.
 
     Attributes:

@@ -30,6 +30,7 @@ from ..portable.references import describe, reference_to
 from ..portable.state.declared import is_routing
 from ..portable.stored import finding, loads, served_instance
 from ..routing.caller import Caller, current_caller
+from ..routing.keys import keyed_options
 from .attempt import Attempt
 from .fingerprints import fingerprint
 from .limits import network_of
@@ -38,7 +39,7 @@ from .options import TaskOptions, TaskSettings
 from .status import Progress, TaskState, TaskStatus
 from .targets import Target, Targets
 
-__all__ = ["SMALL_BYTES", "JobFactory", "pack", "unpack"]
+__all__ = ["SMALL_BYTES", "JobFactory", "new_id", "pack", "unpack"]
 
 SMALL_BYTES = 64 * 1024
 """Stored bytes that are not more than this are read on the event loop, others on a thread."""
@@ -167,13 +168,15 @@ class NewJob:
         content: its call as bytes.
         client: the network that its anonymous submitter comes from, empty for others.
         fingerprint: what two calls have in common that are the same; empty without a key.
+        arguments: what becomes of its call at its end, as the pool's ``job_arguments`` says.
     """
 
     status: TaskStatus
     couriers: tuple[str, ...]
     content: bytes
-    client: str = ""
-    fingerprint: str = ""
+    client: str
+    fingerprint: str
+    arguments: str
 
 
 class JobFactory:
@@ -197,7 +200,8 @@ class JobFactory:
         if target.signature is not None:
             target.signature.bind(*args, **kwargs)
         pool = options.pool or target.pool or self._settings.pool
-        self._call_options(self._server.executors.get(pool), target, options.timeout)
+        executor = self._server.executors.get(pool)
+        self._call_options(executor, target, options.timeout)
         func = None if target.route else target.func
         stored = StoredCall(target.route, func, args, kwargs)
         content = pack(stored, target.title, self.targets.address)
@@ -210,6 +214,7 @@ class JobFactory:
             content,
             network_of(caller.address) if caller is not None and strange else "",
             fingerprint(target.title, args, kwargs) if options.key is not None else "",
+            executor.pool_options.job_arguments,
         )
 
     def _described(self, target: Target, pool: str, options: TaskOptions, size: int) -> TaskStatus:
@@ -260,6 +265,9 @@ class JobFactory:
             assert stored.func is not None
             target = Target(stored.func, job.status.title)
         options = self._call_options(executor, target, job.status.timeout)
+        if options.key is not None:
+            who = Caller(identity=job.status.submitter, session=job.status.session)
+            options = keyed_options(options, target.func, stored.args, stored.kwargs, who)
         call = Call(target.func, stored.args, stored.kwargs, options, target.cleanup)
         return Attempt(executor, call, int(self._settings.max_result_bytes), on_progress)
 
@@ -272,10 +280,15 @@ class JobFactory:
         return executor.check_call(where, asked, route or None, path=route)
 
 
+def new_id() -> str:
+    """An id that cannot be guessed."""
+    return secrets.token_urlsafe(16)
+
+
 def _new_id(who: Caller, key: str | None) -> str:
     """An id that cannot be guessed; with ``key``, the same id for the same submitter and key."""
     if key is None:
-        return secrets.token_urlsafe(16)
+        return new_id()
     owner = (who.identity, "") if who.identity else ("", who.session)
     if who.address and who.anonymous:
         # Neither a session nor the application itself has such a name.

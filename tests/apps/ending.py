@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 from genro_routes import route
+from grace import give_workers_time_to_end
 from worker_functions import hold
 
 from genro_executor_plugin import ExecutorApplication, ExecutorServer
@@ -82,6 +83,8 @@ def pools(seconds: float) -> dict[str, dict[str, Any]]:
 
 
 def main(seconds: str, host_seconds: str = "") -> None:
+    if "ENDING_LOG" in os.environ:
+        give_workers_time_to_end()
     steering.CLOSE_IN_A_HURRY_SECONDS = 1.0
     server = ExecutorServer(
         applications=[Ending],

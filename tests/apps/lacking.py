@@ -28,7 +28,7 @@ from waiting import until
 from genro_executor_plugin import ProcessExecutor, ThreadExecutor
 
 LARGE = 2**20
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 
 Found = dict[str, Any]
 

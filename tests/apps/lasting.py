@@ -37,7 +37,11 @@ def _write(folder: str, file: str, line: str) -> None:
 
 
 def work(folder: str, name: str, seconds: float) -> str:
-    """Run for ``seconds``; what it returns can be told from what others return."""
+    """Run for ``seconds``, or until there is a file ``<name>.enough``.
+
+    What it returns can be told from what others return.
+    """
+    enough = Path(folder, f"{name}.enough")
     lock = os.open(Path(folder, f"{name}.lock"), os.O_RDWR | os.O_CREAT)
     try:
         try:
@@ -46,7 +50,7 @@ def work(folder: str, name: str, seconds: float) -> str:
             _write(folder, "overlaps", name)
         _write(folder, "begun", f"{name} {os.getpid()} {time.time()}")
         end = time.monotonic() + seconds
-        while time.monotonic() < end and not cancelled():
+        while time.monotonic() < end and not cancelled() and not enough.exists():
             progress((time.monotonic() - end + seconds) / seconds if seconds else 1.0, "working")
             time.sleep(min(0.01, seconds))
         return f"done {name}"

@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 from genro_routes import route
+from grace import give_workers_time_to_end
 from host import AsgiServer, FatalBootError, RoutedApplication
 
 from genro_executor_plugin import (
@@ -201,6 +202,7 @@ def built(host: str, trouble: str) -> Any:
 
 
 def main(host: str, trouble: str) -> None:
+    give_workers_time_to_end()
     built(host, trouble).serve()
 
 

@@ -27,7 +27,17 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--help") == 0
     shown = capsys.readouterr()
     commands = re.findall(r"^    (\S+)", shown.out.partition("commands:")[2], re.MULTILINE)
-    assert commands == ["serve", "worker", "demo", "check", "top", "stack", "bench", "debug"]
+    assert commands == [
+        "serve",
+        "worker",
+        "demo",
+        "check",
+        "top",
+        "stack",
+        "jobs",
+        "bench",
+        "debug",
+    ]
     assert shown.err == ""
 
 

@@ -50,7 +50,7 @@ def measured(*arguments: str) -> dict[str, Any]:
         [COMMAND, "bench", "--json", "--seconds", "0.1", *arguments],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # no progress where there is no terminal

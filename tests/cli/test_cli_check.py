@@ -289,7 +289,7 @@ def test_colours_are_for_terminals(config: Path) -> None:
 def test_a_reader_that_has_seen_enough_is_no_error(config: Path) -> None:
     """``genro-executor check config.py | head -1``."""
     script = f"'{COMMAND}' check config.py | head -1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=90)
     assert done.stdout == "Pools\n"
     assert done.stderr == ""
     assert done.returncode in (0, 1)

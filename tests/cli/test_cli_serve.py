@@ -79,7 +79,7 @@ def serving(folder: Path, *arguments: str, **more: str) -> Iterator[RunningProgr
 
 
 def get(process: RunningProgram, path: str) -> dict[str, object]:
-    answer = httpx.get(process.url + path, timeout=30, trust_env=False)
+    answer = httpx.get(process.url + path, timeout=90, trust_env=False)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -100,7 +100,7 @@ def refused(folder: Path, *arguments: str) -> tuple[int, list[str]]:
         env={**os.environ, host.HOME_VARIABLE: str(folder.parent / "genro-home")},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
     )
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr.splitlines()
@@ -158,7 +158,7 @@ def test_a_site_that_the_host_configured(folder: Path) -> None:
         env={**os.environ, host.HOME_VARIABLE: str(folder.parent / "genro-home")},
         check=True,
         capture_output=True,
-        timeout=30,
+        timeout=90,
     )
     with serving(folder, "desk", PYTHONPATH=str(folder)) as process:
         assert get(process, "/hello/where")["pid"] != get(process, "/hello/here")["pid"]
@@ -280,7 +280,7 @@ def test_an_error_in_a_recipe_is_told_with_its_line(folder: Path) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
     )
     assert done.stderr.startswith("Traceback (most recent call last):")
     assert done.stderr.splitlines()[-1].startswith("genro-executor: config.py:10: ")

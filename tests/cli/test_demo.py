@@ -19,9 +19,9 @@ import httpx
 import pytest
 from programs import RunningProgram, started
 
-pytestmark = [pytest.mark.once, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.once, pytest.mark.timeout(300)]
 
-EXIT_TIMEOUT_SECONDS = 40.0
+EXIT_TIMEOUT_SECONDS = 90.0
 
 CHECKS = [
     "every report is a real PDF",
@@ -78,7 +78,7 @@ def test_everything_holds_and_the_server_stays_until_ctrl_c(tmp_path: Path) -> N
         url = demo.until_it_says(r"Serving on (http://127\.0\.0\.1:\d+), until Ctrl-C")[1]
         family = demo.descendants()
         assert len(family) >= 3
-        report = httpx.get(f"{url}/report?title=Mine", timeout=30)
+        report = httpx.get(f"{url}/report?title=Mine", timeout=90)
         assert report.headers["content-type"] == "application/pdf"
         assert report.content.startswith(b"%PDF-")
         pools = httpx.get(f"{url}/monitor/pools").json()

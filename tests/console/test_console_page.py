@@ -79,7 +79,7 @@ class Page:
         def now(_: Any) -> Any:
             return fact()
 
-        return WebDriverWait(self.browser, 15, 0.02).until(now)
+        return WebDriverWait(self.browser, 60, 0.02).until(now)
 
     def find(self, selector: str) -> WebElement:
         found: WebElement = self.until(lambda: self.all(selector))[0]

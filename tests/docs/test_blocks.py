@@ -17,9 +17,9 @@ import pytest
 from doc_blocks import PAGES, ROOT, Block, Program, blocks_of, judge, programs_of
 from programs import started
 
-PROGRAM_TIMEOUT_SECONDS = 45.0
-REQUEST_TIMEOUT_SECONDS = 20.0
-EXIT_TIMEOUT_SECONDS = 15.0
+PROGRAM_TIMEOUT_SECONDS = 120.0
+REQUEST_TIMEOUT_SECONDS = 60.0
+EXIT_TIMEOUT_SECONDS = 60.0
 
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 

@@ -27,7 +27,7 @@ import pytest
 from doc_blocks import PAGES, ROOT, Block, blocks_of
 from programs import RunningProgram, started
 
-COMMAND_TIMEOUT_SECONDS = 45.0
+COMMAND_TIMEOUT_SECONDS = 120.0
 TOKEN = "a-token-of-the-tests-0123456789"
 """What a console asks for: a page has it from the server's log."""
 
@@ -166,7 +166,7 @@ def commands_of(block: Block) -> list[tuple[str, str]]:
 
 
 @pytest.mark.once
-@pytest.mark.timeout(180)  # a page may start several servers, one after the other
+@pytest.mark.timeout(300)  # a page may start several servers, one after the other
 @pytest.mark.parametrize("page", STORIES)
 def test_a_page_can_be_followed(page: str, tmp_path: Path) -> None:
     """Who types what the page shows sees what the page shows."""

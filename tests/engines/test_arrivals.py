@@ -73,12 +73,15 @@ def answer() -> int:
 class SpeaksSlowlyHere(Exception):  # it is an exception of some application
     """Its text is there at once in the process that raised it, and takes long in any other."""
 
+    said_slowly = 0
+
     def __init__(self, pid: int) -> None:
         super().__init__(pid)
         self.pid = pid
 
     def __str__(self) -> str:
         if os.getpid() != self.pid:
+            SpeaksSlowlyHere.said_slowly += 1
             time.sleep(1)
         return "said at last"
 
@@ -220,9 +223,9 @@ async def test_an_exception_with_a_slow_text_arrives_as_text(make: Any) -> None:
     with pytest.raises(RemoteError, match="said at last") as caught:
         await pool.submit(raises_slowly)
     assert caught.value.type_name.endswith("SpeaksSlowlyHere")
-    began = time.monotonic()
+    asked = SpeaksSlowlyHere.said_slowly
     assert "said at last" in str(caught.value)
-    assert time.monotonic() - began < 0.9
+    assert SpeaksSlowlyHere.said_slowly == asked
 
 
 async def test_a_huge_message_of_an_exception_is_cut_in_the_worker(make: Any) -> None:
@@ -244,7 +247,7 @@ class Waiting:
     @classmethod
     def wait(cls) -> None:
         cls.entered.set()
-        assert cls.released.wait(20)
+        assert cls.released.wait(40)
 
 
 class WaitsForState:

@@ -43,10 +43,10 @@ QUEUED = 3
 HANG_SECONDS = 0.2
 """The limit of a call that hangs. It counts from the run's start, before its neighbours came."""
 
-STARTS: dict[str, dict[str, float]] = {"hang": {"start_timeout": 3.0}}
+STARTS: dict[str, dict[str, float]] = {"hang": {"start_timeout": 5.0}}
 """For each way the limit of a start, if it is not the default; a busy machine starts slowly."""
 
-BOUND_SECONDS = 20.0
+BOUND_SECONDS = 60.0
 """Longer than this nothing may hold a pool up, on a machine that has other things to do."""
 
 OUTCOMES = ("completed", "failed", "rejected", "timed_out", "crashed", "cancelled")

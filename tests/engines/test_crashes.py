@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 import pytest
 import worker_functions as wf
-from waiting import block_until, is_dead, until
+from grace import give_workers_time_to_end
+from waiting import PATIENCE_SECONDS, block_until, is_dead, until
 
 from genro_executor_plugin import (
     ExecutorError,
@@ -168,7 +169,7 @@ async def test_a_stopped_worker_is_ended_by_the_limit_of_its_call(make: Any, gat
     """A worker that does not even handle signals."""
     pool = make(max_workers=1)
     await pool.submit(wf.answer)
-    stuck = asyncio.create_task(pool.options(timeout=0.5).submit(wf.hold, gate.path))
+    stuck = asyncio.create_task(pool.options(timeout=2.0).submit(wf.hold, gate.path))
     pid = await gate.entered()
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(ExecutorTimeoutError):
@@ -186,7 +187,7 @@ async def test_a_crash_while_the_pool_ends_settles_its_call(make: Any, gate: Any
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(WorkerCrashedError):
         await victim
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await ending
 
 
@@ -224,7 +225,7 @@ async def test_a_call_that_was_started_once_is_never_said_not_to_have_been(
     make: Any, gate: Any
 ) -> None:
     """queue_timeout is for calls that were never started; one that is tried again was."""
-    limit = 0.3
+    limit = 1.0
     pool = make(max_workers=1, retries=1, start_method="spawn")
     loop = asyncio.get_running_loop()
     first = asyncio.create_task(pool.submit(wf.hold, gate.path))
@@ -257,8 +258,11 @@ async def kill_template_of(worker: int) -> int:
     return template
 
 
-async def test_calls_in_flight_survive_the_template(make: Any, gate: Any) -> None:
+async def test_calls_in_flight_survive_the_template(
+    make: Any, gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Workers go on without the process that forked them; new ones get a new template."""
+    give_workers_time_to_end(monkeypatch.setattr)  # the end is not to wait for as long as that
     pool = make(max_workers=2)
     held = asyncio.create_task(pool.submit(wf.hold, gate.path))
     worker = await gate.entered()
@@ -269,7 +273,7 @@ async def test_calls_in_flight_survive_the_template(make: Any, gate: Any) -> Non
     gate.release()
     assert await held == "released"
     assert worker in pool.pids
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(PATIENCE_SECONDS / 2):
         await pool.shutdown()
     assert is_dead(other)
     await until(lambda: is_dead(worker))  # whom nobody is told of: its template is gone
@@ -324,7 +328,7 @@ async def test_a_worker_without_its_template_still_crashes_as_any_other(
     await kill_template_of(worker)
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(WorkerCrashedError) as caught:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await victim
     assert caught.value.pid == worker
     assert await pool.submit(wf.answer) == 42
@@ -339,7 +343,7 @@ async def test_a_worker_of_an_earlier_template_crashes_as_any_other(make: Any, g
     assert await pool.submit(wf.pid) != worker
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(WorkerCrashedError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await victim
     await until(lambda: worker not in pool.pids)
     assert pool.metrics["workers"] == 1
@@ -348,7 +352,7 @@ async def test_a_worker_of_an_earlier_template_crashes_as_any_other(make: Any, g
 async def test_a_worker_of_an_earlier_template_is_ended_by_its_limit(make: Any, gate: Any) -> None:
     pool = make(max_workers=2)
     await asyncio.gather(pool.submit(wf.answer), pool.submit(wf.answer))
-    stuck = asyncio.create_task(pool.options(timeout=0.5).submit(wf.hold, gate.path))
+    stuck = asyncio.create_task(pool.options(timeout=2.0).submit(wf.hold, gate.path))
     worker = await gate.entered()
     await kill_template_of(worker)
     for pid in pool.pids:
@@ -361,19 +365,22 @@ async def test_a_worker_of_an_earlier_template_is_ended_by_its_limit(make: Any, 
     await until(lambda: is_dead(worker))
     await until(lambda: worker not in pool.pids)
     calls = [asyncio.create_task(pool.submit(wf.hold, gate.path)) for _ in range(2)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await gate.entered()
         await gate.entered()
     gate.release()
     await asyncio.gather(*calls)
 
 
-async def test_shutdown_without_the_template_leaves_nothing(make: Any, gate: Any) -> None:
+async def test_shutdown_without_the_template_leaves_nothing(
+    make: Any, gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_workers_time_to_end(monkeypatch.setattr)  # the end is not to wait for as long as that
     pool = make(max_workers=1, shutdown_timeout=0.05)
     stuck = asyncio.create_task(pool.submit(wf.hold, gate.path))
     worker = await gate.entered()
     await kill_template_of(worker)
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(PATIENCE_SECONDS / 2):
         await pool.shutdown()
     with pytest.raises(ExecutorError):
         await stuck

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import worker_functions as wf
 from apps import leaving
+from grace import give_workers_time_to_end
 from waiting import until
 
 from genro_executor_plugin import ProcessExecutor, WorkerCrashedError
@@ -39,7 +40,10 @@ def pool(make: Any, request: pytest.FixtureRequest) -> ProcessExecutor:
     return executor
 
 
-async def test_everything_ends_at_the_shutdown(pool: ProcessExecutor, tmp_path: Path) -> None:
+async def test_everything_ends_at_the_shutdown(
+    pool: ProcessExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_workers_time_to_end(monkeypatch.setattr)
     file = str(tmp_path / "log")
     await pool.submit(leaving.leave_everything, file)
     await pool.submit(leaving.leave_tasks, file)
@@ -49,8 +53,9 @@ async def test_everything_ends_at_the_shutdown(pool: ProcessExecutor, tmp_path: 
 
 @pytest.mark.parametrize("start_method", METHODS)
 async def test_everything_ends_when_a_worker_is_replaced(
-    make: Any, tmp_path: Path, start_method: str
+    make: Any, tmp_path: Path, start_method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    give_workers_time_to_end(monkeypatch.setattr)
     file = str(tmp_path / "log")
     pool = make(max_workers=1, max_tasks_per_child=1, start_method=start_method)
     await pool.submit(leaving.leave_everything, file)
@@ -61,7 +66,7 @@ async def test_what_does_not_end_is_killed(pool: ProcessExecutor, tmp_path: Path
     """A hook of the handler's that blocks holds up nobody for longer than the grace."""
     await pool.submit(leaving.leave_a_blocking_hook)
     (pid,) = pool.pids
-    await asyncio.wait_for(pool.shutdown(), 20)
+    await asyncio.wait_for(pool.shutdown(), 40)
     assert not psutil.pid_exists(pid)
 
 
@@ -89,7 +94,7 @@ async def test_a_coroutine_that_stops_the_loop_stops_no_other(pool: ProcessExecu
     neighbour = asyncio.create_task(pool.submit(leaving.wait_for, 0.3))
     await pool.submit(wf.pid_async)
     pids = pool.pids
-    assert await asyncio.wait_for(pool.submit(leaving.stop_the_loop), 10) == "stopped"
+    assert await asyncio.wait_for(pool.submit(leaving.stop_the_loop), 40) == "stopped"
     assert await neighbour == "waited"
     assert await pool.submit(wf.pid_async) == pids[0]
 
@@ -111,5 +116,5 @@ async def test_a_worker_whose_descriptors_are_closed_ends(
     await pool.submit(wf.pid_async)
     for call in (pool.submit(handler), neighbour):
         with pytest.raises(WorkerCrashedError):
-            await asyncio.wait_for(call, 20)
+            await asyncio.wait_for(call, 40)
     assert await pool.submit(wf.answer) == 42

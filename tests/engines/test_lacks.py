@@ -179,7 +179,7 @@ def test_a_lack_is_told_and_passes(
         ),
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -302,7 +302,7 @@ async def play(sequence: list[tuple[Any, ...]]) -> None:
         assert model.pool.metrics["workers"] == 0
 
 
-@pytest.mark.timeout(7200 if IS_LONG else 60)
+@pytest.mark.timeout(7200 if IS_LONG else 300)
 @settings(
     max_examples=EXAMPLES,
     derandomize=not IS_LONG,

@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import host
 import psutil
 import pytest
 import worker_functions as wf
+from grace import give_workers_time_to_end
 from programs import run_program, started
 from waiting import is_dead, until
 
@@ -356,12 +358,12 @@ async def test_a_timeout_ends_its_own_call_only(make: Any, gate: Any) -> None:
 
 async def test_a_timeout_counts_the_run_alone(make: Any, gate: Any) -> None:
     """Neither the wait in the queue nor the start of a worker is part of it."""
-    pool = make(max_workers=1, timeout=0.4)
+    pool = make(max_workers=1, timeout=0.8)
     held = asyncio.create_task(pool.options(timeout=30).submit(wf.hold, gate.path))
     await gate.entered()
     queued = asyncio.create_task(pool.submit(wf.answer))
     await until(lambda: pool.metrics["pending"] == 2)
-    await asyncio.sleep(0.45)  # longer than its limit
+    await asyncio.sleep(0.85)  # longer than its limit
     gate.release()
     assert await held == "released"
     assert await queued == 42
@@ -370,11 +372,13 @@ async def test_a_timeout_counts_the_run_alone(make: Any, gate: Any) -> None:
 async def test_every_call_has_a_limit_of_its_own(make: Any, gate: Any) -> None:
     pool = make(max_workers=3, timeout=30)
     loop = asyncio.get_running_loop()
+    ended = []
 
     async def timed(limit: float) -> float:
         began = loop.time()
         with pytest.raises(ExecutorTimeoutError):
             await pool.options(timeout=limit).submit(wf.hold, gate.path)
+        ended.append(limit)
         return loop.time() - began
 
     for calls in (asyncio.gather(*(pool.submit(wf.hold, gate.path) for _ in range(3))),):
@@ -382,8 +386,10 @@ async def test_every_call_has_a_limit_of_its_own(make: Any, gate: Any) -> None:
             await gate.entered()
         gate.release()
         await calls
-    long, short, middle = await asyncio.gather(timed(0.3), timed(0.05), timed(0.15))
-    assert 0.05 <= short < 0.15 <= middle < 0.3 <= long
+    limits = (1.4, 0.05, 0.7)
+    lasted = await asyncio.gather(*map(timed, limits))
+    assert all(seconds >= limit for seconds, limit in zip(lasted, limits, strict=True))
+    assert ended == sorted(limits)
 
 
 async def test_a_late_answer_reaches_nobody(make: Any) -> None:
@@ -433,17 +439,27 @@ async def test_a_coroutine_is_ended_by_its_limit_and_by_its_caller(make: Any) ->
     assert pool.metrics["cancelled"] == 1
 
 
+def open_descriptors() -> set[tuple[int, str]]:
+    """What this process has open: each number, and the file, pipe or socket behind it."""
+    found = set()
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with suppress(OSError):  # it was the listing's own
+            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
+    return found
+
+
 @pytest.mark.parametrize("start_method", METHODS)
 async def test_pools_that_come_and_go_leave_no_descriptor(start_method: str) -> None:
-    process = psutil.Process()
-    before = process.num_fds()
+    # What earlier tests have left is closed at its own time, and is not counted.
+    before = open_descriptors()
     for _ in range(4):
         pool = ProcessExecutor("pool", max_workers=2, start_method=start_method)
         await asyncio.gather(*(pool.submit(wf.answer) for _ in range(4)))
-        assert process.num_fds() > before
+        opened = open_descriptors() - before
+        assert opened
         await pool.shutdown()
-        # The event loop closes what earlier tests have left at its own time, too.
-        await until(lambda: process.num_fds() <= before)
+        await until(lambda opened=opened: not opened & open_descriptors())
+    await until(lambda: len(open_descriptors()) <= len(before))
 
 
 async def test_a_cancelled_caller_ends_the_run(make: Any, gate: Any) -> None:
@@ -589,10 +605,14 @@ async def test_the_finalizer_runs_once_in_each_worker_that_is_ended(
 ) -> None:
     trace = tmp_path / "trace"
     monkeypatch.setenv("FINALIZED", str(trace))
+    give_workers_time_to_end(monkeypatch.setattr)
     pool = make(max_workers=1, max_tasks_per_child=1, finalizer=finalizer)
     pids = [await pool.submit(wf.pid) for _ in range(3)]
     await pool.shutdown()
-    assert sorted(trace.read_text().split()) == sorted(map(str, pids))
+    # Another worker may be up already in the place of the last one.
+    finalized = trace.read_text().split()
+    assert set(map(str, pids)) <= set(finalized)
+    assert len(finalized) == len(set(finalized)) <= 4
 
 
 async def test_a_finalizer_that_raises_hurts_nobody(make: Any) -> None:

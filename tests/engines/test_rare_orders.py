@@ -47,7 +47,7 @@ async def test_a_call_sent_ahead_that_is_cancelled_leaves_its_worker_free(
         gate.release()
         ahead[1].cancel()
         await asyncio.gather(held, *ahead, return_exceptions=True)
-        assert await asyncio.wait_for(pool.submit(wf.answer), 20) == 42
+        assert await asyncio.wait_for(pool.submit(wf.answer), 40) == 42
 
 
 async def test_large_arguments_of_calls_that_never_came_in_are_given_back(
@@ -78,7 +78,7 @@ async def test_a_restart_while_workers_start_comes_to_its_end(make: Any) -> None
         pool = make(max_workers=3)
         calls = [asyncio.create_task(pool.submit(wf.answer)) for _ in range(3)]
         await asyncio.sleep(moment)
-        await asyncio.wait_for(pool.restart(), 20)
+        await asyncio.wait_for(pool.restart(), 40)
         assert await asyncio.gather(*calls) == [42, 42, 42]
         assert await pool.submit(wf.answer) == 42
 
@@ -93,11 +93,11 @@ async def test_limits_hold_for_calls_sent_ahead(make: Any, gate: Any) -> None:
     waiting = pool.options(queue_timeout=0.1).submit(wf.maybe_hold, None)
     await gate.entered()
     with pytest.raises(ExecutorOverloadError, match="queue_timeout"):
-        await asyncio.wait_for(waiting, 20)
+        await asyncio.wait_for(waiting, 40)
     await asyncio.sleep(1.6)  # the first alarm of the run's limit has gone by
     gate.release()
     await gate.entered()
     with pytest.raises(ExecutorTimeoutError):
-        await asyncio.wait_for(running_over, 20)
+        await asyncio.wait_for(running_over, 40)
     assert await held == "released"
     assert await pool.submit(wf.answer) == 42

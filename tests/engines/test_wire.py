@@ -96,5 +96,5 @@ async def test_a_soft_limit_that_comes_while_a_chunk_is_sent_takes_no_frame_apar
         began = monotonic()
         with pytest.raises(SoftTimeoutError):
             await taken(pool.options(soft_timeout=0.1).stream(endless_blocks))
-        assert monotonic() - began < 10
+        assert monotonic() - began < 60
     assert await pool.submit(len, "abc") == 3

@@ -32,6 +32,7 @@ import numpy
 import pytest
 import worker_functions as wf
 from agents import shared_folder, shared_options, shared_pool
+from rays import ray_pool
 from waiting import until
 
 from genro_executor_plugin import (
@@ -59,8 +60,9 @@ KINDS: dict[str, Callable[..., BaseExecutor]] = {
     "inline": lambda **options: InlineExecutor("pool", **options),
     "bypass": _bypassed,
     "nats": shared_pool,
+    "ray": ray_pool,
 }
-PROCESSES = ("process", "spawn", "nats")
+PROCESSES = ("process", "spawn", "nats", "ray")
 CHECKED = (*PROCESSES, "inline", "bypass")
 """The kinds in which arguments and results have to serialize."""
 
@@ -468,7 +470,7 @@ async def test_an_exception_that_would_upset_the_server_arrives_as_a_failure(
 ) -> None:
     """sys.exit() in a function ends neither the server nor the task that called it."""
     pool = make(max_workers=1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with pytest.raises(BaseException) as caught:  # noqa: PT011 - which one is the question
             await pool.submit(wf.fail, error)
     assert isinstance(caught.value, Exception), repr(caught.value)
@@ -584,6 +586,7 @@ async def test_decorated_functions_and_methods_run_in_the_pool(
         "inline": {"max_workers": 1, "executor_type": "inline"},
         "bypass": {"max_workers": 1, "bypass": True},
         "nats": {"executor_type": "nats", "max_workers": 1},
+        "ray": {"executor_type": "ray", "max_workers": 1},
     }[kind]
     folder = tmp_path
     if kind == "nats":
@@ -1082,7 +1085,7 @@ async def test_shutdown_ends_what_takes_too_long(make: Any, gate: Any, tmp_path:
     await gate.entered()
     queued = asyncio.create_task(pool.submit(wf.record, str(trace)))
     await until(lambda: pool.metrics["pending"] == 2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await pool.shutdown()
         for call in (running, queued):
             with pytest.raises(ExecutorClosedError) as caught:
@@ -1117,7 +1120,7 @@ async def test_every_caller_of_shutdown_returns_when_it_is_over(make: Any, gate:
         await asyncio.sleep(0)
     assert not any(ending.done() for ending in endings)
     gate.release()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await asyncio.gather(*endings)
     assert await held == "released"
 
@@ -1158,7 +1161,7 @@ async def test_a_call_cut_off_by_the_end_of_its_loop_costs_no_place(kind: str, g
 
     async def use_and_end() -> Any:
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 call = asyncio.create_task(pool.submit(wf.add, 2))
                 await until(lambda: pool.metrics["pending"] == 1)
                 main.call_soon_threadsafe(gate.release)

@@ -274,9 +274,9 @@ async def test_what_hangs_at_the_pools_end_is_left_behind(
     left = await pool.submit(leave)
     began = time.monotonic()
     try:
-        await asyncio.wait_for(pool.shutdown(), 10)
+        await asyncio.wait_for(pool.shutdown(), 40)
     finally:
         goes_on.set()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 25
     assert "has not ended after 0.2 s, its shutdown_timeout" in caplog.text
     del left

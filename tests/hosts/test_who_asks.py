@@ -86,7 +86,7 @@ async def test_a_job_is_its_submitters(site: Site, mount: str) -> None:
     accepted = await site.client.post(f"/{mount}/report", auth=ANN)
     assert accepted.status_code == 202, accepted.text
     job = accepted.json()["task_id"]
-    result = f"/_tasks/result/{job}?wait=30"
+    result = f"/_tasks/result/{job}?wait=60"
     assert (await site.client.get(result, auth=ANN)).text == "for its submitter"
     assert (await site.client.get(result, auth=ROOT)).status_code == 200
     assert (await site.client.get(result, auth=BOB)).status_code == 404

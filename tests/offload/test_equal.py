@@ -109,7 +109,7 @@ async def answer(site: Site, request: dict[str, Any]) -> tuple[Any, ...]:
 
 
 @pytest.mark.usefixtures("far_agent")
-@pytest.mark.timeout(60 + REQUESTS / 5)
+@pytest.mark.timeout(240 + REQUESTS / 5)
 async def test_the_answers_are_the_same_everywhere(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         sites: dict[str, Site] = {}

@@ -325,7 +325,7 @@ def made(way: str, folder: Path) -> Any:
     return server
 
 
-@pytest.mark.timeout(120)  # some 90 features of five servers
+@pytest.mark.timeout(300)  # some 90 features of five servers
 async def test_features_of_the_host_are_the_same_everywhere(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

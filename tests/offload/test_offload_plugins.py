@@ -58,6 +58,7 @@ def route_log() -> Any:
     logger.setLevel(level)
 
 
+@pytest.mark.timeout(300)  # 120 requests, one after the other
 async def test_in_every_order_each_plugin_runs_here_once_around_the_call(
     route_log: list[logging.LogRecord],
 ) -> None:
@@ -100,6 +101,7 @@ async def test_the_log_says_end_when_the_handler_has_ended(
         assert [record.getMessage()[:8] for record in route_log] == ["held sta", "held end"]
 
 
+@pytest.mark.timeout(300)  # 120 requests, one after the other
 async def test_in_every_order_bad_arguments_are_the_callers_mistake() -> None:
     """Values that pydantic refuses are a 400 and reach no worker, whoever else stands around."""
     async with serving((Onion, {"orders": ORDERS}), executors=PDF) as site:

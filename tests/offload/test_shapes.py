@@ -48,7 +48,7 @@ def shown(seen: tuple[Any, ...]) -> str:
     return repr(seen)[:300]
 
 
-@pytest.mark.timeout(180)  # some 140 requests in five ways
+@pytest.mark.timeout(300)  # some 140 requests in five ways
 async def test_a_handler_is_the_same_everywhere_or_says_what_it_lacks(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -67,6 +67,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "context": ([f"{HERE}:TENANT"], [f"{HERE}:TENANT"]),
     "idle": (11, 11.0),
     "send_timeout": (12, 12.0),
+    "job_arguments": ("show", "show"),
 }
 """By name: what is given, and what the console shows; ``None`` for what it does not show."""
 
@@ -79,6 +80,8 @@ CHANGES: dict[str, Any] = {
     "retries": 1,
     "idle": 4.5,
     "send_timeout": 3.5,
+    "key": "pages",
+    "key_serial": True,
 }
 """The options of a route, which the console changes."""
 

@@ -180,10 +180,10 @@ async def test_a_caller_that_leaves_while_its_arguments_are_written(make: Any) -
 
 async def test_large_arguments_survive_a_killed_worker(make: Any) -> None:
     """A call that is repeated, and the one after a call that was killed, have their own values."""
-    pool = make(max_workers=1, timeout=0.3)
+    pool = make(max_workers=1)
     value = os.urandom(SIZE)
     with pytest.raises(ExecutorTimeoutError):
-        await pool.submit(wf.spin_with, value)
+        await pool.options(timeout=0.3).submit(wf.spin_with, value)
     assert await pool.submit(wf.digest, value) == hashlib.sha256(value).hexdigest()
 
 

@@ -196,7 +196,7 @@ def test_a_notebook(tmp_path: Path) -> None:
     os.environ["JUPYTER_PATH"] = str(tmp_path)
     os.environ["PYTHONPATH"] = str(TESTS)
     try:
-        client = NotebookClient(notebook, timeout=50, kernel_name="of_this_test")
+        client = NotebookClient(notebook, timeout=150, kernel_name="of_this_test")
         client.execute()
     finally:
         os.environ.clear()

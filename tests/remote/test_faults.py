@@ -70,7 +70,7 @@ async def test_a_call_that_nobody_takes_fails_at_once(make: Any) -> None:
         NoAgentError, match=r"'heavy' .*'nobody' at nats://.*nobody listens.*was sent"
     ):
         await pool.submit(wf.answer)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
     assert pool.metrics["rejected"] == 1
     where = f"'nobody' at {pool.pool_options.own['url']}"
     assert pool.unhealthy == f"no agent for {where}: nobody listens there"
@@ -396,7 +396,7 @@ async def test_calls_survive_a_new_start_of_nats(
             began = time.monotonic()
             assert await waiting == 42
             assert await held == "released"
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 40
         assert "has lost NATS" in caplog.text
         assert "has reached NATS again" in caplog.text
         await until(lambda: pool.unhealthy is None)

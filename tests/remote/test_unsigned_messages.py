@@ -59,7 +59,7 @@ def nonsense(chosen: random.Random, heard: list[bytes], trap: bytes) -> bytes:
     )
 
 
-@pytest.mark.timeout(60 + MESSAGES / 50)
+@pytest.mark.timeout(240 + MESSAGES / 50)
 async def test_messages_of_strangers_run_nothing_and_end_nothing(tmp_path: Path) -> None:
     chosen, marks = random.Random(7), tmp_path / "marks"
     trap = pickle.dumps(Trap(str(tmp_path / "trap")))

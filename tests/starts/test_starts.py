@@ -28,7 +28,7 @@ from starts.ways import APP, WAYS, Way
 
 ALL = os.environ.get("GENRO_EXECUTOR_STARTS") == "all"
 
-END_SECONDS = 20.0
+END_SECONDS = 60.0
 
 
 def chosen() -> list[str]:
@@ -141,7 +141,7 @@ async def test_a_program_has_workers_however_it_is_started(name: str, tmp_path: 
             await asyncio.to_thread(program.process.wait, END_SECONDS)
             assert way.refused in program.said
             return
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=90) as client:
             answers = [await program.answer(client) for _ in range(3)]
         assert [a.status_code for a in answers] == [200] * 3, (answers[0].text, program.said)
         said = [answer.json() for answer in answers]

@@ -43,7 +43,7 @@ async def on_threads(tmp_path: Path) -> AsyncIterator[Site]:
 
 
 async def result(site: Site, job: dict[str, Any]) -> httpx.Response:
-    return await ask(site, "GET", job["result_url"], params={"wait": 20})
+    return await ask(site, "GET", job["result_url"], params={"wait": 60})
 
 
 async def test_a_background_route_answers_202_at_once(site: Site) -> None:
@@ -131,7 +131,7 @@ async def test_a_session_is_a_submitter_too(on_threads: Site) -> None:
     answer = await on_threads.client.post("/press/book?title=Emma")
     job, mine = answer.json(), dict(on_threads.client.cookies)
     assert mine
-    assert (await on_threads.client.get(job["result_url"], params={"wait": 20})).status_code == 200
+    assert (await on_threads.client.get(job["result_url"], params={"wait": 60})).status_code == 200
     on_threads.client.cookies.clear()
     assert (await on_threads.client.get(job["status_url"])).status_code == 404  # another session
     on_threads.client.cookies.clear()
@@ -147,14 +147,14 @@ async def test_who_is_nobody_at_all_asks_by_the_id(tmp_path: Path) -> None:
     async with press(tmp_path, kind="thread", **options) as site:
         job = (await site.client.post("/press/book?title=Emma")).json()
         site.client.cookies.clear()
-        assert (await site.client.get(job["result_url"], params={"wait": 20})).status_code == 200
+        assert (await site.client.get(job["result_url"], params={"wait": 60})).status_code == 200
         assert (await site.client.get("/_tasks/")).json()["tasks"] == []
 
 
 async def test_jobs_submitted_by_a_handler_are_its_callers(site: Site) -> None:
     for path in ("submitted", "submitted_in_a_thread"):
         task_id = (await ask(site, "GET", f"/press/{path}")).json()["task_id"]
-        found = await ask(site, "GET", f"/_tasks/result/{task_id}", params={"wait": 20})
+        found = await ask(site, "GET", f"/_tasks/result/{task_id}", params={"wait": 60})
         assert found.text == "3"
         assert (await ask(site, "GET", f"/_tasks/status/{task_id}", BOB)).status_code == 404
 

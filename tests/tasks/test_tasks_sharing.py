@@ -319,7 +319,7 @@ async def test_jobs_of_a_killed_process_go_on_in_another_one(tmp_path: Path) -> 
     quiet = {"cwd": tmp_path, "PYTHONUNBUFFERED": "1"}
     with started(*arguments, **quiet) as first, started(*arguments, **quiet) as second:
         async with clients_of(first, second) as (one, other):
-            again = await submitted(one, "repeatable", "again", 0.6)
+            again = await submitted(one, "repeatable", "again", 60)
             lost = await submitted(one, "once", "lost", 60)
             waits = await submitted(one, "once", "waits", 0)
             begun = tmp_path / "begun"
@@ -337,6 +337,7 @@ async def test_jobs_of_a_killed_process_go_on_in_another_one(tmp_path: Path) -> 
             assert await states(lost) == ["running"]
             first.signal(signal.SIGKILL)
             await asyncio.to_thread(first.wait_for_itself)
+            (tmp_path / "again.enough").touch()
 
             async def ended() -> bool:
                 return await states(again, lost, waits) == ["succeeded", "lost", "succeeded"]
@@ -408,13 +409,13 @@ async def test_uvicorn_with_several_workers_is_one_server_to_its_clients(tmp_pat
         answers = [await ask("POST", "/shop/job") for _ in range(12)]
         assert [answer.status_code for answer in answers] == [202] * 12
         for answer in answers:
-            result = await ask("GET", answer.json()["result_url"], params={"wait": 20})
+            result = await ask("GET", answer.json()["result_url"], params={"wait": 60})
             assert (result.status_code, result.text) == (200, "done")
         long = (await ask("POST", "/shop/job", params={"seconds": 60})).json()
         for _ in range(6):
             answer = await ask("POST", long["cancel_url"])
             assert answer.status_code in (200, 202), answer.text
-        result = await ask("GET", long["result_url"], params={"wait": 20})
+        result = await ask("GET", long["result_url"], params={"wait": 60})
         assert result.status_code == 409, result.text
 
         async def listed() -> bool:

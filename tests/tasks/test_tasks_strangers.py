@@ -73,7 +73,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 async def ended(site: Site, name: str) -> str:
     """The id of a job of ann's that has ended."""
     job = (await ask(site, "POST", f"/shop/{name}")).json()["task_id"]
-    await ask(site, "GET", f"/_tasks/result/{job}", params={"wait": 30})
+    await ask(site, "GET", f"/_tasks/result/{job}", params={"wait": 60})
     return str(job)
 
 
@@ -152,7 +152,7 @@ async def test_no_number_of_a_request_upsets_a_timer(site: Site) -> None:
     assert (
         await ask(site, "GET", f"/_tasks/result/{job}", params={"wait": "2"})
     ).status_code == 200
-    assert (await ask(site, "GET", "/shop/nap")).json() < 5
+    assert (await ask(site, "GET", "/shop/nap")).json() < 60
 
 
 async def test_what_the_host_would_fail_at_does_not_reach_it(site: Site) -> None:
@@ -224,7 +224,7 @@ async def test_no_request_upsets_the_routes_wherever_they_are_mounted(
     """A section in an application of one's own is guarded as the routes of the server are."""
     async with press(tmp_path, kind="thread") as site:
         task_id = (await ask(site, "GET", "/press/submitted")).json()["task_id"]
-        for path in ("", f"/status/{task_id}", f"/result/{task_id}?wait=20"):
+        for path in ("", f"/status/{task_id}", f"/result/{task_id}?wait=60"):
             assert (await ask(site, "GET", mount + path)).status_code == 200
         for path in ("", f"/status/{task_id}", f"/result/{task_id}", f"/cancel/{task_id}"):
             for query in ("self=x", "_request=x", "task_id=x", "limit=x::L", "wait=nan::R"):

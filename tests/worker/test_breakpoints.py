@@ -29,7 +29,7 @@ from genro_executor_plugin.worker.debugger import folder_of, socket_of
 
 PROGRAM = TESTS / "apps" / "held.py"
 ATTACH = re.compile(r"Attach one: genro-executor debug (?P<pid>\d+)\.")
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 
 
 class Desk:

@@ -34,10 +34,12 @@ def test_a_coroutine_that_is_cancelled_before_it_begins_leaves_no_warning() -> N
             thread.start(never_begins(), 0, done, number=1)
             thread.cancel(1, lambda number: cancelled.set())
             held.set()
-            assert ended.wait(20)
-            assert cancelled.wait(20)
+            assert ended.wait(40)
+            assert cancelled.wait(40)
             gc.collect()
     finally:
         thread.close()
     assert outcome == [True]
-    assert [str(warning.message) for warning in told] == []
+    # What the tests before have left may be collected here, too, and has warnings of its own.
+    said = [str(warning.message) for warning in told]
+    assert [text for text in said if "never_begins" in text] == []

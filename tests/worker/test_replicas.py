@@ -30,6 +30,7 @@ from apps.replicated import (
     Watched,
 )
 from genro_routes import RoutingContext
+from grace import give_workers_time_to_end
 from programs import started
 from servers import built, serving
 
@@ -320,8 +321,11 @@ async def test_a_container_travels_again_when_what_cannot_has_left_it(
 # -- hooks ----------------------------------------------------------------------------------------
 
 
-async def test_hooks_run_once_in_each_worker_for_each_replica(tmp_path: Path) -> None:
+async def test_hooks_run_once_in_each_worker_for_each_replica(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At the first call in that worker, and at the worker's end."""
+    give_workers_time_to_end(monkeypatch.setattr)
     log = tmp_path / "log"
     pool = ProcessExecutor("pool", max_workers=1, max_tasks_per_child=3)
     app = Hooked(str(log))

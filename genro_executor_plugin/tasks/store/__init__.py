@@ -24,7 +24,7 @@ from ..status import (
 from . import schema
 from .facts import Claim, NewJob
 from .recovery import Recovered
-from .sharing import SharedStore
+from .repeating import RepeatingStore
 
 __all__ = ["Claim", "Recovered", "TaskStore"]
 
@@ -32,7 +32,7 @@ PURGE_AT_ONCE = 500
 """How many expired jobs are removed in one step: the others wait that long."""
 
 
-class TaskStore(SharedStore):
+class TaskStore(RepeatingStore):
     """The store in ``folder``, which the processes of one application have open together."""
 
     # -- steps ------------------------------------------------------------------------------------
@@ -51,7 +51,8 @@ class TaskStore(SharedStore):
 
         def step(connection: sqlite3.Connection) -> tuple[TaskStatus | None, TaskStatus | None]:
             expired = None
-            while not connection.execute(schema.INSERT, (*schema.row_of(status), owner)).rowcount:
+            row = (*schema.row_of(status), owner, new.arguments)
+            while not connection.execute(schema.INSERT, row).rowcount:
                 existing = schema.read_job(connection, status.task_id)
                 assert existing is not None
                 if existing.ended_at is None or existing.ended_at + existing.keep > now:
@@ -104,17 +105,18 @@ class TaskStore(SharedStore):
 
         return self._database.run(step)
 
-    def end(self, status: TaskStatus, kind: str, content: bytes | None) -> Future[bool]:
+    def end(self, status: TaskStatus, kind: str, content: bytes | None) -> Future[int | None]:
         """queued or running -> the final state of ``status``, with its result or its exception.
 
-        ``False`` if the job has a final state already, which then stays, or another process has it.
+        The result says how many bytes are stored of it then. It is ``None`` if the job has a final
+        state already, which then stays, or another process has it.
         """
         owner = self.process
 
-        def step(connection: sqlite3.Connection) -> bool:
+        def step(connection: sqlite3.Connection) -> int | None:
             done = connection.execute(
                 "UPDATE tasks SET state = ?, ended_at = ?, failure = ?, progress = ?, "
-                "cancel_requested = ?, stored_bytes = ? "
+                "cancel_requested = ? "
                 "WHERE task_id = ? AND state IN ('queued', 'running') AND owner = ?",
                 (
                     status.state.value,
@@ -122,19 +124,20 @@ class TaskStore(SharedStore):
                     failure_text(status.failure),
                     progress_text(status.progress),
                     status.cancel_requested,
-                    status.stored_bytes,
                     status.task_id,
                     owner,
                 ),
             )
             if not done.rowcount:
-                return False
+                return None
+            size = len(content or b"")
+            size += schema.kept_bytes(connection, status.task_id, status.state)
             connection.execute(
-                "DELETE FROM payloads WHERE task_id = ? AND kind = 'call'", (status.task_id,)
+                "UPDATE tasks SET stored_bytes = ? WHERE task_id = ?", (size, status.task_id)
             )
             if content is not None:
                 schema.write_payload(connection, self._signer, status.task_id, kind, content)
-            return True
+            return size
 
         return self._database.run(step)
 

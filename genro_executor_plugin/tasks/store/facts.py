@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ..status import TaskStatus
 
-__all__ = ["Claim", "Glance", "NewJob", "Order", "Usage"]
+__all__ = ["Claim", "Glance", "KeptCall", "NewJob", "Order", "Usage"]
 
 
 class NewJob(Protocol):
@@ -20,6 +20,7 @@ class NewJob(Protocol):
         content: its call as bytes.
         client: the network that its anonymous submitter comes from, empty for others.
         fingerprint: what two calls have in common that are the same; empty without a key.
+        arguments: what becomes of its call at its end, as the pool's ``job_arguments`` says.
     """
 
     @property
@@ -28,6 +29,8 @@ class NewJob(Protocol):
     def client(self) -> str: ...
     @property
     def fingerprint(self) -> str: ...
+    @property
+    def arguments(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,23 @@ class Claim:
     status: TaskStatus
     call: bytes | None
     damage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCall:
+    """The call of a job that has ended.
+
+    Attributes:
+        status: what is known of the job.
+        client: the network that its anonymous submitter comes from, empty for others.
+        arguments: what becomes of it, as its pool's ``job_arguments`` said.
+        content: the call as bytes, ``None`` if it was not kept.
+    """
+
+    status: TaskStatus
+    client: str
+    arguments: str
+    content: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from .folder import check_file, check_room, make_folder, open_file
 from .members import Ended, Member, Membership
 from .ownership import Ownership
 from .questions import Questions
+from .reader import Reader
 from .recovery import Recovered, recover
 from .salvage import replace_if_damaged
 from .signing import Signer
@@ -63,6 +64,7 @@ class OpenedStore(Questions):
         self._max_bytes = max_bytes
         self._ownership = Ownership(folder)
         self._database = Database(folder / "jobs.sqlite", self._prepare, synchronous=synchronous)
+        self._reader = Reader(folder / "jobs.sqlite")
 
     @property
     def process(self) -> str:
@@ -217,6 +219,7 @@ class OpenedStore(Questions):
                 process has ended.
             left: the step that leaves what waits to the others, if there was one.
         """
+        self._reader.close()
         self._database.close()
         if release:
             failed = left is not None and left.exception() is not None

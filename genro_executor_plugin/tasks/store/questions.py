@@ -11,6 +11,8 @@ from concurrent.futures import Future
 from ..status import TaskState, TaskStatus
 from . import schema
 from .database import Database
+from .reader import Reader
+from .search import JobPage, JobQuery, page_of
 from .signing import Signer
 
 __all__ = ["Questions"]
@@ -20,6 +22,7 @@ class Questions:
     """The questions that a store answers."""
 
     _database: Database
+    _reader: Reader
     _signer: Signer
 
     def status(self, task_id: str) -> Future[TaskStatus | None]:
@@ -52,6 +55,13 @@ class Questions:
             return [schema.status_of(row) for row in found]
 
         return self._database.ask(step)
+
+    def page(self, query: JobQuery, now: float) -> Future[JobPage]:
+        """A page of the jobs that match, and how many there are.
+
+        Raises, in the future, ``TaskStoreError`` if finding them takes too long.
+        """
+        return self._reader.ask(lambda connection: page_of(connection, query, now))
 
     def counts(self) -> Future[dict[str, int]]:
         """The number of jobs in each state, and of ``damaged`` pieces that were set aside."""

@@ -28,9 +28,9 @@ from .signing import KEY_ID_BYTES, Signer
 
 __all__ = ["create", "read_payload", "row_of", "status_of", "write_payload"]
 
-VERSION = 3
+VERSION = 4
 """2: what is stored is signed, and a job says where it comes from. 3: several processes share the
-store, and a job says which of them runs it."""
+store, and a job says which of them runs it. 4: a job says what becomes of its arguments."""
 
 _TABLES = """
 CREATE TABLE tasks (
@@ -107,19 +107,28 @@ _SHARING = (
     "task_id TEXT NOT NULL, grace REAL)",
 )
 
+_REPEATING = (
+    # What a former version has stored was to be deleted at the end.
+    "ALTER TABLE tasks ADD COLUMN arguments TEXT NOT NULL DEFAULT 'drop'",
+    "CREATE INDEX tasks_by_title ON tasks (title, seq)",
+)
+
+_WAITS_FOR_SOMEBODY = (TaskState.FAILED, TaskState.LOST)
+
 UNFINISHED = "state IN ('queued', 'running')"
 """As the index ``tasks_by_owner`` has it: a question must say the same to be answered by it."""
 
 COLUMNS = tuple(column.name for column in fields(TaskStatus))
-_SELECTED = ", ".join(COLUMNS)
+SELECTED = ", ".join(COLUMNS)
 _BOOLEANS = ("open_to_id", "repeatable", "cancel_requested")
 
-SELECT = f"SELECT {_SELECTED} FROM tasks"
+SELECT = f"SELECT {SELECTED} FROM tasks"
 INSERT = (
-    f"INSERT INTO tasks ({_SELECTED}, owner) VALUES ({', '.join('?' * len(COLUMNS))}, ?) "
-    "ON CONFLICT (task_id) DO NOTHING"
+    f"INSERT INTO tasks ({SELECTED}, owner, arguments) "
+    f"VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?) ON CONFLICT (task_id) DO NOTHING"
 )
-"""The values are those of ``row_of``, and the process that is to run the job."""
+"""The values are those of ``row_of``, the process that is to run the job, and what becomes of its
+arguments."""
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -142,6 +151,9 @@ def create(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
     if version < 3:
         for statement in _SHARING:
+            connection.execute(statement)
+    if version < 4:
+        for statement in _REPEATING:
             connection.execute(statement)
     if version < VERSION:
         connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -262,10 +274,34 @@ def end_job(
 ) -> None:
     """Any state -> the final ``state``, without a result or an exception."""
     connection.execute(
-        "UPDATE tasks SET state = ?, ended_at = ?, failure = ?, stored_bytes = 0 WHERE task_id = ?",
-        (state.value, now, failure_text(failure), task_id),
+        "UPDATE tasks SET state = ?, ended_at = ?, failure = ?, stored_bytes = ? WHERE task_id = ?",
+        (
+            state.value,
+            now,
+            failure_text(failure),
+            kept_bytes(connection, task_id, state),
+            task_id,
+        ),
     )
+
+
+def kept_bytes(connection: sqlite3.Connection, task_id: str, state: TaskState) -> int:
+    """How many bytes of its call a job keeps that ends in ``state``; what it does not is deleted.
+
+    The call of one that has failed or is lost can be run again, and is kept for that.
+    """
+    found = connection.execute(
+        "SELECT length(content), arguments FROM tasks JOIN payloads USING (task_id) "
+        "WHERE task_id = ? AND kind = 'call'",
+        (task_id,),
+    ).fetchone()
+    if found is None:
+        return 0
+    size, arguments = found
+    if arguments == "show" or (arguments == "keep" and state in _WAITS_FOR_SOMEBODY):
+        return int(size)
     connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = 'call'", (task_id,))
+    return 0
 
 
 def remove_job(connection: sqlite3.Connection, task_id: str) -> None:

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 import httpx
 
@@ -22,6 +23,9 @@ _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 """Where a server of the same user may be found. Its token is sent nowhere else."""
 
 FETCH_TIMEOUT_SECONDS = 5.0
+
+JOBS_TIMEOUT_SECONDS = 60.0
+"""A hundred jobs that are run again or cancelled take longer than a look does."""
 
 _LIMIT_BYTES = 64 * 1024 * 1024
 """No snapshot is larger; an answer that is may have no end."""
@@ -117,13 +121,47 @@ class SnapshotSource:
             raise SourceError(f"{url} did not answer with stacks; is it a console of this version?")
         return document
 
-    def _document(self, url: str) -> Any:
-        response, body = self._ask(url, self._headers, self._auth)
+    def jobs(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """A page of the long jobs that match ``query``.
+
+        Raises:
+            SourceError: as for ``fetch``; or ``query`` has what there is not.
+        """
+        return self._about_jobs(f"jobs/list?{urlencode(query)}", "jobs")
+
+    def job(self, task_id: str) -> dict[str, Any]:
+        """What is known of a long job.
+
+        Raises:
+            SourceError: as for ``fetch``; or there is no such job.
+        """
+        return self._about_jobs(f"jobs/show/{quote(task_id, safe='')}", "task_id")
+
+    def change_jobs(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Do something to long jobs, as the console's ``change/jobs`` describes it.
+
+        Raises:
+            SourceError: as for ``fetch``; or it is refused as a whole.
+        """
+        return self._about_jobs("change/jobs", "done", json.dumps(document).encode())
+
+    def _about_jobs(self, path: str, fact: str, sent: bytes | None = None) -> dict[str, Any]:
+        url = self.url.removesuffix("snapshot") + path
+        document = self._document(url, sent, JOBS_TIMEOUT_SECONDS)
+        if not isinstance(document, dict) or fact not in document:
+            raise SourceError(f"{url} did not answer as a console of this version does")
+        return document
+
+    def _document(
+        self, url: str, sent: bytes | None = None, timeout: float = FETCH_TIMEOUT_SECONDS
+    ) -> Any:
+        """What ``url`` answers; with ``sent``, to a POST of that JSON."""
+        response, body = self._ask(url, self._headers, self._auth, sent, timeout)
         if response.status_code == 401:
             for token in self._console_tokens():
                 headers = {"accept": "application/json", TOKEN_HEADER: token}
-                with_token, found = self._ask(url, headers, None)
-                if with_token.is_success:
+                with_token, found = self._ask(url, headers, None, sent, timeout)
+                if with_token.status_code != 401:
                     response, body, self._headers, self._auth = with_token, found, headers, None
                     break
         if not response.is_success:
@@ -140,8 +178,15 @@ class SnapshotSource:
         return tokens_of_port(parts.port or (443 if parts.scheme == "https" else 80))
 
     def _ask(
-        self, url: str, headers: dict[str, str], auth: httpx.Auth | None
+        self,
+        url: str,
+        headers: dict[str, str],
+        auth: httpx.Auth | None,
+        sent: bytes | None,
+        timeout: float,
     ) -> tuple[httpx.Response, bytes]:
+        if sent is not None:
+            headers = {**headers, "content-type": "application/json"}
         try:
             # Redirects are not followed: credentials are for the server they were given for.
             with (
@@ -149,15 +194,13 @@ class SnapshotSource:
                     headers=headers,
                     auth=auth,
                     verify=self._verify,
-                    timeout=FETCH_TIMEOUT_SECONDS,
+                    timeout=timeout,
                 ) as client,
-                client.stream("GET", url) as response,
+                client.stream("GET" if sent is None else "POST", url, content=sent) as response,
             ):
                 return response, _body(response)
         except httpx.TimeoutException as error:
-            raise SourceError(
-                f"{self.url} did not answer within {FETCH_TIMEOUT_SECONDS:g} s"
-            ) from error
+            raise SourceError(f"{self.url} did not answer within {timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise SourceError(f"{self.url} cannot be reached: {_reason(error)}") from error
 
@@ -178,6 +221,8 @@ class SnapshotSource:
             return f"{self.url} wants authentication (401): {cure}"
         if status == 403:
             return f"{self.url} refuses (403): {detail or 'the tag SERVER_ADMIN is needed'}"
+        if status == 404 and detail.startswith("There is no job"):
+            return detail
         if status == 404:
             return (
                 f"{self.url} is not there (404): the server has no console; mount ExecutorConsole, "

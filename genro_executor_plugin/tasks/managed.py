@@ -1,0 +1,205 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What somebody does who looks after the jobs: find them, look into one, run them again."""
+
+from __future__ import annotations
+
+import asyncio
+import reprlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import ExecutorClosedError, ExecutorError
+from .live_job import LiveJob
+from .opened import OpenedTasks
+from .options import TaskOptions
+from .results import not_found
+from .status import TaskState, TaskStatus
+from .store.facts import KeptCall
+from .store.repeating import check_repeatable
+from .store.search import JobPage, JobQuery
+from .stored_call import NewJob, StoredCall, new_id, unpack
+from .texts import cut
+
+__all__ = ["MANY", "Done", "ManagedTasks", "do_to_each"]
+
+MANY = 100
+"""How many jobs something is done to at once, so that none of it takes long."""
+
+_MOST_VALUE_CHARS = 2000
+_MOST_ARGUMENTS = 50
+
+
+@dataclass(slots=True)
+class Done:
+    """What was done to several jobs.
+
+    Attributes:
+        done: the ids of those it was done to; of new jobs, if it made some.
+        refused: the ids of the others, each with the reason.
+    """
+
+    done: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+class ManagedTasks(OpenedTasks):
+    """Long jobs as somebody sees them who looks after all of them."""
+
+    async def status(self, task_id: str) -> TaskStatus:
+        """What is known of the job.
+
+        Raises:
+            TaskNotFoundError: there is no job of that id.
+        """
+        raise NotImplementedError
+
+    async def page(self, query: JobQuery) -> JobPage:
+        """A page of the jobs that match ``query``.
+
+        Raises:
+            TaskStoreError: finding them takes too long, or the store cannot be read.
+            TaskError: the query names no page.
+        """
+        if not self.in_use:
+            return JobPage([], "", 0, frozenset())
+        store, runner = await self._opened()
+        page = await asyncio.wrap_future(store.page(query, time.time()))
+        live = [
+            runner.jobs[row.task_id].status if row.task_id in runner.jobs else row
+            for row in page.jobs
+        ]
+        return replace(page, jobs=live)
+
+    async def kept_call(self, task_id: str) -> KeptCall:
+        """What is kept of the call of a job.
+
+        Raises:
+            TaskNotFoundError: there is no job of that id.
+            TaskStoreError: its call is damaged, or was not signed by this server's key.
+        """
+        await self.status(task_id)
+        store, _ = await self._opened()
+        kept = await asyncio.wrap_future(store.kept_call(task_id))
+        if kept is None:
+            raise not_found(task_id)
+        return kept
+
+    async def arguments(self, kept: KeptCall) -> list[tuple[str, str]] | None:
+        """The names and the values, as text, of what a job was given.
+
+        ``None`` if its pool does not allow to show them (``job_arguments``), or they are gone.
+
+        Raises:
+            SerializationError: they cannot be read here.
+        """
+        if kept.arguments != "show" or kept.content is None:
+            return None
+        find = self._factory.targets.instance_at
+        return await asyncio.to_thread(_shown_arguments, kept.content, find)
+
+    async def retry(self, task_id: str) -> TaskStatus:
+        """Run a job again that has ended, under its id and its idempotency key.
+
+        What it has returned or raised is forgotten. Whoever asks for it finds it queued.
+
+        Raises:
+            TaskNotFoundError: there is no job of that id.
+            TaskError: it has not ended, or its arguments were not kept.
+        """
+        await self.status(task_id)
+        self._check_serving()
+        store, runner = await self._opened()
+        reopened = await asyncio.wrap_future(store.reopen(task_id))
+        if reopened is None:
+            raise not_found(task_id)
+        status, before = reopened
+        self._acceptance.limits.resize(status, before)
+        runner.add(LiveJob(status))
+        assert self._events is not None
+        self._events.publish("state", status)
+        return status
+
+    async def run_again(self, task_id: str) -> TaskStatus:
+        """Run the call of a job that has ended as a new job of the same submitter.
+
+        Raises:
+            TaskNotFoundError: there is no job of that id.
+            TaskError: it has not ended, or its arguments were not kept.
+            TaskLimitError: its submitter has too much in the store.
+        """
+        self._check_serving()
+        kept = await self.kept_call(task_id)
+        content = check_repeatable(kept)
+        status = replace(
+            kept.status,
+            task_id=new_id(),
+            state=TaskState.QUEUED,
+            submitted_at=time.time(),
+            eta=None,
+            started_at=None,
+            ended_at=None,
+            attempts=0,
+            cancel_requested=False,
+            progress=None,
+            failure=None,
+            stored_bytes=len(content),
+        )
+        new = NewJob(status, (), content, kept.client, "", kept.arguments)
+        await self._acceptance.accept(LiveJob(status), new, TaskOptions())
+        return status
+
+    def _check_serving(self) -> None:
+        if self._stopped:
+            raise ExecutorClosedError("the server stops; no long job is accepted any more")
+
+
+async def do_to_each(
+    task_ids: Sequence[str], do: Callable[[str], Awaitable[str]], *, together: bool = True
+) -> Done:
+    """Do ``do`` to each of at most ``MANY`` jobs, and say for which of them it was refused.
+
+    Args:
+        task_ids: the jobs.
+        do: does it, and returns the id that counts as done.
+        together: do it to all of them at once, so that they share a write to the disk.
+    """
+    result = Done()
+
+    async def one(task_id: str) -> None:
+        try:
+            result.done.append(await do(task_id))
+        except ExecutorError as error:
+            result.refused[task_id] = cut(str(error), 500)
+
+    if together:
+        await asyncio.gather(*map(one, task_ids))
+    else:
+        for task_id in task_ids:
+            await one(task_id)
+    return result
+
+
+class _Repr(reprlib.Repr):
+    """Texts of values that are bounded in depth and in length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 400
+        self.maxlong = 100
+        self.maxlevel = 4
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 30
+
+
+def _shown_arguments(content: bytes, find: Callable[[str], Any]) -> list[tuple[str, str]]:
+    stored: StoredCall = unpack(content, find)
+    told = _Repr()
+    named = [*((f"#{number}", value) for number, value in enumerate(stored.args, 1)),
+             *stored.kwargs.items()]  # fmt: skip
+    return [
+        (cut(str(name), 200), cut(told.repr(value), _MOST_VALUE_CHARS))
+        for name, value in named[:_MOST_ARGUMENTS]
+    ]

@@ -1,0 +1,241 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The list of long jobs in the console: searched, sorted, in pages; and what is done to jobs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Gate
+from press import ANN, BOB, ROOT, USERS, Press, ask
+from servers import Site, serving
+from waiting import until
+
+from genro_executor_plugin import ExecutorConsole, TaskStoreError
+from genro_executor_plugin.tasks.store.reader import Reader
+
+POOLS: dict[str, Any] = {
+    "jobs": {"executor_type": "thread", "max_workers": 2, "job_arguments": "show"},
+}
+
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    settings = {"path": tmp_path / "store", "pool": "jobs", "shutdown_timeout": 0.2}
+    async with serving(
+        ExecutorConsole, Press, executors=POOLS, long_tasks=settings, auth=USERS
+    ) as site:
+        yield site
+
+
+async def submit(site: Site, path: str, who: tuple[str, str] = ANN, **parameters: Any) -> str:
+    """The id of a job that has ended."""
+    answer = await ask(site, "POST", f"/press/{path}", who, params=parameters)
+    job: str = answer.json()["task_id"]
+    await ended(site, job)
+    return job
+
+
+async def ended(site: Site, job: str) -> str:
+    url = f"/_tasks/result/{job}?wait=30"
+    assert (await ask(site, "GET", url, ROOT)).status_code != 202
+    state: str = (await ask(site, "GET", f"/_tasks/status/{job}", ROOT)).json()["state"]
+    return state
+
+
+async def listed(site: Site, **query: Any) -> dict[str, Any]:
+    answer = await ask(site, "GET", "/_executors/jobs/list", ROOT, params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def change(site: Site, **document: Any) -> dict[str, Any]:
+    answer = await ask(site, "POST", "/_executors/change/jobs", ROOT, json=document)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def ids(found: dict[str, Any]) -> list[str]:
+    return [job["id"] for job in found["jobs"]]
+
+
+async def test_jobs_are_found_sorted_and_turned_in_pages(site: Site) -> None:
+    books = [await submit(site, "book", title=f"t{number}") for number in range(5)]
+    broken = await submit(site, "broken", BOB)
+
+    assert ids(await listed(site)) == [broken, *books[::-1]]
+    assert ids(await listed(site, order="asc", limit=2)) == books[:2]
+    assert ids(await listed(site, state="failed,lost")) == [broken]
+    assert ids(await listed(site, route="press/book")) == books[::-1]
+    assert ids(await listed(site, submitter="bob", pool="jobs")) == [broken]
+    assert ids(await listed(site, search="NO INK")) == [broken]
+    assert ids(await listed(site, search=books[2][3:15].upper())) == [books[2]]
+    assert ids(await listed(site, search="100% _ of \ud7ff")) == []
+    when = {job["id"]: job["submitted_at"] for job in (await listed(site))["jobs"]}
+    since = await listed(site, since=when[books[3]], until=when[broken])
+    assert ids(since) == [books[4], books[3]]
+
+    for sort in ("submitted", "started", "ended", "duration", "attempts", "route"):
+        for order in ("asc", "desc"):
+            seen, after = [], ""
+            while True:
+                page = await listed(site, sort=sort, order=order, limit=2, after=after)
+                assert page["count"] == (None if after else 6)
+                seen += ids(page)
+                if not (after := page["next"]):
+                    break
+            assert sorted(seen) == sorted([broken, *books]), (sort, order)
+            assert len(seen) == 6
+
+    url = "/_executors/jobs/list"
+    for wrong in ("state=done", "limit=0", "limit=1e9", "since=nan", "sort=x", "after=[1]", "x=1",
+                  "after=[1,99999999999999999999]", "search=" + "x" * 301, "after=" + "[" * 5000,
+                  "&".join(f"x{number}=" for number in range(40))):  # fmt: skip
+        answer = await ask(site, "GET", f"{url}?{wrong}", ROOT)
+        assert answer.status_code == 400, (wrong, answer.status_code)
+
+
+async def test_a_job_is_shown_with_its_failure_and_what_it_was_given(site: Site) -> None:
+    broken = await submit(site, "broken")
+    book = await submit(site, "book", title="<b>" + "x" * 5000, pages=3)
+    shown = (await ask(site, "GET", f"/_executors/jobs/show/{broken}", ROOT)).json()
+    assert (shown["state"], shown["can_be_repeated"]) == ("failed", True)
+    assert "no ink" in shown["failure"]["message"]
+    assert "press.py" in shown["failure"]["traceback"]
+    assert shown["arguments"] == []
+    shown = (await ask(site, "GET", f"/_executors/jobs/show/{book}", ROOT)).json()
+    (title, pages) = shown["arguments"]
+    assert pages == ["pages", "3"]
+    assert title[0] == "title"
+    assert len(title[1]) < 500
+    assert (await ask(site, "GET", "/_executors/jobs/show/nope", ROOT)).status_code == 404
+    for path in ("jobs/list/x", "jobs/show", "jobs/show/x/y", "jobs/index/x", "jobs/x"):
+        assert (await ask(site, "GET", f"/_executors/{path}", ROOT)).status_code == 404, path
+
+
+async def test_jobs_run_again_with_the_same_id_or_as_new_ones(site: Site) -> None:
+    broken = await submit(site, "broken")
+    book = await submit(site, "book", title="t")
+    refused = await change(site, action="retry", jobs=[broken])
+    assert (refused["count"], refused["done"]) == (1, []), "it was not confirmed"
+
+    done = await change(site, action="retry", jobs=[broken, "nope"], confirm=True)
+    assert done["done"] == [broken]
+    assert "no job 'nope'" in done["refused"]["nope"]
+    assert await ended(site, broken) == "failed"
+    assert (await listed(site))["count"] == 2, "it has the same id, and so the same key"
+
+    (new,) = (await change(site, action="again", jobs=[book], confirm=True))["done"]
+    assert new not in (book, broken)
+    assert await ended(site, new) == "succeeded"
+    mine = await ask(site, "GET", f"/_tasks/result/{new}", ANN)
+    assert mine.json() == {"title": "t", "pages": 1}, "it is the same submitter's"
+    assert (await ask(site, "GET", f"/_tasks/result/{new}", BOB)).status_code == 404
+    changes = (await ask(site, "GET", "/_executors/snapshot", ROOT)).json()["changes"]
+    assert "1 long jobs run as new jobs" in changes[0]["what"]
+    assert changes[0]["who"].startswith("root")
+
+
+async def test_all_that_match_are_counted_first_and_then_done(site: Site, gate: Gate) -> None:
+    for _ in range(3):
+        await submit(site, "broken")
+    kept = await submit(site, "book", title="t")
+    answer = await ask(site, "POST", "/press/stubborn", params={"gate": gate.path})
+    held = answer.json()["task_id"]
+    await gate.entered()
+
+    for action, count in (("retry", 3), ("again", 3), ("cancel", 1), ("forget", 4)):
+        assert (await change(site, action=action, matching={}))["count"] == count
+    assert (await change(site, action="cancel", matching={"state": "failed"}))["count"] == 0
+
+    found = await change(site, action="forget", matching={"search": "no ink"}, confirm=True)
+    assert (len(found["done"]), found["refused"], found["next"]) == (3, {}, "")
+    assert ids(await listed(site)) == [held, kept]
+    gate.release()
+    assert (await change(site, action="cancel", matching={}, confirm=True))["done"] == [held]
+    assert await ended(site, held) == "cancelled"
+
+    url = "/_executors/change/jobs"
+    for wrong in (
+        {"action": "retry"},
+        {"action": "retry", "jobs": [held], "matching": {}},
+        {"action": "burn", "jobs": [held]},
+        {"action": "retry", "matching": {"sort": "route"}},
+        {"action": "retry", "matching": {"search": "\ud800"}},
+        {"action": "retry", "matching": {"search": {}}},
+        {"action": "retry", "jobs": ["x"] * 101},
+        {"action": "retry", "jobs": held},
+    ):
+        body = json.dumps(wrong)  # in ASCII, with escapes for what is no text
+        answer = await ask(site, "POST", url, ROOT, content=body, headers=JSON)
+        assert answer.status_code in (400, 422), (wrong, answer.text)
+
+
+async def test_only_administrators_see_and_do_that(site: Site) -> None:
+    broken = await submit(site, "broken")
+    for who, status in ((ANN, 403), (None, 401)):
+        for path in ("jobs/list", f"jobs/show/{broken}"):
+            answer = await ask(site, "GET", f"/_executors/{path}", who)
+            assert answer.status_code == status
+            assert broken not in answer.text
+        body = {"action": "forget", "matching": {}, "confirm": True}
+        url = "/_executors/change/jobs"
+        assert (await ask(site, "POST", url, who, json=body)).status_code == status
+    assert (await ask(site, "GET", "/_executors/change/jobs", ROOT)).status_code == 405
+    foreign = {"origin": "https://elsewhere.example", "sec-fetch-site": "cross-site"}
+    for path in ("jobs/list", f"jobs/show/{broken}"):
+        answer = await ask(site, "GET", f"/_executors/{path}", ROOT, headers=foreign)
+        assert answer.status_code == 403
+    assert ids(await listed(site)) == [broken]
+
+
+async def test_what_a_pool_does_not_keep_is_neither_shown_nor_run_again(tmp_path: Path) -> None:
+    settings = {"path": tmp_path / "store", "pool": "jobs"}
+    for arguments, again in (("drop", False), ("keep", True)):
+        pools: Any = {"jobs": {**POOLS["jobs"], "job_arguments": arguments}}
+        async with serving(
+            ExecutorConsole, Press, executors=pools, long_tasks=settings, auth=USERS
+        ) as site:
+            job = await submit(site, "broken")
+            shown = (await ask(site, "GET", f"/_executors/jobs/show/{job}", ROOT)).json()
+            assert (shown["arguments"], shown["can_be_repeated"]) == (None, again)
+            done = await change(site, action="retry", jobs=[job], confirm=True)
+            assert (done["done"] == [job]) is again
+            if not again:
+                assert "job_arguments='drop'" in done["refused"][job]
+            await ended(site, job)
+            book = await submit(site, "book", title="t")
+            with closing(sqlite3.connect(tmp_path / "store" / "jobs.sqlite")) as store:
+                query = "SELECT count(*) FROM payloads WHERE kind = 'call' AND task_id IN (?, ?)"
+                assert store.execute(query, (job, book)).fetchone() == (int(again),)
+
+
+async def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA journal_mode=WAL")
+    reader = Reader(path, patience=0.02)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    try:
+        long = reader.ask(lambda connection: connection.execute(endless).fetchone())
+        await until(long.done)
+        assert isinstance(long.exception(), TaskStoreError)
+        assert "Ask for fewer" in str(long.exception())
+        short = reader.ask(lambda connection: connection.execute("SELECT 7").fetchone())
+        assert short.result(30) == (7,)
+        writes = reader.ask(lambda connection: connection.execute("CREATE TABLE t (i)"))
+        assert "readonly" in str(writes.exception(30))
+    finally:
+        reader.close()
