@@ -200,7 +200,7 @@ async def a_call_that_ends_late(folder: Path) -> None:
     """Its worker was given up; it ends by itself, and with it the worker."""
     async with shared_place(folder, False) as place:
         pid = await place.settle_in(1)
-        guilty = place.pool.options(timeout=1.5).submit(sf.deaf, place.guilty.path, 1.0)
+        guilty = place.pool.options(timeout=1.0).submit(sf.deaf, place.guilty.path, 3.0)
         call = asyncio.create_task(guilty)
         await place.guilty.entered()
         place.guilty.release()
