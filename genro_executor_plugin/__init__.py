@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ExecutorClosedError,
         ExecutorConfigError,
         ExecutorError,
+        ExecutorKeyError,
         ExecutorOverloadError,
         ExecutorTimeoutError,
         MemoryLimitError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     )
     from .executors.kinds import register_factory
     from .executors.nats import NatsExecutor
+    from .executors.ray import RayExecutor
     from .executors.registry import ExecutorRegistry
     from .offload.plugin import ExecutorPlugin
     from .options.capabilities import Capability
@@ -83,6 +85,7 @@ __all__ = [
     "ExecutorConfigError",
     "ExecutorConsole",
     "ExecutorError",
+    "ExecutorKeyError",
     "ExecutorMixin",
     "ExecutorOverloadError",
     "ExecutorPlugin",
@@ -99,6 +102,7 @@ __all__ = [
     "PortableCalls",
     "ProcessExecutor",
     "Progress",
+    "RayExecutor",
     "RemoteError",
     "SentFile",
     "SerializationError",
@@ -139,6 +143,7 @@ _HOMES = {
     "PoolDeclaration": "options.keywords",
     "PortableCalls": "engines.portable_calls",
     "Progress": "tasks.status",
+    "RayExecutor": "executors.ray",
     "SentFile": "portable.files",
     "TaskFailure": "tasks.status",
     "TaskState": "tasks.status",

@@ -24,6 +24,7 @@ import host
 import loops
 import psutil
 import pytest
+import rays
 from imported import starter_pids
 from loop_watch import LoopWatch, programs_per_processor
 from worker_functions import PID
@@ -76,6 +77,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for one in host.differences():
             if names & {*one["tests"]}:
                 item.add_marker(pytest.mark.skip(reason=f"{host.DISTRIBUTION}: {one['reason']}"))
+        if needs(item, "ray"):
+            item.add_marker("ray")
+        if not rays.IS_INSTALLED and item.get_closest_marker("ray") is not None:
+            item.add_marker(pytest.mark.skip(reason=rays.REASON))
+
+
+def needs(item: pytest.Item, kind: str) -> bool:
+    """Whether ``item`` is a test with the parameter ``kind``."""
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and kind in map(str, callspec.params.values())
 
 
 class Gate:
@@ -154,12 +165,20 @@ def far_agent() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def ray_here() -> Iterator[None]:
+    """Ray on this machine, for the pools of ``rays.ray_pool``."""
+    with rays.running_ray():
+        yield
+
+
 @pytest.fixture(autouse=True)
-def far_agent_where_it_is_needed(request: pytest.FixtureRequest) -> None:
-    """A test with the parameter ``"nats"`` has an agent."""
-    callspec = getattr(request.node, "callspec", None)
-    if callspec is not None and "nats" in map(str, callspec.params.values()):
+def far_workers_where_they_are_needed(request: pytest.FixtureRequest) -> None:
+    """A test with the parameter ``"nats"`` has an agent, and one with ``"ray"`` has Ray."""
+    if needs(request.node, "nats"):
         request.getfixturevalue("far_agent")
+    if request.node.get_closest_marker("ray") is not None:
+        request.getfixturevalue("ray_here")
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +203,7 @@ async def loop_goes_on(request: pytest.FixtureRequest) -> AsyncIterator[None]:
 
 def _children() -> set[int]:
     found = {child.pid for child in psutil.Process().children(recursive=True)}
-    return found - starter_pids() - agents.shared_pids()
+    return found - starter_pids() - agents.shared_pids() - rays.shared_pids()
 
 
 @pytest.fixture(autouse=True)
@@ -195,7 +214,9 @@ def state_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> 
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch, far_workers_where_they_are_needed: None
+) -> Iterator[None]:
     """No test leaves a process, a thread or a file descriptor of a pool behind."""
     monkeypatch.delenv("GENRO_EXECUTOR_BYPASS", raising=False)
     processes, threads = _children(), set(threading.enumerate())

@@ -23,6 +23,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 import genro_executor_plugin
 from genro_executor_plugin.engines.nats.options import OWN_OPTIONS
+from genro_executor_plugin.engines.ray.options import OWN_OPTIONS as RAY_OPTIONS
 from genro_executor_plugin.errors import ExecutorConfigError
 from genro_executor_plugin.executors.kinds import BUILT_IN
 from genro_executor_plugin.options.call import CALL_OPTIONS
@@ -33,6 +34,8 @@ from genro_executor_plugin.options.keywords import (
     NatsPoolKeywords,
     PoolKeywords,
     ProcessPoolKeywords,
+    RayKeywords,
+    RayPoolKeywords,
     ThreadPoolKeywords,
 )
 from genro_executor_plugin.options.pool import PoolOptions
@@ -126,28 +129,31 @@ def test_pyright_knows_results_and_reports_wrong_uses() -> None:
     check_reported("pyright", found)
 
 
-@pytest.mark.parametrize(
-    ("kind", "keywords"),
-    [
-        ("inline", ThreadPoolKeywords),
-        ("thread", ThreadPoolKeywords),
-        ("process", ProcessPoolKeywords),
-        ("nats", NatsPoolKeywords),
-    ],
-)
-def test_the_keywords_of_a_kind_are_the_options_that_it_keeps(kind: str, keywords: Any) -> None:
-    known = BUILT_IN[kind].kind
-    assert known is not None
+KEYWORDS: dict[str, Any] = {
+    "inline": ThreadPoolKeywords,
+    "thread": ThreadPoolKeywords,
+    "process": ProcessPoolKeywords,
+    "nats": NatsPoolKeywords,
+    "ray": RayPoolKeywords,
+}
+
+
+def test_the_keywords_of_a_kind_are_the_options_that_it_keeps() -> None:
     options = PoolOptions.__dataclass_fields__.keys() - {"own"}
-    kept = {name for name in options if known.why_not(name) is None}
-    assert keywords.__optional_keys__ == kept | known.own_options.keys()
+    for kind, keywords in KEYWORDS.items():
+        known = BUILT_IN[kind].kind
+        assert known is not None
+        kept = {name for name in options if known.why_not(name) is None}
+        assert keywords.__optional_keys__ == kept | known.own_options.keys(), kind
 
 
 def test_the_keywords_of_pools_calls_and_jobs_are_their_options() -> None:
     options = PoolOptions.__dataclass_fields__.keys() - {"own"}
     of_agents = AgentKeywords.__optional_keys__
-    assert PoolKeywords.__optional_keys__ == options | of_agents
+    of_ray = RayKeywords.__optional_keys__
+    assert PoolKeywords.__optional_keys__ == options | of_agents | of_ray
     assert of_agents == OWN_OPTIONS.keys()
+    assert of_ray == RAY_OPTIONS.keys()
     assert CallKeywords.__optional_keys__ == set(CALL_OPTIONS)
     assert TaskKeywords.__optional_keys__ == TaskOptions.__dataclass_fields__.keys()
     assert TaskSettingsKeywords.__optional_keys__ == TaskSettings.__dataclass_fields__.keys()
@@ -155,7 +161,11 @@ def test_the_keywords_of_pools_calls_and_jobs_are_their_options() -> None:
 
 @pytest.mark.parametrize(
     "option",
-    sorted(PoolKeywords.__optional_keys__ - AgentKeywords.__optional_keys__),
+    sorted(
+        PoolKeywords.__optional_keys__
+        - AgentKeywords.__optional_keys__
+        - RayKeywords.__optional_keys__
+    ),
 )
 def test_an_option_has_the_type_of_what_it_may_be(option: str) -> None:
     type_of = get_type_hints(PoolKeywords)[option]
@@ -193,6 +203,12 @@ def fits(value: object, type_of: Any) -> bool:
 
 def test_call_keywords_are_those_of_pools_or_none() -> None:
     pools: Mapping[str, Any] = get_type_hints(PoolKeywords)
-    for option, type_of in get_type_hints(CallKeywords).items():
+    of_calls = get_type_hints(CallKeywords)
+    for option in "key", "key_serial":  # no pool has them
+        type_of = of_calls.pop(option)
+        for value in SAMPLES:
+            if fits(value, type_of) and value is not None:
+                check_option("here", option, value)
+    for option, type_of in of_calls.items():
         for value in SAMPLES:
             assert fits(value, type_of) == (value is None or fits(value, pools[option])), option

@@ -88,6 +88,7 @@ _MADE: Mapping[str, Callable[[], KnownKind]] = {
     "local": lambda: _built_in(ProcessExecutor, ProcessEngine),
     "process": lambda: _built_in(ProcessExecutor, ProcessEngine),
     "nats": lambda: _built_in_later("nats"),
+    "ray": lambda: _built_in_later("ray"),
 }
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, Required, TypedDict
+from uuid import UUID
 
 __all__ = [
     "AgentKeywords",
@@ -25,6 +26,8 @@ __all__ = [
     "PoolDeclarations",
     "PoolKeywords",
     "ProcessPoolKeywords",
+    "RayKeywords",
+    "RayPoolKeywords",
     "ThreadPoolKeywords",
 ]
 
@@ -40,6 +43,8 @@ class CallKeywords(TypedDict, total=False):
     retries: int | None
     idle: float | None
     send_timeout: float | None
+    key: str | bytes | int | UUID | None
+    key_serial: bool | None
 
 
 class AnyPoolKeywords(TypedDict, total=False):
@@ -139,7 +144,33 @@ class NatsPoolKeywords(AgentKeywords, total=False):
     job_arguments: Literal["drop", "keep", "show"]
 
 
-class PoolKeywords(ThreadPoolKeywords, ProcessPoolKeywords, AgentKeywords, total=False):
+class RayKeywords(TypedDict, total=False):
+    """The options that only a pool on a Ray cluster takes, under Ray's own names."""
+
+    address: str | None
+    num_cpus: float
+    num_gpus: float
+    resources: Mapping[str, float] | None
+    memory: int | str | None
+    runtime_env: Mapping[str, Any] | None
+    scheduling_strategy: Any
+
+
+class RayPoolKeywords(AnyPoolKeywords, RayKeywords, total=False):
+    """The options of a pool on a Ray cluster."""
+
+    min_workers: int
+    idle_timeout: float | None
+    warm: bool
+    start_timeout: float
+    preload: tuple[str, ...] | list[str]
+    retries: int
+    on_cancel: Literal["kill", "abandon"]
+
+
+class PoolKeywords(
+    ThreadPoolKeywords, ProcessPoolKeywords, AgentKeywords, RayKeywords, total=False
+):
     """The options of a pool whose kind is given by its name, such as ``"thread"``."""
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "MAIN_ALIAS",
     "MAIN_NAMES",
     "MainModule",
+    "MainModuleStop",
     "continue_with",
     "expose_main",
     "inside_worker",

@@ -148,7 +148,7 @@ class CallReader:
             for owner in (function_key, owner_key, cleanup_key):
                 for broken in self._broken.get(owner, {}).values():
                     if segment >= 0:
-                        os.close(segment)
+                        self._drop(segment)
                     raise broken
         has_new = bool(self.replicas.not_started)
         if has_new:
@@ -178,9 +178,11 @@ class CallReader:
             return function, args, kwargs, None
         return function, args, kwargs, self.replicas.get(cleanup_key).route_cleanup
 
-    @staticmethod
-    def _from(segment: int, payload: bytes | memoryview) -> Any:
+    def _from(self, segment: int, payload: bytes | memoryview) -> Any:
         return read_value(segment, memoryview(payload)[: -CALL_HEAD.size])
+
+    def _drop(self, segment: int) -> None:
+        os.close(segment)
 
 
 def _resolve(function: NamedFunction) -> Callable[..., Any]:

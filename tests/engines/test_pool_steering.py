@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import worker_functions as wf
 from agents import shared_pool
+from rays import ray_pool
 from waiting import is_dead, until
 
 from genro_executor_plugin import (
@@ -31,6 +32,7 @@ KINDS: dict[str, Callable[..., BaseExecutor]] = {
     "thread": lambda **options: ThreadExecutor("pool", **options),
     "inline": lambda **options: InlineExecutor("pool", **options),
     "nats": shared_pool,
+    "ray": ray_pool,
 }
 
 

@@ -32,6 +32,7 @@ import numpy
 import pytest
 import worker_functions as wf
 from agents import shared_folder, shared_options, shared_pool
+from rays import ray_pool
 from waiting import until
 
 from genro_executor_plugin import (
@@ -59,8 +60,9 @@ KINDS: dict[str, Callable[..., BaseExecutor]] = {
     "inline": lambda **options: InlineExecutor("pool", **options),
     "bypass": _bypassed,
     "nats": shared_pool,
+    "ray": ray_pool,
 }
-PROCESSES = ("process", "spawn", "nats")
+PROCESSES = ("process", "spawn", "nats", "ray")
 CHECKED = (*PROCESSES, "inline", "bypass")
 """The kinds in which arguments and results have to serialize."""
 
@@ -584,6 +586,7 @@ async def test_decorated_functions_and_methods_run_in_the_pool(
         "inline": {"max_workers": 1, "executor_type": "inline"},
         "bypass": {"max_workers": 1, "bypass": True},
         "nats": {"executor_type": "nats", "max_workers": 1},
+        "ray": {"executor_type": "ray", "max_workers": 1},
     }[kind]
     folder = tmp_path
     if kind == "nats":

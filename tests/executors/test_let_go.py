@@ -27,6 +27,7 @@ from let_go_functions import (
     sleeps,
     sleeps_async,
 )
+from rays import ray_pool
 from waiting import until
 
 from genro_executor_plugin import InlineExecutor, ProcessExecutor, ThreadExecutor
@@ -37,6 +38,7 @@ KINDS: dict[str, Any] = {
     "thread": lambda **more: ThreadExecutor("pool", max_workers=1, **more),
     "inline": lambda **more: InlineExecutor("pool", max_workers=1, **more),
     "nats": lambda **more: shared_pool(max_workers=1, **more),
+    "ray": lambda **more: ray_pool(max_workers=1, **more),
     "bypassed": lambda **more: ProcessExecutor("pool", max_workers=1, bypass=True, **more),
 }
 
@@ -106,9 +108,7 @@ async def test_a_call_that_is_cancelled(kind: str, function: Any) -> None:
 @pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_call_over_its_timeout(kind: str) -> None:
-    more = (
-        {} if kind in ("process", "threads", "bypassed", "nats") else {"abandon_on_timeout": True}
-    )
+    more = {"abandon_on_timeout": True} if kind in ("thread", "inline") else {}
     pool = KINDS[kind](timeout=0.1, **more)
     try:
         held = [Held()]

@@ -13,6 +13,7 @@ import pytest
 import worker_functions as wf
 from agents import shared_pool
 from genro_routes import route
+from rays import ray_pool
 from servers import built, until
 
 from genro_executor_plugin import (
@@ -27,6 +28,7 @@ KINDS: dict[str, Any] = {
     "thread": ThreadExecutor,
     "inline": InlineExecutor,
     "nats": shared_pool,
+    "ray": ray_pool,
 }
 
 

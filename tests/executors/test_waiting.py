@@ -16,6 +16,7 @@ from typing import Any
 import numpy
 import pytest
 from agents import shared_pool
+from rays import ray_pool
 from waiting import until
 from worker_functions import hold
 
@@ -30,6 +31,7 @@ KINDS: dict[str, Any] = {
     "process": ProcessExecutor,
     "thread": ThreadExecutor,
     "nats": shared_pool,
+    "ray": ray_pool,
 }
 
 

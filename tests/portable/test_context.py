@@ -18,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from rays import ray_pool
 
 from genro_executor_plugin import (
     ExecutorConfigError,
@@ -32,6 +33,7 @@ KINDS: dict[str, Any] = {
     "thread": ThreadExecutor,
     "inline": InlineExecutor,
     "nats": shared_pool,
+    "ray": ray_pool,
 }
 GIVEN = [f.request_id, "apps.context:tenant"]
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import worker_functions as wf
 from agents import shared_pool
+from rays import ray_pool
 from waiting import until
 
 from genro_executor_plugin import (
@@ -30,6 +31,7 @@ KINDS: dict[str, Callable[[], BaseExecutor]] = {
     "thread": lambda: ThreadExecutor("pool", max_workers=1),
     "inline": lambda: InlineExecutor("pool", max_workers=1),
     "nats": lambda: shared_pool(max_workers=1),
+    "ray": lambda: ray_pool(max_workers=1),
 }
 
 

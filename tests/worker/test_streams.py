@@ -16,6 +16,7 @@ import psutil
 import pytest
 from agents import shared_pool
 from apps import streaming as f
+from rays import ray_pool
 from servers import built, serving, until
 
 from genro_executor_plugin import (
@@ -39,6 +40,7 @@ KINDS: dict[str, Any] = {
     "thread": ThreadExecutor,
     "inline": InlineExecutor,
     "nats": shared_pool,
+    "ray": ray_pool,
 }
 P = {"p": {"max_workers": 1}}
 

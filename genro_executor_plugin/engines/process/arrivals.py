@@ -169,6 +169,10 @@ class Arrivals:
             self._on_a_thread(job, functools.partial(unpack_failure, packed, loads_in_pieces), fail)
         )
 
+    def value(self, job: Job, rebuild: Callable[[], Any]) -> None:
+        """Settle ``job`` with what ``rebuild`` returns on a thread, behind what it has sent."""
+        self._settle(job, rebuild)
+
     def large_result(self, job: Job, handover: Handover, layout: bytes | memoryview) -> None:
         """Settle ``job`` with a result in a segment that the worker has given to ``handover``."""
         try:
