@@ -281,8 +281,10 @@ class JobFactory:
 
 
 def new_id() -> str:
-    """An id that cannot be guessed."""
-    return secrets.token_urlsafe(16)
+    """An id that cannot be guessed, and that no command line takes for an option."""
+    while (made := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return made
 
 
 def _new_id(who: Caller, key: str | None) -> str:

@@ -33,6 +33,7 @@ CONSOLE = (
     ("ask whether it is ready", "GET", "/_executors/health/ready"),
     ("read why it is not ready", "GET", "/_executors/health"),
     ("change pools and routes", "POST", "/_executors/change/resize"),
+    ("see the page of jobs", "GET", "/_executors/jobs"),
     ("list and search all jobs", "GET", "/_executors/jobs/list"),
 )
 JOBS = (
