@@ -203,6 +203,12 @@ def fits(value: object, type_of: Any) -> bool:
 
 def test_call_keywords_are_those_of_pools_or_none() -> None:
     pools: Mapping[str, Any] = get_type_hints(PoolKeywords)
-    for option, type_of in get_type_hints(CallKeywords).items():
+    of_calls = get_type_hints(CallKeywords)
+    for option in "key", "key_serial":  # no pool has them
+        type_of = of_calls.pop(option)
+        for value in SAMPLES:
+            if fits(value, type_of) and value is not None:
+                check_option("here", option, value)
+    for option, type_of in of_calls.items():
         for value in SAMPLES:
             assert fits(value, type_of) == (value is None or fits(value, pools[option])), option

@@ -55,6 +55,7 @@ __all__ = ["ExecutorConsole"]
 _RESOURCES = {
     "console.css": "text/css",
     "console.js": "text/javascript",
+    "joblist.js": "text/javascript",
     "jobs.js": "text/javascript",
     "plots.js": "text/javascript",
     "processes.js": "text/javascript",

@@ -75,6 +75,8 @@ class Changes(RoutingClass):
         retries: int | Unchanged | None = "unchanged",
         idle: float | Unchanged | None = "unchanged",
         send_timeout: float | Unchanged | None = "unchanged",
+        key: str | None = "unchanged",
+        key_serial: bool | Unchanged | None = "unchanged",
         _request=None,
     ) -> dict[str, Any]:
         """Set options of a route, which hold from its next call on.
@@ -93,6 +95,8 @@ class Changes(RoutingClass):
             "retries": retries,
             "idle": idle,
             "send_timeout": send_timeout,
+            "key": key,
+            "key_serial": key_serial,
         }
         wanted = {option: value for option, value in given.items() if value != "unchanged"}
         if not wanted:

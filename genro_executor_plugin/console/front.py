@@ -86,10 +86,12 @@ class Front:
         is_task = is_about_jobs([first, *more])
         is_change = first == "change" or (is_task and bool(more) and more[0] in JOB_CHANGES)
         _check_method(scope["method"], is_change)
-        check_site(scope, server, page=not path)
+        check_site(scope, server, page=path in ("", "jobs"))
         # genro-routes takes what is left of a path for arguments, also for injected ones.
         if not is_task and not _is_there(first, more):
             raise HTTPNotFound("There is nothing here")
+        if path == "jobs" and scope.get("raw_path", b"").partition(b"?")[0].endswith(b"/"):
+            raise HTTPNotFound("There is nothing here")  # what the page names would be elsewhere
         if is_task and not server.long_tasks.in_use:
             raise HTTPNotFound("There is nothing here")
         token = self._console.token

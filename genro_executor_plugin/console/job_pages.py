@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from genro_routes import RoutingClass, route
@@ -60,6 +61,11 @@ class JobPages(RoutingClass):
     def _long_tasks(self) -> LongTasks:
         found: LongTasks = self._console.server.long_tasks
         return found
+
+    @route(media_type="text/html", auth_rule=RULE)
+    async def index(self) -> str:
+        """Return the page, which shows the jobs that its URL names, or one of them."""
+        return files(__package__).joinpath("resources", "jobs.html").read_text(encoding="utf-8")
 
     @route(auth_rule=RULE)
     async def list(self, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]

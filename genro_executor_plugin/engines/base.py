@@ -35,9 +35,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
 from ..metrics.worker_state import RunningStack, WorkerState
 from ..options.capabilities import Capability
-from ..options.granted import granted_cpus
 from ..options.kinds import EngineOption, Kind
 from ..options.pool import PoolOptions
+from ..options.share import cpu_share
 from .call import Call, Message
 
 __all__ = ["Aside", "Engine", "Load", "Pool", "kind_of"]
@@ -102,7 +102,7 @@ class Engine(ABC):
             ``executor_type`` that it is registered under, if it is empty.
         capabilities: what it can do.
         default_workers: ``max_workers`` of a pool that gives none; ``None`` is one for each CPU
-            that is granted to this process.
+            that this process counts with.
         own_options: the options that only this kind has; checked, they are in ``options.own``.
         own_threads: identities of the threads of this process that it runs calls on.
         pool: the pool that it works for.
@@ -175,6 +175,8 @@ class Engine(ABC):
         - ``ISOLATES``: a crash is ``WorkerCrashedError``, and is repeated
           ``call.options.retries`` times (``self.options.retries`` where that is ``None``),
           unless ``commit`` was called.
+        - ``KEYS``: the same worker runs the calls of one ``call.options.key`` while it lives, and
+          with ``key_serial`` no two of them at a time, also when one was told to end.
         - ``INTERRUPTS``, ``CONTEXT``, ``STREAMS``: it keeps ``soft_timeout``,
           ``self.options.context`` and ``call.streams``.
 
@@ -294,7 +296,7 @@ def kind_of(engine: type[Engine], name: str | None = None) -> Kind:
             f"{where}: default_workers={workers!r}; give a whole number of at least 1, or None"
         )
     name = name or engine.name or engine.__name__
-    return Kind(name, capabilities, granted_cpus if workers is None else lambda: workers, own)
+    return Kind(name, capabilities, cpu_share if workers is None else lambda: workers, own)
 
 
 def _capabilities_of(engine: type[Engine], where: str) -> frozenset[Capability]:

@@ -13,6 +13,7 @@
     ├── ExecutorClosedError           503 + Retry-After: the pool is shutting down
     ├── ExecutorTimeoutError          504: the run took too long (also a TimeoutError)
     ├── SoftTimeoutError              504: raised inside the function at its soft_timeout
+    ├── ExecutorKeyError              400: the call has no key, and its route names one
     ├── ClientDisconnectedError       499: the HTTP client disconnected
     ├── WorkerCrashedError            500: the worker died during the call
     │   ├── MemoryLimitError          500: the call held more than the pool's memory_limit
@@ -37,6 +38,7 @@ from __future__ import annotations
 from .base import ExecutorError, _rebuild
 from .calls import (
     ClientDisconnectedError,
+    ExecutorKeyError,
     ExecutorTimeoutError,
     MemoryLimitError,
     RemoteError,
@@ -67,6 +69,7 @@ __all__ = [
     "ExecutorClosedError",
     "ExecutorConfigError",
     "ExecutorError",
+    "ExecutorKeyError",
     "ExecutorOverloadError",
     "ExecutorTimeoutError",
     "MemoryLimitError",

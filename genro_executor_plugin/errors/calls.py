@@ -11,6 +11,7 @@ from .base import ExecutorError
 
 __all__ = [
     "ClientDisconnectedError",
+    "ExecutorKeyError",
     "ExecutorTimeoutError",
     "MemoryLimitError",
     "RemoteError",
@@ -73,6 +74,16 @@ class ClientDisconnectedError(ExecutorError):
 
     status = 499
     detail = "The client closed the request."
+
+
+class ExecutorKeyError(ExecutorError):
+    """The call has no key, though its route names one (``executor_key=``), or it cannot be one.
+
+    Nothing was started.
+    """
+
+    status = 400
+    detail = "The request lacks what says which worker is to serve it."
 
 
 class WorkerCrashedError(ExecutorError):

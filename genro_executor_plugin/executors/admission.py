@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 from ..engines.call import Call
 from ..errors import ExecutorClosedError, ExecutorOverloadError
 from ..metrics.counters import PoolMetrics
 from ..options.pool import PoolOptions
+from .turns import Turn, Turns
 
 __all__ = ["Admission"]
 
@@ -33,6 +35,7 @@ class Admission:
         "_counters",
         "_name",
         "_places",
+        "_turns",
         "_waiting",
         "admitted",
         "closed",
@@ -45,11 +48,18 @@ class Admission:
         self._counters = counters
         self._places = options.max_pending
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._turns: Turns | None = None  # made by the first call that has a key
         self._changed: asyncio.Event | None = None  # made by the first one who waits for it
         self.options: PoolOptions = options
         self.admitted: int = 0
         self.closed: bool = False
         self.draining: bool = False
+
+    def of_key(self, call: Call) -> Turn:
+        """What admits ``call``, which has a key, in the place of this."""
+        if self._turns is None:
+            self._turns = Turns(self)
+        return self._turns.of(call)
 
     def admit(self, call: Call) -> bool:
         """Take a place for ``call`` if there is one; ``False`` if it has to ``wait`` for it.
@@ -77,21 +87,54 @@ class Admission:
             raise self._overload(
                 "is drained: it takes no new calls until it is resumed", "draining"
             )
-        if (call.options.on_overload or self.options.on_overload) == "fail":
+        if self._must_not_wait(call):
             raise self._overload(f"has {self.admitted} calls, its max_pending", "full")
         asked = call.options.max_waiting
         places = self.options.places_to_wait if asked is None else asked
-        if len(self._waiting) >= places:
+        if self.waiting >= places:
             raise self._overload(
-                f"has {self.admitted} calls, its max_pending, and {len(self._waiting)} more wait; "
+                f"has {self.admitted} calls, its max_pending, and {self.waiting} more wait; "
                 f"max_waiting is {places}",
                 "waiting",
             )
 
+    def _must_not_wait(self, call: Call) -> bool:
+        return (call.options.on_overload or self.options.on_overload) == "fail"
+
+    def must_wait(self, call: Call, room: int, why: Callable[[], str]) -> None:
+        """Return if ``call`` may wait for the turn of its key.
+
+        It also notes on ``call`` until when its run must have begun.
+
+        Args:
+            call: a call with a key, whose turn has not come.
+            room: how many more may wait.
+            why: says how many calls are before it.
+
+        Raises:
+            ExecutorClosedError: the pool is shut down.
+            ExecutorOverloadError: there is no room, or the call must not wait.
+        """
+        limit = call.options.queue_timeout or self.options.queue_timeout
+        if limit is not None:
+            call.deadline = asyncio.get_running_loop().time() + limit
+        if self._must_not_wait(call) and not (self.closed or self.draining):
+            raise self._overload(why(), "full")
+        self._refuse(call)
+        if room <= 0:
+            raise self._overload(why(), "waiting")
+
+    def take(self) -> bool:
+        """Take a place if there is one that nobody waits for."""
+        if self._waiting or self.admitted >= self._places or self.closed:
+            return False
+        self.admitted += 1
+        return True
+
     @property
     def waiting(self) -> int:
-        """How many calls wait for a place."""
-        return len(self._waiting)
+        """How many calls wait for a place, or for the turn of their key."""
+        return len(self._waiting) + (self._turns.waiting if self._turns is not None else 0)
 
     async def wait(self, call: Call) -> None:
         """Wait until there is a place for ``call``, and take it.
@@ -100,6 +143,8 @@ class Admission:
             ExecutorOverloadError: there was none before the call's deadline.
             ExecutorClosedError: the pool was shut down meanwhile.
         """
+        if self.closed:  # since it was admitted: what is large was packed meanwhile
+            raise self.closed_error()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
@@ -139,12 +184,14 @@ class Admission:
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(self.closed_error())
+        if self._turns is not None:
+            self._turns.close(self.closed_error)
 
     async def empty(self) -> None:
         """Wait until no call is admitted; while draining, until none waits either."""
         if self._changed is None:
             self._changed = asyncio.Event()
-        while self.admitted or (self._waiting and not self.closed):
+        while self.admitted or (self.waiting and not self.closed):
             self._changed.clear()
             await self._changed.wait()
 

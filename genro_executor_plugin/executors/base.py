@@ -35,12 +35,14 @@ from ..options.capabilities import Capability
 from ..options.keywords import CallKeywords
 from ..portable.references import describe
 from ..portable.shared_memory.segments import is_large_call
+from .admission import Admission
 from .bound import BoundExecutor
 from .calling import DEFAULT_CALL, Calling
 from .counting import count_error, tell_of_times
 from .nested import Elsewhere, run_here, stream_here
 from .steering import SteeredPool
 from .streams import CallStream
+from .turns import Turn
 
 __all__ = ["BaseExecutor", "BoundExecutor", "Call", "Message"]
 
@@ -87,7 +89,7 @@ class BaseExecutor(SteeredPool, Calling):
 
         Args:
             options: ``timeout``, ``soft_timeout``, ``queue_timeout``, ``on_overload``,
-                ``max_waiting``, ``retries``, ``idle``, ``send_timeout``.
+                ``max_waiting``, ``retries``, ``idle``, ``send_timeout``, ``key``, ``key_serial``.
 
         Raises:
             ExecutorConfigError: naming the option, the value and what is allowed.
@@ -154,28 +156,29 @@ class BaseExecutor(SteeredPool, Calling):
             return await self.home.run(lambda: self._counted(call))
         counters, admission, engine = self._metrics, self._admission, self._engine
         counters.submitted += 1
+        turn = admission if call.options.key is None else admission.of_key(call)
         try:
-            admitted = admission.admit(call)
+            admitted = turn.admit(call)
             if not admitted and is_large_call(call.args, call.kwargs):
                 # What waits must not hold memory and a descriptor each.
-                await admission.wait(call)
+                await turn.wait(call)
                 admitted = True
             # Packed before it waits: what cannot travel is told at once.
             try:
                 packed = engine.pack(call)
                 if type(packed) is Aside:
                     if packed is Aside.WHEN_ADMITTED and not admitted:
-                        await admission.wait(call)
+                        await turn.wait(call)
                         admitted = True
                     packed = await engine.pack_aside(call)
             except BaseException as error:
                 if admitted:
-                    admission.leave()
+                    turn.leave()
                 if isinstance(error, ExecutorError) or not isinstance(error, Exception):
                     raise
                 raise self._engine_failed(call, error) from error
             if not admitted:
-                await self._wait_for_a_place(call, packed)
+                await self._wait_for_a_place(turn, call, packed)
             call.begun = True  # unless its engine says that it was not
             try:
                 result = await engine.run(call, packed)
@@ -194,7 +197,7 @@ class BaseExecutor(SteeredPool, Calling):
                     raise self._engine_failed(call, error) from error
                 raise
             finally:
-                admission.leave()
+                turn.leave()
                 if call.ran is not None:
                     try:
                         counters.ran(call.options.path, call.waited, call.ran)
@@ -227,10 +230,11 @@ class BaseExecutor(SteeredPool, Calling):
         Raises:
             ExecutorOverloadError: too many wait already, or it would have waited too long.
         """
-        call = Call(self.run, (), {}, options)
+        call, threads = Call(self.run, (), {}, options), self._on_threads
+        turn = threads if options.key is None else threads.of_key(call)
         try:
-            if not self._on_threads.admit(call):
-                await self._on_threads.wait(call)
+            if not turn.admit(call):
+                await turn.wait(call)
         except ExecutorError as error:
             self._metrics.submitted += 1
             count_error(self._metrics, call, error)
@@ -239,11 +243,11 @@ class BaseExecutor(SteeredPool, Calling):
         try:
             yield
         finally:
-            self._on_threads.leave()
+            turn.leave()
 
-    async def _wait_for_a_place(self, call: Call, packed: Any) -> None:
+    async def _wait_for_a_place(self, turn: Admission | Turn, call: Call, packed: Any) -> None:
         try:
-            await self._admission.wait(call)
+            await turn.wait(call)
         except BaseException:
             self.ask_engine("discard", None, packed)
             raise

@@ -73,9 +73,11 @@ class BoundExecutor(Calling):
 
     def options(self, **options: Unpack[CallKeywords]) -> BoundExecutor:
         """These options with some of them changed."""
-        checked = self._executor.check_call(f"pool {self.name!r}", options)
-        changes = {name: getattr(checked, name) for name in options}
-        return BoundExecutor(self._executor, replace(self._call_options, **changes))
+        now = self._call_options
+        # Whether they go together is a matter of all of them.
+        whole = {name: getattr(now, name) for name in CALL_OPTIONS} | dict(options)
+        checked = self._executor.check_call(f"pool {self.name!r}", whole)
+        return BoundExecutor(self._executor, replace(checked, route=now.route, path=now.path))
 
     def run(self, call: Call) -> Coroutine[Any, Any, Any]:
         """Run ``call`` in the pool, with the options that it has itself."""

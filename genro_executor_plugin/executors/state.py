@@ -153,6 +153,12 @@ class PoolState:
                 )
             checked[option] = None if value is None else check_option(where, option, value)
         self._refuse_what_it_cannot_keep(where, checked)
+        if checked.get("key_serial") and checked.get("key") is None:
+            raise ExecutorConfigError(
+                f"{where}: key_serial=True without a key, of which it would run one call at a "
+                "time; give key= too",
+                pool=self._name,
+            )
         return CallOptions(**checked, route=route, path=path)
 
     def _refuse_what_it_cannot_keep(self, where: str, options: dict[str, Any]) -> None:

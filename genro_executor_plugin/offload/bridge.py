@@ -24,6 +24,7 @@ from typing import Any
 from genro_routes.plugins import BasePlugin, MethodEntry
 from genro_routes.plugins.pydantic import PydanticPlugin
 
+from ..routing.keys import keyed_options
 from ..routing.privates import chain_around
 from ..routing.responses import local_response
 from ..routing.tree import adapter_of, plugin_of
@@ -91,7 +92,7 @@ def _through_a_thread(handler: OffloadedHandler) -> Callable[..., Any]:
         # as the request's mistake, what is raised there is the handler's.
         if validate is not None and router.is_plugin_enabled(entry.name, "pydantic"):
             validate(*args, **kwargs)
-        return _cross(handler, functools.partial(chain, *args, **kwargs))
+        return _cross(handler, args, kwargs, functools.partial(chain, *args, **kwargs))
 
     return through_a_thread
 
@@ -112,13 +113,19 @@ def _innermost(handler: OffloadedHandler) -> Callable[..., Any]:
     return innermost
 
 
-async def _cross(handler: OffloadedHandler, call: Callable[[], Any]) -> Any:
+async def _cross(
+    handler: OffloadedHandler,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    call: Callable[[], Any],
+) -> Any:
     """Run ``call``, the plugins' chain with its arguments, where the plan wants it."""
     crossing = _Crossing(handler.plan.now(), asyncio.get_running_loop(), [])
     token = _crossing.set(crossing)
     try:
         if crossing.plan.executor is not None:
-            async with crossing.plan.executor.thread_beside(crossing.plan.options):
+            options = keyed_options(crossing.plan.options, handler.original, args, kwargs)
+            async with crossing.plan.executor.thread_beside(options):
                 return await _on_own_thread(call, crossing, f"genro-executor-{handler.entry.name}")
         result = await handler.run_here(call)
         return await local_response(result, handler.media_type) if handler.may_stream else result

@@ -25,6 +25,7 @@ from ..portable.modules import is_made_by_code
 from ..portable.pickling import dumps, why
 from ..portable.references import class_refusal, describe, reference_to
 from ..portable.state.declared import state_of_class
+from ..routing.keys import why_no_key
 from ..routing.live_request import live_request_refusal, takes_live_request
 from ..routing.route_options import RouteOptions, stray_markers
 from ..routing.tree import Route, adapter_of, routes_of
@@ -93,6 +94,8 @@ def mistakes_of(
     travels = executor.needs_portable_calls or options.background
     if options.offloaded and travels and takes_live_request(route):
         yield Mistake(live_request_refusal(_placed(route), f"pool {pool!r}"))
+    if options.key is not None and (text := why_no_key(options.key, route.signature)) is not None:
+        yield Mistake(f"route {_placed(route)}: {text}")
     if Capability.PORTABLE in executor.capabilities:
         for text in _stays_here(route.handler, route.owner):
             yield Mistake(f"route {_placed(route)}: {text}")

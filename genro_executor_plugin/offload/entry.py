@@ -28,6 +28,7 @@ from ..hosts.contract import HostServer
 from ..portable.exceptions import as_of_the_function
 from ..routing.caller import current_caller
 from ..routing.client import current_client
+from ..routing.keys import keyed_options
 from ..routing.live_request import LIVE_REQUEST, live_request_refusal, takes_live_request
 from ..routing.privates import chain_around
 from ..routing.responses import local_response, may_stream, worker_response
@@ -99,7 +100,10 @@ class OffloadedHandler:
                 raise self._live_request_error(plan.executor)
             if plan.background and current_caller() is not None:
                 return await answer_later(self.instance, self.original, args, kwargs)
-            call = Call(self.original, args, kwargs, plan.options, plan.cleanup)
+            options = plan.options
+            if options.key is not None:
+                options = keyed_options(options, self.original, args, kwargs)
+            call = Call(self.original, args, kwargs, options, plan.cleanup)
             if (followed := following.get()) is not None:
                 followed.attach(plan.executor, call)
             client = current_client()

@@ -78,6 +78,9 @@ class ExecutorPlugin(BasePlugin):
     - ``retries``: how often to repeat a call whose worker crashed.
     - ``idle``: seconds that a stream may take to its next chunk.
     - ``send_timeout``: seconds that the client of a stream may take to read what it is sent.
+    - ``key``: the argument, or ``caller.identity`` or ``caller.session``: calls in which it is
+      the same meet the same worker.
+    - ``key_serial``: run the calls of a key one after the other.
     - ``background``: answer a request at once with 202, and run as a long job.
 
     A section inherits the options of the routers above it; its own take precedence.
@@ -105,6 +108,8 @@ class ExecutorPlugin(BasePlugin):
         retries: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | None = None,
         idle: _Seconds | None = None,
         send_timeout: _Seconds | None = None,
+        key: Annotated[str, Field(min_length=1)] | None = None,
+        key_serial: _Switch | None = None,
         background: _Switch = False,
     ) -> None:
         """Accept the options; genro-routes validates and stores them."""

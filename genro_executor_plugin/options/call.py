@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .keys import Key, KeyName
+
 __all__ = ["CALL_OPTIONS", "CallOptions"]
 
 CALL_OPTIONS = (
     *("timeout", "soft_timeout", "queue_timeout"),
     *("on_overload", "max_waiting", "retries", "idle", "send_timeout"),
+    *("key", "key_serial"),
 )
-"""The options of a pool that a route or a call may set for itself."""
+"""The options that a route or a call may set for itself. All but the last two are a pool's, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class CallOptions:
         retries: how often the call is sent again after its worker crashed.
         idle: seconds that may pass before the next chunk of a stream is there.
         send_timeout: seconds that the client of a stream may take to read what it is sent.
+        key: calls with the same key meet the same worker; of a route, where its calls have it.
+        key_serial: whether the calls of a key run one after the other.
         route: the route the call came from, for errors.
         path: that route with its application and sections, for metrics; empty without one.
     """
@@ -41,5 +46,7 @@ class CallOptions:
     retries: int | None = None
     idle: float | None = None
     send_timeout: float | None = None
+    key: Key | KeyName | None = None
+    key_serial: bool | None = None
     route: str | None = None
     path: str = ""

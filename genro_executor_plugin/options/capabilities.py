@@ -49,6 +49,9 @@ class Capability(StrEnum):
     PROCESSES = "processes"
     """Its workers are processes on this machine, made from a template that imports modules."""
 
+    KEYS = "keys"
+    """Calls with the same key meet the same worker while it lives."""
+
     PRELOADS = "preloads"
     """Its workers import the modules of ``preload`` before their first call."""
 

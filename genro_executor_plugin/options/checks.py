@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import ExecutorConfigError
 from .context_variables import ContextReference, context_reference
+from .keys import KeyName, key_of
 from .numbers import (
     MAX_COUNT,
     MAX_SECONDS,
@@ -123,6 +124,10 @@ def _processors(value: Any) -> tuple[int, ...] | None:
     return tuple(value)
 
 
+def _key(value: Any) -> Any:
+    return value if isinstance(value, KeyName) else key_of(value)
+
+
 _SHARE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*", re.ASCII)
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B|)\s*", re.IGNORECASE)
 _UNITS = {
@@ -170,6 +175,8 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "context": _context,
     "idle": _seconds(),
     "send_timeout": _seconds(),
+    "key": _key,
+    "key_serial": _one_of(True, False),
     "job_arguments": _one_of("drop", "keep", "show"),
 }
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, Required, TypedDict
+from uuid import UUID
 
 __all__ = [
     "AgentKeywords",
@@ -42,6 +43,8 @@ class CallKeywords(TypedDict, total=False):
     retries: int | None
     idle: float | None
     send_timeout: float | None
+    key: str | bytes | int | UUID | None
+    key_serial: bool | None
 
 
 class AnyPoolKeywords(TypedDict, total=False):

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..executors import BaseExecutor
 from ..options.call import CALL_OPTIONS
+from ..options.keys import KeyName
 
 __all__ = ["PLUGIN", "RouteOptions", "marked_options", "stray_markers"]
 
@@ -68,9 +69,17 @@ class RouteOptions:
         return bool(self.given.get("background"))
 
     @property
+    def key(self) -> str | None:
+        """Where the key of its calls is found, ``None`` for none."""
+        return self.given.get("key") or None
+
+    @property
     def of_calls(self) -> dict[str, Any]:
         """The options of its calls that are given for it; the pool's hold for the others."""
-        return {name: value for name in CALL_OPTIONS if (value := self.given.get(name)) is not None}
+        given = {name: self.given.get(name) for name in CALL_OPTIONS}
+        if given["key"] is not None:
+            given["key"] = KeyName(given["key"])
+        return {name: value for name, value in given.items() if value is not None}
 
     def effective(self, executor: BaseExecutor | None) -> dict[str, Any]:
         """Every option of its calls in ``executor``: its own, or the pool's."""

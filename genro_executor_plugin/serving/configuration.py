@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ExecutorConfigError
-from ..hosts.builders import BuilderBase, element, sub_tags
+from ..hosts.builders import BagResolver, BuilderBase, element, sub_tags
 from ..hosts.names import (
     AsgiConfigBuilder,
     AsgiServerGrammar,
@@ -39,6 +39,7 @@ __all__ = [
     "ConfigSource",
     "ExecutorConfigBuilder",
     "ExecutorServerGrammar",
+    "configured_cpus",
     "configured_pools",
     "declarations",
 ]
@@ -58,8 +59,8 @@ class ExecutorServerGrammar(PoolGrammar, AsgiServerGrammar):
         """Root element of the configuration document (one per recipe)."""
 
     @element(parent_tags="configuration", sub_tags="pool")
-    def executors(self) -> None:
-        """The pools of the server, one ``pool`` child each."""
+    def executors(self, cpus: int | str | BagResolver | None = None) -> None:
+        """The pools of the server, one ``pool`` child each; ``cpus`` is its ``executor_cpus``."""
 
 
 class ExecutorConfigBuilder(ExecutorServerGrammar, AsgiConfigBuilder):
@@ -74,6 +75,13 @@ def configured_pools(handler: ConfigurationHandler) -> list[WrittenPool]:
     """Return the pools in the section ``executors``, also wrong ones; none without the section."""
     section = handler.node("executors")
     return written_pools(section.value or ()) if section is not None else []
+
+
+def configured_cpus(handler: ConfigurationHandler) -> Any:
+    """Return ``cpus`` of the section ``executors``; ``None`` without it."""
+    section = handler.node("executors")
+    value = None if section is None else section.attr.get("cpus")
+    return value() if isinstance(value, BagResolver) else value
 
 
 def declarations(handler: ConfigurationHandler) -> dict[str, Any]:

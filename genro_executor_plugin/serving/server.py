@@ -16,6 +16,7 @@ from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
 from ..hosts.names import AsgiServer, read_configuration, server_arguments
 from ..options.keywords import PoolDeclarations, PoolKeywords
+from ..options.share import set_budget
 from ..portable.main_module import stop_main_import
 from ..tasks.host_tasks import in_pools
 from ..tasks.keywords import TaskSettingsKeywords
@@ -24,6 +25,7 @@ from ..tasks.service import LongTasks
 from .configuration import (
     ConfigSource,
     ExecutorServerGrammar,
+    configured_cpus,
     declarations,
 )
 from .lifecycle import Lifecycle, is_being_cancelled, loop_refusal
@@ -37,9 +39,10 @@ __all__ = ["ExecutorMixin", "ExecutorServer"]
 class ExecutorMixin:
     """Pools as a capability of a server.
 
-    It takes three constructor keywords. ``executors`` is ``{name: options}``, or a list of dicts
+    It takes four constructor keywords. ``executors`` is ``{name: options}``, or a list of dicts
     with a ``name`` each; the pools ``blocking`` (40 threads) and ``cpu`` (one process per granted
-    CPU) exist without being declared. ``long_tasks`` has the ``TaskSettings`` of long jobs. With
+    CPU) exist without being declared. ``long_tasks`` has the ``TaskSettings`` of long jobs.
+    ``executor_cpus="8/4"`` says that four processes share eight CPUs (``options.share``). With
     ``strict=True`` the server does not start where offloading was probably meant and does not
     happen (an option of a route that is spelt wrong, or has no pool); it logs a warning otherwise.
     """
@@ -49,9 +52,11 @@ class ExecutorMixin:
         *,
         executors: PoolDeclarations | None = None,
         long_tasks: TaskSettingsKeywords | None = None,
+        executor_cpus: int | str | None = None,
         strict: bool = False,
         **kwargs: Any,
     ) -> None:
+        set_budget(executor_cpus)
         settings = TaskSettings.declare(long_tasks or {})
         said: object = strict
         if not isinstance(said, bool):
@@ -227,6 +232,7 @@ class ExecutorServer(ExecutorMixin, AsgiServer):
         *,
         executors: PoolDeclarations | None = None,
         long_tasks: TaskSettingsKeywords | None = None,
+        executor_cpus: int | str | None = None,
         strict: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -234,8 +240,16 @@ class ExecutorServer(ExecutorMixin, AsgiServer):
             # Built here and not by genro-asgi: pools are known before the server exists.
             kwargs = {**server_arguments(config), **kwargs}
             config = read_configuration(config)
+            if executor_cpus is None:
+                executor_cpus = configured_cpus(config)
+            set_budget(executor_cpus)  # the pools are checked against what they will be
             if executors is None:
                 executors = declarations(config)
         super().__init__(
-            config=config, executors=executors, long_tasks=long_tasks, strict=strict, **kwargs
+            config=config,
+            executors=executors,
+            long_tasks=long_tasks,
+            executor_cpus=executor_cpus,
+            strict=strict,
+            **kwargs,
         )

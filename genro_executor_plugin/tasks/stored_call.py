@@ -30,6 +30,7 @@ from ..portable.references import describe, reference_to
 from ..portable.state.declared import is_routing
 from ..portable.stored import finding, loads, served_instance
 from ..routing.caller import Caller, current_caller
+from ..routing.keys import keyed_options
 from .attempt import Attempt
 from .fingerprints import fingerprint
 from .limits import network_of
@@ -264,6 +265,9 @@ class JobFactory:
             assert stored.func is not None
             target = Target(stored.func, job.status.title)
         options = self._call_options(executor, target, job.status.timeout)
+        if options.key is not None:
+            who = Caller(identity=job.status.submitter, session=job.status.session)
+            options = keyed_options(options, target.func, stored.args, stored.kwargs, who)
         call = Call(target.func, stored.args, stored.kwargs, options, target.cleanup)
         return Attempt(executor, call, int(self._settings.max_result_bytes), on_progress)
 
@@ -277,8 +281,10 @@ class JobFactory:
 
 
 def new_id() -> str:
-    """An id that cannot be guessed."""
-    return secrets.token_urlsafe(16)
+    """An id that cannot be guessed, and that no command line takes for an option."""
+    while (made := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return made
 
 
 def _new_id(who: Caller, key: str | None) -> str:

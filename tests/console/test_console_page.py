@@ -336,7 +336,7 @@ async def test_it_looks_right_in_light_dark_and_narrow(site: Site, browser: Any,
 
     def look() -> None:
         for name, width, scheme in LOOKS:
-            _screen(browser, width, 900, scheme)
+            screen(browser, width, 900, scheme)
             page = Page(browser, url_of(site))
             page.until(lambda page=page: page.all('[data-cell="state"].busy'))
             page.until(lambda page=page: page.all(".plot path.area"))
@@ -349,7 +349,7 @@ async def test_it_looks_right_in_light_dark_and_narrow(site: Site, browser: Any,
             light, dark = _brightness(shown[2]), _brightness(shown[3])
             assert (light > dark) == (scheme == "light")
             assert abs(light - dark) > 150, "text that can be read"
-            _screen(browser, width, shown[1], scheme)
+            screen(browser, width, shown[1], scheme)
             picture = browser.get_screenshot_as_png()
             assert len(picture) > 20_000
             if writes:
@@ -393,7 +393,7 @@ async def _work(site: Site, enough: asyncio.Event) -> None:
     )
 
 
-def _screen(browser: Any, width: int, height: int, scheme: str) -> None:
+def screen(browser: Any, width: int, height: int, scheme: str) -> None:
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},

@@ -33,10 +33,12 @@ CONSOLE = (
     ("ask whether it is ready", "GET", "/_executors/health/ready"),
     ("read why it is not ready", "GET", "/_executors/health"),
     ("change pools and routes", "POST", "/_executors/change/resize"),
+    ("see the page of jobs", "GET", "/_executors/jobs"),
     ("list and search all jobs", "GET", "/_executors/jobs/list"),
 )
 JOBS = (
     ("read a job's state and result", "GET", "/_tasks/result/{job}"),
+    ("see a job's page", "GET", "/_tasks/page/{job}"),
     ("read why a job has failed", "GET", "/_tasks/status/{failed}"),
     ("read all that is kept of a job", "GET", "/_executors/jobs/show/{job}"),
     ("cancel a job", "POST", "/_tasks/cancel/{job}"),

@@ -8,10 +8,12 @@ Real ones: the host's worker of a single-page application, and the process of on
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,9 @@ HOSTED = host.written("""
 import os, time
 from host import AsgiServer
 from host import AsgiConfigBuilder
-from genro_executor_plugin import ExecutorApplication, ExecutorConfigBuilder, ExecutorServer
+from genro_executor_plugin import (
+    ExecutorApplication, ExecutorConfigBuilder, ExecutorConsole, ExecutorServer,
+)
 from genro_routes import route
 
 class Shop(ExecutorApplication):
@@ -68,6 +72,7 @@ class Shop(ExecutorApplication):
 """)
 
 SINGLE_PAGE = f"""
+import uuid
 from hosted import *
 from {host.SPA}.orchestration.spa_worker import SpaWorker
 from {host.SPA}.spa_app import SpaApplication
@@ -76,9 +81,20 @@ class WithPools(SpaWorker):
     def __init__(self, name, **kwargs):
         super().__init__(name, **kwargs)
         self.asgi_app = ExecutorServer(
-            applications=[Shop], executors={{"p": {{"max_workers": 1}}}}, tasks=False,
-            long_tasks={{"pool": "p"}},
+            applications=[Shop, ExecutorConsole], executors={{"p": {{"max_workers": 1}}}},
+            tasks=False, long_tasks={{"pool": "p"}},
         )
+
+class Named(WithPools):
+    async def _serve_request(self, payload):
+        self.request_slot.is_new = payload.get("identity") is None
+        return await super()._serve_request(payload)
+
+    def on_request_served(self):  # every new browser logs in
+        if self.request_slot.is_new:
+            name = uuid.uuid4().hex
+            self.new_connection(name)
+            self.change_connection_user(name, "user-" + name)
 
 class Stock(SpaWorker):
     def __init__(self, name, **kwargs):
@@ -97,6 +113,8 @@ class Site(AsgiConfigBuilder):
             name="standard",
             entry_module="{host.SPA}.orchestration.worker_entry",
             worker_class="config:" + os.environ["WORKER"],
+            worker_max_users=int(os.environ.get("USERS", "100")),
+            worker_admission_interval_seconds=0.01,
         )
 """
 
@@ -174,14 +192,42 @@ def check_pools(asking: Asking) -> None:
     assert asking.text("/shop/here") == process, "nothing of that has ended it"
 
 
+def check_job(asking: Asking) -> None:
+    accepted = asking.ask("/shop/job", "POST")
+    assert accepted.status_code == 202, accepted.text
+    # Not by its URL: host and hosted server have a session each, in one cookie.
+    job = accepted.json()["task_id"]
+    block_until(lambda: asking.text(f"/shop/state_of?job={job}") == "succeeded")
+
+
 def test_a_worker_of_a_single_page_application_has_pools(tmp_path: Path) -> None:
     with serving(tmp_path, SINGLE_PAGE, host.PACKAGE, WORKER="WithPools") as asking:
         check_pools(asking)
-        accepted = asking.ask("/shop/job", "POST")
-        assert accepted.status_code == 202, accepted.text
-        # Not by its URL: host and hosted server have a session each, in one cookie.
-        job = accepted.json()["task_id"]
-        block_until(lambda: asking.text(f"/shop/state_of?job={job}") == "succeeded")
+        check_job(asking)
+
+
+def test_three_workers_have_pools_of_their_own(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, SINGLE_PAGE, host.PACKAGE, WORKER="Named", USERS="1") as first,
+        contextlib.ExitStack() as clients,
+    ):
+        users = [first]
+        for _ in range(2):
+            client = clients.enter_context(httpx.Client(timeout=30, trust_env=False))
+            users.append(Asking(first.program, client))
+            block_until(lambda: users[-1].ask("/shop/here").status_code == 200)
+        assert len({user.text("/shop/here") for user in users}) == 3
+        for user in users:
+            check_pools(user)
+        with ThreadPoolExecutor() as threads:
+            dying = threads.submit(users[0].ask, "/shop/die")
+            held = [threads.submit(user.text, "/shop/longer_than_a_look") for user in users[1:]]
+            assert dying.result().status_code == 500
+            assert [call.result() for call in held] == ["answered", "answered"]
+        for user in users:
+            check_job(user)
+            assert user.ask("/_executors/health").json() == {"healthy": True}
+            assert user.ask("/_executors/snapshot").status_code == 401
 
 
 def test_a_worker_without_pools_says_so_when_it_starts(tmp_path: Path) -> None:

@@ -80,6 +80,8 @@ CHANGES: dict[str, Any] = {
     "retries": 1,
     "idle": 4.5,
     "send_timeout": 3.5,
+    "key": "pages",
+    "key_serial": True,
 }
 """The options of a route, which the console changes."""
 

@@ -2,7 +2,7 @@
 
 import { count, lasting, make, say } from "./view.js";
 
-const TONES = { running: "", queued: "", succeeded: "good", failed: "bad", lost: "bad", cancelled: "warn" };
+export const TONES = { running: "", queued: "", succeeded: "good", failed: "bad", lost: "bad", cancelled: "warn" };
 
 export function jobCounts(counts) {
   const found = Object.entries(counts).filter(([, number]) => number);
@@ -12,7 +12,7 @@ export function jobCounts(counts) {
 export function createJob(job, askCancel) {
   const cell = (label, name, extra = "") => make("td", { role: "cell", "data-label": label, "data-cell": name, class: extra });
   const row = make("tr", { role: "row", "data-job": job.id },
-    make("th", { role: "rowheader", scope: "row", "data-label": "Job" }, make("span", { class: "mono" }, job.what), make("span", { class: "quiet mono job-id" }, job.id)),
+    make("th", { role: "rowheader", scope: "row", "data-label": "Job" }, make("a", { class: "mono", href: `jobs?job=${encodeURIComponent(job.id)}` }, job.what), make("span", { class: "quiet mono job-id" }, job.id)),
     cell("Pool", "pool"),
     make("td", { role: "cell", "data-label": "State" }, make("span", { "data-cell": "state" })),
     make("td", { role: "cell", "data-label": "Progress" }, make("div", { class: "progress" },

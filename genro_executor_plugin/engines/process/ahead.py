@@ -84,12 +84,15 @@ class Ahead:
         loop: asyncio.AbstractEventLoop,
         watch: Callable[[float], None],
         dispatch: Callable[[], None],
+        waits_for: Callable[[Worker], bool],
     ) -> None:
+        """For one pool; ``waits_for`` says whether a job waits for a worker to be free."""
         self._supervisor = supervisor
         self._queue = queue
         self._loop = loop
         self._watch = watch
         self._dispatch = dispatch
+        self._waits_for = waits_for
         self._filling: asyncio.Handle | None = None
         self._looking: asyncio.TimerHandle | None = None
         self.estimates: Estimates = Estimates()
@@ -116,6 +119,8 @@ class Ahead:
                 return
             head = next(iter(worker.running.values()), None)
             if head is None or not worker.usable or worker.to_be_replaced:
+                continue
+            if self._queue.keyed and self._waits_for(worker):
                 continue
             if worker.coroutines or now - (head.started_at or now) > _LATE_SECONDS:
                 continue

@@ -45,7 +45,7 @@ from ...worker.forks import when_forked
 from ..base import Aside, Engine, Load, Pool
 from ..call import Call
 from .holding import log_breakpoint
-from .job import Job
+from .job import Job, KeyedJob
 from .pool import WorkerPool
 from .records import handle_record
 
@@ -71,6 +71,7 @@ class ProcessEngine(Engine):
             Capability.KILLS,
             Capability.INTERRUPTS,
             Capability.ISOLATES,
+            Capability.KEYS,
             Capability.PORTABLE,
             Capability.PAUSES,
             Capability.RESIZES,
@@ -155,7 +156,8 @@ class ProcessEngine(Engine):
             self.discard(packed)
             raise self.pool.closed_error()
         asked, options, loop = call.options, self.options, pool.loop
-        job = call.handle = Job(
+        kind = Job if asked.key is None else KeyedJob
+        job = call.handle = kind(
             packed,
             loop.create_future(),
             asked.timeout or options.timeout,

@@ -13,15 +13,16 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ...errors import ExecutorError, ExecutorOverloadError, SerializationError
+from ...options.keys import Key
 from ...portable.calls import PackedCall
 from ...portable.exceptions import raisable
 from ...portable.files import discard_result
 from ...portable.pickling import why
 
-__all__ = ["Ending", "Job"]
+__all__ = ["Ending", "Job", "KeyedJob"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -57,6 +58,7 @@ class Job:
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
         microseconds: how long the call ran by the worker's clock, 0 if that was not measured.
         route: the route it came from, for displays.
+        key: calls with the same key are run by the same worker; ``None`` for any worker.
         steps: what has to be done, one behind the other, before its outcome is told; ``None``
             while its run has sent nothing.
     """
@@ -80,6 +82,8 @@ class Job:
         "steps",
         "timeout",
     )
+
+    key: ClassVar[Key | None] = None
 
     def __init__(
         self,
@@ -220,3 +224,23 @@ class Job:
                 discard_result(result)  # its caller has left
             else:
                 self.future.set_result(result)
+
+
+class KeyedJob(Job):
+    """A job with a key, which its owner has among its options.
+
+    Attributes:
+        key: as ``Job.key``.
+        serial: whether it begins only when no run of its key goes on.
+    """
+
+    __slots__ = ("key", "serial")
+
+    key: Key  # type: ignore[misc]  # of the class in Job: most jobs never have one
+    serial: bool
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        options = self.owner.options
+        self.key = options.key
+        self.serial = bool(options.key_serial)

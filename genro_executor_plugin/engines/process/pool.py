@@ -27,13 +27,14 @@ from .ended import EndedWorkers, closed_error
 from .ending import RunEnder
 from .exit_report import ExitReport
 from .holding import Holding
-from .job import Job
+from .job import Job, KeyedJob
+from .keyed import KeyedCalls
 from .observing import Observer
 from .recycling import Recycling
 from .spreading import Spreading
+from .steered import SteeredWorkers
 from .supervisor import Supervisor
 from .timeouts import Timeouts
-from .view import PoolView
 from .waiting import WaitingQueue
 from .worker import Worker
 
@@ -42,7 +43,7 @@ __all__ = ["WorkerPool"]
 OnMessage = Callable[[Job | None, int | None, str, Any], None]
 
 
-class WorkerPool(PoolView):
+class WorkerPool(SteeredWorkers):
     """Runs jobs on ``options.min_workers`` to ``options.max_workers`` processes.
 
     Attributes:
@@ -63,7 +64,7 @@ class WorkerPool(PoolView):
         self._on_message = on_message
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._threads = options.threads_per_worker
-        self._queue = WaitingQueue()
+        self._queue = WaitingQueue(options.max_workers)
         self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop, on_record)
         self._asking = Asking(self.loop, self._threads)
         self._ended_workers = EndedWorkers(
@@ -74,8 +75,10 @@ class WorkerPool(PoolView):
             *(self, name, self._threads, self._supervisor, self._ended_workers, self._asking)
         )
         self._timeouts = Timeouts(self.loop, self._supervisor, self._ender.timed_out)
+        self._keyed = KeyedCalls(self._supervisor, self._queue, self._dispatch)
         self._ahead = Ahead(
-            self._supervisor, self._queue, self.loop, self._timeouts.watch, self._dispatch_waiting
+            *(self._supervisor, self._queue, self.loop, self._timeouts.watch),
+            *(self._dispatch_waiting, self._keyed.wants),
         )
         self._spreading = Spreading(self._supervisor, self._queue, self._dispatch_waiting)
         self._holding = Holding(self._supervisor, on_message, self._not_held)
@@ -95,6 +98,11 @@ class WorkerPool(PoolView):
         """Run ``job`` as soon as a worker is free."""
         if self.closing:
             job.fail(closed_error(self._name, job, "before its run began"))
+        elif isinstance(job, KeyedJob):
+            self._queue.keyed.append(job)
+            if not self.paused:
+                self._keyed.dispatch()
+            self._supervisor.grow()
         elif self._supervisor.free and not self._queue.jobs and not self.paused:
             self._dispatch(job)
         else:
@@ -130,18 +138,6 @@ class WorkerPool(PoolView):
         message = pickle.dumps((channel, value), 5)
         return any(worker.tell(job, message) for worker in self._supervisor.workers)
 
-    async def warm(self) -> None:
-        """Start ``min_workers`` (with ``warm``: ``max_workers``) workers and wait for them.
-
-        Raises:
-            WorkerCrashedError: a worker could not be started.
-        """
-        await self._supervisor.warm()
-
-    def resize(self, max_workers: int) -> None:
-        """Have at most ``max_workers`` workers; those that are too many end when they are free."""
-        self._supervisor.resize(max_workers)
-
     def pause(self) -> None:
         """Begin no call until ``resume``; those that run go on."""
         self.paused = True
@@ -157,27 +153,6 @@ class WorkerPool(PoolView):
         self._supervisor.grow()
         self._dispatch_waiting()
 
-    async def restart(self) -> None:
-        """Replace every worker, each between two calls; returns when the old ones are gone.
-
-        Raises:
-            WorkerCrashedError: no new worker can be started; the old ones go on working.
-        """
-        await self._supervisor.replace_all()
-
-    def renew(self, reason: str) -> None:
-        """Have workers that import everything anew take the places of all, for ``reason``."""
-        if not self.closing:
-            self._supervisor.renew(reason)
-
-    def kill_worker(self, pid: int) -> bool:
-        """Kill the worker ``pid``; its calls fail. ``False`` if there is no such worker."""
-        for worker in self._supervisor.workers:
-            if worker.pid == pid and not worker.killed:
-                self._ended_workers.on_request(worker)
-                return True
-        return False
-
     async def close(self) -> None:
         """Fail every call that is still in the pool, and end every worker."""
         self.closing = True
@@ -190,14 +165,6 @@ class WorkerPool(PoolView):
         self._timeouts.stop()
         self._ahead.stop()
         await self._supervisor.close()
-
-    def abandon(self) -> None:
-        """End every worker without the pool's event loop, which is closed already."""
-        self._supervisor.abandon()
-
-    def let_go(self) -> None:
-        """Close every descriptor in a forked child of the server, and touch nothing shared."""
-        self._supervisor.let_go()
 
     # -- what the workers tell ----------------------------------------------------------------
 
@@ -238,7 +205,7 @@ class WorkerPool(PoolView):
                 worker.idle_since = perf_counter()
             if worker not in supervisor.free:
                 supervisor.free.append(worker)
-            if self._queue.jobs or self._ahead.any_sent:
+            if self._queue.jobs or self._ahead.any_sent or self._queue.keyed.places:
                 self._dispatch_waiting()
         if self.closing:
             supervisor.changed.set()
@@ -285,6 +252,7 @@ class WorkerPool(PoolView):
         """Settle the calls of ``worker``, which is gone, and have another one take its place."""
         try:
             self._supervisor.ended(worker)
+            self._keyed.ended(worker)
             self._recycling.ended(worker)
             self._ender.ended(worker)
             self._ended_workers.settle(worker, report)
@@ -309,19 +277,30 @@ class WorkerPool(PoolView):
         if self.paused:
             return
         free, queue, ahead = self._supervisor.free, self._queue, self._ahead
+        if queue.keyed.places:
+            self._keyed.dispatch(in_turn=bool(queue))
         while free and (queue or ahead.any_sent):
             job = ahead.take_back(only_stuck=bool(queue)) or queue.take()
             if job is None or not self._dispatch(job):
                 break
+        if free and queue.keyed.places:
+            self._keyed.dispatch()
         if queue:
             ahead.fill_soon()
 
-    def _dispatch(self, job: Job) -> bool:
-        """Send ``job`` to a free worker; ``False`` if it waits in the queue."""
+    def _dispatch(self, job: Job, own: Worker | None = None) -> bool:
+        """Send ``job`` to a free worker, to ``own`` if it is given.
+
+        ``False`` if it waits in the queue.
+        """
         free = self._supervisor.free
         while free:
             worker = free[-1]
-            if worker.running or self._threads > 1 or job.is_coroutine:
+            if own is not None:
+                if own not in free:
+                    break
+                worker = own
+            elif worker.running or self._threads > 1 or job.is_coroutine:
                 chosen = self._spreading.choose()
                 if chosen is None:
                     break

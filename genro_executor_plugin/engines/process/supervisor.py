@@ -170,7 +170,7 @@ class Supervisor:
         staying = self.staying
         starting = sum(not worker.ready for worker in staying)
         wanted = max(
-            len(self._queue) - starting,
+            self._queue.wanted - starting,
             max(self.kept, self.backoff.wanted) - len(staying),
             len(self._to_be_replaced) - starting,
         )

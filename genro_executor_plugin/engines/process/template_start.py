@@ -30,9 +30,9 @@ from pathlib import Path
 
 from ...hosts.loaded import HOST_VARIABLE, loaded_host
 from ...options.environment import thread_limits
-from ...options.granted import granted_cpus
 from ...options.lacks import cure_for
 from ...options.pool import PoolOptions
+from ...options.share import cpu_share
 from ...portable.modules import ModuleSources
 from ...portable.pickling import why
 from .groups import GRACE_SECONDS
@@ -214,7 +214,7 @@ def _closed_to(user: str) -> Path | None:
 def environment_of(options: PoolOptions) -> dict[str, str]:
     """The environment of the template, which every worker has before its own code runs."""
     given = {**os.environ, **_home(options.user), **options.env.of_all()}
-    cpus = granted_cpus() if options.cpu_affinity is None else len(options.cpu_affinity)
+    cpus = cpu_share() if options.cpu_affinity is None else len(options.cpu_affinity)
     limits = thread_limits(cpus, options.max_workers, {**given, **options.env.of_one(0)})
     # A worker imports what a call needs, in whatever order: it cannot choose a host anew.
     host = loaded_host()

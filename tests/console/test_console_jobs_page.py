@@ -1,0 +1,192 @@
+# SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The console's page of long jobs in a real browser: the list, one job, and what is done to them.
+
+With ``GENRO_EXECUTOR_SCREENSHOTS=1`` in the environment it writes the pictures in ``docs/images``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import chromium
+from genro_routes import route
+from press import Press
+from servers import Site, serving, until_answered
+from test_console_page import IMAGES, LOOKS, Page, screen, url_of
+
+from genro_executor_plugin import ExecutorConsole, progress
+
+pytestmark = pytest.mark.once
+
+HOSTILE = "<img src=x onerror=alert(1)> \N{RIGHT-TO-LEFT OVERRIDE} no ink"
+
+
+class Works(Press):
+    @route(executor="jobs", executor_background=True)
+    def binding(self, order: str = "") -> None:
+        progress(0.75, "glue <b>dries</b>")
+        raise LookupError(f"{HOSTILE} for order {order}")
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    pools: Any = {"jobs": {"executor_type": "thread", "max_workers": 4, "job_arguments": "show"}}
+    settings = {"path": tmp_path / "store", "pool": "jobs", "shutdown_timeout": 0.2}
+    async with serving(ExecutorConsole, Works, executors=pools, long_tasks=settings) as site:
+        yield site
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    with chromium(tmp_path / "profile") as browser:
+        yield browser
+
+
+async def submitted(site: Site, path: str, **parameters: Any) -> str:
+    answer = await site.client.post(f"/press/{path}", params=parameters)
+    job: str = answer.json()["task_id"]
+    return job
+
+
+async def test_jobs_are_found_looked_at_run_again_and_deleted(
+    site: Site, browser: Any, gate: Any
+) -> None:
+    writes = os.environ.get("GENRO_EXECUTOR_SCREENSHOTS") == "1"
+    held = await submitted(site, "held", gate=gate.path)
+    await gate.entered()
+    failed = [await submitted(site, "binding", order=f"o{number}") for number in range(4)]
+    books = [await submitted(site, "book", title=f"t{number}") for number in range(9)]
+
+    async def counts() -> bool:
+        found = (await site.json("/_executors/snapshot"))["long_jobs"]["counts"]
+        return bool(found["failed"] == 4 and found["succeeded"] == 9)
+
+    await until_answered(counts)
+
+    def rows(page: Page) -> list[str]:
+        asked = "[...document.querySelectorAll('#job-list tr')].map(row => row.dataset.job)"
+        found: list[str] = browser.execute_script(f"return {asked}")
+        return found
+
+    def use() -> None:
+        page = Page(browser, url_of(site))
+        page.find("#job-waiting").click()  # from the console's page to those that failed
+        page.until(lambda: rows(page) == failed[::-1])
+        assert "state=failed%2Clost" in browser.current_url or "failed,lost" in browser.current_url
+        page.until_text("#count", "4 jobs match")
+        says = page.text(f'tr[data-job="{failed[0]}"] [data-cell=says]')
+        assert says.startswith("LookupError: <img src=x")
+        assert "\N{REPLACEMENT CHARACTER} no ink" in says
+        assert page.all("main img") == []
+
+        # One job, by its link and by its URL.
+        page.find(f'tr[data-job="{failed[0]}"] a').click()
+        page.until_text("#one-state", "failed")
+        assert page.text("#one-title") == "works/binding"
+        assert "raise LookupError" in page.text("#one-failure pre")
+        assert page.text("#one-arguments dd") == "'o0'"
+        looks(page, "")
+        page.browser.refresh()
+        page.until_text("#one-state", "failed")
+        page.find("#one-actions [data-action=retry]").click()
+        page.find("#sure[open] button.danger").click()
+        page.said("Run again: 1 job done")
+        page.until_text("#one-state", "failed")
+        browser.back()
+        page.until(lambda: sorted(rows(page)) == sorted(failed))
+
+        # A search, and the page's own words for none.
+        page.find("[name=search]").send_keys("order o3")
+        page.find("#filters button.primary").click()
+        page.until(lambda: rows(page) == [failed[3]])
+        page.find('#filters button[type="reset"]').click()
+        page.until_text("#count", "14 jobs match")
+        looks(page, "jobs")
+
+        # Chosen ones, after a question whose harmless answer has the focus.
+        page.click(f"Choose job {failed[1]}")
+        page.until_text("#chosen", "1 chosen")
+        page.find("#actions [data-action=forget]").click()
+        page.find("#sure[open]")
+        assert browser.switch_to.active_element.text == "Leave it"
+        browser.switch_to.active_element.click()
+        page.until(lambda: page.all("#sure[open]") == [])
+        assert failed[1] in rows(page)
+        page.find("#actions [data-action=forget]").click()
+        page.find("#sure[open] button.danger").click()
+        page.until_text("#count", "13 jobs match")
+        assert failed[1] not in rows(page)
+
+        # All that match, those of another state not among them.
+        page.find('#tabs a[href="?state=succeeded"]').click()
+        page.until(lambda: sorted(rows(page)) == sorted(books))
+        page.find("[name=which][value=matching]").click()
+        page.find("#actions [data-action=forget]").click()
+        page.until(lambda: "9 jobs" in page.text("#sure[open] h2"))
+        page.find("#sure[open] button.danger").click()
+        page.until_text("#count", "No job matches.")
+        page.find('#tabs a[href="?state=running"]').click()
+        page.until(lambda: rows(page) == [held])
+        page.until(lambda: "25 % · at the gate" in page.text("[data-cell=says]"))
+        page.find("#actions [data-action=cancel]").click()
+        page.find("#sure[open] button.danger").click()
+        page.until(lambda: "asked to end" in page.text("[data-cell=state]"))
+        assert page.mistakes() == []
+
+    def looks(page: Page, picture: str) -> None:
+        page.until(lambda: page.all("#said.shown") == [])
+        for name, width, scheme in LOOKS:
+            screen(browser, width, 900, scheme)
+            size = browser.execute_script(
+                "const root = document.documentElement;return [root.scrollWidth, root.scrollHeight]"
+            )
+            assert size[0] <= width, f"{name}: the page is {size[0]} wide"
+            if picture:  # that of one job has a traceback with the folders of this machine
+                screen(browser, width, size[1], scheme)
+                file = IMAGES / f"console-{picture}-{name}.png"
+                if writes:
+                    file.write_bytes(browser.get_screenshot_as_png())
+                assert file.is_file(), "docs/how-to/console.md shows it"
+        screen(browser, 1280, 900, "light")
+
+    await asyncio.to_thread(use)
+    gate.release()
+
+
+async def test_pages_are_turned_and_everything_has_a_name(site: Site, browser: Any) -> None:
+    for number in range(51):
+        last = await submitted(site, "book", title=f"t{number}")
+    assert (await site.get(f"/_tasks/result/{last}", wait=30)).status_code == 200
+
+    def use() -> None:
+        page = Page(browser, url_of(site))
+        page.until(lambda: page.text("#pools"))
+        browser.get(str(site.client.base_url) + "/_executors/jobs")
+        page.until(lambda: len(page.all("#job-list tr")) == 50)
+        assert not page.find("#back").is_enabled()
+        page.find("#on").click()
+        page.until(lambda: len(page.all("#job-list tr")) == 1)
+        page.until_text("#count", "51 jobs match")
+        assert not page.find("#on").is_enabled()
+        page.find("#back").click()
+        page.until(lambda: len(page.all("#job-list tr")) == 50)
+        nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+        seen = set()
+        for node in nodes:
+            role = node.get("role", {}).get("value")
+            if not node.get("ignored") and role in (
+                "button", "checkbox", "radio", "link", "table", "textbox", "searchbox", "combobox",
+            ):  # fmt: skip
+                seen.add(role)
+                assert node.get("name", {}).get("value"), node
+        assert {"button", "checkbox", "radio", "link", "table", "searchbox"} <= seen
+        assert page.mistakes() == []
+
+    await asyncio.to_thread(use)
