@@ -107,6 +107,41 @@ async def _states_of(app: Any, job: str) -> list[TaskState]:
     return [status.state async for kind, status in app.server.long_tasks.follow(job)]
 
 
+async def test_a_failed_job_runs_again_in_the_other_server(tmp_path: Path) -> None:
+    """It keeps its id and its idempotency key; a job that goes on, or succeeded, is refused."""
+    file = str(tmp_path / "attempts")
+    async with two_desks(tmp_path) as (one, other):
+        job = await one.tasks.options(key="k").submit(tf.fail_until, file, 2)
+        with pytest.raises(ConnectionError):
+            await one.tasks.result(job)
+        assert (await other.tasks.retry(job)).state is TaskState.QUEUED
+        assert await one.tasks.result(job) == 2
+        again = await one.tasks.options(key="k").submit(tf.fail_until, file, 2)
+        assert str(again) == str(job)
+        status = await one.tasks.status(job)
+        assert (status.attempts, status.failure) == (1, None)
+        with pytest.raises(TaskError, match="arguments were not kept"):
+            await other.tasks.retry(job)
+        later = await one.tasks.options(eta=timedelta(hours=1)).submit(tf.add, 1, 2)
+        with pytest.raises(TaskError, match="is queued"):
+            await other.tasks.retry(later)
+        with pytest.raises(TaskNotFoundError):
+            await other.tasks.retry("nope")
+
+
+async def test_a_lost_job_runs_again_after_a_restart(tmp_path: Path, gate: Gate) -> None:
+    async with desk(tmp_path) as app:
+        job = await app.tasks.submit(tf.note_and_hold, str(tmp_path / "a"), "held", gate.path)
+        await gate.entered()
+    async with desk(tmp_path) as app:
+        assert (await app.tasks.status(job)).state is TaskState.LOST
+        await app.tasks.retry(job)
+        await gate.entered()
+        gate.release()
+        assert await app.tasks.result(job) == "held"
+    assert (tmp_path / "a").read_text() == "held\nheld\n"
+
+
 async def test_a_job_is_cancelled_through_the_other_server(tmp_path: Path, gate: Gate) -> None:
     async with two_desks(tmp_path) as (one, other):
         later = one.tasks.options(eta=timedelta(hours=1))
