@@ -395,8 +395,10 @@ async def test_uvicorn_with_several_workers_is_one_server_to_its_clients(tmp_pat
 
         async def ask(method: str, path: str, **options: Any) -> httpx.Response:
             """On a connection of its own, which any of the two processes may accept."""
+            # A worker listens a moment after it has said that it has started.
+            connect = httpx.AsyncHTTPTransport(verify=False, trust_env=False, retries=4)
             async with httpx.AsyncClient(
-                base_url=url, auth=("ann", "secret"), verify=False, trust_env=False, timeout=30
+                base_url=url, auth=("ann", "secret"), transport=connect, timeout=90
             ) as client:
                 return await client.request(method, path, **options)
 
