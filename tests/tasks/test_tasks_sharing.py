@@ -20,6 +20,7 @@ import httpx
 import pytest
 import task_functions as tf
 from conftest import Gate
+from due_jobs import make_due
 from genro_routes import route
 from programs import TESTS, RunningProgram, started
 from servers import boot_message, built, until, until_answered
@@ -146,7 +147,7 @@ async def test_a_job_is_cancelled_through_the_other_server(tmp_path: Path, gate:
     async with two_desks(tmp_path) as (one, other):
         later = one.tasks.options(eta=timedelta(hours=1))
         waits = await later.submit(tf.add, 1, 1)
-        soon = await one.tasks.options(eta=timedelta(seconds=1.0)).submit(tf.add, 1, 1)
+        soon = await one.tasks.options(eta=timedelta(minutes=1)).submit(tf.add, 1, 1)
         file = tmp_path / "ended"
         runs = await one.tasks.submit(tf.stop_when_asked, str(file), gate.path)
         await gate.entered()
@@ -236,7 +237,8 @@ async def test_what_a_server_leaves_is_done_by_the_other(tmp_path: Path, gate: G
             await gate.entered()
             lost = await other.tasks.submit(tf.hold, gate.path)
             await gate.entered()
-            waits = await other.tasks.options(eta=timedelta(seconds=0.3)).submit(tf.add, 2, 3)
+            waits = await other.tasks.options(eta=timedelta(hours=1)).submit(tf.add, 2, 3)
+            make_due(tmp_path)  # for the one that takes it over
             result = asyncio.create_task(one.tasks.result(waits))
         await gate.entered()
         gate.release()
@@ -256,7 +258,8 @@ async def test_a_server_that_cannot_leave_its_jobs_to_others_loses_none(
         with closing(sqlite3.connect(tmp_path / "store" / "jobs.sqlite")) as shell:
             shell.isolation_level = None
             async with desk(tmp_path) as other:
-                job = await other.tasks.options(eta=timedelta(seconds=0.3)).submit(tf.add, 2, 3)
+                job = await other.tasks.options(eta=timedelta(hours=1)).submit(tf.add, 2, 3)
+                make_due(tmp_path)  # for the one that takes it over
                 shell.execute("BEGIN IMMEDIATE")
                 other.server.long_tasks._store.leave()
             shell.execute("COMMIT")
@@ -430,8 +433,10 @@ async def test_uvicorn_with_several_workers_is_one_server_to_its_clients(tmp_pat
 
         async def ask(method: str, path: str, **options: Any) -> httpx.Response:
             """On a connection of its own, which any of the two processes may accept."""
+            # A worker listens a moment after it has said that it has started.
+            connect = httpx.AsyncHTTPTransport(verify=False, trust_env=False, retries=4)
             async with httpx.AsyncClient(
-                base_url=url, auth=("ann", "secret"), verify=False, trust_env=False, timeout=30
+                base_url=url, auth=("ann", "secret"), transport=connect, timeout=90
             ) as client:
                 return await client.request(method, path, **options)
 
