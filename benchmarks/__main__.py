@@ -21,6 +21,7 @@ from benchmarks.environment import describe_environment
 from benchmarks.figures import Table
 from benchmarks.http import run_http
 from benchmarks.long_jobs import run_long_jobs
+from benchmarks.on_ray import run_ray
 from benchmarks.options import positive_count, positive_seconds
 from benchmarks.remote import run_remote
 from benchmarks.report import as_json, as_markdown, shown_goals, shown_table
@@ -31,6 +32,7 @@ _PARTS: dict[str, Callable[[Settings, Callable[[str], None]], Iterator[Table]]] 
     "engine": run_engine,
     "long-jobs": run_long_jobs,
     "nats": run_remote,
+    "ray": run_ray,
 }
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "answer",
     "awaited",
     "burn",
+    "given_back",
     "grow",
     "package_file",
     "rest",
@@ -30,6 +31,11 @@ __all__ = [
 def answer() -> int:
     """The no-op."""
     return 42
+
+
+def given_back(value: Any) -> Any:
+    """``value``, there and back."""
+    return value
 
 
 def burn(milliseconds: float) -> None:

@@ -41,13 +41,18 @@ def _found() -> tuple[str, str]:
 
 
 @contextmanager
-def chromium(profile: Path, *, width: int = 1280, height: int = 900) -> Iterator[webdriver.Chrome]:
-    """A browser with a fresh profile; it is gone at the end of the block."""
+def chromium(
+    profile: Path, *, width: int = 1280, height: int = 900, scripts: bool = True
+) -> Iterator[webdriver.Chrome]:
+    """A browser with a fresh profile, with JavaScript or without; it is gone after the block."""
     browser, driver = _found()
     options = Options()
     options.binary_location = browser
     for argument in (*ARGUMENTS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
         options.add_argument(argument)
+    if not scripts:
+        setting = {"profile.managed_default_content_settings.javascript": 2}
+        options.add_experimental_option("prefs", setting)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     chrome = webdriver.Chrome(options=options, service=Service(driver))
     try:

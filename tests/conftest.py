@@ -21,6 +21,7 @@ from typing import Any
 
 import agents
 import host
+import hypothesis
 import loops
 import psutil
 import pytest
@@ -42,6 +43,12 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 # the tests start and send one.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says more of what else the machine does than of what is tested.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 LEAK_PATIENCE_SECONDS = 20.0
 """How long something that is ending may take to be gone."""

@@ -18,6 +18,10 @@ from typing import Any
 from worker_functions import hold
 
 
+def comes_back() -> None:
+    """Has this module imported, which would count as a part of the first run."""
+
+
 def sleeps() -> None:
     time.sleep(60)
 

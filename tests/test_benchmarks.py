@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+import rays
 from programs import RunningProgram, started
 
 from genro_executor_plugin import __version__
@@ -94,6 +95,16 @@ def test_calls_over_nats_are_measured_against_a_bare_request(tmp_path: Path) -> 
 
     judged(table)
     assert all(figures["p50_us"] > 0 for figures in table["medians"].values())
+
+
+@pytest.mark.skipif(rays.IS_INSTALLED, reason="Ray is installed, and would be measured")
+def test_without_ray_it_is_said_that_nothing_is_measured(tmp_path: Path) -> None:
+    _, _, tables = run(tmp_path, "ray")
+
+    assert {table["key"] for table in tables} == {"ray-no-op", "ray-10mb"}
+    assert {reason for table in tables for reason in table["missing"].values()} == {
+        "ray is not installed"
+    }
 
 
 def test_a_killed_worker_is_measured(tmp_path: Path) -> None:

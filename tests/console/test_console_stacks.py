@@ -10,16 +10,20 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from apps import works
 from apps.works import Works
 from servers import serving
+from waiting import PATIENCE_SECONDS
 
 from genro_executor_plugin import ExecutorConsole
 from genro_executor_plugin.cli import main
+from genro_executor_plugin.engines.process import asking
 from genro_executor_plugin.testing import ServerUnderTest
 
 POOLS: dict[str, Any] = {
@@ -56,11 +60,16 @@ async def test_the_console_tells_where_calls_are_to_those_who_have_the_tag(gate:
 
 
 @pytest.mark.parametrize(("route", "pool"), [("hold", "pdf"), ("query", "db")])
-async def test_no_answer_over_http_has_a_stack(gate: Any, route: str, pool: str) -> None:
+async def test_no_answer_over_http_has_a_stack(
+    gate: Any, route: str, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error of a call over its limit has one, and the console's error; the client does not."""
+    # On a busy machine a worker may tell later than a call that is to end waits for it.
+    monkeypatch.setattr(asking, "KILL_SECONDS", PATIENCE_SECONDS)
     async with serving(ExecutorConsole, Works, executors=POOLS) as site:
-        site.server.configure_route(f"works/{route}", executor_timeout=0.2)
-        asked = {"path": gate.path} if route == "hold" else {"seconds": "1"}
+        await site.json("/works/report", pages=1)  # or an import would be a part of the first run
+        site.server.configure_route(f"works/{route}", executor_timeout=0.5)
+        asked = {"path": gate.path} if route == "hold" else {"seconds": "2"}
         answer = await site.client.get(f"/works/{route}", params=asked)
         assert answer.status_code == 504
         assert "File" not in answer.text
@@ -77,10 +86,23 @@ def console(executor_server: Callable[..., ServerUnderTest]) -> ServerUnderTest:
 
 
 def test_the_command_line_finds_the_server_of_a_worker(
-    console: ServerUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    console: ServerUnderTest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its pid alone; ``top`` shows the same."""
-    call = threading.Thread(target=console.get, args=("/works/query",), kwargs={"seconds": 3})
+    held = threading.Lock()
+    held.acquire()
+    monkeypatch.setattr(works, "LIMIT", PATIENCE_SECONDS)
+    monkeypatch.setattr(works, "time", SimpleNamespace(sleep=partial(held.acquire, True)))
+    try:
+        the_call_is_shown(console, capsys)
+    finally:
+        held.release()
+
+
+def the_call_is_shown(console: ServerUnderTest, capsys: pytest.CaptureFixture[str]) -> None:
+    call = threading.Thread(
+        target=console.get, args=("/works/query",), kwargs={"seconds": PATIENCE_SECONDS}
+    )
     call.start()
     pid = os.getpid()  # the pool's threads are the server's
     told: dict[str, Any] = {"calls": []}
@@ -97,7 +119,6 @@ def test_the_command_line_finds_the_server_of_a_worker(
     shown = capsys.readouterr().out
     assert "Where calls are" in shown
     assert f"query, pid {pid}, pool db" in shown
-    call.join()
 
 
 def test_a_process_that_belongs_to_no_server_is_said_in_one_line(

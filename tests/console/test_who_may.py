@@ -38,6 +38,7 @@ CONSOLE = (
 )
 JOBS = (
     ("read a job's state and result", "GET", "/_tasks/result/{job}"),
+    ("see a job's page", "GET", "/_tasks/page/{job}"),
     ("read why a job has failed", "GET", "/_tasks/status/{failed}"),
     ("read all that is kept of a job", "GET", "/_executors/jobs/show/{job}"),
     ("cancel a job", "POST", "/_tasks/cancel/{job}"),

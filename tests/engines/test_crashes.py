@@ -217,7 +217,7 @@ async def test_only_a_crash_is_tried_again(make: Any, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     await pool.submit(wf.answer)
     with pytest.raises(ExecutorTimeoutError):
-        await pool.options(timeout=0.1).submit(wf.record_and_spin, str(trace))
+        await pool.options(timeout=0.5).submit(wf.record_and_spin, str(trace))
     assert trace.stat().st_size == 1
 
 

@@ -259,7 +259,7 @@ async def test_other_calls_and_those_with_a_key_take_turns(pool: ProcessExecutor
     floods = [asyncio.create_task(flood()) for _ in range(11)]
     await until(lambda: pool.counters.run.count > 300)
     for place in range(WORKERS):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await pool.options(key=of_place(place)).submit(pid_of)
     going = False
     await asyncio.gather(*floods)

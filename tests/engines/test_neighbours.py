@@ -105,7 +105,7 @@ async def a_limit(folder: Path) -> None:
 async def a_limit_of(folder: Path, on_threads: bool, guilty: Guilty, raised: str) -> None:
     async with shared_place(folder, on_threads) as place:
         pid = await place.settle_in()
-        late = place.pool.options(timeout=0.4).submit(guilty, place.guilty.path, str(place.note))
+        late = place.pool.options(timeout=1.5).submit(guilty, place.guilty.path, str(place.note))
         call = asyncio.create_task(late)
         assert await place.guilty.entered() == pid
         place.guilty.release()
@@ -157,7 +157,7 @@ async def a_stream_whose_reader_leaves(folder: Path) -> None:
     """Before it has its first chunk, or in the midst."""
     async with shared_place(folder, False) as place:
         pid = await place.settle_in()
-        stream = place.pool.options(timeout=0.5).stream(
+        stream = place.pool.options(timeout=1.5).stream(
             sf.chunks, place.guilty.path, str(place.note)
         )
         assert await anext(stream) == 1
@@ -181,7 +181,7 @@ async def a_call_that_does_not_end(folder: Path) -> None:
 async def a_call_that_does_not_end_of(folder: Path, on_threads: bool, guilty: Guilty) -> None:
     async with shared_place(folder, on_threads) as place:
         pid = await place.settle_in()
-        late = place.pool.options(timeout=0.3).submit(guilty, place.guilty.path, 3600)
+        late = place.pool.options(timeout=1.5).submit(guilty, place.guilty.path, 3600)
         call = asyncio.create_task(late)
         await place.guilty.entered()
         place.guilty.release()
@@ -200,7 +200,7 @@ async def a_call_that_ends_late(folder: Path) -> None:
     """Its worker was given up; it ends by itself, and with it the worker."""
     async with shared_place(folder, False) as place:
         pid = await place.settle_in(1)
-        guilty = place.pool.options(timeout=0.3).submit(sf.deaf, place.guilty.path, 1.0)
+        guilty = place.pool.options(timeout=1.0).submit(sf.deaf, place.guilty.path, 3.0)
         call = asyncio.create_task(guilty)
         await place.guilty.entered()
         place.guilty.release()

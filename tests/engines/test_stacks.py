@@ -90,6 +90,7 @@ async def test_a_call_tells_where_it_is_whatever_it_is_stuck_in(
 async def test_native_code_that_a_signal_wakes_tells_before_it_goes_on(make: Any) -> None:
     """What it returns then does not count where its time is up."""
     pool = make(max_workers=1)
+    await pool.submit(stuck.comes_back)
     with pytest.raises(ExecutorTimeoutError) as caught:
         await pool.options(timeout=0.3).submit(stuck.holds_the_gil)
     assert caught.value.stack.endswith("in holds_the_gil")
@@ -149,6 +150,7 @@ async def test_a_call_over_its_limit_says_where_it_was(
     """In the error, as an attribute and a note, in the log, and in what the pool remembers."""
     pool = make(max_workers=1, threads_per_worker=threads)
     await pool.submit(pid_async)
+    await pool.submit(stuck.comes_back)
     with caplog.at_level(logging.WARNING), pytest.raises(ExecutorTimeoutError) as caught:
         await pool.options(timeout=0.2).submit(func)
     where = f"in {func.__name__}"

@@ -45,7 +45,7 @@ async def test_every_outcome_is_counted_with_its_reason(make: Any, gate: Any) ->
     with pytest.raises(ValueError, match="no such thing"):
         await pool.submit(fail, ValueError("no such thing"))
     with pytest.raises(ExecutorTimeoutError):
-        await pool.options(timeout=0.2).submit(hold, gate.path)
+        await pool.options(timeout=1.0).submit(hold, gate.path)
     await gate.entered()
 
     held = asyncio.create_task(pool.submit(hold, gate.path))

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from agents import shared_options
 from apps.equal import Equal
+from rays import IS_INSTALLED
 from servers import Site, serving
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -25,6 +26,12 @@ WAYS: dict[str, dict[str, Any]] = {
     "disabled": {"max_workers": 1},
     "nats": {"executor_type": "nats", "max_workers": 1},
 }
+FAR = ["far_agent"]
+if IS_INSTALLED:
+    WAYS["ray"] = {"executor_type": "ray", "max_workers": 1}
+    FAR.append("ray_here")
+
+pytestmark = [pytest.mark.ray] if IS_INSTALLED else []
 
 REQUESTS = int(os.environ.get("GENRO_EXECUTOR_EQUAL", "150"))
 """How many requests are made in each way; ``tox run -e equal`` makes 3,000."""
@@ -108,7 +115,7 @@ async def answer(site: Site, request: dict[str, Any]) -> tuple[Any, ...]:
     return got.status_code, headers, got.content
 
 
-@pytest.mark.usefixtures("far_agent")
+@pytest.mark.usefixtures(*FAR)
 @pytest.mark.timeout(240 + REQUESTS / 5)
 async def test_the_answers_are_the_same_everywhere(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
@@ -148,7 +155,7 @@ def test_every_handler_is_asked() -> None:
     assert handlers <= set(ROUTES)
 
 
-@pytest.mark.usefixtures("far_agent")
+@pytest.mark.usefixtures(*FAR)
 async def test_an_error_in_the_body_is_no_mistake_of_the_request(tmp_path: Path) -> None:
     """A handler's own ``ValidationError`` or ``TypeError`` is a 500, however it runs."""
     for way in WAYS:

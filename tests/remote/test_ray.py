@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ from rays import ray_pool, shared_pids
 from servers import serving
 from waiting import is_dead, until
 
+import genro_executor_plugin
 from genro_executor_plugin import (
     ExecutorConfigError,
     ExecutorConsole,
@@ -259,3 +261,34 @@ def test_a_pool_without_an_address_starts_ray_and_ends_it(
     program.write_text(PROGRAM)
     assert run_program(program).endswith("ended\n")
     assert "ray" in sys.modules
+
+
+REFUSED = """
+import asyncio
+from genro_executor_plugin import RayExecutor, WorkerCrashedError
+
+async def main():
+    async with RayExecutor("own", max_workers=1) as pool:
+        try:
+            await pool.submit(len, "abc")
+        except WorkerCrashedError as error:
+            print(error)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_has_the_package_from_elsewhere_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers look into the program's working directory before they look anywhere else."""
+    monkeypatch.setattr("programs.RUN_TIMEOUT_SECONDS", 90)
+    package = Path(genro_executor_plugin.__file__).parent
+    copy = tmp_path / "elsewhere" / package.name
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "of_another_version.py").touch()
+    program = tmp_path / "program.py"
+    program.write_text(REFUSED)
+    told = run_program(program, cwd=copy.parent)
+    assert "has other code: the source of module genro_executor_plugin differs" in told

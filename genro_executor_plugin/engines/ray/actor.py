@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from ...errors import SerializationError
@@ -36,7 +37,7 @@ from ...worker.running import INDEX_VARIABLE, enter, leave
 from .outbox import Outbox, Sent
 from .stored import Parts, from_parts, large_parts
 
-__all__ = ["ANSWER", "FAILED", "RETURNED", "ActorBoot", "CallActor"]
+__all__ = ["ANSWER", "FAILED", "RETURNED", "ActorBoot", "CallActor", "code_here"]
 
 RETURNED, FAILED = 0, 1
 """Whether an answer has a result or a failure."""
@@ -66,6 +67,15 @@ class ActorBoot:
     settings: ProcessSettings
 
 
+@cache
+def code_here() -> CodeVersion:
+    """What code this process has, with a digest of this package.
+
+    A node may have it from elsewhere, as workers look into their working directory, too.
+    """
+    return CodeVersion.here(["genro_executor_plugin"])
+
+
 class _Reader(CallReader):
     """Reads calls whose large arguments lie in Ray's object store."""
 
@@ -87,6 +97,7 @@ class CallActor:
         self._reader = _Reader()
         self._coroutines: Any = None
         self._finalizer: Callable[[], Any] | None = None
+        self._number = 0
 
     def boot(self, packed: bytes) -> bytes:
         """Get ready for calls; the answer has the pid, the host and what code is here."""
@@ -106,7 +117,7 @@ class CallActor:
             self._reader.logs.imported()
         except BaseException as error:
             return self._failed(error)
-        here = os.getpid(), socket.gethostname(), CodeVersion.here().as_dict()
+        here = os.getpid(), socket.gethostname(), code_here().as_dict()
         return ANSWER.pack(RETURNED, 0) + pickle.dumps(here, 5)
 
     def messages(self) -> Iterator[list[Sent]]:
@@ -119,19 +130,19 @@ class CallActor:
 
     def run(
         self,
-        number: int,
-        definitions: tuple[Definition, ...],
         payload: bytes,
+        definitions: tuple[Definition, ...] = (),
         stored: Parts | None = None,
     ) -> bytes | tuple[bytes, Parts]:
-        """Run a call, and return its answer.
+        """Run a call, and return its answer. Calls are counted on both sides: that is their number.
 
         Args:
-            number: identifies the call in this actor.
-            definitions: key, owner, kind and payload of what it needs and is not here yet.
             payload: the packed call.
+            definitions: key, owner, kind and payload of what it needs and is not here yet.
             stored: its arguments, where they are large.
         """
+        # Each argument costs Ray a serialization of its own, so that most calls have one only.
+        self._number = number = self._number + 1
         try:
             call = self._read(definitions, payload, stored)
             stored = self._reader.stored = None
@@ -155,6 +166,7 @@ class CallActor:
         self, definitions: tuple[Definition, ...], payload: bytes, stored: Parts | None
     ) -> ReadCall:
         self._reader.stored = stored
+        self._reader.replicas.activate()  # is known on the thread that says so, and Ray has several
         try:
             return self._read_once(definitions, payload)
         except SerializationError as error:

@@ -23,6 +23,10 @@ __all__ = ["RAY", "RayConnection"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
+# Ray ends a program that cannot reach the head node for a minute. A server has other pools, and its
+# actors go on answering meanwhile.
+_PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": str(30 * 24 * 3600)}
+
 _VARIABLES = {
     # Where Ray runs on this machine alone, it shall be reached from this machine alone.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -88,8 +92,8 @@ class RayConnection:
                     life.end()
 
     def _connect(self, pool: str, address: str | None) -> None:
-        if "ray" not in sys.modules and address is None:
-            for name, value in _VARIABLES.items():
+        if "ray" not in sys.modules:
+            for name, value in {**_PATIENCE, **(_VARIABLES if address is None else {})}.items():
                 os.environ.setdefault(name, value)
         try:
             import ray

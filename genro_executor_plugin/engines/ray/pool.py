@@ -28,6 +28,9 @@ from .workers import Workers
 
 __all__ = ["RayPool"]
 
+_RETRY_SECONDS = 5.0
+"""How long it takes until workers are started again that could not be."""
+
 OnMessage = Callable[[Job, int | None, str, Any], None]
 
 
@@ -58,6 +61,7 @@ class RayPool:
         self._queue: deque[Job] = deque()
         self._limits: dict[Job, asyncio.TimerHandle] = {}
         self._looking: asyncio.TimerHandle | None = None
+        self._retrying: asyncio.TimerHandle | None = None
         self._closing = False
         self.paused: bool = pool.paused
 
@@ -140,8 +144,9 @@ class RayPool:
     async def close(self) -> None:
         """Fail every call that is still here, end every worker, and let go of the connection."""
         self._closing = True
-        if self._looking is not None:
-            self._looking.cancel()
+        for timer in (self._looking, self._retrying):
+            if timer is not None:
+                timer.cancel()
         for limit in self._limits.values():
             limit.cancel()
         while self._queue:
@@ -175,6 +180,7 @@ class RayPool:
                 worker.send(job)
             except Exception as error:
                 worker.job = None
+                self._kill(worker, "unsent")  # it may count its calls in another way now
                 job.has_not_begun()
                 job.cannot_be_sent(error)
                 continue
@@ -196,8 +202,17 @@ class RayPool:
                 job.fail(failed)
         if error is None:
             self._dispatch()
+        elif self._retrying is None and not self._closing:
+            self._retrying = self.loop.call_later(_RETRY_SECONDS, self._retry)
         if self._looking is None:
             self._look()
+
+    def _retry(self) -> None:
+        """Start the workers that are to be kept; where none is, the next call tells."""
+        self._retrying = None
+        if not self.workers.kept:
+            self.workers.start_error = None
+        self._dispatch()
 
     def _look(self) -> None:
         if self._looking is not None:
@@ -249,8 +264,7 @@ class RayPool:
         if worker not in self.workers.all or worker.pid is None:
             return  # it was killed from here, or its start tells of it
         job, worker.job = worker.job, None
-        self.workers.forget(worker)
-        self.workers.count_restart("crashed")
+        self.workers.kill(worker, "crashed")  # what cannot be reached may live, and hold its CPUs
         if job is not None:
             self._settled(job)
             if job.retries > 0 and not job.future.done():

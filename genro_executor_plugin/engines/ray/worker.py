@@ -16,11 +16,10 @@ from typing import Any, Protocol
 
 from ...errors import ExecutorError, WorkerCrashedError
 from ...portable.exceptions import unpack_failure
-from ...portable.files import discard_result
 from ...remote.versions import CodeVersion
 from ..process.arrivals import Arrivals
 from ..process.job import Job
-from .actor import ANSWER, FAILED, RETURNED, CallActor
+from .actor import ANSWER, FAILED, RETURNED, CallActor, code_here
 from .connection import RAY
 from .failures import Where, crash_of
 from .stored import StoredSegment, from_parts
@@ -114,7 +113,8 @@ class RayWorker:
             raise unpack_failure(answer[ANSWER.size :])
         self.pid, self.host, code = pickle.loads(answer[ANSWER.size :])
         there = CodeVersion.from_dict(code)
-        difference = CodeVersion.here().difference(there, {})
+        here = await asyncio.to_thread(code_here)
+        difference = here.difference(there, here.modules)
         if difference:
             raise ExecutorError(f"{self} has other code: {difference}. Install the same on all")
         self.version = f"{there.package}, {there.python}"
@@ -140,8 +140,6 @@ class RayWorker:
 
     def send(self, job: Job) -> None:
         """Have ``job`` run now."""
-        self.calls += 1
-        self.job = job
         packed, known = job.packed, self._known
         definitions = tuple(
             [
@@ -153,11 +151,15 @@ class RayWorker:
         for definition in packed.definitions:
             known[definition.key] = definition.version
         job.begins()
+        self.job = job
+        self.calls += 1  # the actor counts in the same way
         segment = packed.segment
         if isinstance(segment, StoredSegment):
-            answer = self._run.remote(self.calls, definitions, packed.payload, segment.reference)
+            answer = self._run.remote(packed.payload, definitions, segment.reference)
+        elif definitions:
+            answer = self._run.remote(packed.payload, definitions)
         else:
-            answer = self._run.remote(self.calls, definitions, packed.payload)
+            answer = self._run.remote(packed.payload)
         answer.future().add_done_callback(partial(self._came, job))
 
     def _came(self, job: Job, answer: Any) -> None:
@@ -184,13 +186,7 @@ class RayWorker:
         job.answered = True
         self.job = None
         self.idle_since = perf_counter()
-        if job.future.done():  # its caller has left
-            if kind == RETURNED:
-                with suppress(Exception):
-                    discard_result(
-                        pickle.loads(head[ANSWER.size :]) if parts is None else from_parts(parts)
-                    )
-        elif parts is not None:
+        if parts is not None:
             self._arrivals.value(job, partial(from_parts, parts))
         elif kind == RETURNED:
             self._arrivals.result(job, memoryview(head)[ANSWER.size :])

@@ -45,6 +45,7 @@ from .guard import (
     refuse_other_methods,
     sandbox,
 )
+from .progress_page import policy, progress_page
 
 if TYPE_CHECKING:
     from ...hosts.names import Receive, Scope, Send
@@ -168,6 +169,16 @@ class _TaskRoutes:
         keep_private(_request)
         sandbox(_request, metadata.get("media_type"))
         return self.result_wrapper(value, **metadata)  # type: ignore[attr-defined]
+
+    @route(media_type="text/html")
+    async def page(self, task_id: str = "", _request=None) -> str:  # type: ignore[no-untyped-def]
+        """A job as a page for its submitter, which the browser asks for again until it ends."""
+        self._check_read(_request)
+        status, caller = await self._job(task_id, _request)
+        keep_private(_request)
+        _request.response.set_header("content-security-policy", policy())
+        failure = self._shown(status, caller)["failure"]
+        return progress_page(status, failure["message"] if failure is not None else "")
 
     @route()
     async def events(self, task_id: str = "", _request=None) -> Any:  # type: ignore[no-untyped-def]
