@@ -275,7 +275,7 @@ def other_server(*answers: bytes) -> Iterator[str]:
         finally:
             over.set()
             listening.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
+            thread.join(40)
 
 
 def http(status: str, body: bytes, *headers: str) -> bytes:

@@ -200,7 +200,7 @@ async def test_what_is_no_http_at_all_hurts_nobody() -> None:
                 writer.close()
                 continue
             writer.write_eof()
-            answer = await asyncio.wait_for(reader.read(200), 10)
+            answer = await asyncio.wait_for(reader.read(200), 60)
             assert not answer.startswith(b"HTTP/1.1 500"), raw[:80]
             writer.close()
         assert (await site.json("/_executors/snapshot"))["changes"] == []

@@ -135,9 +135,19 @@ async def test_jobs_are_found_looked_at_run_again_and_deleted(
         page.find('#tabs a[href="?state=running"]').click()
         page.until(lambda: rows(page) == [held])
         page.until(lambda: "25 % · at the gate" in page.text("[data-cell=says]"))
+        page.find(f'tr[data-job="{held}"] a').click()
+        page.until_text("#one-state", "running")
+        assert page.find("#one-bar").get_attribute("aria-valuenow") == "25"
+        page.find("#where").click()  # which handler, and where in it
+        page.until(lambda: "Press.held" in page.text("#one-stacks pre"))
+        page.find("#to-list").click()
+        page.until(lambda: len(rows(page)) == 4)
+        page.click(f"Choose job {held}")
+        page.find("[name=which][value=chosen]").click()
         page.find("#actions [data-action=cancel]").click()
         page.find("#sure[open] button.danger").click()
-        page.until(lambda: "asked to end" in page.text("[data-cell=state]"))
+        state = f'tr[data-job="{held}"] [data-cell=state]'
+        page.until(lambda: "asked to end" in page.text(state))
         assert page.mistakes() == []
 
     def looks(page: Page, picture: str) -> None:

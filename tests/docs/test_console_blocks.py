@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -105,6 +106,18 @@ class Story:
         self.server.until_it_serves()
         self.server.until_it_says("Application startup complete")  # with --workers that is later
         self.port = self.server.url.rpartition(":")[2]
+        self.until_it_listens()  # with --workers none of them does before it has started
+
+    def until_it_listens(self) -> None:
+        deadline = time.monotonic() + COMMAND_TIMEOUT_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", int(self.port))).close()
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline, "nobody listens"
+                time.sleep(0.01)
+            else:
+                return
 
     def stop(self) -> None:
         """End the server as Ctrl-C would."""

@@ -82,7 +82,7 @@ async def test_a_coroutine_that_waits_is_woken_from_the_servers_loop(make: Any) 
     async with lock:
         call = asyncio.create_task(pool.submit(use))
         await until(lambda: bool(lock._waiters))
-    assert await asyncio.wait_for(call, 10) == "had it"
+    assert await asyncio.wait_for(call, 40) == "had it"
 
 
 async def test_coroutines_have_the_context_of_their_callers(make: Any) -> None:

@@ -33,7 +33,7 @@ async def test_tools_of_nats_and_of_the_system_see_an_agent() -> None:
             await client.connect(server.url)
 
             async def asked(subject: str) -> Any:
-                return json.loads((await client.request(subject, timeout=10)).data)
+                return json.loads((await client.request(subject, timeout=60)).data)
 
             ping = await asked("$SRV.PING")
             assert ping["type"] == "io.nats.micro.v1.ping_response"

@@ -216,13 +216,13 @@ async def test_higher_priorities_begin_first(app: Any, gate: Gate, tmp_path: Pat
 @pytest.mark.parametrize(
     "eta",
     [
-        lambda: timedelta(seconds=0.3),
-        lambda: time.time() + 0.3,
-        lambda: datetime.now(UTC) + timedelta(seconds=0.3),
+        lambda: timedelta(seconds=0.8),
+        lambda: time.time() + 0.8,
+        lambda: datetime.now(UTC) + timedelta(seconds=0.8),
     ],
 )
 async def test_a_job_does_not_begin_before_its_time(app: Any, eta: Any) -> None:
-    when = time.time() + 0.3
+    when = time.time() + 0.8
     task_id = await app.tasks.options(eta=eta()).submit(tf.add, 1, 1)
     assert (await app.tasks.status(task_id)).state is TaskState.QUEUED
     assert await app.tasks.result(task_id) == 2

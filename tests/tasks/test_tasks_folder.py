@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import pytest
 import task_functions as tf
+from due_jobs import make_due
 from servers import built, until
 
 from genro_executor_plugin import TaskState, TaskStoreError
@@ -259,7 +260,8 @@ async def test_an_edited_store_runs_no_code(tmp_path: Path) -> None:
         await tasks.result(result)
         with pytest.raises(LookupError):
             await tasks.result(failure)
-        call = await tasks.submit(tf.add, 1, 1, eta=timedelta(seconds=0.5))
+        call = await tasks.submit(tf.add, 1, 1, eta=timedelta(hours=1))
+    make_due(tmp_path)
     put(store, call, "call", ("", evil, (), {}))
     put(store, result, "result", evil)
     put(store, failure, "failure", evil)
@@ -294,8 +296,9 @@ async def test_what_is_not_signed_by_our_key_waits_until_it_is_accepted(
     async with tasks_in(store) as tasks:
         done = await tasks.submit(tf.add, 1, 1)
         await tasks.result(done)
-        waits = await tasks.submit(tf.add, 2, 2, eta=timedelta(seconds=0.2))
-        unwanted = await tasks.submit(tf.add, 2, 2, eta=timedelta(seconds=0.2))
+        waits = await tasks.submit(tf.add, 2, 2, eta=timedelta(hours=1))
+        unwanted = await tasks.submit(tf.add, 2, 2, eta=timedelta(hours=1))
+    make_due(tmp_path)
     if lost == "key":
         default_key_file().unlink()
     else:

@@ -20,6 +20,7 @@ import httpx
 import pytest
 import task_functions as tf
 from conftest import Gate
+from due_jobs import make_due
 from genro_routes import route
 from programs import TESTS, RunningProgram, started
 from servers import boot_message, built, until, until_answered
@@ -107,11 +108,46 @@ async def _states_of(app: Any, job: str) -> list[TaskState]:
     return [status.state async for kind, status in app.server.long_tasks.follow(job)]
 
 
+async def test_a_failed_job_runs_again_in_the_other_server(tmp_path: Path) -> None:
+    """It keeps its id and its idempotency key; a job that goes on, or succeeded, is refused."""
+    file = str(tmp_path / "attempts")
+    async with two_desks(tmp_path) as (one, other):
+        job = await one.tasks.options(key="k").submit(tf.fail_until, file, 2)
+        with pytest.raises(ConnectionError):
+            await one.tasks.result(job)
+        assert (await other.tasks.retry(job)).state is TaskState.QUEUED
+        assert await one.tasks.result(job) == 2
+        again = await one.tasks.options(key="k").submit(tf.fail_until, file, 2)
+        assert str(again) == str(job)
+        status = await one.tasks.status(job)
+        assert (status.attempts, status.failure) == (1, None)
+        with pytest.raises(TaskError, match="arguments were not kept"):
+            await other.tasks.retry(job)
+        later = await one.tasks.options(eta=timedelta(hours=1)).submit(tf.add, 1, 2)
+        with pytest.raises(TaskError, match="is queued"):
+            await other.tasks.retry(later)
+        with pytest.raises(TaskNotFoundError):
+            await other.tasks.retry("nope")
+
+
+async def test_a_lost_job_runs_again_after_a_restart(tmp_path: Path, gate: Gate) -> None:
+    async with desk(tmp_path) as app:
+        job = await app.tasks.submit(tf.note_and_hold, str(tmp_path / "a"), "held", gate.path)
+        await gate.entered()
+    async with desk(tmp_path) as app:
+        assert (await app.tasks.status(job)).state is TaskState.LOST
+        await app.tasks.retry(job)
+        await gate.entered()
+        gate.release()
+        assert await app.tasks.result(job) == "held"
+    assert (tmp_path / "a").read_text() == "held\nheld\n"
+
+
 async def test_a_job_is_cancelled_through_the_other_server(tmp_path: Path, gate: Gate) -> None:
     async with two_desks(tmp_path) as (one, other):
         later = one.tasks.options(eta=timedelta(hours=1))
         waits = await later.submit(tf.add, 1, 1)
-        soon = await one.tasks.options(eta=timedelta(seconds=1.0)).submit(tf.add, 1, 1)
+        soon = await one.tasks.options(eta=timedelta(minutes=1)).submit(tf.add, 1, 1)
         file = tmp_path / "ended"
         runs = await one.tasks.submit(tf.stop_when_asked, str(file), gate.path)
         await gate.entered()
@@ -201,7 +237,8 @@ async def test_what_a_server_leaves_is_done_by_the_other(tmp_path: Path, gate: G
             await gate.entered()
             lost = await other.tasks.submit(tf.hold, gate.path)
             await gate.entered()
-            waits = await other.tasks.options(eta=timedelta(seconds=0.3)).submit(tf.add, 2, 3)
+            waits = await other.tasks.options(eta=timedelta(hours=1)).submit(tf.add, 2, 3)
+            make_due(tmp_path)  # for the one that takes it over
             result = asyncio.create_task(one.tasks.result(waits))
         await gate.entered()
         gate.release()
@@ -221,7 +258,8 @@ async def test_a_server_that_cannot_leave_its_jobs_to_others_loses_none(
         with closing(sqlite3.connect(tmp_path / "store" / "jobs.sqlite")) as shell:
             shell.isolation_level = None
             async with desk(tmp_path) as other:
-                job = await other.tasks.options(eta=timedelta(seconds=0.3)).submit(tf.add, 2, 3)
+                job = await other.tasks.options(eta=timedelta(hours=1)).submit(tf.add, 2, 3)
+                make_due(tmp_path)  # for the one that takes it over
                 shell.execute("BEGIN IMMEDIATE")
                 other.server.long_tasks._store.leave()
             shell.execute("COMMIT")
@@ -395,8 +433,10 @@ async def test_uvicorn_with_several_workers_is_one_server_to_its_clients(tmp_pat
 
         async def ask(method: str, path: str, **options: Any) -> httpx.Response:
             """On a connection of its own, which any of the two processes may accept."""
+            # A worker listens a moment after it has said that it has started.
+            connect = httpx.AsyncHTTPTransport(verify=False, trust_env=False, retries=4)
             async with httpx.AsyncClient(
-                base_url=url, auth=("ann", "secret"), verify=False, trust_env=False, timeout=30
+                base_url=url, auth=("ann", "secret"), transport=connect, timeout=90
             ) as client:
                 return await client.request(method, path, **options)
 

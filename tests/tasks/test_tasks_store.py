@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import task_functions as tf
 from conftest import Gate
+from due_jobs import make_due
 from genro_routes import route
 from programs import TESTS, started
 from servers import built, until
@@ -76,7 +77,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(
         tmp_path / "x.sqlite", lambda connection: connection.execute("CREATE TABLE t (n UNIQUE)")
     )
-    database.open().result(10)
+    database.open().result(40)
     yield database
     database.close()
 
@@ -96,9 +97,9 @@ def test_what_gathers_during_a_commit_shares_the_next_one(database: Database) ->
 
     first = database.run(slow)
     later = [database.run(insert(number)) for number in range(100)]
-    first.result(10)
+    first.result(40)
     for future in later:
-        assert future.result(10) == 1
+        assert future.result(40) == 1
     assert len(commits) <= 3
 
 
@@ -106,13 +107,13 @@ def test_a_bad_operation_takes_only_itself_down(database: Database) -> None:
     barrier = database.run(lambda _: time.sleep(0.05))
     numbers = [1, 2, 2, 3, 1, 4]
     futures = [database.run(insert(number)) for number in numbers]
-    barrier.result(10)
-    refused = [future.exception(10) is not None for future in futures]
+    barrier.result(40)
+    refused = [future.exception(40) is not None for future in futures]
     assert refused == [False, False, True, False, True, False]
     assert isinstance(futures[2].exception(), TaskStoreError)
     (count,) = database.run(
         lambda connection: connection.execute("SELECT count(*) FROM t").fetchone()
-    ).result(10)
+    ).result(40)
     assert count == 4
 
 
@@ -121,7 +122,7 @@ def test_what_comes_after_the_end_is_refused(database: Database) -> None:
     database.close()
     assert done.result(0) == 1  # what was queued before is done
     with pytest.raises(TaskStoreError, match="is closed"):
-        database.run(insert(2)).result(1)
+        database.run(insert(2)).result(40)
 
 
 # -- its servers ----------------------------------------------------------------------------------
@@ -163,10 +164,11 @@ async def test_a_killed_servers_workers_are_gone_before_its_store_is_taken(
 
 async def test_what_waits_runs_with_the_next_server(tmp_path: Path) -> None:
     async with desk(tmp_path) as app:
-        soon = app.tasks.options(eta=timedelta(seconds=1.0))
-        function = await soon.submit(tf.add, 1, 2)
-        handler = await soon.submit(app.stamp, "it")
-        instance = await soon.submit(tf.length, [app])
+        later = app.tasks.options(eta=timedelta(hours=1))
+        function = await later.submit(tf.add, 1, 2)
+        handler = await later.submit(app.stamp, "it")
+        instance = await later.submit(tf.length, [app])
+    make_due(tmp_path)
     async with desk(tmp_path) as app:
         assert await app.tasks.result(function) == 3
         assert await app.tasks.result(handler) == "stamped it"
@@ -178,14 +180,15 @@ async def test_what_waits_runs_with_the_next_server(tmp_path: Path) -> None:
 
 async def test_jobs_of_before_wait_until_the_applications_are_up(tmp_path: Path) -> None:
     async with desk(tmp_path) as app:
-        later = app.tasks.options(eta=timedelta(seconds=1.5))
+        later = app.tasks.options(eta=timedelta(hours=1))
         one, other = await later.submit(tf.add, 1, 1), await later.submit(tf.add, 2, 2)
+    make_due(tmp_path)
     settings = {"path": tmp_path / "store", "pool": "jobs"}
     executors = {"jobs": {"max_workers": 1}}
     async with built(Desk, executors=executors, long_tasks=settings) as server:
         await server.long_tasks.start()
         with pytest.raises(TimeoutError):
-            await server.long_tasks.result(one, timeout=1.8)  # as an on_startup might ask
+            await server.long_tasks.result(one, timeout=0.5)  # as an on_startup might ask
         assert (await server.long_tasks.cancel(other)).state is TaskState.CANCELLED
         server.long_tasks.begin()
         assert await server.long_tasks.result(one) == 2
@@ -242,7 +245,8 @@ async def test_a_thread_that_goes_on_keeps_its_job(tmp_path: Path, gate: Gate) -
 
 async def test_a_job_whose_application_is_gone_fails_with_the_reason(tmp_path: Path) -> None:
     async with desk(tmp_path) as app:
-        job = await app.tasks.options(eta=timedelta(seconds=0.5)).submit(app.stamp, "it")
+        job = await app.tasks.options(eta=timedelta(hours=1)).submit(app.stamp, "it")
+    make_due(tmp_path)
     settings = {"path": tmp_path / "store", "pool": "jobs"}
     executors = {"jobs": {"max_workers": 1}}
     async with built(executors=executors, long_tasks=settings) as server:
@@ -258,8 +262,9 @@ async def test_a_job_whose_application_is_gone_fails_with_the_reason(tmp_path: P
 
 async def test_a_call_that_is_damaged_fails_its_job_and_is_set_aside(tmp_path: Path) -> None:
     async with desk(tmp_path) as app:
-        later = app.tasks.options(eta=timedelta(seconds=0.5))
+        later = app.tasks.options(eta=timedelta(hours=1))
         flipped, unreadable, good = [await later.submit(tf.add, 1, n) for n in range(3)]
+    make_due(tmp_path)
     change(tmp_path, "UPDATE payloads SET content = x'00' WHERE task_id = ?", flipped)
     change(
         tmp_path,
@@ -319,8 +324,9 @@ async def test_a_file_that_is_none_is_set_aside_and_work_goes_on(tmp_path: Path)
 
 async def test_what_can_be_read_of_a_damaged_file_goes_on(tmp_path: Path) -> None:
     async with desk(tmp_path) as app:
-        later = app.tasks.options(eta=timedelta(seconds=1.5))
+        later = app.tasks.options(eta=timedelta(hours=1))
         jobs = [await later.submit(tf.length, bytes(3000)) for _ in range(60)]
+    make_due(tmp_path)
     file = tmp_path / "store" / "jobs.sqlite"
     content = bytearray(file.read_bytes())
     for page in (30, 45):  # pages of arguments

@@ -234,7 +234,25 @@ function showOne(job) {
     traceback.textContent = text;
     traceback.scrollTop = traceback.scrollHeight; // where it was raised
   }
+  if (byId("one-stacks").dataset.job !== job.task_id) document.querySelector("#one-stacks [data-part=calls]").replaceChildren();
+  byId("one-stacks").dataset.job = job.task_id;
+  byId("one-stacks").hidden = job.state !== "running";
   for (const button of byId("one-actions").children) button.hidden = !ACTIONS[button.dataset.action][1](job);
+}
+
+// Asked when a person wants to know, and not before. A process does not know which job a call is of.
+async function where() {
+  const place = document.querySelector("#one-stacks [data-part=calls]"), job = current;
+  let parts;
+  try {
+    const { calls } = await get("stacks");
+    const found = calls.filter((call) => call.pool === job.pool && (call.route ?? call.function) === job.title);
+    parts = found.map((call) => make("div", {}, make("p", { class: "quiet" }, `process ${call.pid}, for ${lasting(call.running_seconds)}; the most recent call is the last one`), make("pre", { tabindex: 0 }, call.stack)));
+    if (!found.length) parts = [make("p", { class: "quiet" }, "No such call runs in this process now.")];
+  } catch (error) {
+    parts = [make("p", { class: "reason" }, error instanceof TypeError ? "The server does not answer." : error.message)];
+  }
+  if (job.task_id === wantedJob()) place.replaceChildren(...parts);
 }
 
 function pairs(place, facts) {
@@ -296,6 +314,7 @@ byId("all-here").addEventListener("change", (event) => {
 });
 for (const radio of document.querySelectorAll("[name=which]")) radio.addEventListener("change", showChosen);
 byId("to-list").addEventListener("click", (event) => { event.preventDefault(); go(""); });
+byId("where").addEventListener("click", where);
 buttons(byId("actions"), whichOfList);
 buttons(byId("one-actions"), () => ({ jobs: [current.task_id] }));
 addEventListener("popstate", arrive);
