@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,15 +47,18 @@ def running_ray() -> Iterator[None]:
 
     def live() -> None:  # what Ray starts ends with the thread that has started it
         try:
-            ray.init(
-                address="local",
-                num_cpus=CPUS,
-                include_dashboard=False,
-                object_store_memory=STORE_BYTES,
-                log_to_driver=False,
-                configure_logging=False,
-                logging_level="WARNING",
-            )
+            # Workers look into this folder first. It must not be that of the sources: where the
+            # package is installed, they are to have the installed one, too.
+            with contextlib.chdir(tempfile.gettempdir()):
+                ray.init(
+                    address="local",
+                    num_cpus=CPUS,
+                    include_dashboard=False,
+                    object_store_memory=STORE_BYTES,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    logging_level="WARNING",
+                )
         finally:
             is_up.set()
         is_over.wait()

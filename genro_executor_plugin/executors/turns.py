@@ -81,16 +81,19 @@ class Turns:
                 for turn in turns:
                     turn.fail(error)
 
-    def share_of(self, key: Key) -> int:
-        """The number of the worker's share that ``key`` belongs to."""
+    def _number_of(self, key: Key) -> int:
         return place_of(key, self.admission.options.max_workers)
+
+    def _share_of(self, key: Key) -> _Share:
+        """The share of the worker that ``key`` leads to."""
+        return self._shares.setdefault(self._number_of(key), _Share())
 
     def may_go(self, turn: Turn) -> bool:
         """Whether ``turn`` has come, and nobody waits who was there before.
 
         While there is room, others of its worker wait only for the end of a call of their own key.
         """
-        share = self._shares.get(self.share_of(turn.key))
+        share = self._shares.get(self._number_of(turn.key))
         if share is not None and (self._is_full(share) or turn.key in share.waiting):
             return False
         return not (turn.serial and self._admitted.get(turn.key))
@@ -99,10 +102,10 @@ class Turns:
         options = self.admission.options
         return share.admitted >= -(-options.max_pending // options.max_workers)
 
-    def take(self, turn: Turn, number: int) -> None:
-        """Count the call of ``turn`` in the share ``number``."""
-        turn.number = number
-        self._shares.setdefault(number, _Share()).admitted += 1
+    def take(self, turn: Turn, share: _Share | None = None) -> None:
+        """Count the call of ``turn``, in the ``share`` that it has waited in."""
+        turn.share = share or self._share_of(turn.key)
+        turn.share.admitted += 1
         self._admitted[turn.key] = self._admitted.get(turn.key, 0) + 1
 
     def must_wait(self, call: Call, key: Key) -> None:
@@ -113,7 +116,7 @@ class Turns:
             ExecutorClosedError: the pool is shut down.
         """
         options, asked = self.admission.options, call.options.max_waiting
-        share = self._shares.get(self.share_of(key)) or _Share()
+        share = self._shares.get(self._number_of(key)) or _Share()
         places = options.places_to_wait if asked is None else asked
         places = -(-places // options.max_workers)
         own = len(share.waiting.get(key, ()))
@@ -130,7 +133,7 @@ class Turns:
 
     def enqueue(self, turn: Turn) -> None:
         """Have ``turn`` wait behind the others of its key."""
-        share = self._shares.setdefault(self.share_of(turn.key), _Share())
+        share = self._share_of(turn.key)
         share.waiting.setdefault(turn.key, deque()).append(turn)
         share.length += 1
         turn.waits_in = share
@@ -144,24 +147,28 @@ class Turns:
             share.length -= 1
             if not turns:
                 del share.waiting[turn.key]
-            self._next(share, self.share_of(turn.key))
-            self._let_go()
+            self._go_on()
 
     def leave(self, turn: Turn) -> None:
         """Take in that the call of ``turn`` has ended: the next ones have their turn."""
-        self._shares[turn.number].admitted -= 1
+        assert turn.share is not None
+        turn.share.admitted -= 1
         left = self._admitted[turn.key] - 1
         if left:
             self._admitted[turn.key] = left
         else:
             del self._admitted[turn.key]
-        # After a resize, those of the same key may wait in another share.
-        for number in {turn.number, self.share_of(turn.key)}:
-            if (share := self._shares.get(number)) is not None:
-                self._next(share, number)
-        self._let_go()
+        self._go_on()
 
-    def _next(self, share: _Share, number: int) -> None:
+    def _go_on(self) -> None:
+        """Let those go on whose turn has come, in every share: a resize moves keys."""
+        for number, share in list(self._shares.items()):
+            if share.waiting:
+                self._next(share)
+            elif not share.admitted:
+                del self._shares[number]
+
+    def _next(self, share: _Share) -> None:
         """Let those go on whose turn has come, one call of each key after the other."""
         went_on = True
         while went_on:
@@ -178,25 +185,20 @@ class Turns:
                     share.waiting[key] = turns  # at the end: the other keys are before it
                 went_on = True
                 if turn.grant():
-                    self.take(turn, number)
-
-    def _let_go(self) -> None:
-        for number, share in list(self._shares.items()):
-            if not share.admitted and not share.waiting:
-                del self._shares[number]
+                    self.take(turn, share)
 
 
 class Turn:
     """The turn of one call: what admits it, in the place of the pool's ``Admission``."""
 
-    __slots__ = ("_future", "_turns", "key", "number", "serial", "waits_in")
+    __slots__ = ("_future", "_turns", "key", "serial", "share", "waits_in")
 
     def __init__(self, turns: Turns, key: Key, serial: bool) -> None:
         self._turns = turns
         self._future: asyncio.Future[None] | None = None
         self.key = key
         self.serial = serial
-        self.number = -1
+        self.share: _Share | None = None
         self.waits_in: _Share | None = None
 
     def admit(self, call: Call) -> bool:
@@ -205,7 +207,7 @@ class Turn:
         if turns.may_go(self):
             if not turns.admission.admit(call):
                 return False
-            turns.take(self, turns.share_of(self.key))
+            turns.take(self)
             return True
         turns.must_wait(call, self.key)
         return False
@@ -214,7 +216,7 @@ class Turn:
         """As ``Admission.wait``."""
         turns = self._turns
         if turns.may_go(self):
-            turns.take(self, turns.share_of(self.key))
+            turns.take(self)
         else:
             await self._wait_for_the_key(call)
         try:
@@ -235,7 +237,7 @@ class Turn:
             async with asyncio.timeout_at(call.deadline):
                 await self._future
         except BaseException as error:
-            if self.number >= 0:
+            if self.share is not None:
                 turns.leave(self)
             else:
                 turns.give_up(self)

@@ -84,11 +84,16 @@ class Program:
     def write_to(self, folder: Path) -> Path:
         path = folder / (re.sub(r"\W", "_", f"{self.page}_{self.line}") + ".py")
         source = self.source.replace("port=8000", "port=0")  # several tests run at a time
-        if host.IS_KAJENN:  # what the pages show is the same there, under kajenn's name
-            source = source.replace("genro_asgi_server_app", host.SERVER_APP)
-            source = source.replace("genro_asgi", host.PACKAGE)
-        path.write_text(source, encoding="utf-8")
+        path.write_text(of_the_host(source), encoding="utf-8")
         return path
+
+
+def of_the_host(source: str) -> str:
+    """``source`` of a page for the host of the tests: what is shown is the same there."""
+    if host.IS_KAJENN:
+        source = source.replace("genro_asgi_server_app", host.SERVER_APP)
+        source = source.replace("genro_asgi", host.PACKAGE)
+    return source
 
 
 def blocks_of(page: str, text: str) -> list[Block]:

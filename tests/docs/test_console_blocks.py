@@ -25,7 +25,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from doc_blocks import PAGES, ROOT, Block, blocks_of
+from doc_blocks import PAGES, ROOT, Block, blocks_of, of_the_host
 from programs import RunningProgram, started
 
 COMMAND_TIMEOUT_SECONDS = 120.0
@@ -83,7 +83,7 @@ class Story:
         (name,) = block.said("file")
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.here(block.text), encoding="utf-8")
+        path.write_text(self.here(of_the_host(block.text)), encoding="utf-8")
 
     def serve(self, block: Block) -> None:
         """Start the server of a block, in the place of the one before it."""

@@ -229,6 +229,25 @@ async def test_a_busy_key_leaves_the_other_workers_to_others(
     await leave(pool)
 
 
+async def test_calls_that_wait_for_their_key_go_on_after_resizes(
+    pool: ProcessExecutor, tmp_path: Path
+) -> None:
+    """They were counted with another worker than the one that their key leads to now."""
+    gate = tmp_path / "gate"
+    name = next(name for name in map(str, range(999)) if place_of(key_of(name), 3) == 2)
+    serial = pool.options(key=name, key_serial=True)
+    calls = [asyncio.create_task(serial.submit(hold, str(gate)))]
+    await until(lambda: pool.metrics["running"] == 1)
+    for workers in 1, 4, 2:
+        pool.resize(workers)
+        calls.append(asyncio.create_task(serial.submit(hold, str(gate))))
+        await until(lambda: pool.metrics["waiting"] == len(calls) - 1)
+    gate.touch()
+    async with asyncio.timeout(20):
+        await asyncio.gather(*calls)
+    await leave(pool)
+
+
 async def test_other_calls_and_those_with_a_key_take_turns(pool: ProcessExecutor) -> None:
     """Short calls that are sent ahead to a worker all the time do not starve its keys."""
     going = True

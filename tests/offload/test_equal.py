@@ -31,6 +31,8 @@ if IS_INSTALLED:
     WAYS["ray"] = {"executor_type": "ray", "max_workers": 1}
     FAR.append("ray_here")
 
+pytestmark = [pytest.mark.ray] if IS_INSTALLED else []
+
 REQUESTS = int(os.environ.get("GENRO_EXECUTOR_EQUAL", "150"))
 """How many requests are made in each way; ``tox run -e equal`` makes 3,000."""
 

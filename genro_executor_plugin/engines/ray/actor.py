@@ -166,6 +166,7 @@ class CallActor:
         self, definitions: tuple[Definition, ...], payload: bytes, stored: Parts | None
     ) -> ReadCall:
         self._reader.stored = stored
+        self._reader.replicas.activate()  # is known on the thread that says so, and Ray has several
         try:
             return self._read_once(definitions, payload)
         except SerializationError as error:
