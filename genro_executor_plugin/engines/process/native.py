@@ -113,6 +113,7 @@ class NativeCode:
         self._ask = ask
         self._all_threads = all_threads
         self._since: float | None = None
+        self._still_since = 0.0
         self._begun: dict[str, float] = {}
         self._still = self._waits = 0
         self._at_wake: dict[str, float] = {}
@@ -135,7 +136,8 @@ class NativeCode:
         if not status.has_got(self._ask):
             return False
         if self._since is None:
-            self._since, self._begun = now, self._seconds()
+            self._since = self._still_since = now
+            self._begun = self._seconds()
             self._waits, self._at_wake = status.waits, self._begun
             return not self._all_threads and status.state in _WAITING
         seconds = self._seconds()
@@ -150,13 +152,17 @@ class NativeCode:
         # A thread that sleeps in the system, and holds the interpreter: it computes nothing at all,
         # and no other one can, but for the main thread, which wakes up now and then.
         main = f"/proc/{self._pid}/task/{self._pid}"
-        still = all(used[thread] == 0.0 for thread in used if thread != main)
-        self._still = self._still + 1 if still and self._all_wait() else 0
-        return now - self._since >= _STILL_SECONDS and self._still >= _STILL_LOOKS
+        if any(used[thread] > 0.0 for thread in used if thread != main):
+            self._begun, self._still_since, self._still = seconds, now, 0
+            return False
+        self._still = self._still + 1 if self._all_wait() else 0
+        return now - self._still_since >= _STILL_SECONDS and self._still >= _STILL_LOOKS
 
     def _main_woke(self, seconds: dict[str, float]) -> None:
         """Look which thread has computed since the main thread woke up last, if it was one."""
         used = _growth(self._at_wake, seconds)
+        if sum(used.values()) < _MAIN_SECONDS:
+            return  # on a busy machine it takes several times until one of them has computed
         self._at_wake = seconds
         alone = max(used, key=lambda thread: used[thread], default="")
         most = used.get(alone, 0.0)
