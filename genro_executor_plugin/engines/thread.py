@@ -295,12 +295,15 @@ class ThreadEngine(Engine):
                 run.began.set_exception(self.pool.closed_error())
             elif not run.future.done():
                 run.future.set_exception(self.pool.closed_error())
+                run.future.exception()  # an abandoned run has nobody to retrieve it
         threads, self._threads = self._threads, []
         for _ in threads:
             self._runs.put(None)
         if self._begun:
             for run in self._begun:
                 run.end_coroutine()
+            if self._coroutines is not None:
+                self._coroutines.stop()
             return  # what they run goes on; nothing can end it
         ending = [] if self._coroutines is None else [self._coroutines.close()]
         if threads:

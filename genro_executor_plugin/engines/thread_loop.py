@@ -171,6 +171,10 @@ class PoolLoop:
             ).start()
             return await future
 
+    def stop(self) -> None:
+        """End the loop as soon as what holds it up has ended; nobody waits for that."""
+        self._thread.stop()
+
     async def close(self) -> None:
         """Run the finalizer and end the loop; nothing may be running on it.
 

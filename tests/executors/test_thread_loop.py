@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -157,6 +158,24 @@ async def test_a_coroutine_that_nobody_waits_for_is_cancelled(make: Any, ended: 
     assert await asyncio.to_thread(cancelled.wait, 10)
     await until(lambda: pool.metrics["running"] == 0)
     assert await pool.submit(wf.answer) == 42
+
+
+async def test_the_loop_ends_with_its_pool_whatever_goes_on_in_a_thread(
+    make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = make(max_workers=2, abandon_on_timeout=True)
+    await pool.submit(where)
+    released = threading.Event()
+    with pytest.raises(ExecutorTimeoutError):
+        await pool.options(timeout=0.05).submit(released.wait)
+    (loop,) = [one for one in threading.enumerate() if one.name == "genro-executor-db-loop"]
+    try:
+        await pool.shutdown(wait=False)
+        await until(lambda: not loop.is_alive())
+    finally:
+        released.set()
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def test_a_coroutine_that_exits_ends_its_call_and_not_the_loop(make: Any) -> None:
