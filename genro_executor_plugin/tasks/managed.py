@@ -225,6 +225,13 @@ class _Repr(reprlib.Repr):
         self.maxlevel = 4
         self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 30
 
+    def repr1(self, x: Any, level: int) -> str:
+        """The text of a value, or the name of its type if it has none, as a huge number."""
+        try:
+            return super().repr1(x, level)
+        except Exception:
+            return f"<{type(x).__name__}>"
+
 
 def _shown_arguments(content: bytes, find: Callable[[str], Any]) -> list[tuple[str, str]]:
     stored: StoredCall = unpack(content, find)
