@@ -96,6 +96,13 @@ def never_listen(gate: str) -> None:
         time.sleep(60)
 
 
+def tell_late(gate: str, file: str) -> None:
+    """Report progress when the gate is open, and note in ``file`` that it was reported."""
+    hold(gate)
+    progress(1.0, "too late")
+    note(file, "told")
+
+
 def exit_hard() -> None:
     os._exit(7)
 

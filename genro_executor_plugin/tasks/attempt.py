@@ -138,6 +138,7 @@ class Attempt:
             running.cancel()
             raise
         finally:
+            self._followed.close()
             self._progress.close()
 
     async def _outcome(self, running: asyncio.Task[Any]) -> Outcome:

@@ -42,6 +42,7 @@ class FollowedCall:
         self._calls: list[tuple[BaseExecutor, Call]] = []
         self._running: asyncio.Task[Any] | None = None
         self._kill: asyncio.TimerHandle | None = None
+        self._over = False
 
     def attach(self, executor: BaseExecutor, call: Call) -> None:
         """Follow ``call``, which is about to run in ``executor``."""
@@ -74,6 +75,8 @@ class FollowedCall:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             raise
+        finally:
+            self.close()
 
     def cancel(self, grace: float) -> bool:
         """Ask the calls to end, and kill after ``grace`` seconds what can be killed.
@@ -96,13 +99,17 @@ class FollowedCall:
         if self._running is not None:
             self._running.cancel()
 
+    def close(self) -> None:
+        """Pass on no more progress: a call that was given up may go on in a thread, and report."""
+        self._over = True
+
     @property
     def can_be_killed(self) -> bool:
         """Whether every call that it has made can be ended while it runs."""
         return all(Capability.KILLS in executor.capabilities for executor, _ in self._calls)
 
     def _received(self, channel: str, value: Any) -> None:
-        if channel == PROGRESS:
+        if channel == PROGRESS and not self._over:
             fraction, message, data, at = value
             shown = json.loads(data) if data else {}
             self._on_progress(Progress(fraction, cut(message, MAX_MESSAGE_CHARS), shown, at))

@@ -111,9 +111,11 @@ class Runner(Queues):
             if self._is_asked(job):
                 return Outcome.cancelled()  # while its call was read
             return await job.attempt.run()
-        except ExecutorError as error:  # there is no such pool, or the call cannot be read
+        except ExecutorError as error:
             if job.attempt is None:
-                await self._set_aside(task_id, "call", str(error))
+                # There is no such pool or route, or no such function. Nothing in the store is
+                # damaged: when they are back, the job can run again.
+                _logger.error("job %s cannot begin: %s", task_id, error)
             return Outcome.failed(error)
 
     async def _find_out(self, job: LiveJob) -> None:

@@ -38,6 +38,10 @@ from genro_executor_plugin import (
     cancelled,
     progress,
 )
+from genro_executor_plugin.executors import Call
+from genro_executor_plugin.options.call import CallOptions
+from genro_executor_plugin.tasks.followed_call import FollowedCall
+from genro_executor_plugin.tasks.progress import PROGRESS
 
 
 class Cellar(RoutingClass):
@@ -586,3 +590,38 @@ async def test_settings_are_checked_when_the_server_is_made() -> None:
     with pytest.raises(ExecutorConfigError, match="synchronous='OFF'"):
         async with built(long_tasks={"synchronous": "OFF"}):
             pass
+
+
+async def test_what_a_run_reports_after_it_was_given_up_reaches_nobody(
+    tmp_path: Path, gate: Gate
+) -> None:
+    pools = {"db": {"executor_type": "thread", "max_workers": 2, "abandon_on_timeout": True}}
+    settings = {"path": tmp_path / "store", "pool": "db"}
+    file = tmp_path / "told"
+    async with built(Shop, executors={"jobs": {}, **pools}, long_tasks=settings) as server:
+        app, service = server.applications["shop"], server.long_tasks
+        job = await app.tasks.options(timeout=0.2).submit(tf.tell_late, gate.path, str(file))
+        await gate.entered()
+        with pytest.raises(ExecutorTimeoutError):
+            await app.tasks.result(job)
+        queue = service._events.subscribe(job)
+        gate.release()
+        await until(file.exists)
+        await asyncio.sleep(0)
+        assert queue.empty()
+        service._events.unsubscribe(job, queue)
+
+
+async def test_work_that_is_followed_reports_nothing_after_its_end() -> None:
+    """Also where the call of a batch task or of a schedule is given up and goes on."""
+    told: list[Any] = []
+    followed = FollowedCall(told.append)
+    call = Call(tf.add, (1, 2), {}, CallOptions())
+
+    async def work() -> None:
+        followed.attach(None, call)  # type: ignore[arg-type]  # it is never asked for anything
+        call.on_message(PROGRESS, (0.5, "in time", "", 0.0))  # type: ignore[misc]
+
+    await followed.follow(work(), "a schedule")
+    call.on_message(PROGRESS, (1.0, "too late", "", 0.0))  # type: ignore[misc]
+    assert [progress.message for progress in told] == ["in time"]

@@ -257,6 +257,34 @@ async def test_a_job_whose_application_is_gone_fails_with_the_reason(tmp_path: P
         assert (await server.long_tasks.status(job)).state is TaskState.FAILED
 
 
+async def test_a_job_whose_call_leads_nowhere_for_a_while_runs_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release without its function, its route or its pool takes nothing that it needs."""
+    async with desk(tmp_path) as app:
+        later = app.tasks.options(eta=timedelta(hours=1))
+        jobs = [
+            await later.submit(tf.add, 1, 2),
+            await later.submit(app.stamp, "it"),
+            await later.options(pool="db").submit(tf.length, "four"),
+        ]
+    make_due(tmp_path)
+    settings = {"path": tmp_path / "store", "pool": "jobs"}
+    with monkeypatch.context() as release:
+        release.delattr(tf, "add")
+        async with built(executors={"jobs": {}}, long_tasks=settings) as server:
+            await server.long_tasks.start()
+            server.long_tasks.begin()
+            for job, reason in zip(jobs, ("add", "no route", "'db'"), strict=True):
+                with pytest.raises(Exception, match=reason):
+                    await server.long_tasks.result(job)
+    async with desk(tmp_path) as app:
+        for job in jobs:
+            await app.tasks.retry(job)
+        assert [await app.tasks.result(job) for job in jobs] == [3, "stamped it", 4]
+        assert (await app.server.long_tasks.counts())["damaged"] == 0
+
+
 # -- damage ---------------------------------------------------------------------------------------
 
 
