@@ -166,8 +166,16 @@ def _asked(ask: Any, document: Any) -> dict[str, Any]:
 
 
 def _filters(arguments: argparse.Namespace) -> dict[str, str]:
+    """The filters that were given.
+
+    Raises:
+        CommandError: one of them is empty, as an unset variable of a shell is.
+    """
     given = {name: getattr(arguments, name) for name in _FILTERS}
-    return {name: str(value) for name, value in given.items() if value not in (None, "")}
+    for name, value in given.items():
+        if value == "":
+            raise CommandError(f"--{name} is empty; leave it out to mean all")
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
 # -- looking --------------------------------------------------------------------------------------

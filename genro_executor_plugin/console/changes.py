@@ -27,6 +27,7 @@ from ..offload.configure import ApplicationRouter
 from ..tasks.managed import MANY
 from .access import RULE, who_asks
 from .job_pages import ACTIONS, choose, do_to
+from .job_query import check_ids
 
 __all__ = ["Changes"]
 
@@ -174,6 +175,7 @@ class Changes(RoutingClass):
     @route(auth_rule=RULE, openapi_method="post")
     async def cancel(self, job: str, confirm: bool = False, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """Cancel a long job: it is asked to end, then killed. ``confirm`` must be true."""
+        check_ids([job])
         long_tasks = self._console.server.long_tasks
         try:
             status = await long_tasks.status(job)
@@ -212,6 +214,7 @@ class Changes(RoutingClass):
         assert jobs is not None
         if len(jobs) > MANY:
             raise HTTPBadRequest(f"At most {MANY} jobs at a time; take all that match in steps")
+        check_ids(jobs)
         if not confirm:
             return {"count": len(jobs) if count is None else count, "done": [], "refused": {}}
         result = await do_to(long_tasks, action, [*dict.fromkeys(jobs)])

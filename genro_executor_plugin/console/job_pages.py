@@ -154,11 +154,14 @@ async def choose(tasks: LongTasks, action: str, matching: Mapping[str, Any], aft
     """The next jobs of all that match to which ``action`` can be done, and how many there are.
 
     Raises:
-        HTTPBadRequest: there is no such filter, or what it names is not allowed.
+        HTTPBadRequest: there is no such filter, it is empty, or what it names is not allowed.
     """
     for name in matching:
         if name not in FILTERS:
             raise HTTPBadRequest(f"{name!r} is no filter; there are {', '.join(FILTERS)}")
+        # Where something is done to all that match, an empty variable of a script must not be all.
+        if not str(matching[name]).strip("," if name == "state" else ""):
+            raise HTTPBadRequest(f"{name} is empty; leave it out to mean all")
     query = query_of({**matching, "limit": MANY, "after": after})
     possible, meant = _CONCERNED[action]
     states = tuple(state for state in query.states if state in possible) or meant

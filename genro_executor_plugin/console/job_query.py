@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,13 +15,15 @@ from ..hosts.names import HTTPBadRequest
 from ..options.numbers import NotAllowedError, count_of, seconds_of, shown
 from ..tasks.status import TaskState
 from ..tasks.store.search import SORTS, JobQuery
+from ..tasks.texts import is_text
 
-__all__ = ["FILTERS", "query_in", "query_of"]
+__all__ = ["FILTERS", "check_ids", "query_in", "query_of"]
 
 MOST_JOBS = 200
 """How many jobs there may be on a page."""
 
 _LONGEST = 300
+_LONGEST_ID = 200
 _LONGEST_PLACE = 6000
 """A place of a page has the name of a route in it."""
 
@@ -63,7 +65,7 @@ def query_of(given: Mapping[str, Any]) -> JobQuery:
             raise HTTPBadRequest(f"There is no field {shown(name)}; there are {allowed}")
         text = str(value) if isinstance(value, str | int | float) else None
         longest = _LONGEST_PLACE if name == "after" else _LONGEST
-        if text is None or len(text) > longest or not _can_be_stored(text):
+        if text is None or len(text) > longest or not is_text(text):
             raise HTTPBadRequest(f"{name} is not a text of at most {longest} characters")
         texts[name] = text
     query = JobQuery(
@@ -86,9 +88,18 @@ def query_of(given: Mapping[str, Any]) -> JobQuery:
         raise HTTPBadRequest(f"limit={shown(texts['limit'])} is not {wrong}") from wrong
 
 
-def _can_be_stored(text: str) -> bool:
-    """Whether there is no lone surrogate in it, which JSON can name and SQLite cannot read."""
-    return not any("\ud800" <= one <= "\udfff" for one in text)
+def check_ids(jobs: Sequence[str]) -> None:
+    """Check that each of ``jobs`` can be an id.
+
+    Raises:
+        HTTPBadRequest: naming one that cannot.
+    """
+    for job in jobs:
+        if len(job) > _LONGEST_ID or not is_text(job):
+            raise HTTPBadRequest(
+                f"{job[:100]!r} is no id of a job: it is not a text of at most "
+                f"{_LONGEST_ID} characters"
+            )
 
 
 def _states(text: str) -> tuple[TaskState, ...]:

@@ -10,6 +10,7 @@ __all__ = [
     "MAX_MESSAGE_CHARS",
     "MAX_TRACEBACK_CHARS",
     "cut",
+    "is_text",
 ]
 
 MAX_MESSAGE_CHARS = 4_000
@@ -31,3 +32,8 @@ def cut(text: str, most: int) -> str:
         half = most // 2
         text = f"{text[:half]} [... {len(text) - 2 * half} characters cut ...] {text[-half:]}"
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def is_text(text: str) -> bool:
+    """Whether there is no lone surrogate in it, which JSON can name and no file takes."""
+    return not any("\ud800" <= one <= "\udfff" for one in text)

@@ -136,6 +136,11 @@ def test_what_cannot_be_done_is_said_in_a_line(
         (("retry", mill.url), "say which jobs: their ids, or --all for all that match"),
         (("purge", mill.url, "x", "--all"), "say which jobs"),
         (("purge", mill.url, "x", "--state", "failed"), "--state goes with --all"),
+        (
+            ("purge", mill.url, "--all", "--yes", "--submitter", ""),
+            "--submitter is empty; leave it",
+        ),
+        (("purge", mill.url, "--all", "--yes", "--state", ","), "state is empty; leave it out"),
         (("list", mill.url, "--state", "done"), "is not one of queued, running"),
         (("show", mill.url, "nope"), "There is no job 'nope'"),
         (("show", mill.url, "a/b"), "There is no job"),

@@ -19,6 +19,7 @@ from servers import Site, serving
 from waiting import until
 
 from genro_executor_plugin import ExecutorConsole, TaskStoreError
+from genro_executor_plugin.tasks.managed import _Repr
 from genro_executor_plugin.tasks.store.reader import Reader
 
 POOLS: dict[str, Any] = {
@@ -80,7 +81,11 @@ async def test_jobs_are_found_sorted_and_turned_in_pages(site: Site) -> None:
     assert ids(await listed(site, state="failed,lost")) == [broken]
     assert ids(await listed(site, route="press/book")) == books[::-1]
     assert ids(await listed(site, submitter="bob", pool="jobs")) == [broken]
-    assert ids(await listed(site, search="NO INK")) == [broken]
+    for part in ("NO INK", "lookuperror"):
+        assert ids(await listed(site, search=part)) == [broken]
+    for name in ("type_name", "message", "traceback", "press.py"):
+        assert ids(await listed(site, search=name)) == [], "it is not in what the exception says"
+    assert len(ids(await listed(site, state=",", submitter="", pool=""))) == 6
     assert ids(await listed(site, search=books[2][3:15].upper())) == [books[2]]
     assert ids(await listed(site, search="100% _ of \ud7ff")) == []
     when = {job["id"]: job["submitted_at"] for job in (await listed(site))["jobs"]}
@@ -101,7 +106,8 @@ async def test_jobs_are_found_sorted_and_turned_in_pages(site: Site) -> None:
 
     url = "/_executors/jobs/list"
     for wrong in ("state=done", "limit=0", "limit=1e9", "since=nan", "sort=x", "after=[1]", "x=1",
-                  "after=[1,99999999999999999999]", "search=" + "x" * 301, "after=" + "[" * 5000,
+                  "after=[1,99999999999999999999]", 'after=["%5Cud800",1]',
+                  "search=" + "x" * 301, "after=" + "[" * 5000,
                   "&".join(f"x{number}=" for number in range(40))):  # fmt: skip
         answer = await ask(site, "GET", f"{url}?{wrong}", ROOT)
         assert answer.status_code == 400, (wrong, answer.status_code)
@@ -117,6 +123,7 @@ async def test_a_job_is_shown_with_its_failure_and_what_it_was_given(site: Site)
     assert shown["arguments"] == []
     shown = (await ask(site, "GET", f"/_executors/jobs/show/{book}", ROOT)).json()
     (title, pages) = shown["arguments"]
+    assert _Repr().repr([10**5000, 1]) == "[<int>, 1]", "it has no text"
     assert pages == ["pages", "3"]
     assert title[0] == "title"
     assert len(title[1]) < 500
@@ -175,6 +182,11 @@ async def test_all_that_match_are_counted_first_and_then_done(site: Site, gate: 
         {"action": "retry", "matching": {"sort": "route"}},
         {"action": "retry", "matching": {"search": "\ud800"}},
         {"action": "retry", "matching": {"search": {}}},
+        {"action": "forget", "matching": {"submitter": ""}},
+        {"action": "forget", "matching": {"state": ","}},
+        {"action": "retry", "jobs": ["\ud800"], "confirm": True},
+        {"action": "retry", "jobs": ["x" * 201], "confirm": True},
+        {"action": "retry", "matching": {}, "after": '["\\ud800", 1]'},
         {"action": "retry", "jobs": ["x"] * 101},
         {"action": "retry", "jobs": held},
     ):

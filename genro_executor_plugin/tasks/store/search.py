@@ -17,6 +17,7 @@ from typing import Any
 
 from ...errors import TaskError
 from ..status import TaskState, TaskStatus
+from ..texts import is_text
 from . import schema
 
 __all__ = ["SORTS", "JobPage", "JobQuery", "page_of"]
@@ -132,14 +133,18 @@ def _conditions(query: JobQuery, now: float) -> tuple[str, list[Any]]:
     if query.until is not None:
         found.append(("submitted_at < ?", [query.until]))
     if query.search:
-        # SQLite knows the lower case of ASCII letters only; what is stored of a failure is JSON.
+        # SQLite knows the lower case of ASCII letters only. What is stored of a failure is JSON,
+        # with names and a traceback in it that nobody searches for: it is taken apart where the
+        # text is anywhere in it.
         plain = _lower(query.search)
         written = _lower(json.dumps(query.search)[1:-1])
         found.append(
             (
                 "(instr(lower(task_id), ?) OR instr(lower(title), ?) OR instr(lower(submitter), ?) "
-                "OR instr(lower(failure), ?))",
-                [plain, plain, plain, written],
+                "OR CASE WHEN instr(lower(failure), ?) AND json_valid(failure) THEN "
+                "instr(lower(json_extract(failure, '$.message')), ?) "
+                "OR instr(lower(json_extract(failure, '$.type_name')), ?) END)",
+                [plain, plain, plain, written, plain, plain],
             )
         )
     where = " AND ".join(condition for condition, _ in found)
@@ -155,9 +160,13 @@ def _read_place(after: str) -> tuple[Any, int]:
         place, number = json.loads(after)
     except (ValueError, TypeError, RecursionError):
         place = number = None
-    # A larger whole number is none that SQLite knows.
     if not isinstance(place, str | int | float) or type(number) is not int:
         raise TaskError(f"after={after[:80]!r} is not where a page of jobs begins")
-    if abs(number) >= 2**63 or (isinstance(place, int) and abs(place) >= 2**63):
+    # SQLite knows no larger whole number, and no text with a lone surrogate.
+    if (
+        abs(number) >= 2**63
+        or (isinstance(place, int) and abs(place) >= 2**63)
+        or (isinstance(place, str) and not is_text(place))
+    ):
         raise TaskError(f"after={after[:80]!r} is not where a page of jobs begins")
     return place, number
