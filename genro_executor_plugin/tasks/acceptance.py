@@ -103,7 +103,8 @@ class Acceptance:
         except BaseException:
             self._refused(job.status)
             raise
-        await asyncio.wrap_future(self._add(store, asyncio.get_running_loop(), job, new))
+        added = self._add(store, asyncio.get_running_loop(), job, new)
+        await asyncio.shield(asyncio.wrap_future(added))
 
     def _first_is_stored(self, task_id: str, added: asyncio.Task[None]) -> None:
         del self._first[task_id]

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import reprlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import ExecutorClosedError, ExecutorError
+from ..hosts.contract import HostServer
 from .live_job import LiveJob
 from .opened import OpenedTasks
-from .options import TaskOptions
+from .options import TaskOptions, TaskSettings
 from .results import not_found
 from .status import TaskState, TaskStatus
 from .store.facts import KeptCall
@@ -25,6 +27,10 @@ from .stored_call import NewJob, StoredCall, new_id, unpack
 from .texts import cut
 
 __all__ = ["MANY", "Done", "ManagedTasks", "do_to_each"]
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("genro_executor_plugin")
 
 MANY = 100
 """How many jobs something is done to at once, so that none of it takes long."""
@@ -48,6 +54,10 @@ class Done:
 
 class ManagedTasks(OpenedTasks):
     """Long jobs as somebody sees them who looks after all of them."""
+
+    def __init__(self, server: HostServer, settings: TaskSettings) -> None:
+        super().__init__(server, settings)
+        self._works: set[asyncio.Future[Any]] = set()
 
     async def status(self, task_id: str) -> TaskStatus:
         """What is known of the job.
@@ -112,6 +122,9 @@ class ManagedTasks(OpenedTasks):
         """
         await self.status(task_id)
         self._check_serving()
+        return await self._to_its_end(self._reopen(task_id))
+
+    async def _reopen(self, task_id: str) -> TaskStatus:
         store, runner = await self._opened()
         reopened = await asyncio.wrap_future(store.reopen(task_id))
         if reopened is None:
@@ -152,9 +165,28 @@ class ManagedTasks(OpenedTasks):
         await self._acceptance.accept(LiveJob(status), new, TaskOptions())
         return status
 
+    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """What ``work`` returns, which goes on when whoever waits for it here is cancelled.
+
+        What the store is asked for is done, and the rest of the work has to follow it.
+        """
+        task = asyncio.ensure_future(work)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)
+            raise
+
     def _check_serving(self) -> None:
         if self._stopped:
             raise ExecutorClosedError("the server stops; no long job is accepted any more")
+
+
+def _log_failure(work: asyncio.Future[Any]) -> None:
+    if not work.cancelled() and (error := work.exception()) is not None:
+        _logger.error("what was asked of a long job has failed: %s", error)
 
 
 async def do_to_each(

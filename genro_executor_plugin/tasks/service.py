@@ -213,7 +213,9 @@ class LongTasks(ManagedTasks):
         status = await self.status(task_id)
         job = self._runner.jobs.get(task_id) if self._runner is not None else None
         if job is not None and self._runner is not None:
-            await self._runner.cancel(job, self.settings.cancel_grace if grace is None else grace)
+            if grace is None:
+                grace = self.settings.cancel_grace
+            await self._to_its_end(self._runner.cancel(job, grace))
         elif not status.state.final and self.in_use:
             store, _ = await self._opened()
             await asyncio.wrap_future(store.order_to_end(task_id, grace, time.time()))
@@ -222,13 +224,17 @@ class LongTasks(ManagedTasks):
     async def forget(self, task_id: str) -> None:
         """Remove a job that has ended, as ``ApplicationTasks.forget`` says."""
         status = await self.status(task_id)
-        store, _ = await self._opened()
-        removed = await asyncio.wrap_future(store.remove(task_id))
-        if removed is not None:
-            self._acceptance.limits.give_back(removed)
-        elif self._acceptance.refused.pop(task_id, None) is None:
+        removed = await self._to_its_end(self._remove(task_id))
+        if not removed and self._acceptance.refused.pop(task_id, None) is None:
             raise TaskError(
                 f"job {task_id} is {status.state.value}; it can be forgotten when it has ended. "
                 "Cancel it first",
                 task_id=task_id,
             )
+
+    async def _remove(self, task_id: str) -> bool:
+        store, _ = await self._opened()
+        removed = await asyncio.wrap_future(store.remove(task_id))
+        if removed is not None:
+            self._acceptance.limits.give_back(removed)
+        return removed is not None

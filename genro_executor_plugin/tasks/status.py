@@ -63,7 +63,8 @@ class TaskId(StoredTaskId[T]):
     async def _until_accepted(self) -> StoredTaskId[T]:
         accepted = self._accepted
         if isinstance(accepted, Future):
-            await asyncio.wrap_future(accepted)
+            # Not awaited directly: cancelling it would take it from those who hand the job over.
+            await asyncio.shield(asyncio.wrap_future(accepted))
         elif accepted is not None:
             await asyncio.shield(accepted)
         return StoredTaskId(self)

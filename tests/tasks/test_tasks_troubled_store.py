@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import task_functions as tf
 from conftest import Gate
-from servers import built, until
+from servers import built, until, until_answered
 from test_tasks_folder import tasks_in
 from test_tasks_store import fill, small_disk
 
@@ -143,3 +144,77 @@ async def test_one_of_several_servers_begins_the_schedules(
         assert not first.take()
         second.release()
     assert PooledTaskScheduler.tick is not PooledTaskScheduler.__mro__[1].tick  # type: ignore[attr-defined]
+
+
+async def test_a_submission_that_is_cancelled_while_it_is_stored_runs(tmp_path: Path) -> None:
+    async with tasks_in(tmp_path / "store") as tasks:
+        await tasks.result(await tasks.submit(tf.add, 0, 0))
+        with locked(tmp_path / "store"):
+            job = tasks.submit(tf.add, 1, 1)
+            await cancelled_in(job._until_accepted(), asyncio.sleep(0))
+        limits = tasks.server.long_tasks._acceptance.limits
+        await until(lambda: not limits._taken)
+        assert await tasks.result(str(job)) == 2
+
+
+async def test_what_is_cancelled_while_it_waits_for_the_disk_is_done_wholly(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry, a cancel and a removal: the store does them, so the memory follows."""
+    asked = asyncio.Event()
+    for name in ("reopen", "cancel_queued", "remove"):
+        monkeypatch.setattr(TaskStore, name, telling(asked, getattr(TaskStore, name)))
+    async with tasks_in(tmp_path / "store") as tasks:
+        service, file = tasks.server.long_tasks, str(tmp_path / "attempts")
+        job = await tasks.submit(tf.fail_until, file, 2)
+        with pytest.raises(ConnectionError):
+            await tasks.result(job)
+        with locked(tmp_path / "store"):
+            await cancelled_in(service.retry(job), asked.wait())
+        await until_answered(lambda: is_in(service, job, TaskState.SUCCEEDED))
+        held = await tasks.submit(tf.note_and_hold, file, "held", gate.path)
+        await gate.entered()
+        waits = await tasks.submit(tf.add, 1, 1)
+        asked.clear()
+        with locked(tmp_path / "store"):
+            await cancelled_in(service.cancel(waits), asked.wait())
+        await until(lambda: waits not in service._runner.jobs)
+        gate.release()
+        assert await tasks.result(held) == "held"
+        asked.clear()
+        with locked(tmp_path / "store"):
+            await cancelled_in(service.forget(held), asked.wait())
+        await until(lambda: service._acceptance.limits._used["the application itself"][0] == 2)
+
+
+async def test_a_job_that_waits_here_is_ended_without_an_order(tmp_path: Path) -> None:
+    async with tasks_in(tmp_path / "store") as tasks:
+        job = await tasks.submit(tf.add, 1, 1, eta=timedelta(hours=1))
+        tasks.server.long_tasks._runner.jobs.pop(job)
+        assert (await tasks.cancel(job)).state is TaskState.CANCELLED
+        with closing(sqlite3.connect(tmp_path / "store" / "jobs.sqlite")) as store:
+            assert store.execute("SELECT * FROM orders").fetchall() == []
+
+
+async def cancelled_in(work: Coroutine[Any, Any, Any], fact: Coroutine[Any, Any, Any]) -> None:
+    """Cancel whoever waits for ``work`` as soon as ``fact`` is there."""
+    task = asyncio.create_task(work)
+    await fact
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def telling(asked: asyncio.Event, step: Callable[..., Any]) -> Callable[..., Any]:
+    """``step`` of the store, which says that it was asked for."""
+
+    def told(*given: Any) -> Any:
+        future = step(*given)
+        asked.set()
+        return future
+
+    return told
+
+
+async def is_in(service: Any, job: str, state: TaskState) -> bool:
+    return bool((await service.status(job)).state is state)

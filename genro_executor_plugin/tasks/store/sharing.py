@@ -75,6 +75,7 @@ class SharedStore(OpenedStore):
 
         The result is the job, ``None`` for none of that id.
         """
+        process = self.process
 
         def step(connection: sqlite3.Connection) -> TaskStatus | None:
             row = connection.execute(
@@ -89,10 +90,12 @@ class SharedStore(OpenedStore):
                     connection.execute(
                         "UPDATE tasks SET cancel_requested = 1 WHERE task_id = ?", (task_id,)
                     )
-                connection.execute(
-                    "INSERT INTO orders (owner, task_id, grace) VALUES (?, ?, ?)",
-                    (owner, task_id, grace),
-                )
+                # A job that waits here, or nowhere, has ended with this: nobody is left to be told.
+                if state != TaskState.QUEUED or owner not in ("", process):
+                    connection.execute(
+                        "INSERT INTO orders (owner, task_id, grace) VALUES (?, ?, ?)",
+                        (owner, task_id, grace),
+                    )
             return schema.read_job(connection, task_id)
 
         return self._database.run(step)
