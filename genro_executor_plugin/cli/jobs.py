@@ -249,9 +249,15 @@ def _change(arguments: argparse.Namespace) -> int:
         steps = _named(source, action, arguments.jobs)
     done: list[str] = []
     refused: dict[str, str] = {}
-    for step in steps:
-        done += step["done"]
-        refused |= step["refused"]
+    trouble = None
+    try:
+        for step in steps:
+            done += step["done"]
+            refused |= step["refused"]
+    except CommandError as error:
+        if not done and not refused:
+            raise
+        trouble = error  # told after what was done before it
     if arguments.json:
         print_json({"done": done, "refused": refused})
     else:
@@ -260,6 +266,8 @@ def _change(arguments: argparse.Namespace) -> int:
 
     for task_id, why in refused.items():
         complain("genro-executor jobs", f"{printable(task_id)}: {printable(why)}")
+    if trouble is not None:
+        raise trouble
     return DOES_NOT_HOLD if refused else HOLDS
 
 

@@ -187,6 +187,11 @@ class Admission:
         if self._turns is not None:
             self._turns.close(self.closed_error)
 
+    def look(self) -> None:
+        """Have those who wait in ``empty`` look again: a call waits no more."""
+        if self._changed is not None:
+            self._changed.set()
+
     async def empty(self) -> None:
         """Wait until no call is admitted; while draining, until none waits either."""
         if self._changed is None:

@@ -108,7 +108,8 @@ class SteeredPool(PoolState):
         """
         self._need(Capability.RESIZES, "resize")
         self._options = self._options.resized(self._name, self._declared, max_workers)
-        self._admission.options = self._engine.options = self._options
+        self._admission.options = self._on_threads.options = self._options
+        self._engine.options = self._options
         self._engine.resize()
 
     async def restart(self) -> None:

@@ -38,6 +38,8 @@ class _Admission(Protocol):
 
     def leave(self) -> None: ...
 
+    def look(self) -> None: ...
+
     def waited_too_long(self, call: Call) -> ExecutorOverloadError: ...
 
     def closed_error(self) -> ExecutorClosedError: ...
@@ -247,6 +249,7 @@ class Turn:
         finally:
             # Only now, when it is about to take its place: a drain waits for it meanwhile.
             turns.waiting -= 1
+            turns.admission.look()
 
     def grant(self) -> bool:
         """Let the call go on; ``False`` if its caller has left."""

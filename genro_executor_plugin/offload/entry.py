@@ -98,11 +98,11 @@ class OffloadedHandler:
         try:
             if self.takes_request and LIVE_REQUEST in kwargs and plan.executor.needs_portable_calls:
                 raise self._live_request_error(plan.executor)
-            if plan.background and current_caller() is not None:
-                return await answer_later(self.instance, self.original, args, kwargs)
             options = plan.options
             if options.key is not None:
                 options = keyed_options(options, self.original, args, kwargs)
+            if plan.background and current_caller() is not None:
+                return await answer_later(self.instance, self.original, args, kwargs)
             call = Call(self.original, args, kwargs, options, plan.cleanup)
             if (followed := following.get()) is not None:
                 followed.attach(plan.executor, call)

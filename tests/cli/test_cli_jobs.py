@@ -114,6 +114,9 @@ def test_jobs_run_again_and_are_deleted(
     assert out == "3 jobs deleted\n"
     out, _ = run(capsys, 0, "list", mill.url, "--json")
     assert {job["id"] for job in json.loads(out)["jobs"]} == {wheat, new}
+    out, err = run(capsys, 2, "purge", mill.url, new, *["nope"] * 99, "x" * 201)
+    assert out == "1 jobs deleted\n", "a later step was refused"
+    assert "is no id of a job" in err.splitlines()[-1]
     out, _ = run(capsys, 0, "cancel", mill.url, "--all")
     assert out == "0 jobs would be cancelled\n"
 
@@ -142,6 +145,7 @@ def test_what_cannot_be_done_is_said_in_a_line(
         ),
         (("purge", mill.url, "--all", "--yes", "--state", ","), "state is empty; leave it out"),
         (("list", mill.url, "--state", "done"), "is not one of queued, running"),
+        (("list", mill.url, "--state", "\udcff"), "is not one of queued, running"),
         (("show", mill.url, "nope"), "There is no job 'nope'"),
         (("show", mill.url, "a/b"), "There is no job"),
         (("list", "http://localhost:1"), "cannot be reached"),

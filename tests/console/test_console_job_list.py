@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +27,8 @@ POOLS: dict[str, Any] = {
     "jobs": {"executor_type": "thread", "max_workers": 2, "job_arguments": "show"},
 }
 
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 
 JSON = {"content-type": "application/json"}
 
@@ -239,9 +242,8 @@ async def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> Non
     with closing(sqlite3.connect(path)) as made:
         made.execute("PRAGMA journal_mode=WAL")
     reader = Reader(path, patience=0.02)
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
     try:
-        long = reader.ask(lambda connection: connection.execute(endless).fetchone())
+        long = reader.ask(lambda connection: connection.execute(ENDLESS).fetchone())
         await until(long.done)
         assert isinstance(long.exception(), TaskStoreError)
         assert "Ask for fewer" in str(long.exception())
@@ -251,3 +253,51 @@ async def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> Non
         assert "readonly" in str(writes.exception(30))
     finally:
         reader.close()
+
+
+def test_questions_hold_no_lock_and_do_not_pile_up(tmp_path: Path) -> None:
+    path = tmp_path / "later" / "jobs.sqlite"
+    reader = Reader(path, patience=30)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def held(connection: sqlite3.Connection) -> int:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        begun.set()
+        assert goes_on.wait(30)
+        return 1
+
+    asked: list[int] = []
+    try:
+        early = reader.ask(lambda connection: 1)
+        assert "unable to open" in str(early.exception(30))
+        path.parent.mkdir()
+        with closing(sqlite3.connect(path)) as made:
+            made.execute("PRAGMA journal_mode=WAL")
+            first = reader.ask(held)
+            assert begun.wait(30), "the file can be opened now"
+            made.execute("PRAGMA busy_timeout=0")
+            made.execute("BEGIN IMMEDIATE")
+            made.execute("ROLLBACK")
+
+        waiting = [reader.ask(lambda _, number=number: asked.append(number)) for number in range(7)]
+        refused = reader.ask(lambda connection: 1).exception(30)
+        assert isinstance(refused, TaskStoreError)
+        assert refused.status == 503
+        for gone in waiting[1:]:
+            assert gone.cancel(), "its caller has gone"
+        reader.ask(_fails)
+        goes_on.set()
+        assert first.result(30) == 1
+        waiting[0].result(30)
+        long = reader.ask(lambda connection: connection.execute(ENDLESS).fetchone())
+        after = reader.ask(lambda _: asked.append(-1))
+    finally:
+        goes_on.set()
+        reader.close()
+    for given_up in (long, after):
+        assert "is closed" in str(given_up.exception(30))
+    assert asked == [0]
+
+
+def _fails(connection: sqlite3.Connection) -> None:
+    raise ValueError("no such thing")

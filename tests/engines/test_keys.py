@@ -248,6 +248,40 @@ async def test_calls_that_wait_for_their_key_go_on_after_resizes(
     await leave(pool)
 
 
+async def test_a_resize_lets_go_on_what_leads_to_an_idle_worker_now(
+    pool: ProcessExecutor, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    first = await pool.options(key=of_place(0)).submit(pid_of)
+    names = map(str, range(999))
+    moves = next(n for n in names if (place_of(key_of(n), 3), place_of(key_of(n), 2)) == (2, 0))
+    held = asyncio.create_task(pool.options(key=moves).submit(hold, str(gate)))
+    await until(lambda: pool.metrics["running"] == 1)
+    waits = asyncio.create_task(pool.options(key=moves).submit(pid_of))
+    await until(lambda: pool.metrics["queued"] == 1)
+    pool.resize(2)
+    async with asyncio.timeout(20):
+        assert await waits == first
+    gate.touch()
+    await held
+
+
+async def test_a_restart_that_fails_leaves_the_workers_to_their_keys(tmp_path: Path) -> None:
+    """Also to keys that had none of them yet."""
+    there = tmp_path / "there"
+    there.touch()
+    async with ProcessExecutor(
+        "failing", max_workers=2, warm=True, initializer=os.stat, initargs=(str(there),)
+    ) as pool:
+        await pool.warm()
+        there.unlink()
+        with pytest.raises(WorkerCrashedError):
+            await pool.restart()
+        async with asyncio.timeout(20):
+            pids = {await pool.options(key=of_place(n, 2)).submit(pid_of) for n in range(2)}
+        assert len(pids) == 2
+
+
 async def test_other_calls_and_those_with_a_key_take_turns(pool: ProcessExecutor) -> None:
     """Short calls that are sent ahead to a worker all the time do not starve its keys."""
     going = True

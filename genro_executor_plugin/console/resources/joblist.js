@@ -18,6 +18,7 @@ const ACTIONS = {
 };
 
 let asking = 0;
+let pending = 0; // what is asked and not answered yet: nothing is asked by itself meanwhile
 let matches = 0;
 let following = "";
 const before = []; // where the pages before this one began
@@ -42,6 +43,7 @@ async function get(path) {
 
 async function refresh() {
   const number = ++asking, job = wantedJob();
+  pending += 1;
   try {
     const found = await get(job ? `jobs/show/${encodeURIComponent(job)}` : `jobs/list?${query()}`);
     if (number !== asking) return;
@@ -54,6 +56,8 @@ async function refresh() {
     const text = error instanceof TypeError || error.name === "TimeoutError" ? "The server does not answer. What is shown is from before." : error.message;
     say(byId("trouble"), text);
     byId("trouble").hidden = false;
+  } finally {
+    pending -= 1;
   }
 }
 
@@ -318,6 +322,6 @@ byId("where").addEventListener("click", where);
 buttons(byId("actions"), whichOfList);
 buttons(byId("one-actions"), () => ({ jobs: [current.task_id] }));
 addEventListener("popstate", arrive);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
-setInterval(() => { if (!document.hidden && !byId("sure").open && !(wantedJob() && current?.ended_at)) refresh(); }, EVERY);
+document.addEventListener("visibilitychange", () => { if (!document.hidden && !pending) refresh(); });
+setInterval(() => { if (!document.hidden && !pending && !byId("sure").open && !(wantedJob() && current?.ended_at)) refresh(); }, EVERY);
 arrive();

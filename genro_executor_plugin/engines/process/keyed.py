@@ -113,8 +113,10 @@ class KeyedCalls:
         """A free worker that is at no place, with the fewest calls; ``None`` for none."""
         supervisor = self._supervisor
         taken = set(self._homes.values())
-        found = [one for one in supervisor.free if one not in taken and not one.to_be_replaced]
-        if not found and supervisor.backoff.error is not None and taken.issuperset(supervisor.free):
+        at_no_place = [one for one in supervisor.free if one not in taken]
+        # Those that are to be replaced go on working until others have been started.
+        found = [one for one in at_no_place if not one.to_be_replaced] or at_no_place
+        if not found and supervisor.backoff.error is not None:
             # No other one can be started: one of them has to be at two places.
             found = supervisor.free
         return min(reversed(found), key=lambda worker: len(worker.running), default=None)

@@ -103,6 +103,8 @@ class WorkerPool(SteeredWorkers):
             if not self.paused:
                 self._keyed.dispatch()
             self._supervisor.grow()
+            if self._queue.keyed.places and not self.paused:
+                self._keyed.dispatch()  # what could not be started has its place elsewhere now
         elif self._supervisor.free and not self._queue.jobs and not self.paused:
             self._dispatch(job)
         else:
@@ -153,6 +155,11 @@ class WorkerPool(SteeredWorkers):
         self._supervisor.grow()
         self._dispatch_waiting()
 
+    def resize(self, max_workers: int) -> None:
+        """Have at most ``max_workers`` workers; those that are too many end when they are free."""
+        super().resize(max_workers)
+        self._dispatch_waiting()  # keys have moved to other workers
+
     async def close(self) -> None:
         """Fail every call that is still in the pool, and end every worker."""
         self.closing = True
@@ -188,6 +195,8 @@ class WorkerPool(SteeredWorkers):
             if worker.given_up:
                 self._ender.look(worker)
             supervisor.end_if_empty(worker)
+            if self._queue.keyed.places:  # one may have waited for the end of this run
+                self._dispatch_waiting()
         elif len(supervisor.workers) > supervisor.max_workers and supervisor.is_too_large:
             supervisor.retire(worker)
         elif self._recycling.watched and self._recycling.goes_now(worker):

@@ -118,6 +118,8 @@ class RayWorker:
         if difference:
             raise ExecutorError(f"{self} has other code: {difference}. Install the same on all")
         self.version = f"{there.package}, {there.python}"
+        if self._is_over:
+            raise ExecutorError(f"{self} has ended while it started")
         self.ready = not self.leaving
         self.idle_since = perf_counter()
 
@@ -127,6 +129,9 @@ class RayWorker:
             max_restarts=0, max_task_retries=0, concurrency_groups=_GROUPS, **asked
         )(CallActor)
         self._actor = actor = actor_class.remote()
+        if self._is_over:  # given up meanwhile: ``end`` has found no actor
+            self.kill()
+            raise ExecutorError("its start was given up")
         self._run = actor.run
         pieces = actor.messages.options(
             num_returns="streaming",

@@ -31,6 +31,9 @@ _logger = logging.getLogger("genro_executor_plugin")
 STOP_SECONDS = 10.0
 """How long the hooks of a worker's end may take."""
 
+_ANSWER_SECONDS = 5.0
+"""How long the cluster may take to say what it has free."""
+
 
 class Workers:
     """The actors of one pool.
@@ -103,14 +106,14 @@ class Workers:
         return task
 
     async def _start(self, worker: RayWorker) -> None:
-        boot = ActorBoot(
-            worker.index,
-            ModuleSources.here(),
-            self.options.preload,
-            self._hooks,
-            ProcessSettings.here(),
-        )
         try:
+            boot = ActorBoot(
+                worker.index,
+                ModuleSources.here(),
+                self.options.preload,
+                self._hooks,
+                ProcessSettings.here(),
+            )
             limit = self.options.start_timeout
             await asyncio.wait_for(worker.start(pickle.dumps(boot, 5), self._asked), limit)
         except asyncio.CancelledError:
@@ -130,11 +133,15 @@ class Workers:
     async def _why_not(self, error: BaseException) -> WorkerCrashedError:
         said = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, TimeoutError) and not isinstance(error, ExecutorError):
-            free = await asyncio.to_thread(_free_resources)
             said = (
                 f"it was not up after start_timeout={self.options.start_timeout:g} s. It asks for "
-                f"{self._asked}, and the cluster has {free} free"
+                f"{self._asked}, and the cluster "
             )
+            try:
+                asking = asyncio.to_thread(_free_resources)
+                said += f"has {await asyncio.wait_for(asking, _ANSWER_SECONDS)} free"
+            except Exception as unknown:
+                said += f"does not say what it has free: {unknown!r}"
         failed = WorkerCrashedError(
             f"pool {self._name!r} cannot start a worker on Ray: {said}", pool=self._name
         )

@@ -54,8 +54,16 @@ class _Item(NamedTuple):
 class Database:
     """Runs operations on the file at ``path``, in the order they came, in batches."""
 
-    def __init__(self, path: Path, prepare: Operation, *, synchronous: str = "FULL") -> None:
+    def __init__(
+        self,
+        path: Path,
+        prepare: Operation,
+        *,
+        synchronous: str = "FULL",
+        max_batch: int = MAX_BATCH,
+    ) -> None:
         self._path = path
+        self._max_batch = max_batch
         self._prepare = prepare
         self._synchronous = synchronous
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -66,10 +74,13 @@ class Database:
         self._told_to_end = False
         self._thread = threading.Thread(target=self._serve, name="genro-long-jobs", daemon=True)
 
-    def open(self) -> Future[Any]:
-        """Start the thread and open the file; the result is what ``prepare`` returned."""
+    def open(self, *, reads: bool = False) -> Future[Any]:
+        """Start the thread and open the file; the result is what ``prepare`` returned.
+
+        ``reads`` says that ``prepare`` changes nothing: it then waits for no lock and holds none.
+        """
         opened: Future[Any] = Future()
-        self._queue.put(_Item(self._prepare, opened))
+        self._queue.put(_Item(self._prepare, opened, reads))
         self._thread.start()
         return opened
 
@@ -139,7 +150,7 @@ class Database:
         item = self._queue.get()
         while item is not None:
             batch.append(item)
-            if len(batch) >= MAX_BATCH:
+            if len(batch) >= self._max_batch:
                 return batch
             try:
                 item = self._queue.get_nowait()
@@ -246,7 +257,11 @@ def _committed(connection: sqlite3.Connection, batch: list[_Item]) -> list[Any]:
     try:
         # Not deferred: a lock is met before anything was done.
         connection.execute("BEGIN" if all(item.reads for item in batch) else "BEGIN IMMEDIATE")
-        results = [item.operation(connection) for item in batch]
+        # A question that nobody waits for any more is not asked.
+        results = [
+            None if item.reads and item.future.cancelled() else item.operation(connection)
+            for item in batch
+        ]
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # SQLite has rolled back by itself when the disk is full

@@ -127,7 +127,7 @@ class SnapshotSource:
         Raises:
             SourceError: as for ``fetch``; or ``query`` has what there is not.
         """
-        return self._about_jobs(f"jobs/list?{urlencode(query)}", "jobs")
+        return self._about_jobs(f"jobs/list?{urlencode(query, errors='replace')}", "jobs")
 
     def job(self, task_id: str) -> dict[str, Any]:
         """What is known of a long job.
