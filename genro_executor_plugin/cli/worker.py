@@ -123,6 +123,9 @@ def _worker(arguments: argparse.Namespace) -> int:
         )
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(agent))
+        if agent.starts_again:
+            # The same process, so that whoever watches over it sees none end; with new modules.
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     except ExecutorError as error:
         raise CommandError(str(error)) from error
     return HOLDS

@@ -173,6 +173,8 @@ async def test_calls_go_on_when_nats_is_killed_and_started_again(fleet: Fleet, t
         load.judge(WorkerLostError, NoAgentError)
 
 
+# nats-py closes the socket of an attempt that came to nothing by letting go of it.
+@pytest.mark.filterwarnings("ignore:.*StreamWriter.__del__:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("seconds", CUT_SECONDS)
 @pytest.mark.parametrize("how", ["held up", "reset"])
 async def test_calls_go_on_after_the_network_was_cut(
