@@ -30,6 +30,14 @@ __all__ = ["Exposition"]
 _STATES = ("starting", "idle", "busy", "leaving")
 
 
+_AGENT_GAUGES = (
+    ("running", "calls_in_progress", "Calls of this server that an agent runs."),
+    ("places", "places", "How many calls an agent runs at a time."),
+    ("round_trip", "round_trip_seconds", "How long a question to an agent and its answer took."),
+    ("clock", "clock_seconds", "By how much an agent's clock is ahead of this server's."),
+)
+"""What of an agent's figures is which gauge, and what that says."""
+
 Processes = list[tuple[str | None, dict[str, Any]]]
 """The figures of pools by name, for each process with its own name; ``None`` for the only one."""
 
@@ -74,6 +82,7 @@ class _PoolCollector(Collector):
         ]
         yield from _of_calls(pools, more)
         yield from _of_the_moment(pools, more)
+        yield from _of_agents(pools, more)
 
 
 _Pools = list[tuple[tuple[str, ...], dict[str, Any]]]
@@ -164,3 +173,27 @@ def _of_the_moment(pools: _Pools, more: tuple[str, ...]) -> Iterator[Metric]:
             workers.add_metric((*names, state), figures["states"].get(state, 0))
         memory.add_metric(names, figures["memory"])
     yield from (depth, capacity, waiting, places, running, workers, memory)
+
+
+def _of_agents(pools: _Pools, more: tuple[str, ...]) -> Iterator[Metric]:
+    """What is known of each agent; nothing where no pool has any.
+
+    ``figures`` bounds how many there are and how long their names.
+    """
+    labels = ("pool", *more, "host", "agent")
+    families = [
+        (key, GaugeMetricFamily(f"genro_executor_agent_{name}", text, labels=labels))
+        for key, name, text in _AGENT_GAUGES
+    ]
+    calls = CounterMetricFamily(
+        "genro_executor_agent_calls", "Calls that were sent to an agent.", labels=labels
+    )
+    for names, figures in pools:
+        for agent in figures.get("agents", ()):
+            which = (*names, agent["host"], agent["agent"])
+            calls.add_metric(which, agent["calls"])
+            for key, family in families:
+                if agent[key] is not None:
+                    family.add_metric(which, agent[key])
+    if calls.samples:
+        yield from (calls, *(family for _, family in families))

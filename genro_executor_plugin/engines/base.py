@@ -253,6 +253,10 @@ class Engine(ABC):
         """Kill the worker ``pid``; ``False`` if there is none. For kinds with workers."""
         return False
 
+    def end_agent(self, name: str, again: bool) -> bool:
+        """Have the agent ``name`` finish its calls and end; ``False`` if there is none."""
+        return False
+
     # -- the end ------------------------------------------------------------------------------
 
     @abstractmethod
@@ -266,10 +270,11 @@ _TAKEN = ("engine", "executor_type", "kind", "name", "options", "self")
 _COROUTINES = ("run", "close", "start", "restart", "stacks")
 _FUNCTIONS = (
     *("pack", "discard", "tell", "commit", "load", "workers", "trouble"),
-    *("set_paused", "resize", "kill_worker"),
+    *("set_paused", "resize", "kill_worker", "end_agent"),
 )
 
 _NEEDS_METHODS: Mapping[Capability, tuple[str, ...]] = {
+    Capability.AGENTS: ("workers", "end_agent"),
     Capability.CONNECTS: ("start",),
     Capability.PAUSES: ("set_paused",),
     Capability.PORTABLE: ("pack",),

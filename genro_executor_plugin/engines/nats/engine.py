@@ -41,6 +41,7 @@ class NatsEngine(Engine):
     default_workers: ClassVar[int | None] = 1000
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
+            Capability.AGENTS,
             Capability.CONNECTS,
             Capability.CONTEXT,
             Capability.INTERRUPTS,
@@ -215,6 +216,9 @@ class NatsEngine(Engine):
             self._dispatcher.max_running = self.options.max_workers
             self._dispatcher.resume()
 
+    def end_agent(self, name: str, again: bool) -> bool:
+        return self._dispatcher is not None and self._dispatcher.end_agent(name, again)
+
     async def close(self) -> None:
         self._ended = True
         opening, self._opening = self._opening, None
@@ -240,6 +244,7 @@ def _state(agent: Agent) -> WorkerState:
         running=len(agent.running),
         calls=agent.calls,
         host=agent.said.host,
+        agent=agent.name,
         version=f"{agent.code.package}, {agent.code.python}",
         places=agent.said.places,
         round_trip=agent.round_trip,
