@@ -116,14 +116,17 @@ def put_wheels(system: Path, python: str) -> str:
 def try_python(system: Path, python: str, arguments: list[str]) -> int:
     """Install the package for ``python`` in the system and run the tests; return their status."""
     wheels = put_wheels(system, python)
-    inside = ("chroot", system, "/usr/bin/env", "-i", "HOME=/root", "LANG=C.UTF-8")
     venv = f"/venv-{python}"
+    # Options of ``env`` come before its variables: behind them, they would be one more variable.
+    env = ("chroot", system, "/usr/bin/env", "-i")
     path = f"PATH={venv}/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-    run(*inside, path, f"/usr/bin/python{python}", "-m", "venv", "--clear", venv)
+    variables = ("HOME=/root", "LANG=C.UTF-8", path)
+    inside = (*env, *variables)
+    run(*inside, f"/usr/bin/python{python}", "-m", "venv", "--clear", venv)
     (ours,) = (system / wheels[1:]).glob("genro_executor_plugin-*.whl")
     package = f"{wheels}/{ours.name}[{EXTRAS}]"
     install = ("-m", "pip", "install", "--quiet", "--no-index", "--find-links", wheels, package)
-    run(*inside, path, f"{venv}/bin/python", *install)
+    run(*inside, f"{venv}/bin/python", *install)
     sources = system / "sources"
     shutil.rmtree(sources, ignore_errors=True)
     sources.mkdir()
@@ -138,7 +141,8 @@ def try_python(system: Path, python: str, arguments: list[str]) -> int:
         subprocess.run(["tar", "--extract"], cwd=sources, stdin=archive, check=True)
     # The package that is tested is the installed one.
     shutil.rmtree(sources / "genro_executor_plugin")
-    command = [*inside, path, "--chdir=/sources", f"{venv}/bin/python", "-m", "pytest", *arguments]
+    command = [*env, "--chdir=/sources", *variables, f"{venv}/bin/python", "-m", "pytest"]
+    command += arguments
     print("+", *command, flush=True)
     return subprocess.run(list(map(str, command)), check=False).returncode
 
