@@ -154,8 +154,10 @@ def main() -> int:
     )
     parser.add_argument("folder", type=Path, help="where the system is, or is made")
     parser.add_argument("--python", action="append", choices=PYTHONS)
-    parser.add_argument("pytest", nargs="*", help="arguments for pytest")
-    chosen = parser.parse_args()
+    given = sys.argv[1:]
+    # Behind ``--`` everything is pytest's; argparse would take it for a second lot of its own.
+    end = given.index("--") if "--" in given else len(given)
+    chosen, for_pytest = parser.parse_args(given[:end]), given[end + 1 :]
     if reason := lacking():
         print(f"NOT TRIED: {', '.join(chosen.python or PYTHONS)}: {reason}")
         return 0
@@ -165,7 +167,7 @@ def main() -> int:
     statuses = {}
     with mounted(system):
         for python in chosen.python or PYTHONS:
-            statuses[python] = try_python(system, python, chosen.pytest or list(PYTEST))
+            statuses[python] = try_python(system, python, for_pytest or list(PYTEST))
     for python, status in statuses.items():
         print(f"Python {python}: {'passed' if status == 0 else f'pytest ended with {status}'}")
     return max(statuses.values())
