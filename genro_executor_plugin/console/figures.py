@@ -39,6 +39,10 @@ def _figures(executor: BaseExecutor) -> dict[str, Any]:
     return {
         **{name: metrics[name] for name in _SUMMED},
         "mode": metrics["mode"],
+        "healthy": executor.unhealthy is None,
+        "paused": executor.paused,
+        "draining": executor.draining,
+        "timeout": executor.pool_options.timeout,
         "routes": {
             route: {
                 "outcomes": {outcome: getattr(found, outcome) for outcome in OUTCOMES},
