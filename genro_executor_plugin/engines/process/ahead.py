@@ -120,6 +120,8 @@ class Ahead:
             head = next(iter(worker.running.values()), None)
             if head is None or not worker.usable or worker.to_be_replaced:
                 continue
+            if worker.taken_back:
+                continue  # it would take the next token for the one that it does not find
             if self._queue.keyed and self._waits_for(worker):
                 continue
             if worker.coroutines or now - (head.started_at or now) > _LATE_SECONDS:

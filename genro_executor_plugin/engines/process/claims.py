@@ -7,6 +7,11 @@ A call that is sent to a busy worker has a token in a pipe that both sides read.
 the token before it starts the call; the server takes it to have the call back. A token can be
 read only once, so exactly one side gets it, however close the two reads are. The tokens that are
 left in the pipe when a worker dies are those of the calls that it never started.
+
+A worker that comes to a call which was taken back reads the next token in its place, and keeps it.
+Its call has to be the next one to start then: where another call came between, the server could
+take it for one that had started. So a worker is sent nothing ahead before it has refused what was
+taken back from it.
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ class WorkerLife(WorkerCalls):
         ready: whether it has come up.
         leaving: whether it is sent nothing more.
         killed: whether it was killed: nothing that it still sends is read.
+        taken_back: the number of the last call that was taken back from it and that it has not
+            refused yet, 0 for none.
         to_be_replaced: whether it leaves as soon as another worker is up.
         memory: its resident memory in bytes when it was last read, ``None`` before.
         fault: what its faulthandler wrote when it died, empty for nothing.
@@ -63,6 +65,7 @@ class WorkerLife(WorkerCalls):
         "pid",
         "ready",
         "stacks",
+        "taken_back",
         "to_be_replaced",
     )
 
@@ -93,6 +96,7 @@ class WorkerLife(WorkerCalls):
         self.ready: bool = False
         self.leaving: bool = False
         self.killed: bool = False
+        self.taken_back: int = 0
         self.to_be_replaced: bool = False
         self._cut_off = False
         self.memory: int | None = None
@@ -129,7 +133,10 @@ class WorkerLife(WorkerCalls):
     def take_back(self) -> Job | None:
         """Take the oldest call that has not started back from it; ``None`` if there is none."""
         number = self._link.claims.take_back() if self._link.open else None
-        return self._not_started(number) if number is not None else None
+        if number is None:
+            return None
+        self.taken_back = number
+        return self._not_started(number)
 
     def stop(self, grace_seconds: float) -> None:
         """Have it end by itself; it is killed if it has not ended after ``grace_seconds``."""

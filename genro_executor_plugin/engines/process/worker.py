@@ -194,6 +194,8 @@ class Worker(WorkerLife):
             self.unheard.discard(number)
             self._owner.freed(self)
         elif kind == UNCLAIMED:
+            if number >= self.taken_back:
+                self.taken_back = 0
             if (lost := self._not_started(number)) is not None:
                 self._owner.unclaimed(self, lost)
         elif kind == READY and not self.ready:
