@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .contract import Asker
+from .loaded import HOST_PACKAGES
 from .surface import (
     CONFIGURATION_TEMPLATES,
     ASGIApp,
@@ -39,6 +40,7 @@ __all__ = [
     "descriptor_of_task",
     "end_unserved",
     "event_hub_of",
+    "goes_to_middleware",
     "has_own_sessions",
     "has_tasks",
     "hide_origin",
@@ -143,6 +145,27 @@ def hide_origin(server: Any, mount: str) -> None:
     chain = getattr(server, "_middleware_chain", None)
     if chain is not None:
         server._middleware_chain = _HidingOrigin(chain, server, mount)
+
+
+_PASS_HTTP_ON = frozenset({"CommunicationMixin", "KbusMixin", "SessionMixin"})
+"""The host's classes before its middleware that have a ``__call__``, which is about lifespans."""
+
+
+def goes_to_middleware(cls: type, behind: type) -> bool:
+    """Whether the classes behind ``behind`` hand an HTTP request to the middleware chain as it is.
+
+    Then a server may do so itself, and save each request their calls.
+    """
+    chained = next((one for one in cls.__mro__ if "middleware_chain" in vars(one)), None)
+    if chained is None or chained.__name__ != "MiddlewareMixin":
+        return False
+    rest = cls.__mro__[cls.__mro__.index(behind) + 1 : cls.__mro__.index(chained) + 1]
+    callers = [one for one in rest if "__call__" in vars(one)]
+    return all(
+        one.__module__.partition(".")[0] in HOST_PACKAGES
+        and (one is chained or one.__name__ in _PASS_HTTP_ON)
+        for one in callers
+    )
 
 
 # -- a server and its tasks ------------------------------------------------------------------------

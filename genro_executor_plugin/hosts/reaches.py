@@ -82,7 +82,8 @@ REACHES = (
     Reach(
         "HOST:AsgiServer()",
         ("_middleware_chain",),
-        use="have no other site read the console, whatever CORS allows for the applications",
+        use="have no other site read the console, whatever CORS allows for the applications; and "
+        "hand HTTP requests to it without the calls of the classes before it",
         wish="a middleware that is added to a server which is built",
     ),
     # -- a server's life

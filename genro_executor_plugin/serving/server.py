@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from ..errors import ExecutorConfigError
 from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
-from ..hosts.names import AsgiServer, read_configuration, server_arguments
+from ..hosts.names import AsgiServer, goes_to_middleware, read_configuration, server_arguments
 from ..options.keywords import PoolDeclarations, PoolKeywords
 from ..options.share import set_budget
 from ..portable.main_module import stop_main_import
@@ -65,6 +65,7 @@ class ExecutorMixin:
             raise ExecutorConfigError(f"strict={strict!r}: give True or False")
         self._lifecycle = Lifecycle(self, ExecutorRegistry(executors), settings, strict=strict)
         super().__init__(**kwargs)
+        self._goes_to_middleware = goes_to_middleware(type(self), ExecutorMixin)
 
     @property
     def executors(self) -> ExecutorRegistry:
@@ -176,7 +177,11 @@ class ExecutorMixin:
         Whatever is raised before the server has started is a start that failed, and is told as
         one: a server that says nothing is taken for one without a lifespan, and serves.
         """
-        if scope["type"] != "lifespan":
+        kind = scope["type"]
+        if kind == "http" and self._goes_to_middleware:
+            await self._middleware_chain(scope, receive, send)  # type: ignore[attr-defined] # so
+            return
+        if kind != "lifespan":
             await super().__call__(scope, receive, send)  # type: ignore[misc]
             return
         stop_main_import()

@@ -35,6 +35,7 @@ from genro_executor_plugin import (
     ThreadExecutor,
     UnknownExecutorError,
 )
+from genro_executor_plugin.hosts.names import goes_to_middleware
 
 
 class Pdf(RoutedApplication):
@@ -449,3 +450,27 @@ async def test_bypassed_a_timeout_is_still_kept(gate: Any, monkeypatch: Any) -> 
         assert await gate.entered() == os.getpid()
         assert (await held).status_code == 504
         gate.release()
+
+
+def test_only_known_classes_of_the_host_are_passed_by() -> None:
+    """A class of the user's own behind the mixin is asked for each request, as before."""
+
+    class Counting:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await super().__call__(scope, receive, send)  # type: ignore[misc]
+
+    class Before(Counting, ExecutorServer):
+        pass
+
+    class Between(ExecutorMixin, Counting, AsgiServer):
+        pass
+
+    class OtherChain(ExecutorServer):
+        @property
+        def middleware_chain(self) -> Any:
+            return super().middleware_chain
+
+    assert goes_to_middleware(ExecutorServer, ExecutorMixin)
+    assert goes_to_middleware(Before, ExecutorMixin)
+    assert not goes_to_middleware(Between, ExecutorMixin)
+    assert not goes_to_middleware(OtherChain, ExecutorMixin)
