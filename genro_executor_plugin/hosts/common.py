@@ -147,7 +147,7 @@ def hide_origin(server: Any, mount: str) -> None:
         server._middleware_chain = _HidingOrigin(chain, server, mount)
 
 
-_PASS_HTTP_ON = frozenset({"CommunicationMixin", "KbusMixin", "SessionMixin"})
+_PASS_HTTP_ON = frozenset({"CommunicationMixin", "KBusMixin", "SessionMixin"})
 """The host's classes before its middleware that have a ``__call__``, which is about lifespans."""
 
 
