@@ -129,6 +129,12 @@ def shared_pids() -> set[int]:
     return found
 
 
+def share(*pids: int) -> None:
+    """Have the processes ``pids``, and those below them, stay for several tests."""
+    _shared[:] = [process for process in _shared if process.is_running()]
+    _shared.extend(map(psutil.Process, pids))
+
+
 @contextmanager
 def shared_agent(*options: str) -> Iterator[None]:
     """A nats-server with an agent, which ``shared_pool`` makes pools for."""

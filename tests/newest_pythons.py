@@ -116,14 +116,17 @@ def put_wheels(system: Path, python: str) -> str:
 def try_python(system: Path, python: str, arguments: list[str]) -> int:
     """Install the package for ``python`` in the system and run the tests; return their status."""
     wheels = put_wheels(system, python)
-    inside = ("chroot", system, "/usr/bin/env", "-i", "HOME=/root", "LANG=C.UTF-8")
     venv = f"/venv-{python}"
+    # Options of ``env`` come before its variables: behind them, they would be one more variable.
+    env = ("chroot", system, "/usr/bin/env", "-i")
     path = f"PATH={venv}/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-    run(*inside, path, f"/usr/bin/python{python}", "-m", "venv", "--clear", venv)
+    variables = ("HOME=/root", "LANG=C.UTF-8", path)
+    inside = (*env, *variables)
+    run(*inside, f"/usr/bin/python{python}", "-m", "venv", "--clear", venv)
     (ours,) = (system / wheels[1:]).glob("genro_executor_plugin-*.whl")
     package = f"{wheels}/{ours.name}[{EXTRAS}]"
     install = ("-m", "pip", "install", "--quiet", "--no-index", "--find-links", wheels, package)
-    run(*inside, path, f"{venv}/bin/python", *install)
+    run(*inside, f"{venv}/bin/python", *install)
     sources = system / "sources"
     shutil.rmtree(sources, ignore_errors=True)
     sources.mkdir()
@@ -138,7 +141,8 @@ def try_python(system: Path, python: str, arguments: list[str]) -> int:
         subprocess.run(["tar", "--extract"], cwd=sources, stdin=archive, check=True)
     # The package that is tested is the installed one.
     shutil.rmtree(sources / "genro_executor_plugin")
-    command = [*inside, path, "--chdir=/sources", f"{venv}/bin/python", "-m", "pytest", *arguments]
+    command = [*env, "--chdir=/sources", *variables, f"{venv}/bin/python", "-m", "pytest"]
+    command += arguments
     print("+", *command, flush=True)
     return subprocess.run(list(map(str, command)), check=False).returncode
 
@@ -150,8 +154,10 @@ def main() -> int:
     )
     parser.add_argument("folder", type=Path, help="where the system is, or is made")
     parser.add_argument("--python", action="append", choices=PYTHONS)
-    parser.add_argument("pytest", nargs="*", help="arguments for pytest")
-    chosen = parser.parse_args()
+    given = sys.argv[1:]
+    # Behind ``--`` everything is pytest's; argparse would take it for a second lot of its own.
+    end = given.index("--") if "--" in given else len(given)
+    chosen, for_pytest = parser.parse_args(given[:end]), given[end + 1 :]
     if reason := lacking():
         print(f"NOT TRIED: {', '.join(chosen.python or PYTHONS)}: {reason}")
         return 0
@@ -161,7 +167,7 @@ def main() -> int:
     statuses = {}
     with mounted(system):
         for python in chosen.python or PYTHONS:
-            statuses[python] = try_python(system, python, chosen.pytest or list(PYTEST))
+            statuses[python] = try_python(system, python, for_pytest or list(PYTEST))
     for python, status in statuses.items():
         print(f"Python {python}: {'passed' if status == 0 else f'pytest ended with {status}'}")
     return max(statuses.values())

@@ -168,6 +168,17 @@ def record(path: str, result: Any = None) -> Any:
     return result
 
 
+def note(path: str, number: int) -> int:
+    """Leave ``number`` and who runs this at ``path``, in a line; ``number`` after a rest.
+
+    The environment says who this is (``WHO``), and how long it rests (``REST_SECONDS``).
+    """
+    with open(path, "a") as trace:
+        trace.write(f"{number} {os.environ.get('WHO', '')}\n")
+    time.sleep(float(os.environ.get("REST_SECONDS", "0.01")))
+    return number
+
+
 def hold_and_record(path: str, trace: str) -> None:
     hold(path)
     record(trace)

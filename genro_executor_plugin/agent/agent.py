@@ -51,6 +51,7 @@ class Agent:
     Attributes:
         name: identifies it among all agents.
         pool: where the calls run.
+        starts_again: whether a server has asked that its process starts anew when it has ended.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Agent:
         self._lost_after = lost_after
         self._service = Service(self.name, subject, self._code, self._state)
         self._health = None if health is None else HealthPort(*health, self._trouble)
+        self.starts_again: bool = False
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
@@ -112,6 +114,7 @@ class Agent:
         """End when the calls that run have ended; asked a second time, end them."""
         if self._ending.is_set():
             self._hurry.set()
+        self.starts_again = False
         self._ending.set()
 
     async def serve(self) -> None:
@@ -266,6 +269,15 @@ class Agent:
         where = self._subjects.server(server)
         self._post.send(where, server, Kind.ANNOUNCEMENT, self._announcement(asked_at))
 
+    def _leave(self, server: str, again: bool) -> None:
+        """End as ``drain`` does; asked a second time by servers, it takes its time all the same."""
+        if self._ending.is_set():
+            return
+        how = "end and to start anew" if again else "end"
+        _logger.warning("agent %s is told to %s by the server %s", self.name, how, server)
+        self.drain()
+        self.starts_again = again
+
     def _heard(self, envelope: Envelope) -> None:
         server, body = envelope.sender, unpack(envelope.body)
         match envelope.kind:
@@ -283,5 +295,8 @@ class Agent:
                     self._places.want(server)
             case Kind.RETURN:
                 self._places.give_back(server)
+            case Kind.LEAVE:
+                (again,) = body
+                self._leave(server, again is True)
             case _:
                 raise RefusedError("body", f"an agent is not sent messages of kind {envelope.kind}")

@@ -21,6 +21,7 @@ from ..hosts.chosen import HostChoiceError
 from . import (
     bench,
     check,
+    completion,
     debug,
     demo,
     jobs,
@@ -44,6 +45,7 @@ __all__ = ["CommandError", "main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (the process's own by default) and return the exit code."""
     parser = _parser()
+    completion.answer_a_shell(parser)
     arguments = parser.parse_args(argv)
     try:
         code: int = arguments.run(arguments)
@@ -69,6 +71,6 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=BorrowedParser
     )
-    for command in (serve, worker, demo, check, top, stack, jobs, bench, debug):
+    for command in (serve, worker, demo, check, top, stack, jobs, bench, debug, completion):
         command.add(commands)
     return parser

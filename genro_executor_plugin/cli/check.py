@@ -43,7 +43,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "config",
         metavar="CONFIG",
-        help="what 'serve' takes: a config.py, application=<target>, or the name of a site",
+        help="what 'serve' takes: a config.py, application=<target>, or the name of a site; or a "
+        "server that a program makes, as module:name or file.py:name, which is not served",
     )
     parser.add_argument("--home", help="the site home folder (overrides the one on the card)")
     parser.add_argument(
@@ -54,15 +55,19 @@ def add(commands: Any) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from .inspection import inspect_source
+    from .inspection import inspect_code, inspect_source
     from .launching import CliError, ExecutorCli, UnbuiltError
+    from .unserved import names_a_server
 
     command = ExecutorCli()
     as_served = command.serve_parser().parse_args(
         [arguments.config, *(["--home", arguments.home] if arguments.home else [])]
     )
     try:
-        report = inspect_source(command.launcher(as_served))
+        if names_a_server(arguments.config):
+            report = inspect_code(arguments.config)
+        else:
+            report = inspect_source(command.launcher(as_served))
     except CliError as error:
         raise CommandError(str(error)) from error
     except UnbuiltError as error:
@@ -92,6 +97,12 @@ def _lines(report: Report, paint: Painter) -> Iterator[str]:
         for line in report.globals:
             yield f"  {line}"
         yield ""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if report.gil:
+        yield f"Python {version}, with the GIL: threads of one process take turns in Python code"
+    else:
+        yield f"Python {version}, without the GIL: threads of one process compute side by side"
+    yield ""
     for warning in report.warnings:
         yield paint(f"Warning: {warning}", "yellow")
     if not report.mistakes:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -31,8 +31,15 @@ from ..serving.configuration import configured_pools
 from ..serving.grammar import WrittenPool, mistakes_in
 from .changed_globals import changed_globals
 from .launching import ExecutorLauncher, UnbuiltError, find_siblings
+from .unserved import nothing_served, server_in
 
-__all__ = ["PoolReport", "Report", "RouteReport", "inspect_source"]
+__all__ = ["PoolReport", "Report", "RouteReport", "inspect_code", "inspect_source"]
+
+
+def has_gil() -> bool:
+    """Whether this interpreter has its global lock; one without it is a build of its own."""
+    asked: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None)
+    return asked is None or asked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,8 @@ class Report:
         mistakes: what a server would not start with.
         warnings: where offloading was probably meant and does not happen.
         globals: where modules of routes with worker processes change their globals at run time.
+        gil: whether this interpreter has its global lock (GIL), which lets one thread of a
+            process run Python code at a time.
     """
 
     source: str
@@ -92,6 +101,7 @@ class Report:
     mistakes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     globals: tuple[str, ...] = ()
+    gil: bool = field(default_factory=has_gil)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values; any other value is shown as ``repr`` writes it."""
@@ -104,28 +114,51 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
 
     Raises:
         CliError: the source cannot be served, or the home folder of its site does not exist.
-        UnbuiltError: a recipe or an application raised an error that is not about pools.
+        UnbuiltError: a recipe or an application raised an error that is not about pools, or the
+            source is a program that serves.
     """
-    described = launcher.described
-    written: list[WrittenPool] = []
-    mistakes: list[str] = []
-    if "config" in described:
-        find_siblings(described["config"])
+    with nothing_served(launcher.source):
+        described = launcher.described
+        written: list[WrittenPool] = []
+        mistakes: list[str] = []
+        if "config" in described:
+            find_siblings(described["config"])
+            try:
+                described["config"] = read_configuration(described["config"])
+                written = configured_pools(described["config"])
+            except Exception as error:
+                raise UnbuiltError(str(error)) from error
+            mistakes = mistakes_in(written)
+            # Without the wrong options: routes are checked, too, against pools as they are meant.
+            described["executors"] = {pool.code: _without_mistakes(pool) for pool in written}
         try:
-            described["config"] = read_configuration(described["config"])
-            written = configured_pools(described["config"])
-        except Exception as error:
-            raise UnbuiltError(str(error)) from error
-        mistakes = mistakes_in(written)
-        # Without the wrong options: routes are checked, too, against the pools as they are meant.
-        described["executors"] = {pool.code: _without_mistakes(pool) for pool in written}
+            server = launcher.building(described)
+        except UnbuiltError as error:
+            if isinstance(error.__cause__, ExecutorConfigError):
+                # An application declares pools of its own, and is not built when they are wrong.
+                return Report(launcher.source, (), (), (*mistakes, *error.__cause__.mistakes))
+            raise
+    return _report(server, str(launcher.source), written, mistakes)
+
+
+def inspect_code(source: str) -> Report:
+    """A report on the server that ``source``, ``module:name`` or ``file.py:name``, makes.
+
+    Raises:
+        CliError: there is none.
+        UnbuiltError: the module raised an error that is not about pools.
+    """
     try:
-        server = launcher.building(described)
+        server = server_in(source)
     except UnbuiltError as error:
         if isinstance(error.__cause__, ExecutorConfigError):
-            # An application declares pools of its own, and is not built when they are wrong.
-            return Report(launcher.source, (), (), (*mistakes, *error.__cause__.mistakes))
+            return Report(source, (), (), tuple(error.__cause__.mistakes))
         raise
+    return _report(server, source, [], [])
+
+
+def _report(server: Any, source: str, written: list[WrittenPool], mistakes: list[str]) -> Report:
+    """A report on ``server``, which is ended; it was never served."""
     try:
         server.arm_tools()
         mistakes += [mistake.text for mistake in route_mistakes(server)]
@@ -137,7 +170,7 @@ def inspect_source(launcher: ExecutorLauncher) -> Report:
         routes = tuple(sorted(found, key=lambda route: route.path))
         places = {pool.code: pool.where for pool in written}
         return Report(
-            source=str(launcher.source),
+            source=source,
             pools=tuple(_pools(server.executors, places, routes)),
             routes=routes,
             mistakes=tuple(mistakes),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -29,6 +30,10 @@ class BorrowedParser(Parser):
     def __init__(
         self, *, borrow: Callable[[], argparse.ArgumentParser] | None = None, **options: Any
     ) -> None:
+        if borrow is not None and "serve" in os.environ.get("COMP_LINE", ""):
+            # A shell asks for completions, and nothing is parsed: it needs the arguments now.
+            options |= {"parents": [borrow()], "conflict_handler": "resolve"}
+            borrow = None
         super().__init__(**options)
         self._borrow = borrow
 

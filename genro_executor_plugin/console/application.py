@@ -39,6 +39,7 @@ from .front import TAGS, Front
 from .health import Health
 from .history import History
 from .job_pages import JobPages
+from .job_totals import KeptTotals
 from .jobs import JobSection, shown_jobs
 from .processes import Processes
 from .snapshot import snapshot_of
@@ -110,6 +111,7 @@ class ExecutorConsole(AttachedApplication):
         self._changes = Changes(self)
         self._history = History(self._registry)
         self._exposition: Any = None
+        self._job_totals: Any = None
         self._processes: Processes | None = None
         self._health = Health(self)
         self._front = Front(self, self._access)
@@ -220,7 +222,7 @@ class ExecutorConsole(AttachedApplication):
     @route(media_type="text/plain")
     async def metrics(self, _request=None) -> Any:  # type: ignore[no-untyped-def]
         """Return the metrics for Prometheus, as text or as OpenMetrics."""
-        if self._exposition is None:
+        if self._exposition is None or self._job_totals is None:
             try:
                 from .prometheus import Exposition
             except ImportError as error:
@@ -229,6 +231,9 @@ class ExecutorConsole(AttachedApplication):
                     'Metrics need prometheus_client: install "genro-executor-plugin[prometheus]"',
                 ) from error
             self._exposition = Exposition(self.processes.by_process)
+            self._job_totals = KeptTotals(self.server.long_tasks)
+        await self._job_totals.refresh()
+        self._exposition.job_totals = self._job_totals.found
         body, content_type = self._exposition.scrape(str(_request.headers.get("accept", "")))
         return self.result_wrapper(body, media_type=content_type)
 

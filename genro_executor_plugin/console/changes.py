@@ -173,6 +173,20 @@ class Changes(RoutingClass):
         )
 
     @route(auth_rule=RULE, openapi_method="post")
+    async def agent(  # type: ignore[no-untyped-def]
+        self, pool: str, agent: str, action: Literal["drain", "restart"], _request=None
+    ) -> dict[str, Any]:
+        """Have one agent finish its calls and end (``drain``), or start anew then (``restart``)."""
+        executor, found = self._pool(pool), None
+        for worker in executor.worker_states():
+            found = worker if worker.agent == agent and agent else found
+        if found is None:
+            raise HTTPNotFound(f"Pool {pool!r} has no agent {agent!r}")
+        where = f"pool {pool}: agent {agent} on {found.host}, process {found.pid}"
+        change = partial(executor.end_agent, agent, again=action == "restart")
+        return await self._do(_request, f"{where}: {action}", change)
+
+    @route(auth_rule=RULE, openapi_method="post")
     async def cancel(self, job: str, confirm: bool = False, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """Cancel a long job: it is asked to end, then killed. ``confirm`` must be true."""
         check_ids([job])

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..executors import BaseExecutor
 from ..metrics.counters import OUTCOMES, folded
+from ..metrics.worker_state import WorkerState
 
-__all__ = ["figures_of", "summed"]
+__all__ = ["MOST_AGENTS", "agent_figures", "figures_of", "summed"]
 
 _SUMMED = (
     *("pending", "queued", "running", "completed", "failed", "timed_out", "crashed", "rejected"),
@@ -20,6 +21,12 @@ _SUMMED = (
     *("waiting", "max_waiting"),
 )
 """What several processes have together: the sum of what each has."""
+
+
+MOST_AGENTS = 200
+"""Of how many agents of a pool there are figures of their own."""
+
+_HOST_LETTERS = 100
 
 
 def figures_of(pools: Mapping[str, BaseExecutor]) -> dict[str, Any]:
@@ -32,6 +39,10 @@ def _figures(executor: BaseExecutor) -> dict[str, Any]:
     return {
         **{name: metrics[name] for name in _SUMMED},
         "mode": metrics["mode"],
+        "healthy": executor.unhealthy is None,
+        "paused": executor.paused,
+        "draining": executor.draining,
+        "timeout": executor.pool_options.timeout,
         "routes": {
             route: {
                 "outcomes": {outcome: getattr(found, outcome) for outcome in OUTCOMES},
@@ -43,8 +54,26 @@ def _figures(executor: BaseExecutor) -> dict[str, Any]:
         "rejections": dict(counters.rejections),
         "restarts_by_reason": dict(executor.restarts),
         "states": dict(Counter(worker.state for worker in workers)),
+        "agents": agent_figures(workers),
         "memory": sum(worker.memory_bytes or 0 for worker in workers),
     }
+
+
+def agent_figures(workers: Sequence[WorkerState]) -> list[dict[str, Any]]:
+    """The agents among ``workers``, at most ``MOST_AGENTS`` of them: they come from the network."""
+    agents = sorted((w for w in workers if w.agent), key=lambda w: (w.host or "", w.agent or ""))
+    return [
+        {
+            "agent": worker.agent,
+            "host": (worker.host or "")[:_HOST_LETTERS],
+            "running": worker.running,
+            "places": worker.places,
+            "calls": worker.calls,
+            "round_trip": worker.round_trip,
+            "clock": worker.clock,
+        }
+        for worker in agents[:MOST_AGENTS]
+    ]
 
 
 def summed(processes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ _LARGEST_BYTES = 4_000_000
 SILENT_SECONDS = 10.0
 """How old figures are of a process that was stopped, or whose event loop does not turn."""
 
-_FORMAT = 1
+_FORMAT = 2
 """Of the figures. While a server is updated, another process may have another version."""
 
 
@@ -128,6 +128,10 @@ class Processes:
             "healthy": not unhealthy,
             "unhealthy": unhealthy,
             "pools": figures_of(self._registry.used),
+            "jobs": {
+                "accepted": dict(self._server.long_tasks.limits.accepted),
+                "rejected": dict(self._server.long_tasks.limits.rejected),
+            },
         }
 
     def shown(self) -> list[dict[str, Any]]:
@@ -147,18 +151,15 @@ class Processes:
         return summed([self.own(), *self.others])
 
     def by_process(self) -> list[tuple[str | None, dict[str, Any]]]:
-        """The pools of every process by their names, each with its pid if there are several.
+        """The figures of every process, each with its pid if there are several.
 
         Containers that share a folder may have the same pids: these have longer names.
         """
         found = [self.own(), *self.others]
         if len(found) == 1:
-            return [(None, found[0]["pools"])]
+            return [(None, found[0])]
         pids = Counter(process["pid"] for process in found)
-        return [
-            (str(one["pid"]) if pids[one["pid"]] == 1 else one["name"], one["pools"])
-            for one in found
-        ]
+        return [(str(one["pid"]) if pids[one["pid"]] == 1 else one["name"], one) for one in found]
 
 
 def _write(path: Path, text: bytes) -> None:

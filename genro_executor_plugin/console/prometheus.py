@@ -24,23 +24,40 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from ..metrics.counters import BUCKETS, OUTCOMES
+from ..tasks.status import TaskState
+from ..tasks.store.totals import JobTotals
 
 __all__ = ["Exposition"]
 
 _STATES = ("starting", "idle", "busy", "leaving")
 
 
+_AGENT_GAUGES = (
+    ("running", "calls_in_progress", "Calls of this server that an agent runs."),
+    ("places", "places", "How many calls an agent runs at a time."),
+    ("round_trip", "round_trip_seconds", "How long a question to an agent and its answer took."),
+    ("clock", "clock_seconds", "By how much an agent's clock is ahead of this server's."),
+)
+"""What of an agent's figures is which gauge, and what that says."""
+
 Processes = list[tuple[str | None, dict[str, Any]]]
-"""The figures of pools by name, for each process with its own name; ``None`` for the only one."""
+"""The figures of each process with its own name; ``None`` for the only one."""
 
 
 class Exposition:
-    """The metrics of one server, ready to be scraped."""
+    """The metrics of one server, ready to be scraped.
+
+    Attributes:
+        job_totals: the jobs of the store; ``None`` without one, and the text of what is wrong when
+            it cannot be read.
+    """
 
     def __init__(self, processes: Callable[[], Processes]) -> None:
         """Tell of what ``processes`` returns at each scrape."""
         self._collectors = CollectorRegistry(auto_describe=False)
+        self.job_totals: JobTotals | str | None = None
         self._collectors.register(_PoolCollector(processes))
+        self._collectors.register(_JobCollector(self))
 
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics in the format that ``accept`` asks for, and its content type."""
@@ -70,10 +87,52 @@ class _PoolCollector(Collector):
         pools = [
             ((name, *((process,) if process is not None else ())), figures)
             for process, found in processes
-            for name, figures in found.items()
+            for name, figures in found["pools"].items()
         ]
         yield from _of_calls(pools, more)
         yield from _of_the_moment(pools, more)
+        yield from _of_agents(pools, more)
+        yield from _of_health(pools, more)
+        yield from _of_background(processes, more)
+
+
+class _JobCollector(Collector):
+    """The jobs in the store, which all processes have in common: their series name none."""
+
+    def __init__(self, exposition: Exposition) -> None:
+        self._exposition = exposition
+
+    def collect(self) -> Iterator[Metric]:
+        totals = self._exposition.job_totals
+        if totals is None:
+            return
+        readable = GaugeMetricFamily(
+            "genro_executor_job_store_up",
+            "1 if the store of long jobs answers, else 0.",
+            value=int(isinstance(totals, JobTotals)),
+        )
+        yield readable
+        if not isinstance(totals, JobTotals):
+            return
+        jobs = GaugeMetricFamily(
+            "genro_executor_jobs", "Long jobs that are kept, by state.", labels=("pool", "state")
+        )
+        oldest = GaugeMetricFamily(
+            "genro_executor_job_oldest_waiting_seconds",
+            "How long the oldest job has been there that may begin and has not.",
+            labels=("pool",),
+        )
+        late = GaugeMetricFamily(
+            "genro_executor_job_schedule_lag_seconds",
+            "How far a waiting job is behind the time it was to begin at, the latest of them.",
+            labels=("pool",),
+        )
+        for pool in sorted({pool for pool, _ in totals.jobs}):
+            for state in TaskState:
+                jobs.add_metric((pool, state.value), totals.jobs.get((pool, state.value), 0))
+            oldest.add_metric((pool,), totals.oldest.get(pool, 0.0))
+            late.add_metric((pool,), totals.late.get(pool, 0.0))
+        yield from (jobs, oldest, late)
 
 
 _Pools = list[tuple[tuple[str, ...], dict[str, Any]]]
@@ -164,3 +223,77 @@ def _of_the_moment(pools: _Pools, more: tuple[str, ...]) -> Iterator[Metric]:
             workers.add_metric((*names, state), figures["states"].get(state, 0))
         memory.add_metric(names, figures["memory"])
     yield from (depth, capacity, waiting, places, running, workers, memory)
+
+
+def _of_agents(pools: _Pools, more: tuple[str, ...]) -> Iterator[Metric]:
+    """What is known of each agent; nothing where no pool has any.
+
+    ``figures`` bounds how many there are and how long their names.
+    """
+    labels = ("pool", *more, "host", "agent")
+    families = [
+        (key, GaugeMetricFamily(f"genro_executor_agent_{name}", text, labels=labels))
+        for key, name, text in _AGENT_GAUGES
+    ]
+    calls = CounterMetricFamily(
+        "genro_executor_agent_calls", "Calls that were sent to an agent.", labels=labels
+    )
+    for names, figures in pools:
+        for agent in figures.get("agents", ()):
+            which = (*names, agent["host"], agent["agent"])
+            calls.add_metric(which, agent["calls"])
+            for key, family in families:
+                if agent[key] is not None:
+                    family.add_metric(which, agent[key])
+    if calls.samples:
+        yield from (calls, *(family for _, family in families))
+
+
+def _of_health(pools: _Pools, more: tuple[str, ...]) -> Iterator[Metric]:
+    labels = ("pool", *more)
+    healthy = GaugeMetricFamily(
+        "genro_executor_healthy", "1 if the pool can serve calls, else 0.", labels=labels
+    )
+    paused = GaugeMetricFamily(
+        "genro_executor_paused", "1 if the pool begins no calls, else 0.", labels=labels
+    )
+    draining = GaugeMetricFamily(
+        "genro_executor_draining", "1 if the pool refuses new calls, else 0.", labels=labels
+    )
+    most = GaugeMetricFamily(
+        "genro_executor_workers_max", "Workers that the pool may have.", labels=labels
+    )
+    timeout = GaugeMetricFamily(
+        "genro_executor_timeout_seconds",
+        "How long a call of the pool may run; there is no series for a pool without a limit.",
+        labels=labels,
+    )
+    for names, figures in pools:
+        healthy.add_metric(names, int(figures["healthy"]))
+        paused.add_metric(names, int(figures["paused"]))
+        draining.add_metric(names, int(figures["draining"]))
+        most.add_metric(names, figures["max_workers"])
+        if figures["timeout"] is not None:
+            timeout.add_metric(names, figures["timeout"])
+    yield from (healthy, paused, draining, most, timeout)
+
+
+def _of_background(processes: Processes, more: tuple[str, ...]) -> Iterator[Metric]:
+    accepted = CounterMetricFamily(
+        "genro_executor_jobs_accepted",
+        "Long jobs that were accepted, those of background routes among them.",
+        labels=("pool", *more),
+    )
+    rejected = CounterMetricFamily(
+        "genro_executor_jobs_rejected",
+        "Long jobs that were refused, because their submitter has too many or too large ones.",
+        labels=("pool", *more),
+    )
+    for process, found in processes:
+        for family, counts in (
+            (accepted, found["jobs"]["accepted"]),
+            (rejected, found["jobs"]["rejected"]),
+        ):
+            for pool, count in counts.items():
+                family.add_metric((pool, *((process,) if process is not None else ())), count)
+    yield from (accepted, rejected)

@@ -42,6 +42,7 @@ _CONTROLS: Mapping[str, Capability | None] = {
     "resize": Capability.RESIZES,
     "restart": Capability.WORKERS,
     "kill_worker": Capability.WORKERS,
+    "end_agent": Capability.AGENTS,
 }
 """What can be done to a pool, and which capability it needs for that; ``None`` for none."""
 

@@ -254,6 +254,10 @@ class Engine(ABC):
         """Kill the worker ``pid``; ``False`` if there is none. For kinds with workers."""
         return False
 
+    def end_agent(self, name: str, again: bool) -> bool:
+        """Have the agent ``name`` finish its calls and end; ``False`` if there is none."""
+        return False
+
     # -- the end ------------------------------------------------------------------------------
 
     @abstractmethod

@@ -24,10 +24,11 @@ _TAKEN = ("engine", "executor_type", "kind", "name", "options", "self")
 _COROUTINES = ("run", "close", "start", "restart", "stacks")
 _FUNCTIONS = (
     *("pack", "discard", "tell", "commit", "load", "workers", "trouble"),
-    *("set_paused", "resize", "kill_worker"),
+    *("set_paused", "resize", "kill_worker", "end_agent"),
 )
 
 _NEEDS_METHODS: Mapping[Capability, tuple[str, ...]] = {
+    Capability.AGENTS: ("workers", "end_agent"),
     Capability.CONNECTS: ("start",),
     Capability.PAUSES: ("set_paused",),
     Capability.PORTABLE: ("pack",),

@@ -134,6 +134,23 @@ class SteeredPool(PoolState):
         self._need(Capability.WORKERS, "kill")
         return self._engine.kill_worker(pid)
 
+    def end_agent(self, name: str, *, again: bool = False) -> bool:
+        """Tell the agent ``name`` to take no more calls, finish those that it runs, and end.
+
+        Args:
+            name: as ``worker_states`` has it.
+            again: whether its process starts anew afterwards, with the code that lies there then.
+
+        Returns:
+            ``False`` if this pool knows no such agent.
+
+        Raises:
+            ExecutorConfigError: a pool of this kind has no agents.
+            ExecutorError: the agent cannot be told.
+        """
+        self._need(Capability.AGENTS, "end_agent")
+        return self._engine.end_agent(name, again)
+
     async def stacks(self, pid: int | None = None) -> list[RunningStack]:
         """Return where each running call is just now: its stack, for people to read.
 

@@ -24,6 +24,7 @@ class WorkerState:
         memory_bytes: its resident memory, ``None`` when it cannot be read.
         calls: how many calls it was given.
         host: the machine that it is on, ``None`` for this one.
+        agent: the name of the agent that it is, ``None`` for one that is none.
         version: what code it has, ``None`` for that of this process.
         places: how many calls it runs at a time, ``None`` where its pool decides that.
         round_trip: seconds to it and back, ``None`` when that was not measured.
@@ -39,6 +40,7 @@ class WorkerState:
     memory_bytes: int | None = None
     calls: int = 0
     host: str | None = None
+    agent: str | None = None
     version: str | None = None
     places: int | None = None
     round_trip: float | None = None

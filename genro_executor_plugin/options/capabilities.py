@@ -55,6 +55,9 @@ class Capability(StrEnum):
     PRELOADS = "preloads"
     """Its workers import the modules of ``preload`` before their first call."""
 
+    AGENTS = "agents"
+    """Its calls run on agents, which can be told one by one to finish their calls and end."""
+
     CONNECTS = "connects"
     """It has to start, or to reach something, before its first call; the server's start waits."""
 

@@ -131,8 +131,10 @@ def _look_for_files_off_the_path() -> dict[str, str | None]:
             continue
         folder, stem = os.path.split(origin)
         if stem.startswith("__init__."):
-            folder = os.path.dirname(folder)
-        if folder in (_folders(package) if package else known):
+            folder, stem = os.path.split(folder)
+        # A file that was loaded under another name than its own is not found by that name.
+        found_by_name = stem.partition(".")[0] == name.rpartition(".")[2]
+        if found_by_name and folder in (_folders(package) if package else known):
             continue
         if origin.endswith(".py"):
             files[name] = origin

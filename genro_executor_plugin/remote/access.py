@@ -68,6 +68,9 @@ def check_file(value: object) -> str | None:
     raise ValueError("give the path of a file")
 
 
+_FILE_OPTIONS = ("credentials", "nkey", "login", "tls_ca", "tls_cert", "tls_key")
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """Where the servers of NATS are, and how one is let in.
@@ -93,8 +96,7 @@ class Access:
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Access:
         """What is said in ``options``, by the names of the attributes."""
-        others = ("credentials", "nkey", "login", "tls_ca", "tls_cert", "tls_key")
-        return cls(options["url"], *(options.get(name) for name in others))
+        return cls(options["url"], *(options.get(name) for name in _FILE_OPTIONS))
 
     @property
     def servers(self) -> list[str]:
@@ -105,9 +107,10 @@ class Access:
         """What ``nats.connect`` is told.
 
         Raises:
-            OSError: a file cannot be read.
-            ssl.SSLError: a certificate cannot be used.
+            ExecutorConfigError: a file cannot be read, or is not what its option is for.
         """
+        for option in _FILE_OPTIONS:
+            self._check_file(option)
         arguments: dict[str, Any] = {"servers": self.servers}
         if self.credentials is not None:
             arguments["user_credentials"] = self.credentials
@@ -116,12 +119,52 @@ class Access:
         if self.login is not None:
             user, colon, password = Path(self.login).read_text("utf-8").strip().partition(":")
             arguments |= {"user": user, "password": password} if colon else {"token": user}
-        if any((self.tls_ca, self.tls_cert, self.tls_key)):
-            context = ssl.create_default_context(cafile=self.tls_ca)
-            if self.tls_cert is not None:
-                context.load_cert_chain(self.tls_cert, self.tls_key)
-            arguments["tls"] = context
+        if self.wants_tls:
+            arguments["tls"] = self._tls_context()
         return arguments
+
+    @property
+    def wants_tls(self) -> bool:
+        """Whether nothing may be said to a server of NATS that does not encrypt."""
+        return any((self.tls_ca, self.tls_cert, self.tls_key))
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self.tls_key is not None and self.tls_cert is None:
+            raise self._unusable("tls_key", "it is the key of a certificate: give tls_cert=, too")
+        try:
+            context = ssl.create_default_context(cafile=self.tls_ca)
+        except ssl.SSLError as error:
+            raise self._unusable("tls_ca", "it has no certificates in PEM format") from error
+        if self.tls_cert is not None:
+            try:
+                # Without a password openssl would ask for it at the terminal.
+                context.load_cert_chain(self.tls_cert, self.tls_key, password="")
+            except (ssl.SSLError, ValueError) as error:
+                reason = "it is no certificate in PEM format with its key, which has no password"
+                raise self._unusable("tls_cert", reason) from error
+        return context
+
+    def _check_file(self, option: str) -> None:
+        """See that the file of ``option`` can be read, and is not something else."""
+        file = getattr(self, option)
+        if file is None:
+            return
+        try:
+            content = Path(file).read_bytes()
+        except OSError as error:
+            raise self._unusable(option, error.strerror or type(error).__name__) from error
+        # nats-py would read on for ever in search of what marks the user.
+        if option == "credentials" and b"BEGIN NATS USER JWT" not in content:
+            raise self._unusable(option, "it has no user's JWT and seed, as nsc writes them")
+        if option in ("nkey", "login") and not content.strip():
+            raise self._unusable(option, "it is empty")
+
+    def _unusable(self, option: str, reason: str) -> ExecutorConfigError:
+        """The error for a file; it never has anything of what is in it."""
+        return ExecutorConfigError(
+            f"NATS at {self.url}: the file {option}={getattr(self, option)!r} cannot be used: "
+            f"{reason}"
+        )
 
 
 def read_secret(who: str, file: str | None, insecure: bool) -> bytes | None:

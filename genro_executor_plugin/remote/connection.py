@@ -13,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import Callable
 from typing import Any
 
 from ..errors import ExecutorConfigError, ExecutorError
 from .access import Access
+from .reasons import reason_and_cure
 
 __all__ = ["Connection"]
 
@@ -52,6 +54,7 @@ class Connection:
         """
         self._access, self._name, self._changed = access, name, changed
         self._client: Any = None
+        self._opening = False
         self._last_error: BaseException | None = None
         self._guard: asyncio.Task[None] | None = None
         self.max_payload: int = 1024 * 1024
@@ -75,16 +78,12 @@ class Connection:
             ExecutorError: no server of NATS can be reached; the message names them.
         """
         try:
-            import nats.aio.client as nats_client
+            from .client import make_client
         except ImportError as error:
             raise ExecutorConfigError(
                 "nats-py is not installed; pip install 'genro-executor-plugin[nats]'"
             ) from error
-        try:
-            arguments = self._access.as_arguments()
-        except OSError as error:
-            raise ExecutorConfigError(f"NATS at {self._access.url}: {error}") from error
-        arguments |= {
+        arguments = self._access.as_arguments() | {
             "name": self._name,
             # So often for the first time; it comes back without an end.
             "max_reconnect_attempts": 1,
@@ -93,7 +92,8 @@ class Connection:
             "max_outstanding_pings": 2,
             "pending_size": 2 * _MOST_UNSENT,
         }
-        client = nats_client.Client()
+        client = make_client(self._access.wants_tls)
+        self._opening = True
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await client.connect(
@@ -109,12 +109,13 @@ class Connection:
             ) from error
         except Exception as error:
             with contextlib.suppress(Exception):
-                await client.close()
-            reason = self.last_error or str(error) or type(error).__name__
+                await asyncio.wait_for(client.close(), 1)
             raise ExecutorError(
-                f"NATS cannot be reached at {self._access.url}: {reason}. Start a nats-server "
-                "there, or correct url= and what lets you in"
+                f"NATS cannot be reached at {self._access.url}: "
+                f"{reason_and_cure(self._last_error or error)}"
             ) from error
+        finally:
+            self._opening = False
         client.options["max_reconnect_attempts"] = -1
         self._client, self.max_payload = client, client.max_payload
         self._guard = asyncio.create_task(self._close_with_the_loop())
@@ -200,6 +201,8 @@ class Connection:
     async def _went_wrong(self, error: BaseException) -> None:
         self._last_error = error
         _logger.debug("NATS at %s: %r", self._access.url, error)
+        if self._opening and isinstance(error, ssl.SSLError):
+            raise error  # a second attempt would end in the same way, and nats-py waits long
 
     async def _disconnected(self) -> None:
         self._changed(False)

@@ -34,6 +34,7 @@ class Kind(IntEnum):
     AWAITED = 13
     WANT = 14
     RETURN = 15
+    LEAVE = 16
 
     # from an agent to a server
     ANSWER = 20

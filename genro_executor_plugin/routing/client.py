@@ -62,9 +62,11 @@ class Client:
     """The client of one request, and what answers it: an application with a step around it.
 
     It is one object because every request pays for it. What an offloaded call needs of it is made
-    by that call. Its other attributes are those of the application.
+    by that call. It has no ``__init__``, whose call every request would pay for, too: whoever
+    makes one sets ``application``. Its other attributes are those of the application.
 
     Attributes:
+        application: what answers the request; a client is for one request alone.
         scope: the ASGI scope of its request.
         identity: whom the host has found as the one who asks, where the scope does not say.
         gone: whether it has disconnected; only known once it was watched.
@@ -79,15 +81,12 @@ class Client:
     _body_read = False
     watcher: asyncio.Task[Message] | None = None
     _calls: set[asyncio.Timeout] | None = None
+    application: Any
     scope: Scope
     _receive: Receive
 
-    def __init__(self, application: Any) -> None:
-        """The client of a request that ``application`` answers; for one request alone."""
-        self._application = application
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_application"], name)
+        return getattr(self.__dict__["application"], name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have the application answer the request; errors of pools get a stable text."""
@@ -95,7 +94,7 @@ class Client:
         self._receive = receive
         token = _client.set(self)
         try:
-            await self._application(scope, self.receive, send)
+            await self.application(scope, self.receive, send)
         except ExecutorError as error:
             if error.status == 500 and error.route is None:  # a route has logged its own
                 _logger.error("%s", error, exc_info=error)

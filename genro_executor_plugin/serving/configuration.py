@@ -28,8 +28,8 @@ from ..hosts.names import (
     AsgiServerGrammar,
     ConfigurationHandler,
 )
+from .agents import AgentGrammar
 from .grammar import (
-    PoolGrammar,
     WrittenPool,
     mistakes_in,
     written_pools,
@@ -51,16 +51,20 @@ ConfigSource = str | Path | type | BuilderBase | ConfigurationHandler
 _STOCK_SECTIONS = sub_tags(AsgiServerGrammar.configuration)
 
 
-class ExecutorServerGrammar(PoolGrammar, AsgiServerGrammar):
-    """The grammar of ``ExecutorServer``: genro-asgi's, and the section ``executors``."""
+class ExecutorServerGrammar(AgentGrammar, AsgiServerGrammar):
+    """The grammar of ``ExecutorServer``: genro-asgi's, and ``executors`` and ``agents``."""
 
-    @element(sub_tags=f"{_STOCK_SECTIONS},executors[0:1]", node_label="configuration")
+    @element(sub_tags=f"{_STOCK_SECTIONS},executors[0:1],agents[0:1]", node_label="configuration")
     def configuration(self) -> None:
         """Root element of the configuration document (one per recipe)."""
 
     @element(parent_tags="configuration", sub_tags="pool")
     def executors(self, cpus: int | str | BagResolver | None = None) -> None:
         """The pools of the server, one ``pool`` child each; ``cpus`` is its ``executor_cpus``."""
+
+    @element(parent_tags="configuration", sub_tags="agent")
+    def agents(self) -> None:
+        """Agents for pools of other servers, one ``agent`` child each; the server ignores them."""
 
 
 class ExecutorConfigBuilder(ExecutorServerGrammar, AsgiConfigBuilder):

@@ -131,9 +131,9 @@ class WrittenPool:
     mistakes: list[str] = field(default_factory=list)
 
 
-def written_pools(nodes: Iterable[Any]) -> list[WrittenPool]:
-    """Return the pools among ``nodes``, the children of a configuration node."""
-    return [_written(node) for node in nodes if node.node_tag == "pool"]
+def written_pools(nodes: Iterable[Any], tag: str = "pool") -> list[WrittenPool]:
+    """Return the pools, or what else is written as they are, among the ``nodes`` of a section."""
+    return [_written(node) for node in nodes if node.node_tag == tag]
 
 
 def mistakes_in(pools: Iterable[WrittenPool], kinds: Kinds = EVERYWHERE) -> list[str]:
@@ -234,8 +234,17 @@ def _from_text(option: str, text: str) -> Any:
     return text
 
 
+_OWN_TYPES: dict[str, set[Any]] = {
+    **{option: {int} for option in ("places", "health_port")},
+    **{option: {list} for option in ("modules", "files")},
+    "insecure": {bool},
+    "lost_after": {float},
+}
+"""The types of options that only some kinds have, or agents."""
+
+
 def _types_of(option: str) -> set[Any]:
-    return argument_types(PoolGrammar.pool, option)
+    return argument_types(PoolGrammar.pool, option) or _OWN_TYPES.get(option, set())
 
 
 def _is_name(code: object) -> bool:

@@ -64,6 +64,12 @@ class Lifecycle:
     """Starts, leaves and ends the pools of ``registry`` and the long jobs of ``server``.
 
     ``server`` has ``executors``, the same registry, by the time ``start`` is called.
+
+    Attributes:
+        registry: the pools.
+        long_tasks: the long jobs.
+        task_mount: finds what answers below ``/_tasks``.
+        first: starts pools at the first request, where the server is told of no lifespan.
     """
 
     def __init__(
@@ -78,12 +84,12 @@ class Lifecycle:
         self._strict = strict
         self.registry = registry
         self.long_tasks: LongTasks = LongTasks(server, settings)
-        self._task_mount = TaskMount(server, self.long_tasks)
+        self.task_mount = TaskMount(server, self.long_tasks)
         self._lifespan_ends = False
         self._ended = False
         self._collected: ExecutorError | None = None
         self._warming: asyncio.Future[None] | None = None
-        self._first = FirstRequest(self._start_alone, self.refusal, self.end)
+        self.first = FirstRequest(self._start_alone, self.refusal, self.end)
         note_identities(server, note_identity)
 
     # -- every request ----------------------------------------------------------------------------
@@ -109,13 +115,15 @@ class Lifecycle:
         """Return what answers ``scope``: a job's routes, or what the host's ``demux`` returns."""
         if scope["type"] != "http":
             return demux(scope)
-        found = self._task_mount.find(scope) if MOUNT in scope["path"] else None
+        found = self.task_mount.find(scope) if MOUNT in scope["path"] else None
         application, scope = found or demux(scope)
-        if found is None and self._task_mount.sections:
-            application, scope = self._task_mount.guarded(application, scope)
-        if self._first.pending:
-            application = StartedFirst(application, self._first)
-        return Client(application), scope
+        if found is None and self.task_mount.sections:
+            application, scope = self.task_mount.guarded(application, scope)
+        if self.first.pending:
+            application = StartedFirst(application, self.first)
+        client = Client()
+        client.application = application
+        return client, scope
 
     # -- changes ----------------------------------------------------------------------------------
 
@@ -158,7 +166,7 @@ class Lifecycle:
         Whatever it raises is a reason not to serve: then ``end`` ends what was started, and
         ``refusal`` says why.
         """
-        self._first.pending = False
+        self.first.pending = False
         give_children_pools(self._server)
         await self._start()
 
@@ -182,7 +190,7 @@ class Lifecycle:
         self.registry.home.loop = asyncio.get_running_loop()
         note_loop(self._server)
         stop_at_failed_hooks(self._server)
-        self._task_mount.guard_sections()
+        self.task_mount.guard_sections()
         self._leave_chains()
         await self._warm()
         await self.long_tasks.start(expected=expects_jobs(self._server))
@@ -289,7 +297,7 @@ class Lifecycle:
         if self._ended:
             return
         self._ended = True
-        await self._first.stop()
+        await self.first.stop()
         try:
             await _logging_errors("long jobs", self.long_tasks.stop)
         finally:

@@ -18,7 +18,9 @@ from ..hosts.names import AsgiServer, read_configuration, server_arguments
 from ..options.keywords import PoolDeclarations, PoolKeywords
 from ..options.share import set_budget
 from ..portable.main_module import stop_main_import
+from ..routing.client import Client
 from ..tasks.host_tasks import in_pools
+from ..tasks.http.mount import MOUNT
 from ..tasks.keywords import TaskSettingsKeywords
 from ..tasks.options import TaskSettings
 from ..tasks.service import LongTasks
@@ -155,7 +157,18 @@ class ExecutorMixin:
 
     def demux(self, scope: Scope) -> tuple[Any, Scope]:
         """Return what answers ``scope``, with the errors of pools as a client may read them."""
-        return self._lifecycle.demux(scope, super().demux)  # type: ignore[misc]
+        lifecycle = self._lifecycle
+        if (
+            scope["type"] != "http"
+            or MOUNT in scope["path"]
+            or lifecycle.first.pending
+            or lifecycle.task_mount.sections
+        ):
+            return lifecycle.demux(scope, super().demux)  # type: ignore[misc]
+        # As there, in place: nearly every request comes this way, and pays for each call.
+        client = Client()
+        client.application, scope = super().demux(scope)  # type: ignore[misc]
+        return client, scope
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope. A lifespan starts the pools before the rest, and ends them after it.

@@ -45,7 +45,12 @@ class _Taken(NamedTuple):
 
 
 class Limits:
-    """Counts the jobs and bytes in each bucket. Any thread may call it."""
+    """Counts the jobs and bytes in each bucket. Any thread may call it.
+
+    Attributes:
+        accepted: how many jobs were within the limits, by pool.
+        rejected: how many were not, by pool.
+    """
 
     def __init__(self, settings: TaskSettings) -> None:
         self._settings = settings
@@ -53,6 +58,8 @@ class Limits:
         self._used: dict[str, tuple[int, int]] = {}
         self._clients: dict[str, str] = {}
         self._taken: dict[str, list[_Taken]] = {}
+        self.accepted: dict[str, int] = {}
+        self.rejected: dict[str, int] = {}
 
     def load(self, usage: Usage) -> None:
         """Count what is in the store now, and what was taken and is on its way there."""
@@ -74,6 +81,18 @@ class Limits:
         Raises:
             TaskLimitError: that would be more than the settings allow; nothing was counted.
         """
+        try:
+            self._take(status, client)
+        except TaskLimitError:
+            self._count(self.rejected, status.pool)
+            raise
+        self._count(self.accepted, status.pool)
+
+    def _count(self, counts: dict[str, int], pool: str) -> None:
+        with self._lock:
+            counts[pool] = counts.get(pool, 0) + 1
+
+    def _take(self, status: TaskStatus, client: str) -> None:
         settings, size = self._settings, status.stored_bytes
         if size > settings.max_call_bytes:
             raise TaskLimitError(

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from ..errors import ExecutorClosedError, ExecutorError
 from ..hosts.contract import HostServer
+from .limits import Limits
 from .live_job import LiveJob
 from .opened import OpenedTasks
 from .options import TaskOptions, TaskSettings
@@ -23,6 +24,7 @@ from .status import TaskState, TaskStatus
 from .store.facts import KeptCall
 from .store.repeating import check_repeatable
 from .store.search import JobPage, JobQuery
+from .store.totals import JobTotals
 from .stored_call import NewJob, StoredCall, new_id, unpack
 from .texts import cut
 
@@ -83,6 +85,22 @@ class ManagedTasks(OpenedTasks):
             for row in page.jobs
         ]
         return replace(page, jobs=live)
+
+    async def totals(self) -> JobTotals | None:
+        """How many jobs of each pool there are; ``None`` without a store.
+
+        Raises:
+            TaskStoreError: the store cannot be read.
+        """
+        if not self.in_use:
+            return None
+        store, _ = await self._opened()
+        return await asyncio.wrap_future(store.totals(time.time()))
+
+    @property
+    def limits(self) -> Limits:
+        """What this process has accepted and refused."""
+        return self._acceptance.limits
 
     async def kept_call(self, task_id: str) -> KeptCall:
         """What is kept of the call of a job.

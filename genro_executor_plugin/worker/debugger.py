@@ -147,6 +147,16 @@ class _Debugger(pdb.Pdb):
         super().__init__(stdin=stream, stdout=stream, skip=_OURS, nosigint=True)
         self._session = session
 
+    def set_trace(self, *args: Any, **named: Any) -> None:
+        """Stop at the next line.
+
+        From Python 3.14 on, a ``breakpoint()`` goes to the debugger that was the last to do so;
+        this one is of one session, and each breakpoint has to come to ``Breakpoints``.
+        """
+        super().set_trace(*args, **named)
+        if hasattr(pdb.Pdb, "_last_pdb_instance"):
+            pdb.Pdb._last_pdb_instance = None
+
     def interaction(self, *args: Any, **named: Any) -> None:
         """Show the prompt."""
         self._session.held()

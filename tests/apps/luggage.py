@@ -23,7 +23,6 @@ import pathlib
 import queue
 import re
 import socket
-import sqlite3
 import sys
 import threading
 import types
@@ -39,6 +38,8 @@ from genro_routes import RoutingClass, route
 from genro_tytx import to_tytx
 from host import AsgiServer, BaseApplication, RoutedApplication
 from pydantic import BaseModel
+
+from . import shapes
 
 T = TypeVar("T")
 
@@ -125,6 +126,12 @@ def held_lock() -> Any:
     return lock
 
 
+def a_stream() -> Any:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    return asyncio.StreamReader(loop=loop)
+
+
 def a_future() -> Any:
     loop = asyncio.new_event_loop()
     loop.close()
@@ -195,7 +202,7 @@ SORTS: dict[str, Callable[[], Any]] = {
     "futures and executors of `concurrent.futures`": concurrent.futures.Future,
     "threads": lambda: threading.Thread(target=print),
     "sockets": socket.socket,
-    "database connections": lambda: sqlite3.connect(":memory:"),
+    "database connections": shapes.connection,
     "`asyncio.Lock`": asyncio.Lock,
     "`asyncio.Event`": asyncio.Event,
     "`asyncio.Condition`": asyncio.Condition,
@@ -204,7 +211,7 @@ SORTS: dict[str, Callable[[], Any]] = {
     "`asyncio.Queue`": asyncio.PriorityQueue,
     "`asyncio.TaskGroup`": asyncio.TaskGroup,
     "asyncio futures and tasks": a_future,
-    "asyncio transports, streams, protocols": asyncio.StreamReader,
+    "asyncio transports, streams, protocols": a_stream,
     "event loops": asyncio.new_event_loop,
     "subclasses of these": OwnLock,
     "clients of one event loop (`httpx.AsyncClient`)": httpx.AsyncClient,

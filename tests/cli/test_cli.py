@@ -37,6 +37,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         "jobs",
         "bench",
         "debug",
+        "completion",
     ]
     assert shown.err == ""
 

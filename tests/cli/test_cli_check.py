@@ -293,3 +293,78 @@ def test_a_reader_that_has_seen_enough_is_no_error(config: Path) -> None:
     assert done.stdout == "Pools\n"
     assert done.stderr == ""
     assert done.returncode in (0, 1)
+
+
+UNGUARDED = host.written("""
+import sys
+from host import RoutedApplication
+from genro_routes import route
+from genro_executor_plugin import ExecutorServer
+
+class Shop(RoutedApplication):
+    mount = "shop"
+
+    @route(executor="pdf")
+    def invoice(self): ...
+
+    @route(executor="fpd")
+    def misspelt(self): ...
+
+def make():
+    return ExecutorServer(applications=[Shop], executors={"pdf": {"max_workers": 1}})
+
+def make_and_serve():
+    make().serve(port=0)
+
+server = make()
+print("made", file=sys.stderr)
+server.serve(port=0)
+print("served", file=sys.stderr)
+""")
+
+
+@pytest.mark.parametrize("name", ["server", "make"])
+@pytest.mark.parametrize("way", ["unguarded.py", "unguarded"])
+def test_a_server_in_code_is_checked_and_not_served(tmp_path: Path, way: str, name: str) -> None:
+    (tmp_path / "unguarded.py").write_text(UNGUARDED)
+    checked = subprocess.run(
+        [COMMAND, "check", f"{way}:{name}", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(host.__file__).parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert checked.returncode == 1
+    assert checked.stderr == "made\n"  # and no warning of a coroutine that nobody awaits
+    report = json.loads(checked.stdout)
+    assert report["source"] == f"{way}:{name}"
+    assert report["gil"] is getattr(sys, "_is_gil_enabled", lambda: True)()
+    assert [route["path"] for route in report["routes"]] == ["shop/invoice", "shop/misspelt"]
+    (mistake,) = report["mistakes"]
+    assert "names the pool 'fpd', which nobody declared" in mistake
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("unguarded.py", "is a program that serves when it is imported, and no recipe"),
+        ("unguarded.py:nobody", "unguarded.py has no 'nobody' where it is served"),
+        ("unguarded.py:Shop", "is no server with pools, but Shop"),
+        ("unguarded.py:make_and_serve", "is no server with pools, but function"),
+        ("nowhere:server", "there is no module 'nowhere'"),
+        ("nowhere.py:server", "there is no module 'nowhere.py'"),
+    ],
+)
+def test_what_is_no_server_in_code_is_one_line_and_exit_code_2(
+    source: str,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "unguarded.py").write_text(UNGUARDED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert main(["check", source]) == 2
+    assert why in capsys.readouterr().err

@@ -160,6 +160,13 @@ async def test_metrics_have_the_agreed_names_in_both_formats(site: Site) -> None
         "genro_executor_calls_in_progress",
         "genro_executor_workers",
         "genro_executor_worker_memory_bytes",
+        "genro_executor_healthy",
+        "genro_executor_paused",
+        "genro_executor_draining",
+        "genro_executor_workers_max",
+        "genro_executor_timeout_seconds",
+        "genro_executor_jobs_accepted",
+        "genro_executor_jobs_rejected",
     }
     calls = {
         (sample.labels["route"], sample.labels["outcome"]): sample.value

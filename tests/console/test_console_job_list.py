@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -126,7 +127,7 @@ async def test_a_job_is_shown_with_its_failure_and_what_it_was_given(site: Site)
     assert shown["arguments"] == []
     shown = (await ask(site, "GET", f"/_executors/jobs/show/{book}", ROOT)).json()
     (title, pages) = shown["arguments"]
-    assert _Repr().repr([10**5000, 1]) == "[<int>, 1]", "it has no text"
+    assert re.fullmatch(r"\[<int.*>, 1\]", _Repr().repr([10**5000, 1])), "it has no text"
     assert pages == ["pages", "3"]
     assert title[0] == "title"
     assert len(title[1]) < 500

@@ -33,6 +33,7 @@ CONSOLE = (
     ("ask whether it is ready", "GET", "/_executors/health/ready"),
     ("read why it is not ready", "GET", "/_executors/health"),
     ("change pools and routes", "POST", "/_executors/change/resize"),
+    ("drain or restart an agent", "POST", "/_executors/change/agent"),
     ("see the page of jobs", "GET", "/_executors/jobs"),
     ("list and search all jobs", "GET", "/_executors/jobs/list"),
 )
@@ -74,6 +75,8 @@ class Desk:
         if "change" in path:
             headers["content-type"] = "application/json"
             content = b'{"pool": "t", "max_workers":2}'
+            if path.endswith("/agent"):
+                content = b'{"pool": "t", "agent": "nobody", "action": "drain"}'
             if path.endswith("/jobs"):
                 content = b'{"action": "retry", "matching": {}, "confirm": true}'
         elif method == "POST":
@@ -89,6 +92,8 @@ class Desk:
         assert answer.status_code < 500 or answer.status_code == 503, (what, answer.text)
         if what.startswith("read why"):
             return answer.status_code in (200, 503) and "no ink" in answer.text
+        if what.startswith("drain"):  # who may not is not told whether there is one
+            return "has no agent 'nobody'" in answer.text
         if "health" in path:
             return answer.status_code in (200, 503)
         return answer.status_code < 300

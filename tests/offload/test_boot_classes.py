@@ -12,11 +12,13 @@ import importlib.util
 import sqlite3
 import sys
 import types
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import host
 import pytest
+from apps import shapes
 from genro_routes import route
 from host import RoutedApplication
 from servers import boot_message, built
@@ -48,8 +50,9 @@ async def test_a_class_of_a_factory_travels_by_value() -> None:
 
 
 async def test_a_class_that_cannot_travel_stops_the_start() -> None:
-    cls = made_by_a_factory(sqlite3.connect(":memory:"))
-    said = await boot_message(ExecutorServer(applications=[cls], executors=P, tasks=False))
+    with closing(sqlite3.connect(":memory:")) as connection:
+        cls = made_by_a_factory(connection)
+        said = await boot_message(ExecutorServer(applications=[cls], executors=P, tasks=False))
     assert said["type"] == "lifespan.startup.failed"
     assert "has no name under which a worker finds it" in said["message"]
     assert "Define it at the top level of a module" in said["message"]
@@ -117,7 +120,7 @@ class Bypassed(RoutedApplication):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.db = sqlite3.connect(":memory:")
+        self.db = shapes.connection()
         self.opened: Any = None
         self.count = 0
 

@@ -279,6 +279,12 @@ EMPTY = {"type": "http.request", "body": b"", "more_body": False}
 GONE = {"type": "http.disconnect"}
 
 
+def client_of(application: Any) -> Client:
+    client = Client()
+    client.application = application
+    return client
+
+
 async def in_request(wire: Wire, application: Callable[[Client], Awaitable[None]]) -> None:
     """Serve a request that arrives on ``wire`` with ``application``, which is given its client."""
 
@@ -287,7 +293,7 @@ async def in_request(wire: Wire, application: Callable[[Client], Awaitable[None]
         assert client is not None
         await application(client)
 
-    await Client(answer)({"type": "http"}, wire.receive, None)  # type: ignore[arg-type]
+    await client_of(answer)({"type": "http"}, wire.receive, None)  # type: ignore[arg-type]
 
 
 async def test_the_application_sees_what_the_watch_has_seen() -> None:
@@ -342,7 +348,7 @@ async def test_a_disconnect_at_the_first_look_says_nothing_of_a_replayed_request
         assert not client.gone
         assert await client.receive() == GONE, "the application is still told"
 
-    await Client(answer)({"type": "http"}, receive, None)  # type: ignore[arg-type]
+    await client_of(answer)({"type": "http"}, receive, None)  # type: ignore[arg-type]
 
 
 async def test_a_disconnect_at_the_first_look_counts_of_a_connection() -> None:

@@ -267,7 +267,7 @@ def test_every_section_of_the_host_is_there() -> None:
     def sections(dialect: type) -> set[str]:
         return set(dialect()._get_schema_info("configuration")["sub_tags_compiled"])
 
-    assert sections(ExecutorConfigBuilder) == {*sections(AsgiConfigBuilder), "executors"}
+    assert sections(ExecutorConfigBuilder) == {*sections(AsgiConfigBuilder), "agents", "executors"}
 
     class Derived(ExecutorConfigBuilder):
         """A recipe is a subclass, whose grammar genro-builders puts together anew."""

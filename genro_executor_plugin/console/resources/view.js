@@ -172,8 +172,9 @@ export function updatePool(node, pool, now, act, askKill, showStacks) {
     });
   const kills = pool.controls.includes("kill_worker");
   parts.workers.hidden = !pool.worker_states.length;
-  keep(parts.workers.tBodies[0], pool.worker_states, (worker) => (kills && worker.pid) || `one${pool.worker_states.indexOf(worker)}`,
-    (worker) => workerRow(worker, kills, (pid) => showStacks(pool.name, pid), kills && worker.pid ? () => askKill(pool.name, worker.pid) : undefined), updateWorker);
+  keep(parts.workers.tBodies[0], pool.worker_states, (worker) => worker.agent || (kills && worker.pid) || `one${pool.worker_states.indexOf(worker)}`,
+    (worker) => workerRow(worker, kills, (pid) => showStacks(pool.name, pid), kills && worker.pid ? () => askKill(pool.name, worker.pid) : undefined,
+      pool.controls.includes("end_agent") ? (action) => act("agent", { pool: pool.name, agent: worker.agent, action }) : undefined), updateWorker);
   const options = Object.entries(pool.options).filter(([, value]) => value !== null && value !== false && !(Array.isArray(value) && !value.length));
   keep(parts.options, options, ([key]) => key,
     ([key]) => make("div", {}, make("dt", {}, key), make("dd")),
@@ -192,14 +193,16 @@ function fill(parts, name, value, most) {
 
 const cell = (label, name, extra = "") => make("td", { role: "cell", "data-label": label, "data-cell": name, class: extra });
 
-function workerRow(worker, kills, showStacks, ask) {
+function workerRow(worker, kills, showStacks, ask, steer) {
+  const end = (label, action) => make("button", { type: "button", class: "small", "data-part": action, "aria-label": `${label} agent ${worker.host} ${worker.pid}`, onclick: () => steer(action) }, label);
   const row = make("tr", { role: "row", "data-pid": worker.pid ?? "" },
     cell("Worker", "pid", "mono"),
     make("td", { role: "cell", "data-label": "State" }, make("span", { "data-cell": "state" })), cell("Runs", "runs", "mono"), cell("For", "running", "number"),
     cell("Memory", "memory", "number"), cell("Calls", "calls", "number"),
     make("td", { role: "cell", class: "action" },
       make("button", { type: "button", class: "small", "data-part": "stack", "aria-label": `Stack in process ${worker.pid}`, onclick: () => showStacks(row.state.pid) }, "Stack…"), " ",
-      ask ? make("button", { type: "button", class: "small", "aria-label": `Kill worker ${worker.pid}`, onclick: ask }, "Kill…") : ""));
+      ask ? make("button", { type: "button", class: "small", "aria-label": `Kill worker ${worker.pid}`, onclick: ask }, "Kill…") : "",
+      ...(steer ? [end("Drain", "drain"), " ", end("Restart", "restart")] : [])));
   row.killable = kills;
   return row;
 }
@@ -215,12 +218,13 @@ function updateWorker(row, worker) {
   put("running", lasting(worker.running_seconds));
   put("memory", bytes(worker.memory_bytes));
   put("calls", worker.calls == null ? "–" : count(worker.calls));
+  for (const button of row.querySelectorAll("[data-part=drain], [data-part=restart]")) button.disabled = worker.state === "leaving";
   row.querySelector("[data-part=stack]").hidden = !worker.running || Boolean(worker.host);
 }
 
-function agentFacts({ version, places, round_trip: trip, clock }) {
+function agentFacts({ agent, version, places, round_trip: trip, clock }) {
   const seconds = (value) => (value == null ? "not measured" : `${(value * 1000).toFixed(1)} ms`);
-  return `an agent with ${places} places, version ${version}; round trip ${seconds(trip)}, clock ahead ${seconds(clock)}`;
+  return `agent ${agent} with ${places} places, version ${version}; round trip ${seconds(trip)}, clock ahead ${seconds(clock)}`;
 }
 
 // -- routes, errors, changes -----------------------------------------------------------------

@@ -167,6 +167,8 @@ class AgentTable:
             silent = now - agent.heard_at
             if agent.absent_at is not None and now - agent.absent_at > ABSENT_SECONDS:
                 yield agent, "it has left NATS"
+            elif not agent.said.serves and not agent.running and silent > ABSENT_SECONDS:
+                yield agent, "it has ended, as it said that it would"
             elif silent > self._lost_after:
                 yield agent, f"nothing was heard of it for {silent:.1f} s"
 

@@ -111,6 +111,22 @@ class Dispatcher(Sending):
         packed = pickle.dumps((channel, value), 5)
         return self.exchange.tell(found[0].name, Kind.TELL, job.number, packed, lane=job.number)
 
+    def end_agent(self, name: str, again: bool) -> bool:
+        """Tell the agent ``name`` to finish its calls and end; ``False`` if it is not known.
+
+        Raises:
+            ExecutorError: it cannot be told, because NATS cannot be reached.
+        """
+        if self.agents.get(name) is None:
+            return False
+        if not self.exchange.tell(name, Kind.LEAVE, again):
+            raise ExecutorError(
+                f"pool {self._pool.name!r} cannot tell agent {name} to end: NATS cannot be reached "
+                f"for {self._where}: {self._reason()}",
+                pool=self._pool.name,
+            )
+        return True
+
     def resume(self) -> None:
         """Send what waits, after a pause or with a new ``max_running``."""
         self._dispatch()

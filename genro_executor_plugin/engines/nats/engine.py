@@ -31,6 +31,7 @@ class NatsEngine(ConnectingEngine[Dispatcher]):
     default_workers: ClassVar[int | None] = 1000
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
+            Capability.AGENTS,
             Capability.CONNECTS,
             Capability.CONTEXT,
             Capability.INTERRUPTS,
@@ -92,6 +93,9 @@ class NatsEngine(ConnectingEngine[Dispatcher]):
             self._dispatcher.max_running = self.options.max_workers
             self._dispatcher.resume()
 
+    def end_agent(self, name: str, again: bool) -> bool:
+        return self._dispatcher is not None and self._dispatcher.end_agent(name, again)
+
 
 def _state(agent: Agent) -> WorkerState:
     """``agent`` as displays show workers: with the call that has run longest in it."""
@@ -107,6 +111,7 @@ def _state(agent: Agent) -> WorkerState:
         running=len(agent.running),
         calls=agent.calls,
         host=agent.said.host,
+        agent=agent.name,
         version=f"{agent.code.package}, {agent.code.python}",
         places=agent.said.places,
         round_trip=agent.round_trip,

@@ -12,7 +12,7 @@ from ...options.kinds import EngineOption
 from ...remote.access import check_file, check_url
 from ...remote.subjects import check_subject
 
-__all__ = ["OWN_OPTIONS"]
+__all__ = ["AGENT_OPTIONS", "OWN_OPTIONS", "SHARED_OPTIONS"]
 
 
 def _flag(value: Any) -> bool:
@@ -40,3 +40,9 @@ OWN_OPTIONS: Mapping[str, EngineOption] = {
 }
 """The options by name; ``remote.access.Access`` says what those about the connection mean.
 ``lost_after`` is after how many seconds without a sign of life an agent is given up."""
+
+SHARED_OPTIONS = tuple(name for name in OWN_OPTIONS if name != "lost_after")
+"""Those that a pool and its agents have alike; each side gives the other up by its own clock."""
+
+AGENT_OPTIONS = (*OWN_OPTIONS, "places", "modules", "files", "health_port", "health_host")
+"""The options of an agent itself; all others are of its pool of processes."""

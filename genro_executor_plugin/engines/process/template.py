@@ -181,16 +181,29 @@ def _unblock_signals() -> None:
 
 def _preload(settings: dict[str, Any], imported: Imported, then: Callable[[], None]) -> None:
     """Import modules first. The main module is the last: it may end in ``then`` and not return."""
+    from ...portable.lazy_imports import load_lazy_imports
     from ...portable.main_module import continue_with
     from ...portable.modules import ModuleSources, install, load
 
     sources = {name: settings[name] for name in settings if name not in ("preload", "forks")}
     install(ModuleSources(**sources))
-    continue_with(lambda: then)
+    before = frozenset(sys.modules)
+
+    def load_the_rest() -> None:
+        for reason in load_lazy_imports(before):
+            sys.stderr.write(f"genro-executor: not preloaded: {reason}\n")
+
+    def go_on() -> None:
+        load_the_rest()
+        imported.look()
+        then()
+
+    continue_with(lambda: go_on)
     for name in sorted(settings["preload"], key="__main__".__eq__):
         imported.begins(name)
         try:
             load(name)
+            load_the_rest()
         except BaseException:
             sys.stderr.write(f"genro-executor: cannot preload {name!r}\n{traceback.format_exc()}")
         imported.look()

@@ -14,6 +14,7 @@ from .database import Database
 from .reader import Reader
 from .search import JobPage, JobQuery, page_of
 from .signing import Signer
+from .totals import JobTotals, totals_of
 
 __all__ = ["Questions"]
 
@@ -62,6 +63,10 @@ class Questions:
         Raises, in the future, ``TaskStoreError`` if finding them takes too long.
         """
         return self._reader.ask(lambda connection: page_of(connection, query, now))
+
+    def totals(self, now: float) -> Future[JobTotals]:
+        """How many jobs of each pool there are, and how late those are that wait."""
+        return self._reader.ask(lambda connection: totals_of(connection, now))
 
     def counts(self) -> Future[dict[str, int]]:
         """The number of jobs in each state, and of ``damaged`` pieces that were set aside."""
