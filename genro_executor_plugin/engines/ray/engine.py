@@ -18,7 +18,7 @@ from ...options.pool import PoolOptions
 from ...portable.hooks import pack_hooks
 from ..base import Load, Pool
 from ..connecting import ConnectingEngine
-from .connection import RAY
+from .connection import RAY, on_a_thread
 from .options import OWN_OPTIONS
 from .pool import RayPool
 from .stored import StoredSegments
@@ -56,21 +56,21 @@ class RayEngine(ConnectingEngine[RayPool]):
 
     async def _open(self) -> RayPool:
         entering = asyncio.create_task(
-            asyncio.to_thread(RAY.enter, self.pool.name, self.options.own["address"])
+            on_a_thread(RAY.enter, self.pool.name, self.options.own["address"])
         )
         try:
             await asyncio.shield(entering)
         except asyncio.CancelledError:
             await asyncio.wait({entering})  # a thread cannot be ended
             if entering.exception() is None:
-                await asyncio.to_thread(RAY.leave)
+                await on_a_thread(RAY.leave)
             raise
         return RayPool(self.pool, self.options, self._hooks, self._arrived, self._record)
 
     async def _leave_behind(self, pool: RayPool) -> None:
         for reason, number in pool.workers.restarts.items():
             self._restarts_before[reason] = self._restarts_before.get(reason, 0) + number
-        await asyncio.to_thread(pool.abandon)
+        await on_a_thread(pool.abandon)
 
     # -- workers ----------------------------------------------------------------------------------
 
