@@ -33,12 +33,13 @@ from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
-from ..metrics.worker_state import RunningStack, WorkerState
+from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.kinds import EngineOption, Kind
 from ..options.pool import PoolOptions
 from ..options.share import cpu_share
 from .call import Call, Message
+from .insight import Insight
 
 __all__ = ["Aside", "Engine", "Load", "Pool", "kind_of"]
 
@@ -91,7 +92,7 @@ class Pool(Protocol):
         """Return the error of ``call``, whose run did not begin before ``call.deadline``."""
 
 
-class Engine(ABC):
+class Engine(Insight, ABC):
     """Runs calls. One instance works for one pool.
 
     A subclass has to write ``run``, ``load`` and ``close``. Everything else has a default that
@@ -220,10 +221,6 @@ class Engine(ABC):
         """Return every worker as it is now; empty for a kind that has none of its own."""
         return []
 
-    async def stacks(self, pid: int | None = None) -> list[RunningStack]:
-        """Return where each running call is, those in process ``pid`` or all; empty if unknown."""
-        return []
-
     def trouble(self) -> str | None:
         """Return why it cannot serve calls as it should just now, ``None`` if it can."""
         return None
@@ -267,7 +264,7 @@ class Engine(ABC):
 _TAKEN = ("engine", "executor_type", "kind", "name", "options", "self")
 """Names that stand for something else where a pool is declared."""
 
-_COROUTINES = ("run", "close", "start", "restart", "stacks")
+_COROUTINES = ("run", "close", "start", "restart", "stacks", "profile")
 _FUNCTIONS = (
     *("pack", "discard", "tell", "commit", "load", "workers", "trouble"),
     *("set_paused", "resize", "kill_worker", "end_agent"),
@@ -278,6 +275,7 @@ _NEEDS_METHODS: Mapping[Capability, tuple[str, ...]] = {
     Capability.CONNECTS: ("start",),
     Capability.PAUSES: ("set_paused",),
     Capability.PORTABLE: ("pack",),
+    Capability.PROFILES: ("profile",),
     Capability.RESIZES: ("resize",),
     Capability.WORKERS: ("start", "workers", "restart", "kill_worker"),
 }

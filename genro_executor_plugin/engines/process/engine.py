@@ -29,6 +29,7 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 from ...errors import ExecutorError, WorkerCrashedError
+from ...metrics.profiles import ProfileTarget, WorkerProfile
 from ...metrics.tracing import current_trace
 from ...metrics.worker_state import RunningStack, WorkerState
 from ...options.capabilities import Capability
@@ -74,6 +75,7 @@ class ProcessEngine(Engine):
             Capability.KEYS,
             Capability.PORTABLE,
             Capability.PAUSES,
+            Capability.PROFILES,
             Capability.RESIZES,
             Capability.PROCESSES,
             Capability.PRELOADS,
@@ -319,6 +321,12 @@ class ProcessEngine(Engine):
 
     async def stacks(self, pid: int | None = None) -> list[RunningStack]:
         return await self._pool.stacks(pid) if self._pool is not None else []
+
+    async def profile(
+        self, target: ProfileTarget, seconds: float, rate: int
+    ) -> list[WorkerProfile]:
+        known_as = self._packer.known_as(target.func)
+        return await self._be_on_this_loop().profile(known_as, seconds, rate)
 
     def workers(self) -> list[WorkerState]:
         return self._pool.worker_states() if self._pool is not None else []
