@@ -144,6 +144,8 @@ class RayEngine(Engine):
         finally:
             call.raised = job.raised
             call.begun = job.begun
+            if call.on_message is not None:  # few calls have somebody who wants to know
+                call.ran_by = job.ran_by
             call.handle = None  # or the two would wait for the garbage collector
             self.discard(packed)
             if alarm is not None:
