@@ -314,6 +314,7 @@ class Changes(RoutingClass):
         """Record what was done, and who has asked for it."""
         who, what = _one_line(who_asks(request.scope)), _one_line(what)
         self._made.append({"at": round(time.time(), 3), "who": who, "what": what})
+        self._console.note_change(what, who)
         _logger.warning("console: %s: %s", who, what)
 
 

@@ -101,6 +101,7 @@ class ThreadEngine(ThreadInsight, Engine):
             run.let_go()
             call.raised = run.raised
             call.begun = run.started_at is not None
+            call.ran_by = run.ran_by
             if run in self._begun and (call.kill_on_cancel or self.options.on_cancel == "kill"):
                 run.end_coroutine()  # nobody waits for it any more
             call.handle = None  # or the two would wait for the garbage collector

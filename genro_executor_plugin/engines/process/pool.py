@@ -19,6 +19,7 @@ from typing import Any
 
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
+from ...portable.reloads import reload_watch
 from ...worker.breakpoint_words import BREAKPOINT
 from .ahead import Ahead
 from .arrivals import OnRecord
@@ -92,6 +93,8 @@ class WorkerPool(SteeredWorkers):
         self._observer = Observer(
             self.loop, self._supervisor, options.memory_limit, self._ended_workers.over_limit
         )
+        self._reloads = reload_watch()
+        self._reloads_seen = self._reloads.count
         self.closing: bool = False
         self.paused: bool = False
 
@@ -101,7 +104,10 @@ class WorkerPool(SteeredWorkers):
         """Run ``job`` as soon as a worker is free."""
         if self.closing:
             job.fail(closed_error(self._name, job, "before its run began"))
-        elif isinstance(job, KeyedJob):
+            return
+        if self._reloads.count != self._reloads_seen:
+            self._renew()
+        if isinstance(job, KeyedJob):
             self._queue.keyed.append(job)
             if not self.paused:
                 self._keyed.dispatch()
