@@ -27,7 +27,7 @@ from waiting import until
 from genro_executor_plugin import ProcessExecutor, WorkerCrashedError
 from genro_executor_plugin.engines.process import ending, spreading
 
-ENGINE = "genro_executor_plugin/engines/process/"
+ENGINE = "genro_executor_plugin/engines/"
 
 CALLBACKS = {
     "_settle",
@@ -35,9 +35,9 @@ CALLBACKS = {
     "Ahead._look",
     "Arrivals._on_a_thread.<locals>.start.<locals>.rebuilt",
     "Arrivals._on_a_thread.<locals>.start",
+    "JobEngine._give_up",
     "Link.resume",
     "Observer._look_at_all",
-    "ProcessEngine._give_up",
     "Recycling._look_at",
     "RunEnder._give_up",
     "Timeouts._look_at_all",
