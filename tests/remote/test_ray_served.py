@@ -106,7 +106,7 @@ async def test_a_recipe_declares_a_pool_and_the_console_steers_its_actors(
         assert (worker["pid"], worker["host"]) == (pid, socket.gethostname())
         assert (worker["state"], worker["running"], worker["places"]) == ("busy", 1, 1)
         assert worker["function"] == "worker_functions.hold"
-        assert "Python 3." in worker["version"]
+        assert "cpython 3." in worker["version"]
         told = (await site.get("/_executors/metrics")).text
         assert 'genro_executor_workers{pool="far",state="busy"} 1' in told
         answer = await site.post(

@@ -35,6 +35,9 @@ _AHEAD = 8
 _LAST_WORDS_SECONDS = 2.0
 """How long what an actor has sent before its end may take to arrive."""
 
+_KILL_SECONDS = 5.0
+"""How long the cluster may take to take in that an actor is to end."""
+
 CONCURRENCY = {
     "max_restarts": 0,
     "max_task_retries": 0,
@@ -293,7 +296,8 @@ class RayWorker:
     async def end(self) -> None:
         """Kill the actor, and wait until nothing of it is heard any more."""
         self._is_over = True
-        await self._threads.run(self.kill)
+        killing = self._threads.run(self.kill)
+        await asyncio.wait({killing}, timeout=_KILL_SECONDS)  # it waits for a cluster that is away
         listening, self._listening = self._listening, None
         if listening is not None:
             await asyncio.wait({listening}, timeout=_LAST_WORDS_SECONDS)
