@@ -20,7 +20,7 @@ import psutil
 import pytest
 from programs import RunningProgram
 
-pytestmark = [pytest.mark.ray, pytest.mark.once, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.once, pytest.mark.timeout(240)]
 
 TOKEN = "a-token-of-the-tests-" + "0" * 40
 ON_LOOPBACK = {
@@ -108,7 +108,9 @@ def run(program: Path) -> Iterator[Callable[..., RunningProgram]]:
     running: list[RunningProgram] = []
 
     def run(*arguments: str, **environment: str) -> RunningProgram:
-        running.append(RunningProgram(program, *arguments, **ON_LOOPBACK, **environment))
+        running.append(
+            RunningProgram(program, *arguments, cwd=program.parent, **ON_LOOPBACK, **environment)
+        )
         return running[-1]
 
     yield run

@@ -97,6 +97,7 @@ async def test_a_recipe_declares_a_pool_and_the_console_steers_its_actors(
         assert await pool.submit(wf.environment, "OF_THE_RECIPE") == "yes"
         held = asyncio.create_task(pool.submit(tf.hold, gate.path))
         pid = await gate.entered()
+        await until(lambda: pool.worker_states()[0].load is not None)
         (shown,) = (
             found
             for found in (await site.json("/_executors/snapshot"))["pools"]
@@ -105,6 +106,8 @@ async def test_a_recipe_declares_a_pool_and_the_console_steers_its_actors(
         (worker,) = shown["worker_states"]
         assert (worker["pid"], worker["host"]) == (pid, socket.gethostname())
         assert (worker["state"], worker["running"], worker["places"]) == ("busy", 1, 1)
+        assert worker["memory_bytes"] > 2**20
+        assert worker["load"] >= 0
         assert worker["function"] == "worker_functions.hold"
         assert "cpython 3." in worker["version"]
         told = (await site.get("/_executors/metrics")).text

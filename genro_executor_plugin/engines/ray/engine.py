@@ -153,8 +153,10 @@ def _state(worker: RayWorker) -> WorkerState:
         function=job.packed.title if job is not None else None,
         running_seconds=perf_counter() - began if began is not None else 0.0,
         running=int(job is not None),
+        memory_bytes=worker.memory,
         calls=worker.calls,
         host=worker.host,
         version=worker.version or None,
         places=1,
+        load=worker.load,
     )

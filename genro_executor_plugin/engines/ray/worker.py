@@ -23,6 +23,7 @@ from ..process.threads import Threads
 from .actor import ANSWER, FAILED, RETURNED, code_here
 from .connection import RAY
 from .failures import Where, crash_of
+from .outbox import STATE, STATE_OF
 from .stored import StoredSegment, from_parts
 
 __all__ = ["CONCURRENCY", "Owner", "RayWorker"]
@@ -68,6 +69,8 @@ class RayWorker:
         host: the name of its machine.
         node: the id that Ray has for its machine.
         version: what code it has.
+        memory: its resident memory as it said last, ``None`` before.
+        load: the load of each CPU of its machine as it said last, ``None`` before.
         job: the call that it runs.
         calls: how many calls it was given.
         ready: whether it takes calls.
@@ -86,6 +89,8 @@ class RayWorker:
         self.host: str | None = None
         self.node: str = ""
         self.version: str = ""
+        self.memory: int | None = None
+        self.load: float | None = None
         self.job: Job | None = None
         self.calls: int = 0
         self.ready: bool = False
@@ -237,6 +242,10 @@ class RayWorker:
             self._over(error)
 
     def _message(self, number: int, is_record: bool, packed: bytes) -> None:
+        if number == STATE:
+            memory, self.load = STATE_OF.unpack(packed)
+            self.memory = memory or None
+            return
         self._arrived += 1
         job = self.job if number == self.calls else None
         if is_record:

@@ -91,6 +91,8 @@ class Workers:
     def free(self) -> RayWorker | None:
         """A worker that can run a call now: the one that has run one last."""
         idle = [worker for worker in self.all if worker.ready and worker.job is None]
+        if len(idle) < 2:
+            return idle[0] if idle else None
         return max(idle, key=lambda worker: worker.idle_since, default=None)
 
     def doubt(self) -> None:
@@ -105,6 +107,8 @@ class Workers:
 
     def grow(self, waiting: int) -> None:
         """Start workers for so many calls that wait, and those that are to be kept."""
+        if not waiting and len(self.all) >= self.kept:
+            return  # as before and behind nearly every call
         staying = len(self.staying)
         wanted = max(self.kept - staying, min(waiting - self.starting, 1000))
         for _ in range(min(wanted, self.options.max_workers - staying)):
