@@ -13,7 +13,6 @@ Events are made on a thread of the event loop's default executor, because it tak
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import Mapping
@@ -21,6 +20,9 @@ from contextvars import copy_context
 from functools import cache
 from types import TracebackType
 from typing import Any
+
+from ..errors import ExecutorError
+from .error_text import text_of
 
 __all__ = ["CAPTURED", "Reports", "active_sdk", "is_reported", "watch_events"]
 
@@ -62,7 +64,7 @@ def _add_processor(sdk: Any) -> None:
 
 
 def _processed(event: Any, hint: Any) -> Any:
-    """``event``, ``None`` if it tells of what was reported; with tags if a worker has logged it."""
+    """``event``, with the pool if a worker has logged it; ``None`` if it tells nothing new."""
     hint = hint or {}
     if hint.get(_OWN):
         return event
@@ -75,8 +77,7 @@ def _processed(event: Any, hint: Any) -> Any:
         _mark(error, _BY_OTHERS)
     pool = getattr(record, "executor_pool", None)
     if pool is not None:
-        tags = _tags(pool, getattr(record, "executor_route", None))
-        event["tags"] = {**tags, **dict(event.get("tags") or {})}
+        event["tags"] = {**_tags(pool, None), **dict(event.get("tags") or {})}
     return event
 
 
@@ -117,21 +118,28 @@ class Reports:
             facts: what is said of it beside.
         """
         sdk = active_sdk()
-        if sdk is None or is_reported(error) or self._waiting >= _MOST_WAITING:
+        if sdk is None:
             return
+        if is_reported(error):
+            _mark(error, _BY_CALL)  # what comes from here on tells nothing new
+            return
+        if self._waiting >= _MOST_WAITING:
+            return
+        from asyncio import get_running_loop  # workers import this module, and not asyncio
+
         _add_processor(sdk)
         # The context has the request, the user and the crumbs that the application has noted.
         run = copy_context().run
         event = (sdk, error, frames, _tags(pool, route), dict(facts))
         try:
-            sending = asyncio.get_running_loop().run_in_executor(None, run, _send, *event)
+            sending = get_running_loop().run_in_executor(None, run, _send, *event)
         except RuntimeError:  # the loop is about to close
             return
         _mark(error, _BY_CALL)
         self._waiting += 1
         sending.add_done_callback(self._sent)
 
-    def _sent(self, _: asyncio.Future[None]) -> None:
+    def _sent(self, _: Any) -> None:
         self._waiting -= 1
 
 
@@ -148,6 +156,10 @@ def _send(
             client_options=sdk.get_client().options,
             mechanism={"type": "genro_executor", "handled": False},
         )
+        if isinstance(error, ExecutorError):
+            # The SDK takes what clients are told, which does not say what has happened.
+            said = (text_of(error), *getattr(error, "__notes__", ()))
+            event["exception"]["values"][-1]["value"] = "\n".join(map(str, said))
         with sdk.new_scope() as scope:
             scope.set_tags(tags)
             scope.set_context("executor", facts)
