@@ -156,7 +156,7 @@ class Front:
 def _is_there(first: str, more: list[str]) -> bool:
     """Return whether a path of these segments can be that of a route, but for those of jobs."""
     if first == "jobs":
-        return more in ([], ["list"]) or (len(more) == 2 and more[0] == "show")
+        return more in ([], ["list"]) or (len(more) == 2 and more[0] in ("show", "log"))
     return len(more) in _SEGMENTS.get(first, (0,))
 
 
