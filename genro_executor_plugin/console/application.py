@@ -62,6 +62,8 @@ _RESOURCES = {
     "flame.js": "text/javascript",
     "joblist.js": "text/javascript",
     "jobs.js": "text/javascript",
+    "past.css": "text/css",
+    "past.js": "text/javascript",
     "plots.js": "text/javascript",
     "processes.js": "text/javascript",
     "profile.js": "text/javascript",
@@ -237,7 +239,7 @@ class ExecutorConsole(AttachedApplication):
         """Return what the pools, or one route, did in a range of time, and markers of events.
 
         The query names ``range`` (``15m``, ``1h``, ``6h``, ``24h``, ``72h``) or ``since`` and
-        ``until``, and may name ``pool`` and ``route``.
+        ``until``, and may name ``pool``, ``route`` and ``together``.
         """
         return await self._kept.answer(_request.scope[QUERY])
 
