@@ -57,10 +57,16 @@ __all__ = ["ExecutorConsole"]
 _RESOURCES = {
     "console.css": "text/css",
     "console.js": "text/javascript",
+    "flame.css": "text/css",
+    "flame.html": "text/html",
+    "flame.js": "text/javascript",
     "joblist.js": "text/javascript",
     "jobs.js": "text/javascript",
+    "past.css": "text/css",
+    "past.js": "text/javascript",
     "plots.js": "text/javascript",
     "processes.js": "text/javascript",
+    "profile.js": "text/javascript",
     "stacks.js": "text/javascript",
     "view.js": "text/javascript",
 }
@@ -204,6 +210,11 @@ class ExecutorConsole(AttachedApplication):
         """Return the page."""
         return _resource("index.html")
 
+    @route(media_type="text/html", auth_rule=RULE)
+    async def profile(self) -> str:
+        """Return the page that makes profiles of routes."""
+        return _resource("profile.html")
+
     @route(auth_rule=RULE)
     async def static(self, name: str) -> Any:
         """Return a file of the page."""
@@ -228,7 +239,7 @@ class ExecutorConsole(AttachedApplication):
         """Return what the pools, or one route, did in a range of time, and markers of events.
 
         The query names ``range`` (``15m``, ``1h``, ``6h``, ``24h``, ``72h``) or ``since`` and
-        ``until``, and may name ``pool`` and ``route``.
+        ``until``, and may name ``pool``, ``route`` and ``together``.
         """
         return await self._kept.answer(_request.scope[QUERY])
 
