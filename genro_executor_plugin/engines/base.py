@@ -35,11 +35,12 @@ from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..errors import ExecutorClosedError, ExecutorOverloadError
-from ..metrics.worker_state import RunningStack, WorkerState
+from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.kinds import EngineOption
 from ..options.pool import PoolOptions
 from .call import Call, Message
+from .insight import Insight
 
 __all__ = ["Aside", "Engine", "Load", "Pool"]
 
@@ -92,7 +93,7 @@ class Pool(Protocol):
         """Return the error of ``call``, whose run did not begin before ``call.deadline``."""
 
 
-class Engine(ABC):
+class Engine(Insight, ABC):
     """Runs calls. One instance works for one pool.
 
     A subclass has to write ``run``, ``load`` and ``close``. Everything else has a default that
@@ -219,10 +220,6 @@ class Engine(ABC):
 
     def workers(self) -> list[WorkerState]:
         """Return every worker as it is now; empty for a kind that has none of its own."""
-        return []
-
-    async def stacks(self, pid: int | None = None) -> list[RunningStack]:
-        """Return where each running call is, those in process ``pid`` or all; empty if unknown."""
         return []
 
     def trouble(self) -> str | None:

@@ -76,7 +76,7 @@ class ConnectingEngine(JobEngine[P]):
 
     async def _leave_behind(self, pool: P) -> None:
         """Let go of ``pool``, whose event loop is another one, and closed."""
-        return
+        pool.arrivals.abandon()
 
     async def close(self) -> None:
         self._ended = True

@@ -21,7 +21,7 @@ __all__ = ["kind_of"]
 _TAKEN = ("engine", "executor_type", "kind", "name", "options", "self")
 """Names that stand for something else where a pool is declared."""
 
-_COROUTINES = ("run", "close", "start", "restart", "stacks")
+_COROUTINES = ("run", "close", "start", "restart", "stacks", "profile")
 _FUNCTIONS = (
     *("pack", "discard", "tell", "commit", "load", "workers", "trouble"),
     *("set_paused", "resize", "kill_worker", "end_agent"),
@@ -32,6 +32,7 @@ _NEEDS_METHODS: Mapping[Capability, tuple[str, ...]] = {
     Capability.CONNECTS: ("start",),
     Capability.PAUSES: ("set_paused",),
     Capability.PORTABLE: ("pack",),
+    Capability.PROFILES: ("profile",),
     Capability.RESIZES: ("resize",),
     Capability.WORKERS: ("start", "workers", "restart", "kill_worker"),
 }

@@ -177,6 +177,8 @@ class JobEngine(Engine, Generic[P]):
         finally:
             call.raised = job.raised
             call.begun = job.begun
+            if call.on_message is not None:  # few calls have somebody who wants to know
+                call.ran_by = job.ran_by
             call.handle = None  # or the two would wait for the garbage collector
             if packed.segment is not None:
                 self._release(job, pool)

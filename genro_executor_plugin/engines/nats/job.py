@@ -31,6 +31,11 @@ class RemoteJob(Job):
         self.number: int = 0
         self.agent: str = ""
 
+    @property
+    def ran_by(self) -> tuple[int | None, str]:
+        """The agent that has run it last; the agent knows in which of its processes."""
+        return None, self.agent
+
     def sent_to(self, agent: str, number: int) -> None:
         """Note where it was sent."""
         self.agent, self.number = agent, number

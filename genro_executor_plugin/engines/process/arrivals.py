@@ -260,6 +260,11 @@ class Arrivals:
                 SerializationError(f"rebuilding it takes longer than {REBUILD_SECONDS:g} s")
             )
 
+    def abandon(self) -> None:
+        """End the threads without the event loop, which is closed already."""
+        self.records.end()
+        self.values.end()
+
     async def close(self) -> None:
         """End the threads as soon as they have finished what they do."""
         await self.records.close(_CLOSE_SECONDS)

@@ -27,6 +27,7 @@ import logging
 from typing import Any, ClassVar
 
 from ...errors import ExecutorError, WorkerCrashedError
+from ...metrics.profiles import ProfileTarget, WorkerProfile
 from ...metrics.worker_state import RunningStack, WorkerState
 from ...options.capabilities import Capability
 from ...options.pool import PoolOptions
@@ -65,6 +66,7 @@ class ProcessEngine(JobEngine[WorkerPool]):
             Capability.KEYS,
             Capability.PORTABLE,
             Capability.PAUSES,
+            Capability.PROFILES,
             Capability.RESIZES,
             Capability.PROCESSES,
             Capability.PRELOADS,
@@ -188,6 +190,13 @@ class ProcessEngine(JobEngine[WorkerPool]):
 
     async def stacks(self, pid: int | None = None) -> list[RunningStack]:
         return await self._pool.stacks(pid) if self._pool is not None else []
+
+    async def profile(
+        self, target: ProfileTarget, seconds: float, rate: int
+    ) -> list[WorkerProfile]:
+        known_as = self._packer.known_as(target.func)
+        pool = await self.reach()
+        return await pool.profile(known_as, seconds, rate)
 
     def workers(self) -> list[WorkerState]:
         return self._pool.worker_states() if self._pool is not None else []

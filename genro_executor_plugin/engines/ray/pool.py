@@ -170,6 +170,8 @@ class RayPool:
     def abandon(self) -> None:
         """End everything without the event loop, which is closed already; it takes a moment."""
         self.workers.abandon()
+        self.arrivals.abandon()
+        self._threads.end()
         RAY.leave()
 
     # -- which worker runs which call -------------------------------------------------------------

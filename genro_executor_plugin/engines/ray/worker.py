@@ -162,6 +162,7 @@ class RayWorker:
         )
         for definition in packed.definitions:
             known[definition.key] = definition.version
+        job.pid = self.pid
         job.begins()
         self.job = job
         self.calls += 1  # the actor counts in the same way
