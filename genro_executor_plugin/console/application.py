@@ -57,12 +57,16 @@ __all__ = ["ExecutorConsole"]
 _RESOURCES = {
     "console.css": "text/css",
     "console.js": "text/javascript",
+    "flame.css": "text/css",
+    "flame.html": "text/html",
+    "flame.js": "text/javascript",
     "joblist.js": "text/javascript",
     "jobs.js": "text/javascript",
     "past.css": "text/css",
     "past.js": "text/javascript",
     "plots.js": "text/javascript",
     "processes.js": "text/javascript",
+    "profile.js": "text/javascript",
     "stacks.js": "text/javascript",
     "view.js": "text/javascript",
 }
@@ -205,6 +209,11 @@ class ExecutorConsole(AttachedApplication):
     async def index(self) -> str:
         """Return the page."""
         return _resource("index.html")
+
+    @route(media_type="text/html", auth_rule=RULE)
+    async def profile(self) -> str:
+        """Return the page that makes profiles of routes."""
+        return _resource("profile.html")
 
     @route(auth_rule=RULE)
     async def static(self, name: str) -> Any:
