@@ -33,7 +33,7 @@ from ..portable.references import describe
 from ..routing.tree import Route, routes_of
 from .history import SAMPLE_SECONDS, History
 
-__all__ = ["snapshot_of"]
+__all__ = ["installed_version", "snapshot_of"]
 
 
 _CONTROLS: Mapping[str, Capability | None] = {
@@ -57,7 +57,7 @@ def snapshot_of(server: HostServer, history: History) -> dict[str, Any]:
         "server": {
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "version": _version(),
+            "version": installed_version(),
             "started_at": history.began_at,
             "healthy": not unhealthy,
             "unhealthy": unhealthy,
@@ -71,7 +71,7 @@ def snapshot_of(server: HostServer, history: History) -> dict[str, Any]:
 
 
 @cache
-def _version() -> str:
+def installed_version() -> str:
     """The version of this package as it is installed."""
     try:
         return version("genro-executor-plugin")

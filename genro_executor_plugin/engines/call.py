@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
+from logging import LogRecord
 from typing import Any
 
 from ..options.call import CallOptions
@@ -29,6 +30,8 @@ class Call:
         raised: whether the error it ended with came out of the function itself.
         on_message: given ``(channel, value)`` of what the run sends, on the event loop, before
             its result; ``None`` if it has no listener.
+        on_record: given each log record of its run, on the thread on which that is handled or
+            made; ``None`` if nobody wants them.
         loop: the event loop it is made on, which its pool belongs to; set before it is packed.
         handle: the engine's own object for it while it runs.
         context: the caller's context variables, where the engine has kept them.
@@ -37,6 +40,8 @@ class Call:
         waited: seconds until its run began, once that is known.
         ran: seconds that its run took, once that is known.
         begun: once it has ended: whether a run of it was ever begun.
+        ran_by: once it has ended, if it has ``on_message``: the process and the agent that have
+            run it last, ``None`` and empty if they are not known.
         held: whether its limits wait, because it, or another one in its worker, is at a breakpoint.
         kill_on_cancel: cancelling it ends its run, whatever the pool's ``on_cancel`` says.
     """
@@ -45,6 +50,7 @@ class Call:
     deadline: float | None = None
     raised: bool = False
     on_message: Callable[[str, Any], None] | None = None
+    on_record: Callable[[LogRecord], None] | None = None
     loop: asyncio.AbstractEventLoop | None = None
     handle: Any = None
     context: Context | None = None
@@ -53,6 +59,7 @@ class Call:
     waited: float | None = None
     ran: float | None = None
     begun: bool = False
+    ran_by: tuple[int | None, str] = (None, "")
     held: bool = False
     kill_on_cancel: bool = False
 

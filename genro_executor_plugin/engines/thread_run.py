@@ -75,8 +75,15 @@ class ThreadRun:
         self.thread: int = 0
         self._messages = _Messages(pool, call, self.future)
         self.running: RunningCall = RunningCall(0, self._messages)
+        if call.on_record is not None:
+            self.running.on_record = call.on_record
         self.context.run(enter, self.running)
         self.context.run(HOME.set, HOME.get() or loop)
+
+    @property
+    def ran_by(self) -> tuple[int | None, str]:
+        """The process that runs it, as a job of a worker has it: this one."""
+        return (os.getpid() if self.started_at is not None else None), ""
 
     def let_go(self) -> None:
         """Forget the error that the caller has by now: its traceback leads here and back."""

@@ -15,7 +15,10 @@ Which file to read for what, in the order in which a job passes through them::
     acceptance         how a job gets into the store, within its submitter's limits
     store/             every fact that must survive the server, in one SQLite file
         __init__       TaskStore: each change of a job's state is one step
-        schema         the tables, and a job as a row of them
+        tables         the tables, and what each version has added
+        schema         a job as a row of them, and steps on it
+        attempts       what is kept of the attempts of a job
+        log            the last lines that a job has logged
         database       the thread that talks to SQLite and commits in batches
         facts          what a store is given of a job, and what it gives
         opened         a store is opened and closed
@@ -34,6 +37,7 @@ Which file to read for what, in the order in which a job passes through them::
     runner             when a job runs, and when it runs again
     live_job           a job before its end, in the memory of its server
     attempt            one run of a job in its pool, and how it ended
+    job_log            what a job logs, on its way to the store
     followed_call      the progress of running calls, and a way to end them
     results            what ``result`` returns or raises
     events             changes of state and progress, published to listeners
@@ -45,7 +49,7 @@ Which file to read for what, in the order in which a job passes through them::
     siblings           whether another process serves the same application
     turn               which of several servers begins the schedules
     http/
-        routes         status, result, events, cancel and forget as routes
+        routes         status, result, events, cancel, retry and forget as routes
         accepted       202 Accepted: the answer to a request whose work goes on
         mount          the URLs below which a server answers for its jobs
 

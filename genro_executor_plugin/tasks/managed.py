@@ -21,7 +21,9 @@ from .opened import OpenedTasks
 from .options import TaskOptions, TaskSettings
 from .results import not_found
 from .status import TaskState, TaskStatus
+from .store.attempts import EndedAttempt, running_attempt
 from .store.facts import KeptCall
+from .store.log import KeptLog
 from .store.repeating import check_repeatable
 from .store.search import JobPage, JobQuery
 from .store.totals import JobTotals
@@ -115,6 +117,31 @@ class ManagedTasks(OpenedTasks):
         if kept is None:
             raise not_found(task_id)
         return kept
+
+    async def attempts(self, status: TaskStatus) -> list[EndedAttempt]:
+        """The last attempts of a job, the first one first, and behind them the one that runs.
+
+        Those of before it was run again are among them.
+        """
+        store, runner = await self._opened()
+        found = await asyncio.wrap_future(store.attempts(status.task_id))
+        if status.state is TaskState.RUNNING:
+            job = runner.jobs.get(status.task_id)
+            attempt = job.attempt if job is not None else None
+            runs_in = attempt.runs_in if attempt is not None else (None, "")
+            found.append(running_attempt(status, found, *runs_in))
+        return found
+
+    async def log(self, task_id: str) -> KeptLog:
+        """The last lines that a job has logged, those of its earlier attempts among them.
+
+        Raises:
+            TaskNotFoundError: there is no job of that id.
+            TaskStoreError: too many questions are asked just now.
+        """
+        await self.status(task_id)
+        store, _ = await self._opened()
+        return await asyncio.wrap_future(store.log(task_id))
 
     async def arguments(self, kept: KeptCall) -> list[tuple[str, str]] | None:
         """The names and the values, as text, of what a job was given.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 import threading
@@ -125,13 +126,20 @@ async def test_a_job_is_shown_with_its_failure_and_what_it_was_given(site: Site)
     assert "no ink" in shown["failure"]["message"]
     assert "press.py" in shown["failure"]["traceback"]
     assert shown["arguments"] == []
+    (run,) = shown["runs"]
+    assert (run["number"], run["ended_as"], run["pid"]) == (1, "failed", os.getpid())
+    assert run["failure"]["message"] == shown["failure"]["message"]
     shown = (await ask(site, "GET", f"/_executors/jobs/show/{book}", ROOT)).json()
     (title, pages) = shown["arguments"]
     assert re.fullmatch(r"\[<int.*>, 1\]", _Repr().repr([10**5000, 1])), "it has no text"
     assert pages == ["pages", "3"]
     assert title[0] == "title"
     assert len(title[1]) < 500
-    assert (await ask(site, "GET", "/_executors/jobs/show/nope", ROOT)).status_code == 404
+    log = await ask(site, "GET", f"/_executors/jobs/log/{book}", ROOT)
+    assert log.json() == {"lines": [], "missing": 0}
+    for what in ("show", "log"):
+        answer = await ask(site, "GET", f"/_executors/jobs/{what}/nope", ROOT)
+        assert answer.status_code == 404
     for path in ("jobs/list/x", "jobs/show", "jobs/show/x/y", "jobs/index/x", "jobs/x"):
         assert (await ask(site, "GET", f"/_executors/{path}", ROOT)).status_code == 404, path
 
@@ -202,7 +210,7 @@ async def test_all_that_match_are_counted_first_and_then_done(site: Site, gate: 
 async def test_only_administrators_see_and_do_that(site: Site) -> None:
     broken = await submit(site, "broken")
     for who, status in ((ANN, 403), (None, 401)):
-        for path in ("jobs/list", f"jobs/show/{broken}"):
+        for path in ("jobs/list", f"jobs/show/{broken}", f"jobs/log/{broken}"):
             answer = await ask(site, "GET", f"/_executors/{path}", who)
             assert answer.status_code == status
             assert broken not in answer.text

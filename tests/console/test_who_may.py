@@ -28,11 +28,14 @@ BEGIN, END = "<!-- who may do what -->\n", "<!-- end -->\n"
 CONSOLE = (
     ("see the page", "GET", "/_executors/"),
     ("read pools, routes and errors", "GET", "/_executors/snapshot"),
+    ("read the history", "GET", "/_executors/history"),
     ("read metrics", "GET", "/_executors/metrics"),
     ("ask whether it lives", "GET", "/_executors/health/live"),
     ("ask whether it is ready", "GET", "/_executors/health/ready"),
     ("read why it is not ready", "GET", "/_executors/health"),
     ("change pools and routes", "POST", "/_executors/change/resize"),
+    ("profile a route", "POST", "/_executors/change/profile"),
+    ("see the page of profiles", "GET", "/_executors/profile"),
     ("drain or restart an agent", "POST", "/_executors/change/agent"),
     ("see the page of jobs", "GET", "/_executors/jobs"),
     ("list and search all jobs", "GET", "/_executors/jobs/list"),
@@ -77,6 +80,8 @@ class Desk:
             content = b'{"pool": "t", "max_workers":2}'
             if path.endswith("/agent"):
                 content = b'{"pool": "t", "agent": "nobody", "action": "drain"}'
+            if path.endswith("/profile"):
+                content = b'{"route": "press/book", "seconds": 0.1}'
             if path.endswith("/jobs"):
                 content = b'{"action": "retry", "matching": {}, "confirm": true}'
         elif method == "POST":

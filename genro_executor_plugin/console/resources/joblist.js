@@ -229,6 +229,9 @@ function showOne(job) {
   pairs(byId("one-facts"), facts);
   byId("one-arguments").hidden = !job.arguments;
   pairs(byId("one-arguments").lastElementChild, (job.arguments ?? []).length ? job.arguments : [["none", ""]]);
+  byId("one-runs").hidden = !(job.runs ?? []).length;
+  keep(byId("one-runs").querySelector("tbody"), [...(job.runs ?? [])].reverse(), ({ number }) => String(number), createRun, updateRun);
+  if (byId("one-log").open) log();
   const failure = job.failure;
   byId("one-failure").hidden = !failure;
   say(byId("one-failure").querySelector(".reason"), plain(failure ? `${failure.type_name}: ${failure.message}` : ""));
@@ -242,6 +245,47 @@ function showOne(job) {
   byId("one-stacks").dataset.job = job.task_id;
   byId("one-stacks").hidden = job.state !== "running";
   for (const button of byId("one-actions").children) button.hidden = !ACTIONS[button.dataset.action][1](job);
+}
+
+// Asked for while it is open: it may be long.
+async function log() {
+  const place = byId("one-log"), wanted = current.task_id, least = Number(byId("log-level").value);
+  let told = "", text = "";
+  try {
+    const { lines, missing } = await get(`jobs/log/${encodeURIComponent(wanted)}`);
+    const shown = lines.filter(({ level }) => level >= least);
+    told = [shown.length ? "" : "No line is kept.", missing ? `${count(missing)} earlier lines are not kept.` : ""].filter(Boolean).join(" ");
+    text = shown.map((line) => `${clock(line.at)} ${line.level_name} ${line.logger}: ${line.text}`).join("\n");
+  } catch (error) {
+    told = error instanceof TypeError ? "The server does not answer." : error.message;
+  }
+  if (wanted !== wantedJob()) return;
+  say(place.querySelector("[data-part=told]"), told);
+  const lines = place.querySelector("pre");
+  lines.hidden = !text;
+  if (lines.textContent === plain(text)) return;
+  lines.textContent = plain(text);
+  lines.scrollTop = lines.scrollHeight;
+}
+
+function createRun(run) {
+  const cell = (label, name, extra = "") => make("td", { role: "cell", "data-label": label, "data-cell": name, class: extra });
+  return make("tr", { role: "row" }, make("th", { role: "rowheader", scope: "row", "data-label": "Attempt" }, String(run.number)),
+    cell("Began", "began"), cell("Took", "took", "number"), make("td", { role: "cell", "data-label": "Ended as" }, make("span", { "data-cell": "as" })), cell("Where", "where"),
+    make("td", { role: "cell", "data-label": "What it says", class: "says" }, make("details", {}, make("summary", {}), make("pre", { tabindex: 0, "aria-label": `Remote traceback of attempt ${run.number}` }))));
+}
+
+function updateRun(row, run) {
+  const put = (name, text) => say(row.querySelector(`[data-cell=${name}]`), text);
+  put("began", run.began_at == null ? "–" : clock(run.began_at));
+  put("took", run.began_at == null ? "–" : lasting(Math.max(0, (run.ended_at ?? Date.now() / 1000) - run.began_at)));
+  put("as", run.ended_as);
+  row.querySelector("[data-cell=as]").className = `pill ${TONES[run.ended_as] ?? "warn"}`;
+  put("where", plain([run.agent && `agent ${run.agent}`, run.pid && `process ${run.pid}`].filter(Boolean).join(", ") || "–"));
+  const { failure } = run, details = row.querySelector("details");
+  details.hidden = !failure;
+  say(details.querySelector("summary"), plain(failure ? `${failure.type_name}: ${failure.message}`.split("\n")[0].slice(0, 300) : ""));
+  say(details.querySelector("pre"), plain(failure?.traceback ?? ""));
 }
 
 // Asked when a person wants to know, and not before. A process does not know which job a call is of.
@@ -319,6 +363,8 @@ byId("all-here").addEventListener("change", (event) => {
 for (const radio of document.querySelectorAll("[name=which]")) radio.addEventListener("change", showChosen);
 byId("to-list").addEventListener("click", (event) => { event.preventDefault(); go(""); });
 byId("where").addEventListener("click", where);
+byId("one-log").addEventListener("toggle", () => { if (byId("one-log").open) log(); });
+byId("log-level").addEventListener("change", log);
 buttons(byId("actions"), whichOfList);
 buttons(byId("one-actions"), () => ({ jobs: [current.task_id] }));
 addEventListener("popstate", arrive);

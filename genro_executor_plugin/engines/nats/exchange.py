@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ...remote.access import Access
 from ...remote.connection import Connection
 from ...remote.envelope import Envelope, RefusedError, Seal
-from ...remote.messages import Announcement, CallMessage, Kind, pack, unpack
+from ...remote.messages import Announcement, CallMessage, Kind, pack, read
 from ...remote.post import Post
 from ...remote.refusals import Refusals
 from ...remote.subjects import EVERYBODY, Subjects, new_name
@@ -112,15 +112,17 @@ class Exchange:
         """
         number = message.number
         return self.post.send(
-            *(self._subjects.agent(agent), agent, Kind.CALL, pack(message), number),
+            *(self._subjects.agent(agent), agent, Kind.CALL, pack(message[:-1]), number),
             nobody_to=f"{self._nobody}.agent.{agent}.{number}",
+            tail=message.large,
         )
 
-    def tell(self, agent: str, kind: Kind, *body: Any, lane: int = 0) -> bool:
-        """Send ``agent`` something that is short."""
+    def tell(self, agent: str, kind: Kind, *body: Any, lane: int = 0, tail: bytes = b"") -> bool:
+        """Send ``agent`` something other than a call."""
         return self.post.send(
             *(self._subjects.agent(agent), agent, kind, pack(body), lane),
             nobody_to=f"{self._nobody}.agent.{agent}.0",
+            tail=tail,
         )
 
     # -- what is heard ----------------------------------------------------------------------------
@@ -134,7 +136,7 @@ class Exchange:
             self._hearer.nobody_is(agent, int(number))
 
     def _heard(self, envelope: Envelope) -> None:
-        agent, body, hearer = envelope.sender, unpack(envelope.body), self._hearer
+        agent, body, hearer = envelope.sender, read(envelope), self._hearer
         match envelope.kind:
             case Kind.ANSWER:
                 hearer.answered(agent, *body)

@@ -137,6 +137,14 @@ class SnapshotSource:
         """
         return self._about_jobs(f"jobs/show/{quote(task_id, safe='')}", "task_id")
 
+    def job_log(self, task_id: str) -> dict[str, Any]:
+        """The last lines that a long job has logged.
+
+        Raises:
+            SourceError: as for ``fetch``; or there is no such job.
+        """
+        return self._about_jobs(f"jobs/log/{quote(task_id, safe='')}", "lines")
+
     def change_jobs(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Do something to long jobs, as the console's ``change/jobs`` describes it.
 
@@ -144,6 +152,20 @@ class SnapshotSource:
             SourceError: as for ``fetch``; or it is refused as a whole.
         """
         return self._about_jobs("change/jobs", "done", json.dumps(document).encode())
+
+    def profile(self, route: str, seconds: float, rate: int) -> dict[str, Any]:
+        """Where the calls of ``route`` are in ``seconds`` from now, as ``change/profile`` answers.
+
+        Raises:
+            SourceError: as for ``fetch``; or no profile can be made of it.
+        """
+        url = self.url.removesuffix("snapshot") + "change/profile"
+        sent = json.dumps({"route": route, "seconds": seconds, "rate": rate}).encode()
+        document = self._document(url, sent, seconds + JOBS_TIMEOUT_SECONDS)
+        profile = document.get("profile") if isinstance(document, dict) else None
+        if not isinstance(profile, dict) or not isinstance(profile.get("speedscope"), dict):
+            raise SourceError(f"{url} did not answer with a profile; is it of this version?")
+        return profile
 
     def _about_jobs(self, path: str, fact: str, sent: bytes | None = None) -> dict[str, Any]:
         url = self.url.removesuffix("snapshot") + path
@@ -221,7 +243,7 @@ class SnapshotSource:
             return f"{self.url} wants authentication (401): {cure}"
         if status == 403:
             return f"{self.url} refuses (403): {detail or 'the tag SERVER_ADMIN is needed'}"
-        if status == 404 and detail.startswith("There is no job"):
+        if status == 404 and detail.startswith(("There is no job", "There is no route")):
             return detail
         if status == 404:
             return (
