@@ -36,6 +36,7 @@ from typing import Any
 from genro_executor_plugin import TaskState, TaskStatus
 from genro_executor_plugin.tasks.status import Progress, TaskFailure
 from genro_executor_plugin.tasks.store import TaskStore
+from genro_executor_plugin.tasks.store.attempts import Ran
 
 __all__ = ["lacking"]
 
@@ -102,7 +103,7 @@ def _steps(store: TaskStore) -> dict[str, Callable[[], Future[Any]]]:
         ),
         "claim two": lambda: store.claim("two", 2.7),
         "end one": lambda: store.end(done, "result", b"r" * 9_000),
-        "put back two": lambda: store.put_back("two", None, None, attempted=True),
+        "put back two": lambda: store.put_back("two", None, None, Ran("failed")),
         "cancel three": lambda: store.cancel_queued("three", 3.0),
         "claim two again": lambda: store.claim("two", 3.5),
         "end two": lambda: store.end(failed, "exception", b"error"),
@@ -248,7 +249,8 @@ def _problems(folder: Path, told: dict[str, str]) -> list[str]:
     waiting = {status.task_id for status in recovered.waiting}
     for name in ("one", "two", "three", "four", "five", "six"):
         job = store.status(name).result(PATIENCE_SECONDS)
-        found += _wrong(name, job, told, waiting)
+        kept = len(store.attempts(name).result(PATIENCE_SECONDS))
+        found += _wrong(name, job, kept, told, waiting)
         if job is not None and job.state is TaskState.SUCCEEDED:
             outcome = store.outcome(name).result(PATIENCE_SECONDS)
             if outcome is None or outcome[1] != b"r" * 9_000:
@@ -264,8 +266,10 @@ def _problems(folder: Path, told: dict[str, str]) -> list[str]:
     return found
 
 
-def _wrong(name: str, job: TaskStatus | None, told: dict[str, str], waiting: set[str]) -> list[str]:
-    """What is wrong with the job ``name``."""
+def _wrong(
+    name: str, job: TaskStatus | None, kept: int, told: dict[str, str], waiting: set[str]
+) -> list[str]:
+    """What is wrong with the job ``name``, of which ``kept`` attempts are in the store."""
 
     def was(step: str) -> bool:
         return told.get(step) == "told"
@@ -297,6 +301,8 @@ def _wrong(name: str, job: TaskStatus | None, told: dict[str, str], waiting: set
         wrong.append(f"{name} has begun, and would begin once more")
     if begun and job.attempts < 1:
         wrong.append(f"{name} has begun, and no attempt is counted")
+    if job.state is not TaskState.QUEUED and kept != job.attempts:
+        wrong.append(f"{name} has had {job.attempts} attempts, and {kept} are kept")
     if (job.state is TaskState.QUEUED) != (name in waiting):
         wrong.append(
             f"{name} is {job.state}, and was found {'' if name in waiting else 'not '}waiting"

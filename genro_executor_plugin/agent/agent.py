@@ -16,7 +16,7 @@ from ..errors import ExecutorConfigError, ExecutorError
 from ..remote.access import Access
 from ..remote.connection import Connection
 from ..remote.envelope import Envelope, RefusedError, Seal
-from ..remote.messages import Announcement, CallMessage, Kind, pack, unpack
+from ..remote.messages import Announcement, CallMessage, Kind, pack, read
 from ..remote.post import Post
 from ..remote.refusals import Refusals
 from ..remote.subjects import EVERYBODY, Subjects, new_name
@@ -264,7 +264,9 @@ class Agent:
     # -- what it hears ----------------------------------------------------------------------------
 
     def _asked(self, envelope: Envelope) -> None:
-        (asked_at,) = unpack(envelope.body)
+        if envelope.kind != Kind.QUESTION:
+            raise RefusedError("body", f"agents are not asked by messages of kind {envelope.kind}")
+        (asked_at,) = read(envelope)
         server = envelope.sender
         where = self._subjects.server(server)
         self._post.send(where, server, Kind.ANNOUNCEMENT, self._announcement(asked_at))
@@ -279,7 +281,7 @@ class Agent:
         self.starts_again = again
 
     def _heard(self, envelope: Envelope) -> None:
-        server, body = envelope.sender, unpack(envelope.body)
+        server, body = envelope.sender, read(envelope)
         match envelope.kind:
             case Kind.CALL:
                 self._runs.call(server, CallMessage(*body))
@@ -297,6 +299,6 @@ class Agent:
                 self._places.give_back(server)
             case Kind.LEAVE:
                 (again,) = body
-                self._leave(server, again is True)
+                self._leave(server, again)
             case _:
                 raise RefusedError("body", f"an agent is not sent messages of kind {envelope.kind}")

@@ -25,6 +25,7 @@ from . import (
     debug,
     demo,
     jobs,
+    profile,
     serve,
     stack,
     top,
@@ -71,6 +72,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=BorrowedParser
     )
-    for command in (serve, worker, demo, check, top, stack, jobs, bench, debug, completion):
+    beside = (bench, debug, completion)
+    for command in (serve, worker, demo, check, top, stack, profile, jobs, *beside):
         command.add(commands)
     return parser

@@ -72,10 +72,26 @@ def lines_of(job: dict[str, Any]) -> Iterator[str]:
         yield f"  {printable(name)} = {printable(value)}"
     if job["arguments_trouble"]:
         yield f"  arguments: {printable(job['arguments_trouble'])}"
+    yield from _lines_of_runs(job["runs"])
     if failure is not None:
         head = f"{printable(failure['type_name'])}: {printable(failure['message'])}"
         yield paint(head, "red")
         yield from map(_indented, failure["traceback"].splitlines())
+
+
+def _lines_of_runs(runs: list[dict[str, Any]]) -> Iterator[str]:
+    """A line for each attempt, and what was raised in those that are over."""
+    if not runs:
+        return
+    yield "  last attempts:"
+    for run in runs:
+        began, ended, failure = run["began_at"], run["ended_at"], run["failure"]
+        took = "" if began is None or ended is None else f" after {max(ended - began, 0.0):.1f} s"
+        where = f", agent {run['agent']}" if run["agent"] else ""
+        where += f", process {run['pid']}" if run["pid"] is not None else ""
+        said = f", {failure['type_name']}: {failure['message']}" if failure is not None else ""
+        line = f"{run['number']}. {_clock(began)} {run['ended_as']}{took}{where}"
+        yield f"    {printable(line + said)[:200]}"
 
 
 def _indented(line: str) -> str:

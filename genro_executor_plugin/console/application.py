@@ -41,9 +41,10 @@ from .job_pages import QUERY, JobPages
 from .job_totals import KeptTotals
 from .jobs import JobSection, shown_jobs
 from .page_files import PARTS, page_file
+from .past.kept import KeptHistory
 from .processes import Processes
 from .route_rows import RouteRows
-from .snapshot import snapshot_of
+from .snapshot import installed_version, snapshot_of
 from .stacks import stacks_in
 from .start import announce, say_that_it_is_open
 from .token import ConsoleToken, declared_token
@@ -75,6 +76,8 @@ class ExecutorConsole(AttachedApplication):
     - ``token``: what a server without authentication asks for in the place of the tag; by
       default a random one. The server's log has the link that contains it.
     - ``open``: ``True``: everything is for everybody, without a token and authentication.
+    - ``history``: the file of the history of 72 hours, or ``"off"``; by default one beside the
+      long jobs.
     """
 
     code = "_executors"
@@ -93,6 +96,7 @@ class ExecutorConsole(AttachedApplication):
         self._token = ConsoleToken(token) if token is not None else None
         self._token_file: TokenFile | None = None
         self._announcing: asyncio.Task[None] | None = None
+        self._kept = KeptHistory(kwargs.pop("history", None))
         names = ("tag", "metrics", "health", "open")
         self._access = Access(**{name: kwargs.pop(name) for name in names if name in kwargs})
         self._registry = ExecutorRegistry(executors)
@@ -144,6 +148,7 @@ class ExecutorConsole(AttachedApplication):
     async def on_startup(self) -> None:  # type: ignore[override]
         """Begin to take samples of the pools, and say in the log who may use the console."""
         self._history.start()
+        self._kept.start(self.server, self._registry, self._history, installed_version())
         hide_origin(self.server, self.mount)
         await self.processes.start()
         if self._access.open:
@@ -164,6 +169,11 @@ class ExecutorConsole(AttachedApplication):
             self._token_file.remove()
         await self.processes.stop()
         await self._changes.stop()
+        await self._kept.stop()
+
+    def note_change(self, what: str, who: str) -> None:
+        """Remember in the history that somebody has changed something."""
+        self._kept.note_change(what, who)
 
     @property
     def samples(self) -> History:
@@ -212,6 +222,7 @@ class ExecutorConsole(AttachedApplication):
             "changes": self._changes.latest_first,
             "processes": self.processes.shown(),
             "together": self.processes.together(),
+            "history": self._kept.state,
         }
 
     @route(auth_rule=RULE)
@@ -223,6 +234,15 @@ class ExecutorConsole(AttachedApplication):
         """
         body = await self._updates.asked(_request.scope[QUERY])
         return self.result_wrapper(body, media_type="application/json")
+
+    @route(auth_rule=RULE)
+    async def history(self, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        """Return what the pools, or one route, did in a range of time, and markers of events.
+
+        The query names ``range`` (``15m``, ``1h``, ``6h``, ``24h``, ``72h``) or ``since`` and
+        ``until``, and may name ``pool`` and ``route``.
+        """
+        return await self._kept.answer(_request.scope[QUERY])
 
     @route(auth_rule=RULE)
     async def stacks(self, pid: str = "") -> dict[str, Any]:

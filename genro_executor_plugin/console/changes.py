@@ -28,6 +28,7 @@ from ..tasks.managed import MANY
 from .access import RULE, who_asks
 from .job_pages import ACTIONS, choose, do_to
 from .job_query import check_ids
+from .profiles import Profiles
 
 __all__ = ["Changes"]
 
@@ -47,6 +48,7 @@ class Changes(RoutingClass):
 
     def __init__(self, console: Any) -> None:
         self._console = console
+        self._profiles = Profiles()
         self._made: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self._under_way: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
 
@@ -173,6 +175,24 @@ class Changes(RoutingClass):
         )
 
     @route(auth_rule=RULE, openapi_method="post")
+    async def profile(  # type: ignore[no-untyped-def]
+        self, route: str, seconds: float = 10.0, rate: int = 100, _request=None
+    ) -> dict[str, Any]:
+        """Take samples of the calls of a route, and answer with them when the time is over.
+
+        ``route`` is its path, from the application's code on; ``seconds`` are at most 60, and
+        ``rate``, the samples in a second, at most 250. The samples are in the format of
+        speedscope.app. One profile is made at a time.
+        """
+        made: dict[str, Any] = {}
+
+        async def profile() -> None:
+            made.update(await self._profiles.profile(self._console.server, route, seconds, rate))
+
+        what = f"route {route[:200]}: profiled for {seconds:g} s, {rate} samples a second"
+        return {**await self._do(_request, what, profile), "profile": made}
+
+    @route(auth_rule=RULE, openapi_method="post")
     async def agent(  # type: ignore[no-untyped-def]
         self, pool: str, agent: str, action: Literal["drain", "restart"], _request=None
     ) -> dict[str, Any]:
@@ -294,6 +314,7 @@ class Changes(RoutingClass):
         """Record what was done, and who has asked for it."""
         who, what = _one_line(who_asks(request.scope)), _one_line(what)
         self._made.append({"at": round(time.time(), 3), "who": who, "what": what})
+        self._console.note_change(what, who)
         _logger.warning("console: %s: %s", who, what)
 
 

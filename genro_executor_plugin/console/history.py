@@ -42,6 +42,22 @@ class _Reading:
     wait: tuple[int, ...]
 
 
+@dataclass(slots=True)
+class _Load:
+    """The sums of some samples."""
+
+    samples: int = 0
+    busy: int = 0
+    queued: int = 0
+    queued_most: int = 0
+
+    def add(self, sample: Mapping[str, Any]) -> None:
+        self.samples += 1
+        self.busy += sample["busy"]
+        self.queued += sample["queued"]
+        self.queued_most = max(self.queued_most, sample["queued"])
+
+
 class History:
     """Samples of the pools of one registry, taken on the event loop it is started on.
 
@@ -53,6 +69,7 @@ class History:
         self._registry = registry
         self._readings: dict[str, _Reading] = {}
         self._samples: dict[str, deque[dict[str, Any]]] = {}
+        self._loads: dict[str, _Load] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.began_at: float = round(time.time(), 3)
 
@@ -76,6 +93,18 @@ class History:
             if before is not None and reading.at > before.at:
                 samples = self._samples.setdefault(name, deque(maxlen=_KEPT))
                 samples.append(_sample(executor.metrics, before, reading))
+                self._loads.setdefault(name, _Load()).add(samples[-1])
+
+    def take_load(self, executor: BaseExecutor) -> tuple[float, float, int]:
+        """Busy workers, waiting calls, and the most that waited, since this was last asked.
+
+        The first two are means over the samples; all are of the moment, if there was none.
+        """
+        load = self._loads.pop(executor.name, None)
+        if load is None:
+            load = _Load()
+            load.add(executor.metrics)
+        return load.busy / load.samples, load.queued / load.samples, load.queued_most
 
     def of(self, name: str) -> list[dict[str, Any]]:
         """Return the samples of pool ``name``, the oldest first."""

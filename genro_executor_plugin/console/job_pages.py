@@ -89,7 +89,10 @@ class JobPages(RoutingClass):
 
     @route(auth_rule=RULE)
     async def show(self, job: str = "", _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
-        """Return what is known of a job, and what it was given if its pool allows to show that."""
+        """Return what is known of a job: its last attempts as ``runs``, its failure, its progress.
+
+        What it was given is there if its pool allows to show that.
+        """
         tasks = self._long_tasks
         if not isinstance(job, str):  # a request can hydrate it to a value of any type
             raise HTTPNotFound("A job's id is a text")
@@ -98,7 +101,9 @@ class JobPages(RoutingClass):
         except TaskNotFoundError as error:
             raise HTTPNotFound(f"There is no job {job[:100]!r}") from error
         arguments, repeatable, why = None, False, ""
+        runs: list[dict[str, Any]] = []
         try:
+            runs = [one.as_dict() for one in await tasks.attempts(status)]
             kept = await tasks.kept_call(job)
             repeatable = status.state.final and kept.content is not None
             found = await tasks.arguments(kept)
@@ -107,6 +112,7 @@ class JobPages(RoutingClass):
             why = str(error)
         return {
             **status.as_dict(),
+            "runs": runs,
             "can_be_repeated": repeatable,
             "arguments": arguments,
             "arguments_trouble": cut(why, _SHOWN_CHARS),

@@ -20,7 +20,7 @@ SHOWN = 20
 
 _ASKED = ("status", "result", "events")
 
-JOB_CHANGES = ("cancel", "forget")
+JOB_CHANGES = ("cancel", "retry", "forget")
 """Requests that change a job. They have to be a POST from the console's own site."""
 
 

@@ -26,7 +26,7 @@ from ..portable.references import describe
 from .history import SAMPLE_SECONDS, History
 from .route_rows import RouteRows
 
-__all__ = ["pool_facts", "pool_options", "server_facts", "snapshot_of"]
+__all__ = ["installed_version", "pool_facts", "pool_options", "server_facts", "snapshot_of"]
 
 
 _CONTROLS: Mapping[str, Capability | None] = {
@@ -61,7 +61,7 @@ def server_facts(registry: ExecutorRegistry, history: History) -> dict[str, Any]
     return {
         "pid": os.getpid(),
         "host": socket.gethostname(),
-        "version": _version(),
+        "version": installed_version(),
         "started_at": history.began_at,
         "healthy": not unhealthy,
         "unhealthy": unhealthy,
@@ -69,7 +69,7 @@ def server_facts(registry: ExecutorRegistry, history: History) -> dict[str, Any]
 
 
 @cache
-def _version() -> str:
+def installed_version() -> str:
     """The version of this package as it is installed."""
     try:
         return version("genro-executor-plugin")

@@ -37,6 +37,8 @@ class Call:
         waited: seconds until its run began, once that is known.
         ran: seconds that its run took, once that is known.
         begun: once it has ended: whether a run of it was ever begun.
+        ran_by: once it has ended, if it has ``on_message``: the process and the agent that have
+            run it last, ``None`` and empty if they are not known.
         held: whether its limits wait, because it, or another one in its worker, is at a breakpoint.
         kill_on_cancel: cancelling it ends its run, whatever the pool's ``on_cancel`` says.
     """
@@ -53,6 +55,7 @@ class Call:
     waited: float | None = None
     ran: float | None = None
     begun: bool = False
+    ran_by: tuple[int | None, str] = (None, "")
     held: bool = False
     kill_on_cancel: bool = False
 

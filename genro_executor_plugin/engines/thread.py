@@ -30,7 +30,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, ClassVar
 
-from ..metrics.worker_state import RunningStack, WorkerState
+from ..metrics.worker_state import WorkerState
 from ..options.capabilities import Capability
 from ..options.pool import PoolOptions
 from ..portable.files import discard_result
@@ -40,7 +40,8 @@ from ..worker.streaming import streamed
 from .base import Engine, Load, Pool
 from .call import Call
 from .debugger import ends_within
-from .stacks import end_late_run, stacks_of_runs
+from .stacks import end_late_run
+from .thread_insight import ThreadInsight
 from .thread_loop import PoolLoop, raisable
 from .thread_run import ThreadRun, no_thread
 
@@ -49,7 +50,7 @@ __all__ = ["ThreadEngine"]
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-class ThreadEngine(Engine):
+class ThreadEngine(ThreadInsight, Engine):
     """Runs calls on threads of its own: nothing else waits because these are busy."""
 
     name = "thread"
@@ -59,6 +60,7 @@ class ThreadEngine(Engine):
             Capability.CONTEXT,
             Capability.INITIALIZES,
             Capability.PAUSES,
+            Capability.PROFILES,
             Capability.RESIZES,
             Capability.STREAMS,
         }
@@ -99,6 +101,7 @@ class ThreadEngine(Engine):
             run.let_go()
             call.raised = run.raised
             call.begun = run.started_at is not None
+            call.ran_by = run.ran_by
             if run in self._begun and (call.kill_on_cancel or self.options.on_cancel == "kill"):
                 run.end_coroutine()  # nobody waits for it any more
             call.handle = None  # or the two would wait for the garbage collector
@@ -340,9 +343,6 @@ class ThreadEngine(Engine):
             )
             for run in self._begun
         ]
-
-    async def stacks(self, pid: int | None = None) -> list[RunningStack]:
-        return stacks_of_runs(self._begun, pid)
 
     def load(self) -> Load:
         threads = len(self._threads) + (self._coroutines is not None)

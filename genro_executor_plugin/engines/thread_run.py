@@ -78,6 +78,11 @@ class ThreadRun:
         self.context.run(enter, self.running)
         self.context.run(HOME.set, HOME.get() or loop)
 
+    @property
+    def ran_by(self) -> tuple[int | None, str]:
+        """The process that runs it, as a job of a worker has it: this one."""
+        return (os.getpid() if self.started_at is not None else None), ""
+
     def let_go(self) -> None:
         """Forget the error that the caller has by now: its traceback leads here and back."""
         if self.future.done() and (self.future.cancelled() or self.future.exception()):

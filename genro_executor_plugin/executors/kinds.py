@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ..engines.base import Engine, kind_of
+from ..engines.base import Engine
+from ..engines.declared import kind_of
 from ..engines.inline import InlineEngine
 from ..engines.process.engine import ProcessEngine
 from ..engines.thread import ThreadEngine

@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ..engines.base import Engine, Load, kind_of
+from ..engines.base import Engine, Load
 from ..engines.call import Call, Message
+from ..engines.declared import kind_of
 from ..engines.home import Home
 from ..engines.inline import InlineEngine
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Self
 
 from ..errors import ExecutorConfigError
+from ..metrics.profiles import ProfileTarget, WorkerProfile, check_profile
 from ..metrics.worker_state import RunningStack
 from ..options.capabilities import Capability
 from .state import PoolState
@@ -67,6 +68,8 @@ CLOSE_IN_A_HURRY_SECONDS = 10.0
 
 class SteeredPool(PoolState):
     """A pool as its operator uses it. How calls are made is ``BaseExecutor``'s."""
+
+    _profiled: str = ""
 
     # -- controls -----------------------------------------------------------------------------
 
@@ -161,6 +164,41 @@ class SteeredPool(PoolState):
             pid: a process; only its calls are asked.
         """
         return await self._engine.stacks(pid)
+
+    async def profile(
+        self, target: ProfileTarget, seconds: float = 10.0, rate: int = 100
+    ) -> list[WorkerProfile]:
+        """Take samples of where the calls of one route are, and return them for each process.
+
+        One profile is made at a time. Cancelling this ends it.
+
+        Args:
+            target: whose calls; other calls in the same workers are not counted.
+            seconds: how long, at most a minute.
+            rate: how many samples in a second, at most 250.
+
+        Raises:
+            ExecutorConfigError: ``seconds`` or ``rate`` is not allowed, a profile is being made, or
+                the calls of this kind of pool run where none can be made.
+        """
+        check_profile(seconds, rate)
+        if Capability.PROFILES not in self.capabilities:
+            raise ExecutorConfigError(
+                f"Pool {self._name!r} is a {self.kind} pool: no samples can be taken of its calls. "
+                "Take them on the machine where they run, or run the route in a process pool",
+                pool=self._name,
+            )
+        if self._profiled:
+            raise ExecutorConfigError(
+                f"Pool {self._name!r} is being profiled for route {self._profiled!r}; ask again "
+                "when that has ended",
+                pool=self._name,
+            )
+        self._profiled = target.path or "?"
+        try:
+            return await self._engine.profile(target, float(seconds), rate)
+        finally:
+            self._profiled = ""
 
     def _need(self, capability: Capability, what: str) -> None:
         if capability not in self.capabilities:

@@ -30,6 +30,7 @@ __all__ = [
     "folded",
     "percentiles_ms",
     "quantile",
+    "quantile_of",
 ]
 
 BUCKETS = (
@@ -114,14 +115,19 @@ def quantile(counts: Sequence[int], share: float) -> float | None:
     It is the middle of the bucket that they end in; above the last bound nothing is known, and
     the bound is the answer.
     """
-    wanted = share * sum(counts)
+    return quantile_of([pair for pair in enumerate(counts) if pair[1]], share)
+
+
+def quantile_of(counts: Sequence[tuple[int, int]], share: float) -> float | None:
+    """As ``quantile``, where ``counts`` has the buckets that are not empty: (number, count)."""
+    wanted = share * sum(count for _, count in counts)
     if not wanted:
         return None
     below = 0
-    for index, count in enumerate(counts):
+    for index, count in counts:
         below += count
-        if count and below >= wanted:
-            if index == len(BOUNDS):
+        if below >= wanted:
+            if index >= len(BOUNDS):
                 break
             return math.sqrt(BOUNDS[index - 1] * BOUNDS[index]) if index else BOUNDS[0] / 2
     return BOUNDS[-1]

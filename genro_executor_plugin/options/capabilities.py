@@ -37,6 +37,9 @@ class Capability(StrEnum):
     PAUSES = "pauses"
     """It can hold back the calls that it has admitted until it is resumed."""
 
+    PROFILES = "profiles"
+    """Samples can be taken of where the calls of a route spend their time."""
+
     RESIZES = "resizes"
     """``max_workers`` can change while it works."""
 

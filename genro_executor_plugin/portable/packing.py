@@ -246,6 +246,20 @@ class CallPacker:
         function.large = perf_counter() - began > SLOW_SECONDS
         return file.getvalue()
 
+    def known_as(self, func: Callable[..., Any]) -> tuple[int, int, str]:
+        """How workers know ``func``: its key, the key of its ``self``, and its title; 0 for no key.
+
+        A function that travels by value has none.
+        """
+        unbound: Any = func
+        owner_key = 0
+        if type(func) is MethodType and is_routing(func.__self__):
+            unbound, owner_key = func.__func__, self._replicas.source_of(func.__self__).key
+        function = self._by_reference.get(unbound) if type(unbound) is FunctionType else None
+        if function is None or function.code is not unbound.__code__:
+            function = self._function(unbound, func)
+        return function.key, owner_key, function.title
+
     def placeholders_of(self, instance: Any) -> dict[str, Placeholder]:
         """What a worker has in place of attributes of ``instance`` that cannot travel, by name."""
         return self._replicas.source_of(instance).placeholders()

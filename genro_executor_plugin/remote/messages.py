@@ -6,18 +6,23 @@
 A body is plain data: numbers, texts, bytes, tuples, lists, dicts. What a call consists of, and what
 it returns, lies in it as bytes, which neither the server nor the agent's own process looks into
 before they are where they are to be rebuilt.
+
+A body is judged as a whole before anything of it is taken in (``read``): a message of another
+version of this protocol changes nothing, and above all does not mean something else by chance.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import pickle
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from .envelope import RefusedError
+from .envelope import Envelope, RefusedError
 
-__all__ = ["Announcement", "CallMessage", "Kind", "pack", "unpack"]
+__all__ = ["Announcement", "CallMessage", "Kind", "pack", "read", "unpack"]
 
 
 class Kind(IntEnum):
@@ -126,3 +131,102 @@ def unpack(data: bytes) -> tuple[Any, ...]:
     if type(body) is not tuple:
         raise RefusedError("body", "its body is not what this protocol has")
     return body
+
+
+# -- what each kind consists of --------------------------------------------------------------------
+
+_Check = Callable[[Any], bool]
+
+
+def _a(*types: type) -> _Check:
+    """Whether a value has one of ``types`` itself: ``True`` is no number here."""
+    return lambda value: type(value) in types
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _seconds(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _limit(value: Any) -> bool:
+    return value is None or (_seconds(value) and value > 0)
+
+
+def _counts(value: Any) -> bool:
+    return type(value) is list and all(map(_count, value))
+
+
+def _definitions(value: Any) -> bool:
+    return type(value) is list and all(
+        type(item) is tuple
+        and len(item) == 5
+        and all(type(number) is int for number in item[:4])
+        and type(item[4]) is bytes
+        for item in value
+    )
+
+
+def _code(value: Any) -> bool:
+    if type(value) is not dict or value.keys() != {"python", "package", "cloudpickle", "modules"}:
+        return False
+    modules = value["modules"]
+    texts = [value["python"], value["package"], value["cloudpickle"]]
+    if type(modules) is not dict:
+        return False
+    return all(type(text) is str for text in (*texts, *modules, *modules.values()))
+
+
+_flag, _text, _bytes = _a(bool), _a(str), _a(bytes)
+
+_BODIES: Mapping[int, tuple[_Check, ...]] = {
+    Kind.ANNOUNCEMENT: (_text, _count, _count, _count, _flag, _code, _text, _seconds),
+    Kind.QUESTION: (_seconds,),
+    Kind.CALL: (
+        *(_count, _text, _text, _flag, _limit, _limit, _flag),
+        *(_definitions, _bytes),
+    ),
+    Kind.END: (_count,),
+    Kind.TELL: (_count, _bytes),
+    Kind.AWAITED: (_count, _counts),
+    Kind.WANT: (),
+    Kind.RETURN: (),
+    Kind.LEAVE: (_flag,),
+    Kind.ANSWER: (_count, _count, _bytes),
+    Kind.NOT_BEGUN: (_count, _text, _count, _text),
+    Kind.MESSAGE: (_count, _count, _bytes),
+    Kind.GRANT: (_count,),
+    Kind.RECORD: (_count, _count, _bytes),
+    Kind.PART: (_count, _count, _count, _count, _count, _bytes),
+    Kind.TAKEN: (_count, _count),
+}
+
+
+def read(envelope: Envelope) -> tuple[Any, ...]:
+    """The body of a message, which consists of what its kind consists of.
+
+    Raises:
+        RefusedError: it does not, or there is no such kind.
+    """
+    checks = _BODIES.get(envelope.kind)
+    if checks is None:
+        raise RefusedError("body", f"there is no kind {envelope.kind} of messages")
+    body = unpack(envelope.body)
+    if len(body) != len(checks):
+        raise RefusedError(
+            "body", f"{_name(envelope)} has {len(checks)} parts here, and {len(body)} there"
+        )
+    for place, check in enumerate(checks):
+        if not check(body[place]):
+            raise RefusedError(
+                "body",
+                f"part {place + 1} of {_name(envelope)} is a {type(body[place]).__name__} that it "
+                "cannot be here; use the same version on both sides",
+            )
+    return body
+
+
+def _name(envelope: Envelope) -> str:
+    return f"{Kind(envelope.kind).name} of {envelope.sender!r}"

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from .connection import Connection
 from .envelope import Envelope, RefusedError, Seal
-from .messages import Kind, pack, unpack
+from .messages import Kind, pack, read
 from .refusals import Refusals
 
 __all__ = ["MOST_BYTES", "Post", "TooLargeToSendError"]
@@ -75,6 +75,8 @@ class _Leaving:
 
 @dataclass(slots=True)
 class _Arriving:
+    """A message that is arriving in parts; ``size`` is how many bytes are still to come."""
+
     parts: list[bytes]
     size: int
     moved_at: float
@@ -233,14 +235,14 @@ class Post:
                 self.send(subject, recipient, kind, body, lane, nobody_to)
 
     def _was_taken(self, envelope: Envelope) -> None:
-        lane, taken = unpack(envelope.body)
+        lane, taken = read(envelope)
         leaving = self._leaving.get((envelope.sender, lane))
         if leaving is not None and leaving.taken < taken <= leaving.sent:
             leaving.taken, leaving.moved_at = taken, self._loop.time()
             self._go_on(envelope.sender, lane, leaving)
 
     def _take_part(self, envelope: Envelope, heard: Callable[[Envelope], None]) -> None:
-        lane, index, parts, kind, size, part = unpack(envelope.body)
+        lane, index, parts, kind, size, part = read(envelope)
         key = envelope.sender, lane
         if index == 0:
             others = sum(sender == envelope.sender for sender, _ in self._arriving)
@@ -248,9 +250,13 @@ class Post:
                 raise RefusedError("size", f"it has {size} bytes in parts, which is too much")
             self._arriving[key] = _Arriving([], size, 0.0)
         arriving = self._arriving.get(key)
-        if arriving is None or index != len(arriving.parts):
+        if arriving is not None:
+            arriving.size -= len(part)
+        if arriving is None or index != len(arriving.parts) or arriving.size < 0:
             self._arriving.pop(key, None)
-            raise RefusedError("parts", "a part of it is missing; it is sent again if it matters")
+            raise RefusedError(
+                "parts", "a part of it is missing, or is too large; it is sent again if it matters"
+            )
         arriving.parts.append(part)
         arriving.moved_at = self._loop.time()
         if index + 1 < parts:
@@ -258,7 +264,6 @@ class Post:
             self._connection.send(self._subject_of(envelope.sender), taken)
             return
         del self._arriving[key]
-        body = b"".join(arriving.parts)
-        if len(body) != arriving.size:
+        if arriving.size:
             raise RefusedError("parts", "its parts are not as large as its first one says")
-        heard(envelope._replace(kind=kind, body=body))
+        heard(envelope._replace(kind=kind, body=b"".join(arriving.parts)))

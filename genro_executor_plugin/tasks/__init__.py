@@ -15,7 +15,9 @@ Which file to read for what, in the order in which a job passes through them::
     acceptance         how a job gets into the store, within its submitter's limits
     store/             every fact that must survive the server, in one SQLite file
         __init__       TaskStore: each change of a job's state is one step
-        schema         the tables, and a job as a row of them
+        tables         the tables, and what each version has added
+        schema         a job as a row of them, and steps on it
+        attempts       what is kept of the attempts of a job
         database       the thread that talks to SQLite and commits in batches
         facts          what a store is given of a job, and what it gives
         opened         a store is opened and closed
@@ -45,7 +47,7 @@ Which file to read for what, in the order in which a job passes through them::
     siblings           whether another process serves the same application
     turn               which of several servers begins the schedules
     http/
-        routes         status, result, events, cancel and forget as routes
+        routes         status, result, events, cancel, retry and forget as routes
         accepted       202 Accepted: the answer to a request whose work goes on
         mount          the URLs below which a server answers for its jobs
 

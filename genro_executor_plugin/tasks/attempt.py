@@ -46,6 +46,7 @@ class Outcome:
         interrupted: whether the server has ended it because it stops.
         begun: whether the job's code has run, or may have.
         goes_on: whether it still runs, in a thread that cannot be ended.
+        ran_by: the process and the agent that it ran in, as far as they are known.
     """
 
     state: TaskState | None
@@ -56,6 +57,7 @@ class Outcome:
     interrupted: bool = False
     begun: bool = True
     goes_on: bool = False
+    ran_by: tuple[int | None, str] = (None, "")
 
     @classmethod
     def succeeded(cls, content: bytes) -> Outcome:
@@ -133,7 +135,7 @@ class Attempt:
         try:
             # Not awaited directly: cancelling the call must not cancel what stores its end.
             await asyncio.wait([running])
-            return await self._outcome(running)
+            return replace(await self._outcome(running), ran_by=self._call.ran_by)
         except asyncio.CancelledError:
             running.cancel()
             raise
@@ -186,6 +188,12 @@ class Attempt:
                 )
             )
         return Outcome.succeeded(content)
+
+    @property
+    def runs_in(self) -> tuple[int | None, str]:
+        """The process and the agent that it runs in now, as far as they are known."""
+        found: tuple[int | None, str] = getattr(self._call.handle, "ran_by", self._call.ran_by)
+        return found
 
     def cancel(self, grace: float) -> None:
         """Ask it to end, and end it after ``grace`` seconds where its pool can."""

@@ -21,6 +21,7 @@ from .opened import OpenedTasks
 from .options import TaskOptions, TaskSettings
 from .results import not_found
 from .status import TaskState, TaskStatus
+from .store.attempts import EndedAttempt, running_attempt
 from .store.facts import KeptCall
 from .store.repeating import check_repeatable
 from .store.search import JobPage, JobQuery
@@ -115,6 +116,20 @@ class ManagedTasks(OpenedTasks):
         if kept is None:
             raise not_found(task_id)
         return kept
+
+    async def attempts(self, status: TaskStatus) -> list[EndedAttempt]:
+        """The last attempts of a job, the first one first, and behind them the one that runs.
+
+        Those of before it was run again are among them.
+        """
+        store, runner = await self._opened()
+        found = await asyncio.wrap_future(store.attempts(status.task_id))
+        if status.state is TaskState.RUNNING:
+            job = runner.jobs.get(status.task_id)
+            attempt = job.attempt if job is not None else None
+            runs_in = attempt.runs_in if attempt is not None else (None, "")
+            found.append(running_attempt(status, found, *runs_in))
+        return found
 
     async def arguments(self, kept: KeptCall) -> list[tuple[str, str]] | None:
         """The names and the values, as text, of what a job was given.

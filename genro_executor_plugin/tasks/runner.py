@@ -20,6 +20,7 @@ from .options import TaskSettings
 from .queues import Queues
 from .status import TaskFailure, TaskState, TaskStatus
 from .store import TaskStore
+from .store.attempts import INTERRUPTED, Ran
 from .store.database import is_busy
 
 __all__ = ["Runner"]
@@ -156,22 +157,21 @@ class Runner(Queues):
         except Exception as error:
             _logger.exception("the end of job %s could not be stored", job.status.task_id)
             words = Outcome.failed(error).failure
-            await self.end(job, TaskState.FAILED, words, "failure", None)
+            await self._end(job, TaskState.FAILED, words, "failure", None, outcome.ran_by)
 
     async def _settle(self, job: LiveJob, outcome: Outcome) -> None:
         status = job.status
         if outcome.interrupted:
             job.goes_on = outcome.goes_on
             if not outcome.begun or (status.repeatable and not outcome.goes_on):
-                await self._put_back(job, None, status.failure, attempted=outcome.begun)
+                ran = _ran(outcome, INTERRUPTED) if outcome.begun else None
+                await self._put_back(job, None, status.failure, ran)
             elif not outcome.goes_on:
-                await self.end(job, TaskState.LOST, outcome.failure, "failure", outcome.content)
+                await self._end_as(job, TaskState.LOST, outcome)
             # A job that goes on in a thread stays "running" in the store.
             return
         if outcome.state is None:  # the pool has refused it
-            await self._put_back(
-                job, time.time() + outcome.retry_after, outcome.failure, attempted=False
-            )
+            await self._put_back(job, time.time() + outcome.retry_after, outcome.failure, None)
             return
         if (
             outcome.state is TaskState.FAILED
@@ -180,21 +180,19 @@ class Runner(Queues):
             and not job.asked
         ):
             eta = time.time() + status.pause
-            await self._put_back(job, eta, outcome.failure, attempted=True)
+            ran = _ran(outcome, outcome.state)
+            await self._put_back(job, eta, outcome.failure, ran)
             return
-        kind = "result" if outcome.state is TaskState.SUCCEEDED else "failure"
-        await self.end(job, outcome.state, outcome.failure, kind, outcome.content)
+        await self._end_as(job, outcome.state, outcome)
 
     async def _put_back(
-        self, job: LiveJob, eta: float | None, failure: TaskFailure | None, *, attempted: bool
+        self, job: LiveJob, eta: float | None, failure: TaskFailure | None, ran: Ran | None
     ) -> None:
         task_id = job.status.task_id
         status = None
         while True:
             try:
-                status = await asyncio.wrap_future(
-                    self._store.put_back(task_id, eta, failure, attempted=attempted)
-                )
+                status = await asyncio.wrap_future(self._store.put_back(task_id, eta, failure, ran))
                 break
             except TaskStoreError as error:
                 _logger.error("job %s is to be repeated and waits: %s", task_id, error)
@@ -205,13 +203,18 @@ class Runner(Queues):
             job.set(status)
             self._events.publish("state", status, job.couriers)
 
-    async def end(
+    async def _end_as(self, job: LiveJob, state: TaskState, outcome: Outcome) -> None:
+        kind = "result" if state is TaskState.SUCCEEDED else "failure"
+        await self._end(job, state, outcome.failure, kind, outcome.content, outcome.ran_by)
+
+    async def _end(
         self,
         job: LiveJob,
         state: TaskState,
         failure: TaskFailure | None,
         kind: str,
         content: bytes | None,
+        ran_by: tuple[int | None, str],
     ) -> None:
         """Give ``job`` its final state, and try again while the store refuses it."""
         before = job.status.stored_bytes
@@ -225,7 +228,8 @@ class Runner(Queues):
         size = None
         while True:
             try:
-                size = await asyncio.wrap_future(self._store.end(status, kind, content))
+                ran = Ran(status.state.value, *ran_by, failure=status.failure)
+                size = await asyncio.wrap_future(self._store.end(status, kind, content, ran))
                 break
             except TaskStoreError as error:
                 _logger.error("job %s has ended as %s: %s", status.task_id, status.state, error)
@@ -297,3 +301,8 @@ class Runner(Queues):
         for job in self.jobs.values():
             job.abandon()
         return not goes_on
+
+
+def _ran(outcome: Outcome, how: str) -> Ran:
+    """What is kept of an attempt behind which the job runs again."""
+    return Ran(str(how), *outcome.ran_by, failure=outcome.failure)

@@ -24,7 +24,7 @@ from .running import HELD_TIME
 from .stacks import stack_of_frame, stack_of_task
 from .thread_runs import raise_in
 
-__all__ = ["CoroutineThread", "outcome_of", "thread_for"]
+__all__ = ["RUNS_COROUTINE", "RUNS_TASK", "CoroutineThread", "outcome_of", "thread_for"]
 
 
 class _HeldUpError(asyncio.CancelledError):
@@ -61,7 +61,7 @@ class CoroutineThread:
         when_forked(self.let_go)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._numbered: dict[int, tuple[asyncio.Task[Any], _SoftlyLimited]] = {}
+        self._numbered: dict[int, tuple[asyncio.Task[Any], _SoftlyLimited, Any]] = {}
         self._to_cancel: set[int] = set()
         try:
             self._thread.start()
@@ -126,6 +126,7 @@ class CoroutineThread:
         context: Context | None = None,
         number: int = 0,
         begins: Callable[[], None] | None = None,
+        of: Any = None,
     ) -> None:
         """Run ``coroutine``; ``done`` is called on the loop's thread with its task.
 
@@ -136,10 +137,11 @@ class CoroutineThread:
             context: the context variables that it runs with, ``None`` for the caller's.
             number: of its call, for ``cancel``.
             begins: called on the loop's thread before its first step.
+            of: what ``numbered`` says of it.
         """
         start = self._start
         self._loop.call_soon_threadsafe(
-            start, coroutine, soft_timeout, done, context, number, begins
+            start, coroutine, soft_timeout, done, context, number, begins, of
         )
 
     def _start(
@@ -150,12 +152,13 @@ class CoroutineThread:
         context: Context | None,
         number: int,
         begins: Callable[[], None] | None,
+        of: Any,
     ) -> None:
         limited = _SoftlyLimited(coroutine)
         task = self._loop.create_task(_awaiting(limited, begins), context=context)
         self._tasks.add(task)
         if number:
-            self._numbered[number] = task, limited
+            self._numbered[number] = task, limited, of
         timer = _SoftTimer(self._loop, limited, task, soft_timeout) if soft_timeout else None
 
         def finished(task: asyncio.Task[Any]) -> None:
@@ -175,7 +178,7 @@ class CoroutineThread:
         holds it up, the call is interrupted between two instructions of Python.
         """
         if number in self._to_cancel:
-            task, _ = self._numbered.get(number, (None, None))
+            task = self._numbered.get(number, (None,))[0]
             if task is not None and asyncio.current_task(self._loop) is task:
                 raise_in(self.ident, _HeldUpError)
             return
@@ -185,7 +188,7 @@ class CoroutineThread:
     def _cancel(self, number: int, cancelled: Callable[[int], None]) -> None:
         self._to_cancel.discard(number)
         if number in self._numbered:
-            task, limited = self._numbered[number]
+            task, limited, _ = self._numbered[number]
             limited.cancel(task)
             cancelled(number)
 
@@ -193,9 +196,19 @@ class CoroutineThread:
         """Whether it runs call ``number``."""
         return number in self._numbered
 
+    def numbered(self) -> list[tuple[int, asyncio.Task[Any], Any, Any]]:
+        """Of each call that runs: its number, its task, its coroutine, and what it was started of.
+
+        Any thread may ask.
+        """
+        return [
+            (number, task, limited.coroutine, of)
+            for number, (task, limited, of) in list(self._numbered.items())
+        ]
+
     def stack_of(self, number: int) -> str:
         """Where call ``number`` is; to be called on another thread, which the loop's waits for."""
-        task, limited = self._numbered[number]
+        task, limited, _ = self._numbered[number]
         if asyncio.current_task(self._loop) is task:
             return stack_of_frame(sys._current_frames().get(self.ident))
         return stack_of_task(task, limited.coroutine)
@@ -328,3 +341,7 @@ def thread_for(
             f"the worker cannot start a thread for its coroutines: {error}. {MORE_PROCESSES}. "
             "Nothing was started: repeating the call later is safe"
         ) from error
+
+
+RUNS_COROUTINE = frozenset({id(_SoftlyLimited.__await__.__code__)})
+RUNS_TASK = frozenset({id(asyncio.Handle._run.__code__)})

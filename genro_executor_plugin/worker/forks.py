@@ -17,10 +17,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from types import CodeType, FrameType
 from typing import Any, NoReturn
 from weakref import WeakMethod
 
-__all__ = ["end_child", "end_child_of", "ending_children", "when_forked"]
+__all__ = ["CALLED", "end_child", "end_child_of", "ending_children", "is_frame_of", "when_forked"]
 
 _holders: list[WeakMethod[Callable[[], None]]] = []
 _is_registered = False
@@ -81,6 +82,16 @@ def ending_children(func: Callable[[], Any]) -> Callable[[], Any]:
             error = None  # or this frame and the error would hold each other
 
     return called
+
+
+CALLED: CodeType = ending_children(os.getpid).__code__
+"""The code of what ``ending_children`` returns."""
+
+
+def is_frame_of(called: Any, frame: FrameType) -> bool:
+    """Whether ``frame``, whose code is ``CALLED``, runs ``called``, an ``ending_children``."""
+    cell = called.__closure__[CALLED.co_freevars.index("func")]
+    return frame.f_locals["func"] is cell.cell_contents
 
 
 def _let_go() -> None:

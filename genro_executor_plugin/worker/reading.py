@@ -35,14 +35,16 @@ class WorkerFunction:
 
     Attributes:
         func: what to call.
+        key: what identifies it in its pool, 0 where it has travelled by value.
         is_async: whether it is a coroutine function.
         large: whether its last result was a large one.
     """
 
-    __slots__ = ("func", "is_async", "large")
+    __slots__ = ("func", "is_async", "key", "large")
 
-    def __init__(self, func: Callable[..., Any]) -> None:
+    def __init__(self, func: Callable[..., Any], key: int = 0) -> None:
         self.func: Callable[..., Any] = func
+        self.key: int = key
         self.is_async: bool = inspect.iscoroutinefunction(func)
         self.large: bool = False
 
@@ -65,7 +67,7 @@ class _FunctionWithExtras(WorkerFunction):
 
     def __init__(self, below: WorkerFunction, func: Callable[..., Any]) -> None:
         self._below = below
-        super().__init__(func)
+        super().__init__(func, below.key)
 
     @property
     def large(self) -> bool:
@@ -114,7 +116,7 @@ class CallReader:
         self._broken.get(owner, {}).pop(key, None)
         try:
             if kind == FUNCTION:
-                self._functions[key] = WorkerFunction(_resolve(pickle.loads(payload)))
+                self._functions[key] = WorkerFunction(_resolve(pickle.loads(payload)), key)
             elif kind == PROCESS_SETTINGS:
                 if self.logs is not None:
                     self.logs.settle(pickle.loads(payload))

@@ -23,7 +23,15 @@ from .running import RunningCall, running_in
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["MOST_CHARACTERS", "Place", "stack_of_frame", "stack_of_task", "text_of", "users_places"]
+__all__ = [
+    "MOST_CHARACTERS",
+    "Place",
+    "call_of_task",
+    "stack_of_frame",
+    "stack_of_task",
+    "text_of",
+    "users_places",
+]
 
 MOST_CHARACTERS = 16_000
 """The longest stack; of a longer one there are the beginning and the end."""
@@ -189,13 +197,14 @@ def _awaited_by(task: asyncio.Task[Any]) -> list[asyncio.Task[Any]]:
 
 def _tasks_of_the_same_call(task: asyncio.Task[Any]) -> list[asyncio.Task[Any]]:
     """The other tasks that the call of ``task`` has started; none on Python 3.11."""
-    call = _call_of(task)
+    call = call_of_task(task)
     if call is None:
         return []
     tasks = sys.modules["asyncio"].all_tasks(task.get_loop())
-    return [one for one in tasks if one is not task and _call_of(one) is call]
+    return [one for one in tasks if one is not task and call_of_task(one) is call]
 
 
-def _call_of(task: asyncio.Task[Any]) -> RunningCall | None:
+def call_of_task(task: asyncio.Task[Any]) -> RunningCall | None:
+    """The call that ``task`` belongs to, which may have started it; ``None`` on Python 3.11."""
     context = getattr(task, "get_context", None)  # new in Python 3.12
     return running_in(context()) if context is not None else None

@@ -34,6 +34,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         "check",
         "top",
         "stack",
+        "profile",
         "jobs",
         "bench",
         "debug",

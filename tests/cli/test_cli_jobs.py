@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -96,6 +97,7 @@ def test_jobs_are_listed_and_shown(
     assert f"mill/broken, {broken}" in out
     assert "failed" in out
     assert "in broken" in out, "its traceback"
+    assert re.search(r"\n    1\. [-0-9]+ [:0-9]+ failed after [0-9.]+ s, process [0-9]+, Val", out)
     out, _ = run(capsys, 0, "show", mill.url, wheat)
     assert "grain = 'wheat'" in out
     out, _ = run(capsys, 0, "show", mill.url, wheat, "--json")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 import threading
@@ -125,6 +126,9 @@ async def test_a_job_is_shown_with_its_failure_and_what_it_was_given(site: Site)
     assert "no ink" in shown["failure"]["message"]
     assert "press.py" in shown["failure"]["traceback"]
     assert shown["arguments"] == []
+    (run,) = shown["runs"]
+    assert (run["number"], run["ended_as"], run["pid"]) == (1, "failed", os.getpid())
+    assert run["failure"]["message"] == shown["failure"]["message"]
     shown = (await ask(site, "GET", f"/_executors/jobs/show/{book}", ROOT)).json()
     (title, pages) = shown["arguments"]
     assert re.fullmatch(r"\[<int.*>, 1\]", _Repr().repr([10**5000, 1])), "it has no text"

@@ -98,6 +98,12 @@ async def test_jobs_are_found_looked_at_run_again_and_deleted(
         page.find("#one-actions [data-action=retry]").click()
         page.find("#sure[open] button.danger").click()
         page.said("Run again: 1 job done")
+        page.until(lambda: len(page.all("#one-runs tbody tr")) == 2)
+        assert page.text("#one-runs tbody tr th") == "2", "the last one comes first"
+        assert page.text("#one-runs [data-cell=as]") == "failed"
+        assert page.text("#one-runs [data-cell=where]").startswith("process ")
+        page.find("#one-runs details summary").click()
+        assert "raise LookupError" in page.text("#one-runs details[open] pre")
         page.until_text("#one-state", "failed")
         browser.back()
         page.until(lambda: sorted(rows(page)) == sorted(failed))

@@ -27,7 +27,7 @@ from waiting import until
 from genro_executor_plugin import ProcessExecutor, WorkerCrashedError
 from genro_executor_plugin.engines.process import ending, spreading
 
-ENGINE = "genro_executor_plugin/engines/process/"
+ENGINE = "genro_executor_plugin/engines/"
 
 CALLBACKS = {
     "_settle",
@@ -35,9 +35,9 @@ CALLBACKS = {
     "Ahead._look",
     "Arrivals._on_a_thread.<locals>.start.<locals>.rebuilt",
     "Arrivals._on_a_thread.<locals>.start",
+    "JobEngine._give_up",
     "Link.resume",
     "Observer._look_at_all",
-    "ProcessEngine._give_up",
     "Recycling._look_at",
     "RunEnder._give_up",
     "Timeouts._look_at_all",
@@ -111,8 +111,14 @@ async def stubborn(seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-async def all_sorts(pool: ProcessExecutor, arm: Callable[[], None]) -> dict[str, Any]:
-    """How calls of all sorts end; a ``TimeoutError`` for one that does not."""
+async def all_sorts(
+    pool: ProcessExecutor, arm: Callable[[], None], *, in_turn: bool = False
+) -> dict[str, Any]:
+    """How calls of all sorts end; a ``TimeoutError`` for one that does not.
+
+    All at once, where some may never get to what they are here for because another call has ended
+    their worker; or ``in_turn``, where each but the short ones is alone.
+    """
 
     async def cancelled() -> None:
         task = asyncio.create_task(pool.submit(wf.spin))
@@ -142,7 +148,11 @@ async def all_sorts(pool: ProcessExecutor, arm: Callable[[], None]) -> dict[str,
     }
     ended = asyncio.Event()
     arming = asyncio.create_task(armed_again(ended))
-    waits = [asyncio.wait_for(call, 40) for call in calls.values()]
+    waits: list[Any] = [asyncio.wait_for(call, 40) for call in calls.values()]
+    alone = [n for n, name in enumerate(calls) if in_turn and not name.startswith("short")]
+    for number in alone:
+        waits[number] = asyncio.ensure_future(waits[number])
+        await asyncio.wait([waits[number]])
     outcomes = await asyncio.gather(*waits, return_exceptions=True)
     ended.set()
     await arming
@@ -160,13 +170,13 @@ async def test_whatever_goes_wrong_in_a_callback_no_call_hangs(
     strikes = Strikes(CALLBACKS)
     told: set[str] = set()  # the log, or the caller of what it was about
     with strikes.armed():
-        for _ in range(10):
-            outcomes = await all_sorts(pool, strikes.arm_again)
+        for number in range(20):
+            outcomes = await all_sorts(pool, strikes.arm_again, in_turn=number % 2 == 1)
             hang = [name for name, outcome in outcomes.items() if type(outcome) is TimeoutError]
             assert not hang, strikes.left
             told |= {name for name in CALLBACKS for one in outcomes.values() if name in str(one)}
-            strikes.arm_again()
-            await until(lambda: "Recycling._look_at" not in strikes.left)  # workers are idle now
+            # Workers are idle now.
+            await until(lambda: strikes.arm_again() or "Recycling._look_at" not in strikes.left)
             if not strikes.left:
                 break
     assert not strikes.left
@@ -201,8 +211,7 @@ async def test_a_start_is_tried_again_whatever_goes_wrong_in_the_timer(
     with strikes.armed():
         with pytest.raises(WorkerCrashedError):
             await pool.submit(large, 1)
-        strikes.arm_again()
-        await until(lambda: not strikes.left)
+        await until(lambda: strikes.arm_again() or not strikes.left)
     assert "this is tried again" in caplog.text
     works.touch()
     await until(lambda: pool.unhealthy is None)

@@ -92,7 +92,7 @@ async def test_native_code_that_a_signal_wakes_tells_before_it_goes_on(make: Any
     pool = make(max_workers=1)
     await pool.submit(stuck.comes_back)
     with pytest.raises(ExecutorTimeoutError) as caught:
-        await pool.options(timeout=0.3).submit(stuck.holds_the_gil)
+        await pool.options(timeout=1.0).submit(stuck.holds_the_gil)
     assert caught.value.stack.endswith("in holds_the_gil")
     assert await pool.submit(answer) == 42
 
@@ -152,7 +152,7 @@ async def test_a_call_over_its_limit_says_where_it_was(
     await pool.submit(pid_async)
     await pool.submit(stuck.comes_back)
     with caplog.at_level(logging.WARNING), pytest.raises(ExecutorTimeoutError) as caught:
-        await pool.options(timeout=0.2).submit(func)
+        await pool.options(timeout=0.6).submit(func)
     where = f"in {func.__name__}"
     assert where in caught.value.stack
     assert any(where in note for note in caught.value.__notes__)

@@ -9,6 +9,8 @@ import asyncio
 import os
 import pickle
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,42 +61,52 @@ def nonsense(chosen: random.Random, heard: list[bytes], trap: bytes) -> bytes:
     )
 
 
+@asynccontextmanager
+async def stranger(url: str) -> AsyncIterator[nats.aio.client.Client]:
+    """Somebody who can publish."""
+    client = nats.aio.client.Client()
+    await client.connect(url)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
 @pytest.mark.timeout(240 + MESSAGES / 50)
 async def test_messages_of_strangers_run_nothing_and_end_nothing(tmp_path: Path) -> None:
     chosen, marks = random.Random(7), tmp_path / "marks"
     trap = pickle.dumps(Trap(str(tmp_path / "trap")))
     with nats_server() as server, agent(server.url, "open", "--pool", "max_workers=1") as program:
-        stranger = nats.aio.client.Client()
-        await stranger.connect(server.url)
         heard: list[tuple[str, bytes]] = []
 
         async def listen(message: Any) -> None:
             heard.append((message.subject, message.data))
 
-        await stranger.subscribe("open.>", cb=listen)
-        pool = NatsExecutor("heavy", **pool_options(server.url, "open"))
-        for number in range(5):
-            assert await pool.submit(wf.record, str(marks), number) == number
-        await until(lambda: sum(".server." in subject for subject, _ in heard) > 5)
-        subjects, real = sorted({subject for subject, _ in heard}), [data for _, data in heard]
-        for number in range(MESSAGES):
-            data = nonsense(chosen, real, trap)
-            await stranger.publish(chosen.choice(subjects), data)
-            if number % 50 == 0:
-                assert await pool.submit(wf.echo, number) == number
-        for subject, data in heard[:1000]:  # each where it was, once more
-            await stranger.publish(subject, data)
-        await stranger.flush()
-        assert await pool.submit(wf.answer) == 42
-        assert marks.stat().st_size == 5
-        assert not (tmp_path / "trap").exists()
-        counts = pool._engine._dispatcher.exchange.refusals.counts  # type: ignore[attr-defined]
-        assert counts["replayed"] >= 5
-        assert counts["signature"]
-        assert counts["foreign"]
-        assert pool.metrics["workers"] == 1
-        await stranger.close()
-        await pool.shutdown()
+        async with (
+            stranger(server.url) as client,
+            NatsExecutor("heavy", **pool_options(server.url, "open")) as pool,
+        ):
+            await client.subscribe("open.>", cb=listen)
+            for number in range(5):
+                assert await pool.submit(wf.record, str(marks), number) == number
+            await until(lambda: sum(".server." in subject for subject, _ in heard) > 5)
+            subjects, real = sorted({subject for subject, _ in heard}), [data for _, data in heard]
+            for number in range(MESSAGES):
+                data = nonsense(chosen, real, trap)
+                await client.publish(chosen.choice(subjects), data)
+                if number % 50 == 0:
+                    assert await pool.submit(wf.echo, number) == number
+            for subject, data in heard[:1000]:  # each where it was, once more
+                await client.publish(subject, data)
+            await client.flush()
+            assert await pool.submit(wf.answer) == 42
+            assert marks.stat().st_size == 5
+            assert not (tmp_path / "trap").exists()
+            counts = pool._engine._dispatcher.exchange.refusals.counts  # type: ignore[attr-defined]
+            assert counts["replayed"] >= 5
+            assert counts["signature"]
+            assert counts["foreign"]
+            assert pool.metrics["workers"] == 1
         program.signal(15)
         assert await asyncio.to_thread(program.wait) == 0
     for reason in ("signature is wrong", "a second time", "no message of this protocol"):
@@ -108,25 +120,31 @@ async def test_what_is_signed_and_makes_no_sense_is_refused(tmp_path: Path) -> N
     """Somebody with the secret and another version of the protocol breaks nothing either."""
     with nats_server() as server, agent(server.url, "odd", "--pool", "max_workers=1") as program:
         name = program.until_it_says(r"agent (\w+) serves")[1]
-        pool = NatsExecutor("heavy", **pool_options(server.url, "odd"))
-        assert await pool.submit(wf.answer) == 42
-        client = nats.aio.client.Client()
-        await client.connect(server.url)
-        seal, exchange = Seal("odd", SECRET.encode()), pool._engine._dispatcher.exchange  # type: ignore[attr-defined]
-        for kind in (*Kind, 99):
-            for body in (pack(()), pack((1,)), pack(("a", "b", "c")), pickle.dumps([Path("/")])):
-                for subject, recipient in (
-                    (f"odd.agent.{name}", name),
-                    (f"odd.server.{exchange.name}", exchange.name),
-                    ("odd.agents", "*"),
-                    ("odd.ask", "*"),
+        async with (
+            stranger(server.url) as client,
+            NatsExecutor("heavy", **pool_options(server.url, "odd")) as pool,
+        ):
+            assert await pool.submit(wf.answer) == 42
+            exchange = pool._engine._dispatcher.exchange  # type: ignore[attr-defined]
+            seal = Seal("odd", SECRET.encode())
+            for kind in (*Kind, 99):
+                for body in (
+                    pack(()),
+                    pack((1,)),
+                    pack(("a", "b", "c")),
+                    pickle.dumps([Path("/")]),
                 ):
-                    await client.publish(subject, seal.seal(kind, recipient, body))
-        await client.flush()
-        assert await pool.submit(wf.answer) == 42
-        assert exchange.refusals.counts["body"] > 50
-        await client.close()
-        await pool.shutdown()
+                    for subject, recipient in (
+                        (f"odd.agent.{name}", name),
+                        (f"odd.server.{exchange.name}", exchange.name),
+                        ("odd.agents", "*"),
+                        ("odd.ask", "*"),
+                    ):
+                        await client.publish(subject, seal.seal(kind, recipient, body))
+            await client.flush()
+            assert await pool.submit(wf.answer) == 42
+            assert exchange.refusals.counts["body"] > 50
+            assert "is told to end" not in program.log  # LEAVE with a number is no LEAVE
         program.signal(15)
         assert await asyncio.to_thread(program.wait) == 0
     assert "Traceback" not in program.log, program.log

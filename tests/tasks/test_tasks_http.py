@@ -127,6 +127,39 @@ async def test_only_the_submitter_and_administrators_see_a_job(on_threads: Site)
     assert len((await ask(on_threads, "GET", "/_tasks/", ROOT)).json()["tasks"]) == 1
 
 
+async def test_a_submitter_runs_a_failed_job_again(on_threads: Site, gate: Gate) -> None:
+    job = (await ask(on_threads, "POST", "/press/broken")).json()
+    await result(on_threads, job)
+    url = job["retry_url"]
+    for stranger in (BOB, None):
+        assert (await ask(on_threads, "POST", url, stranger)).status_code == 404
+    assert (await ask(on_threads, "GET", url)).status_code == 405
+    foreign = {
+        "origin": "https://elsewhere.example",
+        "sec-fetch-site": "cross-site",
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    assert (await ask(on_threads, "POST", url, headers=foreign)).status_code == 403
+    assert (await ask(on_threads, "POST", "/_tasks/retry/unknown")).status_code == 404
+    assert (await ask(on_threads, "GET", job["status_url"])).json()["state"] == "failed"
+    for who in (ANN, ROOT):
+        answer = await ask(on_threads, "POST", url, who)
+        assert (answer.status_code, answer.headers["location"]) == (202, job["status_url"])
+        assert answer.json()["task_id"] == job["task_id"]
+        assert (await result(on_threads, job)).status_code == 500, "it has failed once more"
+    tasks = on_threads.server.long_tasks
+    assert len(await tasks.attempts(await tasks.status(job["task_id"]))) == 3
+
+    held = (await ask(on_threads, "POST", "/press/held", params={"gate": gate.path})).json()
+    await gate.entered()
+    answer = await ask(on_threads, "POST", held["retry_url"])
+    assert (answer.status_code, answer.json()["state"]) == (202, "running"), "it runs already"
+    gate.release()
+    await result(on_threads, held)
+    assert (await ask(on_threads, "POST", held["retry_url"])).status_code == 409, "it has succeeded"
+    assert (await ask(on_threads, "GET", held["status_url"])).json()["attempts"] == 1
+
+
 async def test_a_session_is_a_submitter_too(on_threads: Site) -> None:
     answer = await on_threads.client.post("/press/book?title=Emma")
     job, mine = answer.json(), dict(on_threads.client.cookies)

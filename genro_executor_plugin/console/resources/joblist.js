@@ -229,6 +229,8 @@ function showOne(job) {
   pairs(byId("one-facts"), facts);
   byId("one-arguments").hidden = !job.arguments;
   pairs(byId("one-arguments").lastElementChild, (job.arguments ?? []).length ? job.arguments : [["none", ""]]);
+  byId("one-runs").hidden = !(job.runs ?? []).length;
+  keep(byId("one-runs").querySelector("tbody"), [...(job.runs ?? [])].reverse(), ({ number }) => String(number), createRun, updateRun);
   const failure = job.failure;
   byId("one-failure").hidden = !failure;
   say(byId("one-failure").querySelector(".reason"), plain(failure ? `${failure.type_name}: ${failure.message}` : ""));
@@ -242,6 +244,26 @@ function showOne(job) {
   byId("one-stacks").dataset.job = job.task_id;
   byId("one-stacks").hidden = job.state !== "running";
   for (const button of byId("one-actions").children) button.hidden = !ACTIONS[button.dataset.action][1](job);
+}
+
+function createRun(run) {
+  const cell = (label, name, extra = "") => make("td", { role: "cell", "data-label": label, "data-cell": name, class: extra });
+  return make("tr", { role: "row" }, make("th", { role: "rowheader", scope: "row", "data-label": "Attempt" }, String(run.number)),
+    cell("Began", "began"), cell("Took", "took", "number"), make("td", { role: "cell", "data-label": "Ended as" }, make("span", { "data-cell": "as" })), cell("Where", "where"),
+    make("td", { role: "cell", "data-label": "What it says", class: "says" }, make("details", {}, make("summary", {}), make("pre", { tabindex: 0, "aria-label": `Remote traceback of attempt ${run.number}` }))));
+}
+
+function updateRun(row, run) {
+  const put = (name, text) => say(row.querySelector(`[data-cell=${name}]`), text);
+  put("began", run.began_at == null ? "–" : clock(run.began_at));
+  put("took", run.began_at == null ? "–" : lasting(Math.max(0, (run.ended_at ?? Date.now() / 1000) - run.began_at)));
+  put("as", run.ended_as);
+  row.querySelector("[data-cell=as]").className = `pill ${TONES[run.ended_as] ?? "warn"}`;
+  put("where", plain([run.agent && `agent ${run.agent}`, run.pid && `process ${run.pid}`].filter(Boolean).join(", ") || "–"));
+  const { failure } = run, details = row.querySelector("details");
+  details.hidden = !failure;
+  say(details.querySelector("summary"), plain(failure ? `${failure.type_name}: ${failure.message}`.split("\n")[0].slice(0, 300) : ""));
+  say(details.querySelector("pre"), plain(failure?.traceback ?? ""));
 }
 
 // Asked when a person wants to know, and not before. A process does not know which job a call is of.

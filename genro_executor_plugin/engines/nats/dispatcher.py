@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -102,11 +103,12 @@ class Dispatcher(Sending):
             self.exchange.tell(agent.name, Kind.END, number)
         self._dispatch()
 
-    def tell(self, job: RemoteJob, packed: bytes) -> bool:
+    def tell(self, job: RemoteJob, channel: str, value: Any) -> bool:
         """Give the running ``job`` a message; ``False`` if it does not run (any more)."""
         found = self._sent.get(job.number)
         if found is None or found[1] is not job:
             return False
+        packed = pickle.dumps((channel, value), 5)
         return self.exchange.tell(found[0].name, Kind.TELL, job.number, packed, lane=job.number)
 
     def end_agent(self, name: str, again: bool) -> bool:

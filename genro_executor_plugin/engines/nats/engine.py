@@ -5,39 +5,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import pickle
 from collections.abc import Mapping
-from contextvars import copy_context
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ...metrics.tracing import current_trace
 from ...metrics.worker_state import WorkerState
 from ...options.capabilities import Capability
 from ...options.kinds import EngineOption
-from ...options.pool import PoolOptions
-from ...portable.calls import PackedCall
-from ...portable.extras import pack_extras
-from ...portable.packing import CallPacker
 from ...remote.access import read_secret
-from ...worker.forks import when_forked
-from ..base import Engine, Load, Pool
-from ..call import Call
-from ..process.job import Job
-from ..process.records import handle_record
+from ..base import Load
+from ..connecting import ConnectingEngine
 from .agents import Agent
 from .dispatcher import Dispatcher
-from .job import RemoteJob, module_of
+from .job import RemoteJob
 from .options import OWN_OPTIONS
 
 __all__ = ["NatsEngine"]
 
 
-class NatsEngine(Engine):
+class NatsEngine(ConnectingEngine[Dispatcher]):
     """Runs calls on agents, which are reached through NATS."""
 
     name = "nats"
+    job_type = RemoteJob
     default_workers: ClassVar[int | None] = 1000
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {
@@ -55,99 +45,13 @@ class NatsEngine(Engine):
     )
     own_options: ClassVar[Mapping[str, EngineOption]] = OWN_OPTIONS
 
-    def __init__(self, pool: Pool, options: PoolOptions) -> None:
-        super().__init__(pool, options)
-        self._packer = CallPacker(context=options.context)
-        self._dispatcher: Dispatcher | None = None
-        self._opening: asyncio.Task[Dispatcher] | None = None
-        self._ended = False
-        when_forked(self.let_go)
-
-    def let_go(self) -> None:
-        """Have no connection in a forked child of the server, which may make its own."""
-        self._dispatcher = self._opening = None
-
-    def pack(self, call: Call) -> PackedCall:
-        extras = None
-        if call.streams or self.options.context or call.traced:
-            trace = current_trace() if call.traced else {}
-            extras = pack_extras(self.pool.name, self.options.context, trace, call.streams)
-        return self._packer.pack(call.func, call.args, call.kwargs, call.cleanup, extras)
-
-    async def run(self, call: Call, packed: PackedCall) -> Any:
-        dispatcher = self._dispatcher
-        if dispatcher is None or dispatcher.loop is not asyncio.get_running_loop():
-            call.begun = False
-            dispatcher = await self._reach()
-        asked, options = call.options, self.options
-        job = call.handle = RemoteJob(
-            packed,
-            dispatcher.loop.create_future(),
-            asked.timeout or options.timeout,
-            asked.soft_timeout or options.soft_timeout,
-            options.retries if asked.retries is None else asked.retries,
-            options.on_cancel == "abandon" and not call.kill_on_cancel,
-            asked.route,
-            call,
-        )
-        job.agent, job.number, job.module = "", 0, module_of(call.func)
-        call.context = copy_context()
-        queued_at = perf_counter()
-        alarm = None
-        try:
-            dispatcher.submit(job)
-            if call.deadline is not None and job.started_at is None:
-                alarm = dispatcher.loop.call_at(call.deadline, self._give_up, job, call)
-            return await job.future
-        except BaseException:
-            if not job.future.done() or job.future.cancelled():  # nobody waits for it any more
-                dispatcher.cancel(job)
-            else:
-                job.discard()
-            job.let_go()
-            raise
-        finally:
-            call.raised = job.raised
-            call.begun = job.begun
-            call.handle = None  # or the two would wait for the garbage collector
-            if alarm is not None:
-                alarm.cancel()
-            if job.started_at is not None:
-                call.waited = job.started_at - queued_at
-                call.ran = perf_counter() - job.started_at
-
-    def _give_up(self, job: RemoteJob, call: Call) -> None:
-        try:
-            if job.begun or job.future.done() or self._dispatcher is None:
-                return
-            if self._dispatcher.withdraw(job):
-                job.fail(self.pool.waited_too_long(call))
-        except Exception as error:
-            job.fail(error)  # the call has no limit any more
-
-    async def _reach(self) -> Dispatcher:
-        """The dispatcher of the running event loop, which is connected.
-
-        Raises:
-            ExecutorError: NATS cannot be reached.
-        """
-        if self._ended:
-            raise self.pool.closed_error()
-        loop = asyncio.get_running_loop()
-        if self._dispatcher is not None and self._dispatcher.loop is loop:
-            return self._dispatcher
-        if self._opening is None or self._opening.get_loop() is not loop:
-            self._dispatcher = None
-            self._opening = loop.create_task(self._open())
-        return await asyncio.shield(self._opening)
+    @property
+    def _dispatcher(self) -> Dispatcher | None:
+        return self._pool
 
     async def _open(self) -> Dispatcher:
-        try:
-            dispatcher = await self._opened()
-        finally:
-            self._opening = None
+        dispatcher = await self._opened()
         dispatcher.paused, dispatcher.max_running = self.pool.paused, self.options.max_workers
-        self._dispatcher = dispatcher
         return dispatcher
 
     async def _opened(self) -> Dispatcher:
@@ -162,34 +66,7 @@ class NatsEngine(Engine):
             raise
         return dispatcher
 
-    # -- what runs send ---------------------------------------------------------------------------
-
-    def _arrived(self, job: RemoteJob, pid: int | None, channel: str, value: Any) -> None:
-        self.pool.message(job.owner, pid, channel, value)
-
-    def _record(self, job: Job | None, pid: int | None, packed: bytes | memoryview) -> None:
-        """Handle a record or a warning of an agent's worker, on the pool's thread for records."""
-        handle_record(self.pool.name, job, pid, packed)
-
-    def commit(self, call: Call) -> None:
-        if isinstance(call.handle, Job):
-            call.handle.retries = 0
-
-    def tell(self, call: Call, channel: str, value: Any) -> bool:
-        if self._dispatcher is None or not isinstance(call.handle, RemoteJob):
-            return False
-        return self._dispatcher.tell(call.handle, pickle.dumps((channel, value), 5))
-
     # -- agents -----------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Connect.
-
-        Raises:
-            ExecutorConfigError: there is no secret, or nats-py is not there.
-            ExecutorError: NATS cannot be reached.
-        """
-        await self._reach()
 
     def load(self) -> Load:
         dispatcher = self._dispatcher
@@ -218,16 +95,6 @@ class NatsEngine(Engine):
 
     def end_agent(self, name: str, again: bool) -> bool:
         return self._dispatcher is not None and self._dispatcher.end_agent(name, again)
-
-    async def close(self) -> None:
-        self._ended = True
-        opening, self._opening = self._opening, None
-        if opening is not None and opening.get_loop() is asyncio.get_running_loop():
-            opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)
-        dispatcher, self._dispatcher = self._dispatcher, None
-        if dispatcher is not None and dispatcher.loop is asyncio.get_running_loop():
-            await dispatcher.close()
 
 
 def _state(agent: Agent) -> WorkerState:

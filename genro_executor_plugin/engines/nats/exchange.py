@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ...remote.access import Access
 from ...remote.connection import Connection
 from ...remote.envelope import Envelope, RefusedError, Seal
-from ...remote.messages import Announcement, CallMessage, Kind, pack, unpack
+from ...remote.messages import Announcement, CallMessage, Kind, pack, read
 from ...remote.post import Post
 from ...remote.refusals import Refusals
 from ...remote.subjects import EVERYBODY, Subjects, new_name
@@ -134,7 +134,7 @@ class Exchange:
             self._hearer.nobody_is(agent, int(number))
 
     def _heard(self, envelope: Envelope) -> None:
-        agent, body, hearer = envelope.sender, unpack(envelope.body), self._hearer
+        agent, body, hearer = envelope.sender, read(envelope), self._hearer
         match envelope.kind:
             case Kind.ANSWER:
                 hearer.answered(agent, *body)

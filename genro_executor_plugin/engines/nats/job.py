@@ -11,7 +11,7 @@ from typing import Any
 
 from ..process.job import Job
 
-__all__ = ["RemoteJob", "module_of"]
+__all__ = ["RemoteJob"]
 
 
 class RemoteJob(Job):
@@ -25,9 +25,16 @@ class RemoteJob(Job):
 
     __slots__ = ("agent", "module", "number")
 
-    module: str
-    number: int
-    agent: str
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.module: str = _module_of(self.owner.func)
+        self.number: int = 0
+        self.agent: str = ""
+
+    @property
+    def ran_by(self) -> tuple[int | None, str]:
+        """The agent that has run it last; the agent knows in which of its processes."""
+        return None, self.agent
 
     def sent_to(self, agent: str, number: int) -> None:
         """Note where it was sent."""
@@ -35,7 +42,7 @@ class RemoteJob(Job):
         self.begins()
 
 
-def module_of(func: Any) -> str:
+def _module_of(func: Any) -> str:
     """The name of the module that ``func`` is from."""
     while type(func) is partial:
         func = func.func

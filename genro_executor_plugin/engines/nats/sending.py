@@ -78,6 +78,11 @@ class Sending:
         self.max_running: int = options.max_workers
         self.paused: bool = pool.paused
 
+    @property
+    def arrivals(self) -> Arrivals:
+        """What is rebuilt of the answers and messages of agents."""
+        return self._arrivals
+
     # -- sending ----------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:

@@ -21,7 +21,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from ...errors import RemoteError, SerializationError
 from ...portable.exceptions import unpack_failure
@@ -30,10 +30,9 @@ from ...portable.quickness import rebuilt_at_once
 from ...portable.shared_memory.reading import loads_in_pieces, read_value
 from .handover import Handover
 from .job import Job
-from .link import Link
 from .threads import Threads
 
-__all__ = ["Arrivals", "OnRecord", "Window"]
+__all__ = ["Arrivals", "OnRecord", "Source", "Window"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -52,6 +51,16 @@ _CLOSE_SECONDS = 10.0
 """How long the end of a pool waits for records that are still being handled."""
 
 
+class Source(Protocol):
+    """What a worker's records and messages are read from."""
+
+    def pause(self) -> None:
+        """Read nothing more from it."""
+
+    def resume(self) -> None:
+        """Read from it again."""
+
+
 class Window:
     """Bounds what has arrived from one worker and is not handled yet.
 
@@ -59,10 +68,10 @@ class Window:
     worker that sends without pause is held up, and fills neither the memory nor the event loop.
     """
 
-    __slots__ = ("_arrivals", "_bytes", "_count", "_link")
+    __slots__ = ("_arrivals", "_bytes", "_count", "_source")
 
-    def __init__(self, link: Link, arrivals: Arrivals) -> None:
-        self._link = link
+    def __init__(self, source: Source, arrivals: Arrivals) -> None:
+        self._source = source
         self._arrivals = arrivals
         self._count = self._bytes = 0
 
@@ -90,8 +99,8 @@ class Window:
         self._bytes += size
         if self._count >= _UNHANDLED or self._bytes >= _UNHANDLED_BYTES:
             self._count = self._bytes = 0
-            self._link.pause()
-            behind(self._link.resume)
+            self._source.pause()
+            behind(self._source.resume)
 
 
 class Arrivals:
@@ -250,6 +259,11 @@ class Arrivals:
             rebuilding.set_exception(
                 SerializationError(f"rebuilding it takes longer than {REBUILD_SECONDS:g} s")
             )
+
+    def abandon(self) -> None:
+        """End the threads without the event loop, which is closed already."""
+        self.records.end()
+        self.values.end()
 
     async def close(self) -> None:
         """End the threads as soon as they have finished what they do."""

@@ -32,7 +32,7 @@ from ...worker.breakpoints import Breakpoints
 from ...worker.ending import run_exit_hooks
 from ...worker.forks import when_forked
 from ...worker.logs import WorkerLogs
-from ...worker.reading import CallReader, ReadCall, WorkerFunction, called
+from ...worker.reading import CallReader, ReadCall, called
 from ...worker.running import enter, leave
 from ...worker.soft_limit import soft_limit
 from .answers import Answers
@@ -42,6 +42,7 @@ from .handover import WorkerHandover
 from .last_steps import die_with_the_server, end_with_broken_loop, guarded, tell_of_faults
 from .marks import WorkerMarks
 from .messages import WorkerMessageChannel
+from .sampled import WorkerSamples
 from .telling import StackTeller
 from .wire import (
     BESIDE,
@@ -106,8 +107,10 @@ class _Worker:
         self._answers = Answers(self._channel, handover)
         self._lifeline = lifeline
         self._messages = WorkerMessageChannel(self._channel)
-        self._stacks = StackTeller(self._messages, marks)
         self._reader = CallReader()
+        codes = _Worker._run.__code__, _Worker._start.__code__
+        self._samples = WorkerSamples(self._messages, marks, self._reader, *codes)
+        self._stacks = StackTeller(self._messages, marks, self._samples)
         self._coroutines: CoroutineThread | None = None
         self._threads: ThreadRuns[ReadCall] | None = None
         self._finalizer: Callable[[], Any] | None = None
@@ -121,6 +124,7 @@ class _Worker:
         if self._reader.logs is not None:
             self._reader.logs.let_go()
         self._stacks.let_go()
+        self._samples.let_go()
         os.close(self._lifeline)
         self._claims.let_go()
         self._marks.let_go()
@@ -200,7 +204,7 @@ class _Worker:
                 from ...worker.thread_runs import ThreadRuns
 
                 runs = ThreadRuns(boot.threads, self._run_on_a_thread, self._channel.undisturbed)
-                self._threads = self._stacks.threads = runs
+                self._threads = self._stacks.threads = self._samples.threads = runs
         except BaseException as error:
             self._channel.send(BOOT_FAILED, 0, pack_failure(error))
             return False
@@ -240,7 +244,7 @@ class _Worker:
             result = self._run(number, call, soft_timeout)
             microseconds = (perf_counter_ns() - began) // 1000 + 1
             if type(result) is CoroutineType:  # the function is not declared as async
-                self._start_coroutine(number, function, result, soft_timeout / 1000)
+                self._start_coroutine(number, call, result, soft_timeout / 1000)
                 return
         except BaseException as error:
             self._answers.failure(number, error)
@@ -252,7 +256,7 @@ class _Worker:
         function, args, kwargs, _ = call
         if function.is_async:
             made = function.func(*args, **kwargs)
-            self._start_coroutine(number, function, made, soft_timeout)
+            self._start_coroutine(number, call, made, soft_timeout)
         elif self._threads is not None:
             self._threads.put(number, call)
         self._marks.handed_on(number)
@@ -263,7 +267,7 @@ class _Worker:
         try:
             result = self._threads.run(number, self._run, number, call)
             if type(result) is CoroutineType:
-                self._start_coroutine(number, call[0], result, 0.0)
+                self._start_coroutine(number, call, result, 0.0)
                 return
         except BaseException as error:
             self._messages.end(number)  # where the run was told to end, this may be left
@@ -286,13 +290,16 @@ class _Worker:
             self._messages.end(number)
 
     def _start_coroutine(
-        self, number: int, function: WorkerFunction, coroutine: Any, soft_timeout: float
+        self, number: int, call: ReadCall, coroutine: Any, soft_timeout: float
     ) -> None:
         from ...worker.coroutines import outcome_of, thread_for
 
+        function, args = call[0], call[1]
+        of = function, id(args[0]) if args else 0
+
         if self._coroutines is None:
             self._coroutines = thread_for(coroutine, end_with_broken_loop)
-            self._stacks.coroutines = self._coroutines
+            self._stacks.coroutines = self._samples.coroutines = self._coroutines
 
         def done(task: asyncio.Task[Any]) -> None:
             self._messages.end(number)
@@ -307,7 +314,7 @@ class _Worker:
         token = enter(self._messages.begin(number))
         try:
             begins = functools.partial(self._marks.coroutine_begins, number)
-            self._coroutines.start(coroutine, soft_timeout, done, None, number, begins)
+            self._coroutines.start(coroutine, soft_timeout, done, None, number, begins, of)
         finally:
             leave(token)
 
@@ -318,6 +325,7 @@ class _Worker:
             self._coroutines.cancel(number, functools.partial(self._channel.send, ENDING))
 
     def _shut_down(self) -> None:
+        self._samples.end()
         if self._threads is not None:
             self._threads.close()
         for hook in self._reader.replicas.shutdown_hooks():

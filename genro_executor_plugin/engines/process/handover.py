@@ -23,7 +23,7 @@ from collections import deque
 from ...options.lacks import MORE_FILES
 from ...portable.shared_memory.segments import Segment, Segments, Split
 from ...worker.heap import keep_freed_blocks
-from .marks import MARKS_BYTES, Marks, signals_in
+from .marks import MARKS_BYTES, PROFILE_AT, WANTED_AT, Marks, signals_in
 
 __all__ = ["Handover", "NonsenseError", "WorkerHandover", "is_lost_descriptor"]
 
@@ -137,17 +137,40 @@ class Handover:
         Raises:
             OSError, NonsenseError: there is no file, or what came is none.
         """
-        if self._faults < 0 and self._socket.recv(1, socket.MSG_PEEK)[:1] == bytes([_FAULTS]):
-            # It was sent before everything else.
-            message, descriptors = _receive(self._socket, _MESSAGE.size)
-            if message and descriptors:
-                self._faults = descriptors[0]
-        if self._faults < 0 or self.words().startswith(_FATAL):
+        if not self._has_file() or self.words().startswith(_FATAL):
             return None
         # Both processes have one position in the file.
         os.truncate(self._faults, MARKS_BYTES)
         os.lseek(self._faults, MARKS_BYTES, os.SEEK_SET)
         return signals_in(os.pread(self._faults, MARKS_BYTES, 0))
+
+    def _has_file(self) -> bool:
+        if self._faults < 0 and self._socket.recv(1, socket.MSG_PEEK)[:1] == bytes([_FAULTS]):
+            # It was sent before everything else.
+            message, descriptors = _receive(self._socket, _MESSAGE.size)
+            if message and descriptors:
+                self._faults = descriptors[0]
+        return self._faults >= 0
+
+    def want_profile(self, number: int, wanted: bytes) -> int:
+        """Write down that samples are wanted, for a signal to tell the worker.
+
+        Args:
+            number: of the profile, 0 to end the one that it makes.
+            wanted: what of, as ``WorkerMarks.wanted`` reads it.
+
+        Returns:
+            the number of the signal; 0 if the worker listens to none.
+
+        Raises:
+            OSError, NonsenseError: there is no file, or what came is none.
+        """
+        if not self._has_file():
+            return 0
+        if number:
+            os.pwrite(self._faults, wanted + b"\0", WANTED_AT)
+        os.pwrite(self._faults, number.to_bytes(8, "little"), PROFILE_AT)
+        return signals_in(os.pread(self._faults, MARKS_BYTES, 0))[-1]
 
     def words(self) -> bytes:
         """What the worker has told by now; another call of ``begin_words`` begins anew."""

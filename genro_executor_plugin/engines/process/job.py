@@ -57,6 +57,7 @@ class Job:
         raised: whether the error in the future was raised by the function itself.
         started_at: ``time.perf_counter()`` when the run began, ``None`` before.
         microseconds: how long the call ran by the worker's clock, 0 if that was not measured.
+        pid: the process of the worker that it was sent to last; not set before.
         route: the route it came from, for displays.
         key: calls with the same key are run by the same worker; ``None`` for any worker.
         steps: what has to be done, one behind the other, before its outcome is told; ``None``
@@ -73,6 +74,7 @@ class Job:
         "microseconds",
         "owner",
         "packed",
+        "pid",
         "raised",
         "retries",
         "route",
@@ -84,6 +86,7 @@ class Job:
     )
 
     key: ClassVar[Key | None] = None
+    pid: int | None
 
     def __init__(
         self,
@@ -113,6 +116,11 @@ class Job:
         self.raised: bool = False
         self.started_at: float | None = None
         self.steps: deque[Step] | None = None
+
+    @property
+    def ran_by(self) -> tuple[int | None, str]:
+        """The process and the agent that have run it last; ``None`` and empty if not known."""
+        return getattr(self, "pid", None) if self.begun else None, ""
 
     def has_sent(self) -> None:
         """Note that its run has sent something that its outcome has to wait for."""

@@ -6,6 +6,8 @@
 The worker writes numbers of calls into memory that the server can read when the process is gone:
 the head of the file of its faulthandler. A call that was sent and had not begun did nothing, and
 goes to another worker. In doubt a call counts as begun.
+
+The server writes there, too: what the worker is to take samples of (``profiling``).
 """
 
 from __future__ import annotations
@@ -16,15 +18,32 @@ from collections.abc import Callable
 from functools import partial
 from operator import setitem
 
-__all__ = ["MARKS_BYTES", "Marks", "WorkerMarks", "signals_in"]
+__all__ = [
+    "MARKS_BYTES",
+    "MOST_WANTED_BYTES",
+    "PROFILE_AT",
+    "WANTED_AT",
+    "Marks",
+    "WorkerMarks",
+    "signals_in",
+]
 
 _LAYOUT = struct.Struct("<5Q")
-_SIGNALS = struct.Struct("<3B")
+_SIGNALS = struct.Struct("<4B")
 
-MARKS_BYTES = 64
+MARKS_BYTES = 512
 """How long the head of the file is."""
 
-_READ, _HANDED_ON, _COROUTINES, _THREADS, _DEFINING, _SIGNALS_AT = range(6)
+_READ, _HANDED_ON, _COROUTINES, _THREADS, _DEFINING, _SIGNALS_AT, _PROFILE = range(7)
+
+PROFILE_AT = _PROFILE * 8
+"""Where the number of the profile stands that the server wants now; 0 for none."""
+
+WANTED_AT = 64
+"""Where that stands which samples are wanted of, up to a byte 0."""
+
+MOST_WANTED_BYTES = MARKS_BYTES - WANTED_AT - 1
+"""How long it may be."""
 
 
 class WorkerMarks:
@@ -65,8 +84,18 @@ class WorkerMarks:
         self._marks[_THREADS] = max(number, self._marks[_THREADS])
 
     def listens_to(self, *signals: int) -> None:
-        """The server may ask with these three signals."""
+        """The server may ask with these four signals."""
         self._marks[_SIGNALS_AT] = int.from_bytes(bytes(signals), "little")
+
+    @property
+    def profile(self) -> int:
+        """The number of the profile that the server wants now; 0 for none."""
+        return self._marks[_PROFILE]
+
+    @property
+    def wanted(self) -> bytes:
+        """What the server wants samples of."""
+        return bytes(self._marks.cast("B")[WANTED_AT:]).partition(b"\0")[0]
 
     def defining(self, is_defining: bool) -> None:
         """A definition for the next call is being read, which may import its module."""
@@ -75,7 +104,7 @@ class WorkerMarks:
 
 def signals_in(head: bytes) -> tuple[int, ...]:
     """The numbers of the signals that a worker listens to, by the head of its file."""
-    return _SIGNALS.unpack_from(head, _SIGNALS_AT * 8) if len(head) == MARKS_BYTES else (0, 0, 0)
+    return _SIGNALS.unpack_from(head, _SIGNALS_AT * 8) if len(head) == MARKS_BYTES else (0,) * 4
 
 
 class Marks:

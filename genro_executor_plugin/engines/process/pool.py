@@ -19,6 +19,7 @@ from typing import Any
 
 from ...options.pool import PoolOptions
 from ...portable.hooks import PackedHooks
+from ...portable.reloads import reload_watch
 from ...worker.breakpoint_words import BREAKPOINT
 from .ahead import Ahead
 from .arrivals import OnRecord
@@ -30,7 +31,9 @@ from .holding import Holding
 from .job import Job, KeyedJob
 from .keyed import KeyedCalls
 from .observing import Observer
+from .profiling import Profiling
 from .recycling import Recycling
+from .sampled import PROFILE
 from .spreading import Spreading
 from .steered import SteeredWorkers
 from .supervisor import Supervisor
@@ -67,6 +70,7 @@ class WorkerPool(SteeredWorkers):
         self._queue = WaitingQueue(options.max_workers)
         self._supervisor = Supervisor(self, name, options, hooks, self._queue, self.loop, on_record)
         self._asking = Asking(self.loop, self._threads)
+        self._profiling = Profiling(self._supervisor)
         self._ended_workers = EndedWorkers(
             *(self, name, self._threads, self._supervisor, self._queue),
             *(self._asking, options.memory_limit),
@@ -89,6 +93,8 @@ class WorkerPool(SteeredWorkers):
         self._observer = Observer(
             self.loop, self._supervisor, options.memory_limit, self._ended_workers.over_limit
         )
+        self._reloads = reload_watch()
+        self._reloads_seen = self._reloads.count
         self.closing: bool = False
         self.paused: bool = False
 
@@ -98,7 +104,10 @@ class WorkerPool(SteeredWorkers):
         """Run ``job`` as soon as a worker is free."""
         if self.closing:
             job.fail(closed_error(self._name, job, "before its run began"))
-        elif isinstance(job, KeyedJob):
+            return
+        if self._reloads.count != self._reloads_seen:
+            self._renew()
+        if isinstance(job, KeyedJob):
             self._queue.keyed.append(job)
             if not self.paused:
                 self._keyed.dispatch()
@@ -180,6 +189,7 @@ class WorkerPool(SteeredWorkers):
         self._supervisor.changed.set()
         if self._supervisor.started(worker):
             self._recycling.started(worker)
+            self._profiling.started(worker)
             self._observer.start()
             self._free_again(worker)
             self._dispatch_waiting()
@@ -254,14 +264,17 @@ class WorkerPool(SteeredWorkers):
                     self._queue.put_back(self._supervisor.take_back_all(worker))
                     self._supervisor.grow()
                     self._dispatch_waiting()
-            return
-        self._on_message(job, worker.pid, channel, value)
+        elif channel == PROFILE and job is None:
+            self._profiling.arrived(worker, value)
+        else:
+            self._on_message(job, worker.pid, channel, value)
 
     def worker_ended(self, worker: Worker, report: ExitReport) -> None:
         """Settle the calls of ``worker``, which is gone, and have another one take its place."""
         try:
             self._supervisor.ended(worker)
             self._keyed.ended(worker)
+            self._profiling.ended(worker)
             self._recycling.ended(worker)
             self._ender.ended(worker)
             self._ended_workers.settle(worker, report)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ...portable.reloads import ReloadWatch
 from .ended import EndedWorkers
 from .keyed import KeyedCalls
 from .view import PoolView
@@ -22,6 +23,8 @@ class SteeredWorkers(PoolView):
     _keyed: KeyedCalls
     _ended_workers: EndedWorkers
     closing: bool
+    _reloads: ReloadWatch
+    _reloads_seen: int
 
     async def warm(self) -> None:
         """Start ``min_workers`` (with ``warm``: ``max_workers``) workers and wait for them.
@@ -44,10 +47,11 @@ class SteeredWorkers(PoolView):
         """
         await self._supervisor.replace_all()
 
-    def renew(self, reason: str) -> None:
-        """Have workers that import everything anew take the places of all, for ``reason``."""
-        if not self.closing:
-            self._supervisor.renew(reason)
+    def _renew(self) -> None:
+        """Have workers that import everything anew take the places of those with old modules."""
+        names = ", ".join(self._reloads.since(self._reloads_seen))
+        self._reloads_seen = self._reloads.count
+        self._supervisor.renew(f"modules were imported anew ({names})")
 
     def kill_worker(self, pid: int) -> bool:
         """Kill the worker ``pid``; its calls fail. ``False`` if there is no such worker."""

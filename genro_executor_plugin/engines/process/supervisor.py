@@ -346,4 +346,5 @@ class Supervisor:
         """End every worker without the event loop, which is closed already."""
         for worker in self.workers:
             worker.abandon()
+        self.arrivals.abandon()
         self._launchers.abandon()

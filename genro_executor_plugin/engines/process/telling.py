@@ -3,7 +3,7 @@
 
 """A worker tells where its calls are, when the server asks with a signal (``asking``).
 
-Three signals, because none does it all:
+Several signals, because none does it all:
 
 - ``ASK`` has a handler in Python. It runs between two instructions of the main thread, sees every
   thread and every task, and is as safe as any Python. Native code that does not return does not
@@ -11,8 +11,9 @@ Three signals, because none does it all:
 - ``NATIVE`` and ``NATIVE_ALL`` are the faulthandler's: they are answered at any moment. While
   Python runs, that reads what is being changed, and one time in a thousand it ends the process. So
   the server sends them only to a worker that is in native code.
+- ``PROFILE`` has a handler in Python, which begins to take samples (``sampled``).
 
-What is told goes into the file of the faulthandler, which the server reads.
+What is told of one moment goes into the file of the faulthandler, which the server reads.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ...worker.stacks import stack_of_frame
 from .marks import WorkerMarks
 from .messages import WorkerMessageChannel
+from .sampled import WorkerSamples
 
 if TYPE_CHECKING:
     from ...worker.coroutines import CoroutineThread
@@ -59,6 +61,7 @@ class AskSignals(NamedTuple):
     ask: int
     native: int
     native_all: int
+    profile: int
 
 
 class StackTeller:
@@ -67,11 +70,15 @@ class StackTeller:
     Attributes:
         threads: what runs calls on threads, if this worker has some.
         coroutines: what runs coroutines, if there were any.
+        samples: what takes samples when the server wants a profile.
     """
 
-    def __init__(self, messages: WorkerMessageChannel, marks: WorkerMarks) -> None:
+    def __init__(
+        self, messages: WorkerMessageChannel, marks: WorkerMarks, samples: WorkerSamples
+    ) -> None:
         """Listen, and note in ``marks`` to which signals; their file is written to."""
         self._messages = messages
+        self.samples: WorkerSamples = samples
         self._fd = fd = marks.fd
         self._signals: AskSignals | None = None
         self.threads: ThreadRuns[Any] | None = None
@@ -84,13 +91,15 @@ class StackTeller:
             signal.siginterrupt(self._signals.ask, False)
             faulthandler.register(self._signals.native, fd, all_threads=False)
             faulthandler.register(self._signals.native_all, fd, all_threads=True)
+            signal.signal(self._signals.profile, self._profile_wanted)
+            signal.siginterrupt(self._signals.profile, False)
             marks.listens_to(*self._signals)
 
     def let_go(self) -> None:
         """Listen no more, in a forked child: the file tells of its parent."""
         faulthandler.disable()
         if self._signals is not None:
-            for number in self._signals[1:]:
+            for number in (self._signals.native, self._signals.native_all):
                 faulthandler.unregister(number)
             self._fd = -1
 
@@ -106,6 +115,16 @@ class StackTeller:
             raise  # by a signal handler of the function's own
         except _FAULTS:
             os.write(self._fd, ANSWER.pack(1, 2) + b"{}")
+
+    def _profile_wanted(self, _number: int, frame: FrameType | None) -> None:
+        if self._fd < 0:
+            return
+        try:
+            self.samples.begin(frame)
+        except TimeoutError:
+            raise  # by a signal handler of the function's own
+        except _FAULTS:
+            return  # the server waits for a while, and does without
 
     def _where(self, main: FrameType | None) -> dict[int, str]:
         """The stack of each call by its number; ``main`` is where the main thread is.
@@ -126,7 +145,7 @@ class StackTeller:
 
 
 def _free_signals() -> list[int]:
-    """Three real-time signals that nothing in this process has a handler for."""
+    """Real-time signals that nothing in this process has a handler for."""
     if not hasattr(signal, "SIGRTMAX"):
         return []
     numbers = range(signal.SIGRTMAX - 1, signal.SIGRTMIN, -1)

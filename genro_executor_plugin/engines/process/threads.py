@@ -78,14 +78,18 @@ class Threads:
         with self._lock:
             self._most += 1
 
-    async def close(self, seconds: float) -> None:
-        """End the threads behind what they were given, waiting at most ``seconds`` for it."""
+    def end(self) -> int:
+        """Have the threads end behind what they were given; return how many there are."""
         self._closed = True
         with self._lock:
             left = self._threads
         for _ in range(left):
             self._work.put(None)
-        if left:
+        return left
+
+    async def close(self, seconds: float) -> None:
+        """End the threads behind what they were given, waiting at most ``seconds`` for it."""
+        if self.end():
             try:
                 await asyncio.wait_for(self._all_ended.wait(), seconds)
             except TimeoutError:

@@ -9,10 +9,12 @@ import asyncio
 from time import perf_counter
 
 from ...errors import WorkerCrashedError
+from ...metrics.profiles import WorkerProfile
 from ...metrics.worker_state import RunningStack, WorkerState
 from .arrivals import Arrivals
 from .asking import Asking
 from .observing import Observer
+from .profiling import Profiling
 from .supervisor import Supervisor
 
 __all__ = ["PoolView"]
@@ -24,6 +26,7 @@ class PoolView:
     _supervisor: Supervisor
     _observer: Observer
     _asking: Asking
+    _profiling: Profiling
 
     @property
     def arrivals(self) -> Arrivals:
@@ -86,6 +89,12 @@ class PoolView:
             for worker, jobs, answer in zip(workers, asked, answers, strict=True)
             for job in jobs.values()
         ]
+
+    async def profile(
+        self, known_as: tuple[int, int, str], seconds: float, rate: int
+    ) -> list[WorkerProfile]:
+        """Take samples of the calls of a function, as ``Profiling.profile`` does."""
+        return await self._profiling.profile(known_as, seconds, rate)
 
     def worker_states(self) -> list[WorkerState]:
         """Every worker as it is now, the oldest first."""

@@ -94,6 +94,7 @@ class Worker(WorkerLife):
         self.running[number] = job
         if job.is_coroutine:
             self.coroutines += 1
+        job.pid = self.pid
         job.started_at = perf_counter()
         job.begun = True
         return True
@@ -110,6 +111,7 @@ class Worker(WorkerLife):
                 continue
             except OSError:
                 frames.append(b"")  # the process is gone; the call goes back into the queue
+            job.pid = self.pid
             self.ahead.append((self.calls, job))
             numbers.append(self.calls)
         self._link.claims.give(numbers)

@@ -9,23 +9,31 @@ a thread that connects, waits as long as a pool needs it, and disconnects.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import os
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ...errors import ExecutorConfigError, ExecutorError
-from ...options.granted import granted_cpus
+from ...options.share import cpu_share
+from ..process.threads import Threads
 
-__all__ = ["RAY", "RayConnection"]
+__all__ = ["RAY", "RayConnection", "on_a_thread"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
 # Ray ends a program that cannot reach the head node for a minute. A server has other pools, and its
 # actors go on answering meanwhile.
 _PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": str(30 * 24 * 3600)}
+
+_CLOSE_SECONDS = 1.0
+"""How long a thread that has done its work may take to end."""
+
+T = TypeVar("T")
 
 _VARIABLES = {
     # Where Ray runs on this machine alone, it shall be reached from this machine alone.
@@ -125,6 +133,18 @@ class RayConnection:
         self._address, self._pid = address, os.getpid()
 
 
+async def on_a_thread(work: Callable[..., T], *args: Any) -> T:
+    """What ``work(*args)`` returns, on a thread of its own.
+
+    The event loop's own threads may all be taken, by work that waits for what is done here.
+    """
+    threads = Threads("genro-executor-ray", 1, asyncio.get_running_loop())
+    try:
+        return await threads.run(work, *args)
+    finally:
+        await threads.close(_CLOSE_SECONDS)
+
+
 def _look_at_address(host: str) -> None:
     if not ipaddress.ip_address(host).is_loopback:
         _logger.warning(
@@ -165,7 +185,7 @@ class _Life:
     def _live(self) -> None:
         given: dict[str, Any] = {"address": self._address}
         if self._address is None:
-            given = {"address": "local", "num_cpus": granted_cpus(), "include_dashboard": False}
+            given = {"address": "local", "num_cpus": cpu_share(), "include_dashboard": False}
         try:
             # What handlers log comes on our own way. What they print is in Ray's own files.
             self._ray.init(

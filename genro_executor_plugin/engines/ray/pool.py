@@ -22,7 +22,8 @@ from ...portable.hooks import PackedHooks
 from ..base import Pool
 from ..process.arrivals import Arrivals, OnRecord
 from ..process.job import Job
-from .connection import RAY
+from ..process.threads import Threads
+from .connection import RAY, on_a_thread
 from .worker import RayWorker
 from .workers import Workers
 
@@ -30,6 +31,12 @@ __all__ = ["RayPool"]
 
 _RETRY_SECONDS = 5.0
 """How long it takes until workers are started again that could not be."""
+
+_THREADS = 4
+"""How many of its workers' starts and ends, which ask the cluster, are under way at a time."""
+
+_CLOSE_SECONDS = 10.0
+"""How long the pool's end waits for the cluster to take in what it was asked."""
 
 OnMessage = Callable[[Job, int | None, str, Any], None]
 
@@ -55,8 +62,9 @@ class RayPool:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._pool, self._on_message = pool, on_message
         self.arrivals: Arrivals = Arrivals(pool.name, self.loop, on_record)
+        self._threads = Threads(f"genro-executor-{pool.name}-ray", _THREADS, self.loop)
         self.workers: Workers = Workers(
-            *(self, pool.name, options, hooks, self.arrivals, self._changed)
+            *(self, pool.name, options, hooks, self.arrivals, self._threads, self._changed)
         )
         self._queue: deque[Job] = deque()
         self._limits: dict[Job, asyncio.TimerHandle] = {}
@@ -156,11 +164,14 @@ class RayPool:
                 worker.job.fail(self._pool.closed_error())
         await self.workers.close()
         await self.arrivals.close()
-        await asyncio.to_thread(RAY.leave)
+        await self._threads.close(_CLOSE_SECONDS)
+        await on_a_thread(RAY.leave)
 
     def abandon(self) -> None:
         """End everything without the event loop, which is closed already; it takes a moment."""
         self.workers.abandon()
+        self.arrivals.abandon()
+        self._threads.end()
         RAY.leave()
 
     # -- which worker runs which call -------------------------------------------------------------

@@ -17,24 +17,30 @@ from typing import Any, Protocol
 from ...errors import ExecutorError, WorkerCrashedError
 from ...portable.exceptions import unpack_failure
 from ...remote.versions import CodeVersion
-from ..process.arrivals import Arrivals
+from ..process.arrivals import Arrivals, Window
 from ..process.job import Job
-from .actor import ANSWER, FAILED, RETURNED, CallActor, code_here
+from ..process.threads import Threads
+from .actor import ANSWER, FAILED, RETURNED, code_here
 from .connection import RAY
 from .failures import Where, crash_of
 from .stored import StoredSegment, from_parts
 
-__all__ = ["Owner", "RayWorker"]
+__all__ = ["CONCURRENCY", "Owner", "RayWorker"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
-_AHEAD = 32
+_AHEAD = 8
 """How many pieces of what an actor sends Ray may keep until the server takes them."""
 
 _LAST_WORDS_SECONDS = 2.0
 """How long what an actor has sent before its end may take to arrive."""
 
-_GROUPS = {"messages": 1, "told": 1}
+CONCURRENCY = {
+    "max_restarts": 0,
+    "max_task_retries": 0,
+    "concurrency_groups": {"messages": 1, "told": 1},
+}
+"""What Ray is told of each actor's calls: none is repeated, and messages come beside them."""
 
 
 class Owner(Protocol):
@@ -67,8 +73,10 @@ class RayWorker:
         gone: set when it has ended.
     """
 
-    def __init__(self, owner: Owner, pool: str, arrivals: Arrivals, index: int) -> None:
-        self._owner, self._pool, self._arrivals = owner, pool, arrivals
+    def __init__(
+        self, owner: Owner, pool: str, arrivals: Arrivals, threads: Threads, index: int
+    ) -> None:
+        self._owner, self._pool, self._arrivals, self._threads = owner, pool, arrivals, threads
         self._loop = asyncio.get_running_loop()
         self.index: int = index
         self.pid: int | None = None
@@ -89,31 +97,34 @@ class RayWorker:
         self._actor: Any = None
         self._run: Any = None
         self._listening: asyncio.Task[None] | None = None
+        self._window = Window(self, arrivals)
+        self._may_read = asyncio.Event()
+        self._may_read.set()
 
     def __str__(self) -> str:
         return f"worker {self.pid} on {self.host}"
 
     # -- its start --------------------------------------------------------------------------------
 
-    async def start(self, boot: bytes, asked: dict[str, Any]) -> None:
+    async def start(self, boot: bytes, actor: Callable[[], Any]) -> None:
         """Create the actor, and wait until it can run calls.
 
         Args:
             boot: what it is told before its first call.
-            asked: what it asks of the cluster.
+            actor: makes an actor, on a thread.
 
         Raises:
             ExecutorError: it has other code, or cannot be prepared.
             Exception: what Ray raises, or an initializer.
         """
-        booted = await asyncio.to_thread(self._create, boot, asked)
+        booted = await self._threads.run(self._create, boot, actor)
         answer: bytes = await asyncio.wrap_future(booted)
         kind, _ = ANSWER.unpack_from(answer)
         if kind == FAILED:
             raise unpack_failure(answer[ANSWER.size :])
         self.pid, self.host, code = pickle.loads(answer[ANSWER.size :])
         there = CodeVersion.from_dict(code)
-        here = await asyncio.to_thread(code_here)
+        here = await self._threads.run(code_here)
         difference = here.difference(there, here.modules)
         if difference:
             raise ExecutorError(f"{self} has other code: {difference}. Install the same on all")
@@ -123,12 +134,8 @@ class RayWorker:
         self.ready = not self.leaving
         self.idle_since = perf_counter()
 
-    def _create(self, boot: bytes, asked: dict[str, Any]) -> Any:
-        ray = RAY.module
-        actor_class = ray.remote(
-            max_restarts=0, max_task_retries=0, concurrency_groups=_GROUPS, **asked
-        )(CallActor)
-        self._actor = actor = actor_class.remote()
+    def _create(self, boot: bytes, make: Callable[[], Any]) -> Any:
+        self._actor = actor = make()
         if self._is_over:  # given up meanwhile: ``end`` has found no actor
             self.kill()
             raise ExecutorError("its start was given up")
@@ -155,6 +162,7 @@ class RayWorker:
         )
         for definition in packed.definitions:
             known[definition.key] = definition.version
+        job.pid = self.pid
         job.begins()
         self.job = job
         self.calls += 1  # the actor counts in the same way
@@ -213,6 +221,8 @@ class RayWorker:
     async def _listen(self, pieces: Any) -> None:
         try:
             async for piece in pieces:
+                # What is not taken stays with Ray, whose limit holds up who sends.
+                await self._may_read.wait()
                 for number, is_record, packed in await piece:
                     self._message(number, is_record, packed)
                 if self._unsettled is not None and self._unsettled[0] <= self._arrived:
@@ -227,12 +237,18 @@ class RayWorker:
         self._arrived += 1
         job = self.job if number == self.calls else None
         if is_record:
-            if self.job is not None:
-                self.job.has_sent()
-            self._arrivals.record(job, self.pid, packed)
+            running = () if self.job is None else (self.job,)
+            self._window.record(job, running, self.pid, packed)
         elif job is not None and not job.future.done():
-            deliver = partial(self._owner.message, job, self.pid)
-            self._arrivals.message(job, packed, deliver)
+            self._window.message(job, packed, partial(self._owner.message, job, self.pid))
+
+    def pause(self) -> None:
+        """Take nothing more of what it sends, until ``resume``."""
+        self._may_read.clear()
+
+    def resume(self) -> None:
+        """Take what it sends."""
+        self._may_read.set()
 
     # -- its end ----------------------------------------------------------------------------------
 
@@ -277,7 +293,7 @@ class RayWorker:
     async def end(self) -> None:
         """Kill the actor, and wait until nothing of it is heard any more."""
         self._is_over = True
-        await asyncio.to_thread(self.kill)
+        await self._threads.run(self.kill)
         listening, self._listening = self._listening, None
         if listening is not None:
             await asyncio.wait({listening}, timeout=_LAST_WORDS_SECONDS)

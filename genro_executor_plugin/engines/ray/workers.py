@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
+import threading
 from collections.abc import Callable, Coroutine
 from itertools import count
 from time import perf_counter
@@ -19,10 +20,11 @@ from ...portable.hooks import PackedHooks
 from ...portable.modules import ModuleSources
 from ...portable.process_settings import ProcessSettings
 from ..process.arrivals import Arrivals
-from .actor import ActorBoot
+from ..process.threads import Threads
+from .actor import ActorBoot, CallActor
 from .connection import RAY
 from .options import resources_of
-from .worker import Owner, RayWorker
+from .worker import CONCURRENCY, Owner, RayWorker
 
 __all__ = ["Workers"]
 
@@ -51,12 +53,15 @@ class Workers:
         options: PoolOptions,
         hooks: PackedHooks,
         arrivals: Arrivals,
+        threads: Threads,
         changed: Callable[[], None],
     ) -> None:
         self._owner, self._name, self._hooks, self._arrivals = owner, name, hooks, arrivals
-        self._changed = changed
+        self._threads, self._changed = threads, changed
         self.options: PoolOptions = options
         self._asked = resources_of(options.own)
+        self._class: Any = None
+        self._making = threading.Lock()
         self._starting: dict[RayWorker, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self.all: list[RayWorker] = []
@@ -100,7 +105,7 @@ class Workers:
         """Start a worker; the task ends when it is up, or cannot be started."""
         taken = {worker.index for worker in self.all}
         index = next(number for number in count() if number not in taken)
-        worker = RayWorker(self._owner, self._name, self._arrivals, index)
+        worker = RayWorker(self._owner, self._name, self._arrivals, self._threads, index)
         self.all.append(worker)
         task = self._starting[worker] = asyncio.create_task(self._start(worker))
         return task
@@ -115,7 +120,7 @@ class Workers:
                 ProcessSettings.here(),
             )
             limit = self.options.start_timeout
-            await asyncio.wait_for(worker.start(pickle.dumps(boot, 5), self._asked), limit)
+            await asyncio.wait_for(worker.start(pickle.dumps(boot, 5), self._actor), limit)
         except asyncio.CancelledError:
             await worker.end()
             raise
@@ -130,6 +135,14 @@ class Workers:
                 self.retire(worker)
         self._changed()
 
+    def _actor(self) -> Any:
+        """A new actor; on a thread, as Ray asks the cluster."""
+        with self._making:  # Ray pickles a class once, and sends it to the cluster
+            if self._class is None:
+                given = {**CONCURRENCY, **self._asked}
+                self._class = RAY.module.remote(**given)(CallActor)
+        return self._class.remote()
+
     async def _why_not(self, error: BaseException) -> WorkerCrashedError:
         said = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, TimeoutError) and not isinstance(error, ExecutorError):
@@ -138,7 +151,7 @@ class Workers:
                 f"{self._asked}, and the cluster "
             )
             try:
-                asking = asyncio.to_thread(_free_resources)
+                asking = self._threads.run(_free_resources)
                 said += f"has {await asyncio.wait_for(asking, _ANSWER_SECONDS)} free"
             except Exception as unknown:
                 said += f"does not say what it has free: {unknown!r}"
@@ -207,7 +220,7 @@ class Workers:
             WorkerCrashedError: no new worker can be started; the others go on working.
         """
         for worker in self.staying:
-            has_room = await asyncio.to_thread(_has_room, self._asked)
+            has_room = await self._threads.run(_has_room, self._asked)
             if not has_room:
                 self.count_restart("restart")
                 self.retire(worker)

@@ -58,7 +58,7 @@ def urls_of(task_id: str) -> dict[str, str]:
     """The URLs of the job, below the server's root."""
     return {
         f"{what}_url": f"/{MOUNT}/{what}/{task_id}"
-        for what in ("status", "result", "page", "events", "cancel", "forget")
+        for what in ("status", "result", "page", "events", "cancel", "retry", "forget")
     }
 
 

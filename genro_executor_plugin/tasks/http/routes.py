@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Long jobs over HTTP: status, result, events, cancel and forget, each for its submitter.
+"""Long jobs over HTTP: status, result, events, cancel, retry and forget, each for its submitter.
 
 ``TaskSection`` is a section that any application can mount. ``TaskApplication`` answers below
 ``/_tasks`` of an ``ExecutorServer``.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from genro_routes import RoutingClass, route
 
 from ... import errors
-from ...errors import ExecutorConfigError, TaskNotFoundError
+from ...errors import ExecutorConfigError, TaskError, TaskNotFoundError
 from ...hosts.names import (
     HTTPBadRequest,
     HTTPException,
@@ -212,6 +212,26 @@ class _TaskRoutes:
         return JsonAnswer(
             self._shown(status, caller), code, location=urls_of(task_id)["status_url"]
         )
+
+    @route(openapi_method="post")
+    async def retry(self, task_id: str = "", _request=None) -> Any:  # type: ignore[no-untyped-def]
+        """Run a job again that did not succeed, under its id (POST): 202, also if it waits or runs.
+
+        409 if it has succeeded, or its arguments were not kept.
+        """
+        self._check_change(_request)
+        status, caller = await self._job(task_id, _request)
+        if status.state is TaskState.SUCCEEDED:
+            # Whoever asks twice, because the first answer was lost, must not run it twice.
+            raise TaskError(f"job {task_id} has succeeded: there is nothing to repeat")
+        if status.state.final:
+            try:
+                status = await self._long_tasks.retry(task_id)
+            except TaskError:
+                status, _ = await self._job(task_id, _request)
+                if status.state.final:
+                    raise
+        return JsonAnswer(self._shown(status, caller), 202, location=urls_of(task_id)["status_url"])
 
     @route(openapi_method="post")
     async def forget(self, task_id: str = "", _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]

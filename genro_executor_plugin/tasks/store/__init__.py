@@ -11,6 +11,7 @@ caller has taken it. A job is run by one process, which the step names as well.
 from __future__ import annotations
 
 import sqlite3
+import time
 from concurrent.futures import Future
 
 from ...errors import TaskStoreError
@@ -22,6 +23,7 @@ from ..status import (
     progress_text,
 )
 from . import schema
+from .attempts import Ran, note_attempt
 from .facts import Claim, NewJob
 from .recovery import Recovered
 from .repeating import RepeatingStore
@@ -90,30 +92,47 @@ class TaskStore(RepeatingStore):
         return self._database.run(step)
 
     def put_back(
-        self, task_id: str, eta: float | None, failure: TaskFailure | None, *, attempted: bool
+        self, task_id: str, eta: float | None, failure: TaskFailure | None, ran: Ran | None
     ) -> Future[TaskStatus | None]:
-        """running -> queued, to be run again; ``None`` when it is not running here."""
-        owner = self.process
+        """running -> queued, to be run again; ``None`` when it is not running here.
+
+        Args:
+            task_id: the job.
+            eta: when it may run again.
+            failure: why its last attempt has failed.
+            ran: how this attempt ended; ``None`` if nothing of it has run.
+        """
+        owner, now = self.process, time.time()
 
         def step(connection: sqlite3.Connection) -> TaskStatus | None:
+            if ran is not None:
+                note_attempt(connection, task_id, now, ran, owner)
             done = connection.execute(
                 "UPDATE tasks SET state = 'queued', eta = ?, failure = ?, progress = NULL, "
                 "attempts = attempts - ? WHERE task_id = ? AND state = 'running' AND owner = ?",
-                (eta, failure_text(failure), int(not attempted), task_id, owner),
+                (eta, failure_text(failure), int(ran is None), task_id, owner),
             )
             return schema.read_job(connection, task_id) if done.rowcount else None
 
         return self._database.run(step)
 
-    def end(self, status: TaskStatus, kind: str, content: bytes | None) -> Future[int | None]:
+    def end(
+        self, status: TaskStatus, kind: str, content: bytes | None, ran: Ran | None = None
+    ) -> Future[int | None]:
         """queued or running -> the final state of ``status``, with its result or its exception.
+
+        ``ran`` says how its attempt ended, if that is not what ``status`` says.
 
         The result says how many bytes are stored of it then. It is ``None`` if the job has a final
         state already, which then stays, or another process has it.
         """
         owner = self.process
 
+        now = time.time() if status.ended_at is None else status.ended_at
+        how = Ran(status.state.value, failure=status.failure) if ran is None else ran
+
         def step(connection: sqlite3.Connection) -> int | None:
+            note_attempt(connection, status.task_id, now, how, owner)
             done = connection.execute(
                 "UPDATE tasks SET state = ?, ended_at = ?, failure = ?, progress = ?, "
                 "cancel_requested = ? "

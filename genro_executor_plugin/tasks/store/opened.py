@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from ...errors import TaskStoreError
-from . import schema
+from . import tables
 from .database import Database, is_busy
 from .folder import check_file, check_room, make_folder, open_file
 from .members import Ended, Member, Membership
@@ -227,7 +227,7 @@ class OpenedStore(Questions):
             self._ownership.release()
 
     def _prepare(self, connection: sqlite3.Connection) -> Recovered:
-        schema.create(connection)
+        tables.create(connection)
         if self._max_bytes is not None:
             (page,) = connection.execute("PRAGMA page_size").fetchone()
             connection.execute(f"PRAGMA max_page_count = {max(self._max_bytes // page, 1)}")

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 
 from ..status import TaskState, TaskStatus
 from . import schema
+from .attempts import EndedAttempt, attempts_of
 from .database import Database
 from .reader import Reader
 from .search import JobPage, JobQuery, page_of
@@ -29,6 +30,10 @@ class Questions:
     def status(self, task_id: str) -> Future[TaskStatus | None]:
         """The job of that id, ``None`` if there is none."""
         return self._database.ask(lambda connection: schema.read_job(connection, task_id))
+
+    def attempts(self, task_id: str) -> Future[list[EndedAttempt]]:
+        """The attempts of a job that have ended, the first one first; the last ones are kept."""
+        return self._database.ask(lambda connection: attempts_of(connection, task_id))
 
     def outcome(self, task_id: str) -> Future[tuple[TaskStatus, bytes | None] | None]:
         """The job, and its result or its exception as bytes."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ..status import TaskFailure, TaskState, TaskStatus
 from . import schema
+from .attempts import INTERRUPTED, Ran, note_attempt
 from .facts import Usage
 from .signing import Signer
 
@@ -118,11 +119,13 @@ def _adopted(
         goes_on = was.state is TaskState.QUEUED or (was.repeatable and not was.cancel_requested)
         if goes_on:
             if was.state is TaskState.RUNNING:
+                note_attempt(connection, was.task_id, now, Ran(INTERRUPTED, failure=SHUT_DOWN))
                 schema.requeue_job(connection, was.task_id)
             (held if was.task_id in calls else waiting).append(_read(connection, was))
             continue
         state = TaskState.CANCELLED if was.cancel_requested else TaskState.LOST
         failure = None if was.cancel_requested else SHUT_DOWN
+        note_attempt(connection, was.task_id, now, Ran(state.value, failure=failure))
         schema.end_job(connection, was.task_id, state, now, failure)
         ended.append(_read(connection, was))
     return waiting, held, ended

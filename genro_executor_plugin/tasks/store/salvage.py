@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from . import schema
+from . import tables
 
 __all__ = ["replace_if_damaged"]
 
@@ -30,7 +30,10 @@ MAX_GAPS = 10_000
 STEPS_BETWEEN_CHECKS = 10_000
 """After how many steps of SQLite's it is looked whether the server was told to end."""
 
-_TABLES = ("damaged", "tasks", "payloads", "signatures")
+_TABLES = ("damaged", "tasks", "payloads", "signatures", "attempts")
+
+_KEYS = {"signatures": "task_id, kind", "attempts": "job, number"}
+"""What the rows of tables without row ids are in the order of: two columns, the first ones."""
 
 
 def replace_if_damaged(path: Path, check: Callable[[], None]) -> list[str]:
@@ -97,7 +100,7 @@ def _copy_readable(damaged: Path, path: Path, check: Callable[[], None]) -> tupl
         target,
     ):
         path.chmod(0o600)
-        schema.create(target)
+        tables.create(target)
         for table in _TABLES:
             try:
                 # A former version has fewer columns, or has not the table at all.
@@ -125,8 +128,8 @@ def _rows(source: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...] | 
     A range of row ids is read from both of its ends to the first place that cannot be read. What
     lies between the two is halved. Ranges in whose surroundings something was read come first.
     """
-    if table == "signatures":
-        yield from _in_key_order(source)
+    if table in _KEYS:
+        yield from _in_key_order(source, table)
         return
     order = itertools.count()
     gaps = [(0, next(order), -(2**63), 2**63 - 1)]
@@ -177,11 +180,11 @@ def _until_damage(
     yield 0, None
 
 
-def _in_key_order(source: sqlite3.Connection) -> Iterator[tuple[Any, ...] | None]:
-    """The signatures that can be read, which have no row ids; ``None`` if some cannot be."""
+def _in_key_order(source: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...] | None]:
+    """The rows that can be read of a table without row ids; ``None`` if some cannot be."""
     last = None
     try:
-        for row in source.execute("SELECT * FROM signatures ORDER BY task_id, kind"):
+        for row in source.execute(f"SELECT * FROM {table} ORDER BY {_KEYS[table]}"):
             if last is not None and row[:2] <= last:
                 break
             last = row[:2]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the genro-executor-plugin authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The tables of the store, a job as a row of them, and single steps on rows.
+"""A job as a row of the store, and single steps on rows.
 
 The steps run within a transaction that their caller has begun.
 """
@@ -26,92 +26,7 @@ from ..status import (
 )
 from .signing import KEY_ID_BYTES, Signer
 
-__all__ = ["create", "read_payload", "row_of", "status_of", "write_payload"]
-
-VERSION = 4
-"""2: what is stored is signed, and a job says where it comes from. 3: several processes share the
-store, and a job says which of them runs it. 4: a job says what becomes of its arguments."""
-
-_TABLES = """
-CREATE TABLE tasks (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    task_id TEXT NOT NULL UNIQUE,
-    state TEXT NOT NULL,
-    title TEXT NOT NULL,
-    pool TEXT NOT NULL,
-    submitter TEXT NOT NULL,
-    session TEXT NOT NULL,
-    open_to_id INTEGER NOT NULL,
-    priority INTEGER NOT NULL,
-    submitted_at REAL NOT NULL,
-    eta REAL,
-    started_at REAL,
-    ended_at REAL,
-    attempts INTEGER NOT NULL,
-    retries INTEGER NOT NULL,
-    backoff REAL NOT NULL,
-    repeatable INTEGER NOT NULL,
-    timeout REAL,
-    keep REAL NOT NULL,
-    cancel_requested INTEGER NOT NULL,
-    progress TEXT,
-    failure TEXT,
-    stored_bytes INTEGER NOT NULL
-);
-CREATE INDEX tasks_by_state ON tasks (state, seq);
-CREATE INDEX tasks_by_submitter ON tasks (submitter, seq);
-CREATE INDEX tasks_by_end ON tasks (ended_at + keep) WHERE ended_at IS NOT NULL;
-CREATE TABLE payloads (
-    task_id TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    checksum INTEGER NOT NULL,
-    content BLOB NOT NULL,
-    PRIMARY KEY (task_id, kind)
-);
-CREATE TABLE damaged (
-    set_aside_at REAL NOT NULL,
-    task_id TEXT,
-    kind TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    content BLOB
-);
-"""
-
-_SIGNATURES = """
-CREATE TABLE signatures (
-    task_id TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    signature BLOB NOT NULL,
-    PRIMARY KEY (task_id, kind)
-) WITHOUT ROWID
-"""
-# A table of their own: in ``payloads``, SQLite would read a whole call to find what is behind it.
-
-_SIGNATURE_GOES = """
-CREATE TRIGGER signature_goes AFTER DELETE ON payloads BEGIN
-    DELETE FROM signatures WHERE task_id = OLD.task_id AND kind = OLD.kind;
-END
-"""
-
-_ORIGIN = (
-    "ALTER TABLE tasks ADD COLUMN client TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE tasks ADD COLUMN fingerprint TEXT NOT NULL DEFAULT ''",
-)
-
-_SHARING = (
-    "ALTER TABLE tasks ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
-    "CREATE INDEX tasks_by_owner ON tasks (owner, seq) WHERE state IN ('queued', 'running')",
-    "CREATE INDEX tasks_by_use ON tasks (submitter, session, client, stored_bytes)",
-    # What a process is asked to do by another one that was asked for it.
-    "CREATE TABLE orders (number INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, "
-    "task_id TEXT NOT NULL, grace REAL)",
-)
-
-_REPEATING = (
-    # What a former version has stored was to be deleted at the end.
-    "ALTER TABLE tasks ADD COLUMN arguments TEXT NOT NULL DEFAULT 'drop'",
-    "CREATE INDEX tasks_by_title ON tasks (title, seq)",
-)
+__all__ = ["read_payload", "row_of", "status_of", "write_payload"]
 
 _WAITS_FOR_SOMEBODY = (TaskState.FAILED, TaskState.LOST)
 
@@ -129,34 +44,6 @@ INSERT = (
 )
 """The values are those of ``row_of``, the process that is to run the job, and what becomes of its
 arguments."""
-
-
-def create(connection: sqlite3.Connection) -> None:
-    """Make the tables in a new file, and those that a former version did not have.
-
-    Raises:
-        TaskStoreError: the file was written by a newer version.
-    """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:
-        raise TaskStoreError(
-            f"the store of long jobs has format {version}, and this version knows formats up to "
-            f"{VERSION}. Use the version that wrote it, or another folder"
-        )
-    if version == 0:
-        for statement in _TABLES.split(";"):
-            connection.execute(statement)
-    if version < 2:
-        for statement in (_SIGNATURES, _SIGNATURE_GOES, *_ORIGIN):
-            connection.execute(statement)
-    if version < 3:
-        for statement in _SHARING:
-            connection.execute(statement)
-    if version < 4:
-        for statement in _REPEATING:
-            connection.execute(statement)
-    if version < VERSION:
-        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def row_of(status: TaskStatus) -> tuple[Any, ...]:

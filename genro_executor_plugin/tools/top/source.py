@@ -145,6 +145,20 @@ class SnapshotSource:
         """
         return self._about_jobs("change/jobs", "done", json.dumps(document).encode())
 
+    def profile(self, route: str, seconds: float, rate: int) -> dict[str, Any]:
+        """Where the calls of ``route`` are in ``seconds`` from now, as ``change/profile`` answers.
+
+        Raises:
+            SourceError: as for ``fetch``; or no profile can be made of it.
+        """
+        url = self.url.removesuffix("snapshot") + "change/profile"
+        sent = json.dumps({"route": route, "seconds": seconds, "rate": rate}).encode()
+        document = self._document(url, sent, seconds + JOBS_TIMEOUT_SECONDS)
+        profile = document.get("profile") if isinstance(document, dict) else None
+        if not isinstance(profile, dict) or not isinstance(profile.get("speedscope"), dict):
+            raise SourceError(f"{url} did not answer with a profile; is it of this version?")
+        return profile
+
     def _about_jobs(self, path: str, fact: str, sent: bytes | None = None) -> dict[str, Any]:
         url = self.url.removesuffix("snapshot") + path
         document = self._document(url, sent, JOBS_TIMEOUT_SECONDS)
@@ -221,7 +235,7 @@ class SnapshotSource:
             return f"{self.url} wants authentication (401): {cure}"
         if status == 403:
             return f"{self.url} refuses (403): {detail or 'the tag SERVER_ADMIN is needed'}"
-        if status == 404 and detail.startswith("There is no job"):
+        if status == 404 and detail.startswith(("There is no job", "There is no route")):
             return detail
         if status == 404:
             return (
