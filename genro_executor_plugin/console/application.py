@@ -240,7 +240,7 @@ class ExecutorConsole(AttachedApplication):
         """Return what the pools, or one route, did in a range of time, and markers of events.
 
         The query names ``range`` (``15m``, ``1h``, ``6h``, ``24h``, ``72h``) or ``since`` and
-        ``until``, and may name ``pool`` and ``route``.
+        ``until``, and may name ``pool``, ``route`` and ``together``.
         """
         return await self._kept.answer(_request.scope[QUERY])
 

@@ -16,6 +16,8 @@ PARTS = {
     "joblist.js": "text/javascript",
     "jobs.js": "text/javascript",
     "model.js": "text/javascript",
+    "past.css": "text/css",
+    "past.js": "text/javascript",
     "plots.js": "text/javascript",
     "pools.js": "text/javascript",
     "processes.js": "text/javascript",

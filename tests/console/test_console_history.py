@@ -72,6 +72,7 @@ async def test_a_server_that_starts_again_has_the_history_of_the_one_before(
     async with site_in(tmp_path, kind) as site:
         for _ in range(3):
             await site.json("/works/report", pages=50)
+        await site.get("/works/query")
         await site.get("/works/fail")
         await site.get("/works/die")
         changed = await site.post("/_executors/change/resize", {"pool": "pdf", "max_workers": 2})
@@ -79,9 +80,13 @@ async def test_a_server_that_starts_again_has_the_history_of_the_one_before(
 
         async def told() -> bool:
             answer = await site.json("/_executors/history?range=15m")
-            return total(answer, "pdf") == 3 and "change" in kinds_of(answer)
+            done = total(answer, "pdf"), total(answer, "db")
+            return done == (3, 1) and "change" in kinds_of(answer)
 
         await until_answered(told)
+        both = await site.json("/_executors/history?together=yes")
+        assert both["pools"] == ["db", "pdf"]
+        assert [(one["pool"], one["totals"]["completed"]) for one in both["series"]] == [("", 4)]
         routes = (await site.json("/_executors/history?route=works/report"))["series"]
         assert [(one["pool"], one["totals"]["completed"]) for one in routes] == [("pdf", 3)]
     async with site_in(tmp_path, kind) as site:
@@ -89,7 +94,7 @@ async def test_a_server_that_starts_again_has_the_history_of_the_one_before(
 
         async def goes_on() -> Any:
             answer = await site.json("/_executors/history?range=1h")
-            return answer if total(answer, "db") and len(kinds_of(answer)) > 4 else None
+            return answer if total(answer, "db") == 2 and len(kinds_of(answer)) > 4 else None
 
         answer = await until_answered(goes_on)
         assert total(answer, "pdf") == 3
@@ -167,7 +172,8 @@ HOSTILE: tuple[tuple[str, str | None], ...] = (
     (f"range={'9' * 5000}", "at most 300 characters"),
     ("range=1h&range=6h", "range is given twice"),
     ("range=1h&since=5", "either range, or since and until"),
-    ("rang=1h", "no field 'rang'; there are range, since, until, pool, route"),
+    ("together=1", "together='1' is not one of yes, no"),
+    ("rang=1h", "no field 'rang'; there are range, since, until, pool, route, together"),
     ("since=nan", "since='nan' is no moment, in seconds since the epoch"),
     ("since=-1", "is no moment"),
     ("until=1e400", "is no moment"),

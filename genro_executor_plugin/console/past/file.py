@@ -96,6 +96,14 @@ class HistoryFile:
         found = partial(tables.markers_in, since=since, until=until, most=most)
         return self._run(found, make=False) or ([], 0)
 
+    def pools(self) -> list[str]:
+        """The names of the pools that there are figures of, in their order.
+
+        Raises:
+            HistoryFileError: the file cannot be read.
+        """
+        return self._run(tables.pools_in, make=False) or []
+
     def _run(self, operation: Operation[T], *, make: bool) -> T | None:
         """What ``operation`` returns; ``None`` if there is no file, and none is to be made."""
         with self._one:

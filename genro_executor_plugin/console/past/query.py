@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -37,7 +37,7 @@ _LONGEST = float(MOST_POINTS * LEVELS[-1])
 _LATEST = 50 * 365 * 86400.0
 _MOST_FIELDS = 20
 _MOST_CHARS = 300
-_FIELDS = ("range", "since", "until", "pool", "route")
+_FIELDS = ("range", "since", "until", "pool", "route", "together")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,14 @@ class HistoryQuery:
         until: the end.
         pool: the pool, ``None`` for every one.
         route: the route; empty for the pools themselves.
+        together: whether the pools are wanted added up, and not each.
     """
 
     since: float
     until: float
     pool: str | None = None
     route: str = ""
+    together: bool = False
 
     @property
     def step(self) -> int:
@@ -86,7 +88,11 @@ def query_in(query_string: bytes, now: float) -> HistoryQuery:
             raise HTTPBadRequest(f"{name} is not a text of at most {_MOST_CHARS} characters")
         given[name] = value
     since, until = _between(given, now)
-    return HistoryQuery(since, until, given.get("pool") or None, given.get("route", ""))
+    together = given.get("together") or "no"
+    if together not in ("yes", "no"):
+        raise HTTPBadRequest(f"together={shown(together)} is not one of yes, no")
+    pool, route = given.get("pool") or None, given.get("route", "")
+    return HistoryQuery(since, until, pool, route, together == "yes")
 
 
 def _between(given: Mapping[str, str], now: float) -> tuple[float, float]:
@@ -133,7 +139,7 @@ def answer_to(query: HistoryQuery, file: HistoryFile, now: float) -> dict[str, A
     entries = file.read(step, first, places.stop, query.pool, query.route)
     markers, count = file.markers(query.since, query.until, MOST_MARKERS)
     by_series: dict[tuple[str, str], list[Entry]] = {}
-    for entry in entries:
+    for entry in _added_up(entries, step) if query.together else entries:
         by_series.setdefault((entry.pool, entry.route), []).append(entry)
     return {
         "now": round(now, 3),
@@ -142,6 +148,7 @@ def answer_to(query: HistoryQuery, file: HistoryFile, now: float) -> dict[str, A
         "step": step,
         "kept_seconds": KEPT_SECONDS,
         "at": list(places),
+        "pools": file.pools(),
         "series": [
             {"pool": pool, "route": route, **_columns(found, places)}
             for (pool, route), found in sorted(by_series.items())
@@ -149,6 +156,15 @@ def answer_to(query: HistoryQuery, file: HistoryFile, now: float) -> dict[str, A
         "markers": [marker._asdict() for marker in markers],
         "markers_left_out": count - len(markers),
     }
+
+
+def _added_up(entries: Iterable[Entry], step: int) -> list[Entry]:
+    """What all pools have done together, in the place of a pool without a name."""
+    found: dict[float, Entry] = {}
+    for at, _, route, figures in entries:
+        together = found.setdefault(at, Entry(at, "", route, Figures()))
+        together.figures.add(figures, step)
+    return list(found.values())
 
 
 def _columns(entries: Sequence[Entry], places: range) -> dict[str, Any]:

@@ -22,6 +22,7 @@ __all__ = [
     "make_room",
     "make_tables",
     "markers_in",
+    "pools_in",
     "pragma",
     "rows_in",
     "store",
@@ -139,6 +140,12 @@ def markers_in(
         (since, until, most),
     ).fetchall()
     return [Marker(*row) for row in reversed(rows)], count
+
+
+def pools_in(connection: sqlite3.Connection) -> list[str]:
+    """The names of the pools that there are figures of, in their order."""
+    rows = connection.execute("SELECT pool FROM series WHERE route = '' ORDER BY pool")
+    return [pool for (pool,) in rows]
 
 
 def make_room(connection: sqlite3.Connection) -> None:
