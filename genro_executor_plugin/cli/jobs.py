@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from .job_lines import lines_of, row_of
+from .job_lines import LEVELS, at_least, lines_of, lines_of_log, row_of
 from .output import DOES_NOT_HOLD, HOLDS, CommandError, complain, print_json, table
 from .parsing import whole
 from .top import add_credentials, credentials_in
@@ -75,6 +75,13 @@ def add(commands: Any) -> None:
     )
     _add_server(showing)
     showing.add_argument("job", metavar="ID")
+    showing.add_argument(
+        "--log",
+        nargs="?",
+        const="debug",
+        choices=LEVELS,
+        help="show the last lines that it has logged, too; of this level and above",
+    )
     showing.set_defaults(run=_show)
     for name, (_, words, _) in _WORDS.items():
         changing = actions.add_parser(
@@ -213,11 +220,17 @@ def _list(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     if not re.fullmatch(r"[\w-]{1,200}", arguments.job, re.ASCII):
         raise CommandError(f"There is no job {arguments.job[:100]!r}: that is no id")
-    job = _asked(_source(arguments).job, arguments.job)
+    source = _source(arguments)
+    job = _asked(source.job, arguments.job)
+    log = None
+    if arguments.log is not None:
+        log = at_least(arguments.log, _asked(source.job_log, arguments.job))
     if arguments.json:
-        print_json(job)
+        print_json(job if log is None else {**job, "log": log})
         return HOLDS
     for line in lines_of(job):
+        sys.stdout.write(line + "\n")
+    for line in lines_of_log(log) if log is not None else ():
         sys.stdout.write(line + "\n")
     return HOLDS
 

@@ -206,6 +206,11 @@ class ExecutorConsole(AttachedApplication):
         """Return the page."""
         return page_file("index.html")
 
+    @route(media_type="text/html", auth_rule=RULE)
+    async def profile(self) -> str:
+        """Return the page that makes profiles of routes."""
+        return page_file("profile.html")
+
     @route(auth_rule=RULE)
     async def static(self, name: str) -> Any:
         """Return a file of the page."""

@@ -118,6 +118,18 @@ class JobPages(RoutingClass):
             "arguments_trouble": cut(why, _SHOWN_CHARS),
         }
 
+    @route(auth_rule=RULE)
+    async def log(self, job: str = "", _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        """Return the last lines that a job has logged, and how many are missing before them."""
+        if not isinstance(job, str):
+            raise HTTPNotFound("A job's id is a text")
+        try:
+            return (await self._long_tasks.log(job)).as_dict()
+        except TaskNotFoundError as error:
+            raise HTTPNotFound(f"There is no job {job[:100]!r}") from error
+        except ExecutorError as error:
+            raise HTTPException(getattr(error, "status", 500), str(error)) from error
+
 
 async def _found(tasks: LongTasks, query: JobQuery) -> JobPage:
     try:

@@ -23,6 +23,7 @@ from .results import not_found
 from .status import TaskState, TaskStatus
 from .store.attempts import EndedAttempt, running_attempt
 from .store.facts import KeptCall
+from .store.log import KeptLog
 from .store.repeating import check_repeatable
 from .store.search import JobPage, JobQuery
 from .store.totals import JobTotals
@@ -130,6 +131,17 @@ class ManagedTasks(OpenedTasks):
             runs_in = attempt.runs_in if attempt is not None else (None, "")
             found.append(running_attempt(status, found, *runs_in))
         return found
+
+    async def log(self, task_id: str) -> KeptLog:
+        """The last lines that a job has logged, those of its earlier attempts among them.
+
+        Raises:
+            TaskNotFoundError: there is no job of that id.
+            TaskStoreError: too many questions are asked just now.
+        """
+        await self.status(task_id)
+        store, _ = await self._opened()
+        return await asyncio.wrap_future(store.log(task_id))
 
     async def arguments(self, kept: KeptCall) -> list[tuple[str, str]] | None:
         """The names and the values, as text, of what a job was given.

@@ -23,6 +23,7 @@ from ..hosts.names import has_own_sessions
 from .acceptance import Acceptance
 from .attempt import Attempt
 from .events import Events
+from .job_log import JobLog
 from .live_job import LiveJob
 from .options import TaskSettings
 from .places import tell_of_former
@@ -237,7 +238,11 @@ class OpenedTasks:
     # -- running ----------------------------------------------------------------------------------
 
     async def _attempt(self, job: LiveJob, executor: BaseExecutor, content: bytes) -> Attempt:
-        return await self._factory.attempt(job, executor, content, partial(self._progressed, job))
+        log = None
+        if executor.pool_options.job_log and self._store is not None:
+            log = JobLog(partial(self._store.add_log, job.status.task_id))
+        progressed = partial(self._progressed, job)
+        return await self._factory.attempt(job, executor, content, progressed, log)
 
     def _progressed(self, job: LiveJob, progress: Progress) -> None:
         assert self._events is not None

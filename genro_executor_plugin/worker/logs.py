@@ -18,7 +18,7 @@ import pickle
 import sys
 import traceback
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ..metrics.error_text import shortened
@@ -179,9 +179,13 @@ def _travelling(value: Any) -> Any:
 
 
 def arrived_record(
-    value: tuple[str, int, bytes], pool: str, pid: int | None, route: str | None
+    value: tuple[str, int, bytes],
+    pool: str,
+    pid: int | None,
+    route: str | None,
+    take: Callable[[logging.LogRecord], None] | None = None,
 ) -> None:
-    """Handle a record of a worker as if it had been logged here."""
+    """Handle a record of a worker as if it had been logged here; ``take`` is given it, too."""
     name, level, packed = value
     logger = logging.getLogger(name)
     if not logger.isEnabledFor(level):
@@ -201,6 +205,8 @@ def arrived_record(
         )
         return
     record.executor_pool, record.executor_pid, record.executor_route = pool, pid, route
+    if take is not None:
+        take(record)
     logger.handle(record)
 
 

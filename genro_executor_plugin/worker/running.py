@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, ContextVar, Token
+from logging import LogRecord
 from time import monotonic
 from typing import Any, Protocol
 
@@ -121,9 +122,12 @@ class RunningCall:
 
     Attributes:
         at_end: called on the thread that ran it when it has ended; ``None`` for nearly every call.
+        on_record: given each log record that it makes in the server's own process, if somebody
+            there wants them.
     """
 
     at_end: Callable[[], None] | None = None
+    on_record: Callable[[LogRecord], None] | None = None
 
     # Class attributes until they are needed: nearly no call is ever told anything.
     _told: deque[tuple[str, Any]] | None = None

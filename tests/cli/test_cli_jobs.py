@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 import time
@@ -31,6 +32,7 @@ class Mill(ExecutorApplication):
     @route(executor="jobs", executor_background=True)
     def grind(self, grain: str) -> str:
         progress(0.5, "half of it")
+        logging.getLogger("mill").warning("ground %s", grain)
         return grain
 
     @route(executor="jobs", executor_background=True)
@@ -98,6 +100,12 @@ def test_jobs_are_listed_and_shown(
     assert "failed" in out
     assert "in broken" in out, "its traceback"
     assert re.search(r"\n    1\. [-0-9]+ [:0-9]+ failed after [0-9.]+ s, process [0-9]+, Val", out)
+    assert "no line" not in out
+    assert "ground" not in out
+    out, _ = run(capsys, 0, "show", mill.url, wheat, "--log", "warning")
+    assert re.search(r"\n  log:\n    [-0-9]+ [:0-9]+ WARNING mill: ground wheat\n", out)
+    out, _ = run(capsys, 0, "show", mill.url, wheat, "--log", "error", "--json")
+    assert json.loads(out)["log"] == {"lines": [], "missing": 0}
     out, _ = run(capsys, 0, "show", mill.url, wheat)
     assert "grain = 'wheat'" in out
     out, _ = run(capsys, 0, "show", mill.url, wheat, "--json")

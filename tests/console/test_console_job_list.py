@@ -135,7 +135,11 @@ async def test_a_job_is_shown_with_its_failure_and_what_it_was_given(site: Site)
     assert pages == ["pages", "3"]
     assert title[0] == "title"
     assert len(title[1]) < 500
-    assert (await ask(site, "GET", "/_executors/jobs/show/nope", ROOT)).status_code == 404
+    log = await ask(site, "GET", f"/_executors/jobs/log/{book}", ROOT)
+    assert log.json() == {"lines": [], "missing": 0}
+    for what in ("show", "log"):
+        answer = await ask(site, "GET", f"/_executors/jobs/{what}/nope", ROOT)
+        assert answer.status_code == 404
     for path in ("jobs/list/x", "jobs/show", "jobs/show/x/y", "jobs/index/x", "jobs/x"):
         assert (await ask(site, "GET", f"/_executors/{path}", ROOT)).status_code == 404, path
 
@@ -206,7 +210,7 @@ async def test_all_that_match_are_counted_first_and_then_done(site: Site, gate: 
 async def test_only_administrators_see_and_do_that(site: Site) -> None:
     broken = await submit(site, "broken")
     for who, status in ((ANN, 403), (None, 401)):
-        for path in ("jobs/list", f"jobs/show/{broken}"):
+        for path in ("jobs/list", f"jobs/show/{broken}", f"jobs/log/{broken}"):
             answer = await ask(site, "GET", f"/_executors/{path}", who)
             assert answer.status_code == status
             assert broken not in answer.text

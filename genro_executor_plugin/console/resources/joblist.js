@@ -231,6 +231,7 @@ function showOne(job) {
   pairs(byId("one-arguments").lastElementChild, (job.arguments ?? []).length ? job.arguments : [["none", ""]]);
   byId("one-runs").hidden = !(job.runs ?? []).length;
   keep(byId("one-runs").querySelector("tbody"), [...(job.runs ?? [])].reverse(), ({ number }) => String(number), createRun, updateRun);
+  if (byId("one-log").open) log();
   const failure = job.failure;
   byId("one-failure").hidden = !failure;
   say(byId("one-failure").querySelector(".reason"), plain(failure ? `${failure.type_name}: ${failure.message}` : ""));
@@ -244,6 +245,27 @@ function showOne(job) {
   byId("one-stacks").dataset.job = job.task_id;
   byId("one-stacks").hidden = job.state !== "running";
   for (const button of byId("one-actions").children) button.hidden = !ACTIONS[button.dataset.action][1](job);
+}
+
+// Asked for while it is open: it may be long.
+async function log() {
+  const place = byId("one-log"), wanted = current.task_id, least = Number(byId("log-level").value);
+  let told = "", text = "";
+  try {
+    const { lines, missing } = await get(`jobs/log/${encodeURIComponent(wanted)}`);
+    const shown = lines.filter(({ level }) => level >= least);
+    told = [shown.length ? "" : "No line is kept.", missing ? `${count(missing)} earlier lines are not kept.` : ""].filter(Boolean).join(" ");
+    text = shown.map((line) => `${clock(line.at)} ${line.level_name} ${line.logger}: ${line.text}`).join("\n");
+  } catch (error) {
+    told = error instanceof TypeError ? "The server does not answer." : error.message;
+  }
+  if (wanted !== wantedJob()) return;
+  say(place.querySelector("[data-part=told]"), told);
+  const lines = place.querySelector("pre");
+  lines.hidden = !text;
+  if (lines.textContent === plain(text)) return;
+  lines.textContent = plain(text);
+  lines.scrollTop = lines.scrollHeight;
 }
 
 function createRun(run) {
@@ -341,6 +363,8 @@ byId("all-here").addEventListener("change", (event) => {
 for (const radio of document.querySelectorAll("[name=which]")) radio.addEventListener("change", showChosen);
 byId("to-list").addEventListener("click", (event) => { event.preventDefault(); go(""); });
 byId("where").addEventListener("click", where);
+byId("one-log").addEventListener("toggle", () => { if (byId("one-log").open) log(); });
+byId("log-level").addEventListener("change", log);
 buttons(byId("actions"), whichOfList);
 buttons(byId("one-actions"), () => ({ jobs: [current.task_id] }));
 addEventListener("popstate", arrive);

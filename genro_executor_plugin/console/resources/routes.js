@@ -47,7 +47,9 @@ function createRoute(route, { act, edit }) {
     cell("Pool", "pool"), make("td", { role: "cell", "data-label": "Offloaded" }, toggle),
     cell("Timeout", "timeout"), cell("When full", "overload"), cell("Calls", "calls", "number"), cell("Errors", "errors", "number"), cell("Refused", "refused", "number"),
     cell("p50", "p50", "number"), cell("p95", "p95", "number"),
-    make("td", { role: "cell", class: "action" }, make("button", { type: "button", class: "small", "aria-label": `Change ${path}`, onclick: () => edit(row.item) }, "Change…")));
+    make("td", { role: "cell", class: "action" },
+      make("a", { href: `profile#${encodeURIComponent(path)}`, "aria-label": `Profile ${path}` }, "Profile"), " ",
+      make("button", { type: "button", class: "small", "aria-label": `Change ${path}`, onclick: () => edit(row.item) }, "Change…")));
   row.toggle = toggle;
   row.texts = Object.fromEntries([...row.querySelectorAll("[data-cell]")].map((one) => [one.dataset.cell, one]));
   return row;

@@ -14,7 +14,7 @@ __all__ = ["create"]
 VERSION = 5
 """2: what is stored is signed, and a job says where it comes from. 3: several processes share the
 store, and a job says which of them runs it. 4: a job says what becomes of its arguments. 5: what is
-known of each attempt is kept."""
+known of each attempt is kept, and what a job logs."""
 
 _TABLES = """
 CREATE TABLE tasks (
@@ -106,6 +106,13 @@ _ATTEMPTS = (
     "DELETE FROM attempts WHERE job = OLD.seq; END",
 )
 
+_LOG = (
+    "CREATE TABLE log (job INTEGER NOT NULL, upto INTEGER NOT NULL, attempt INTEGER NOT NULL, "
+    "count INTEGER NOT NULL, size INTEGER NOT NULL, lines TEXT NOT NULL, "
+    "PRIMARY KEY (job, upto)) WITHOUT ROWID",
+    "CREATE TRIGGER log_goes AFTER DELETE ON tasks BEGIN DELETE FROM log WHERE job = OLD.seq; END",
+)
+
 
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables in a new file, and those that a former version did not have.
@@ -132,7 +139,7 @@ def create(connection: sqlite3.Connection) -> None:
         for statement in _REPEATING:
             connection.execute(statement)
     if version < 5:
-        for statement in _ATTEMPTS:
+        for statement in (*_ATTEMPTS, *_LOG):
             connection.execute(statement)
     if version < VERSION:
         connection.execute(f"PRAGMA user_version = {VERSION}")
