@@ -17,6 +17,7 @@ from ..engines.home import Home
 from ..engines.inline import InlineEngine
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
 from ..metrics.counters import PoolMetrics, percentiles_ms
+from ..metrics.sentry import watch_events
 from ..metrics.worker_state import WorkerState
 from ..options.call import CALL_OPTIONS, CallOptions
 from ..options.capabilities import Capability
@@ -85,6 +86,8 @@ class PoolState:
         self._listeners: dict[str, Callable[[Message], None]] = {}
         # In a worker (its module declares a pool, say): pools do not nest.
         self._nested = inside_worker()
+        if not self._nested:
+            watch_events()
         self._engine = self._make_engine(engine)
         self._capabilities = kind_of(type(self._engine)).capabilities
 

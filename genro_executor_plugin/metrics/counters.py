@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import Any
 
 from .incidents import Incidents
+from .sentry import Reports
 
 __all__ = [
     "BOUNDS",
@@ -171,6 +172,7 @@ class PoolMetrics:
         last_runs: the last run times, in seconds.
         rejections: how many calls were refused, by reason.
         incidents: the last errors.
+        reports: what reports them to Sentry; ``None`` where somebody else does.
     """
 
     submitted: int = 0
@@ -180,6 +182,7 @@ class PoolMetrics:
     last_runs: deque[float] = field(default_factory=_last)
     rejections: dict[str, int] = field(default_factory=dict)
     incidents: Incidents = field(default_factory=Incidents)
+    reports: Reports | None = field(default_factory=Reports)
 
     def route(self, path: str) -> RouteMetrics:
         """The counters of one route."""
