@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from genro_routes import RoutingClass, route
@@ -21,6 +20,7 @@ from ..tasks.store.search import JobPage, JobQuery
 from ..tasks.texts import cut
 from .access import RULE
 from .job_query import FILTERS, query_in, query_of
+from .page_files import page_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ class JobPages(RoutingClass):
     @route(media_type="text/html", auth_rule=RULE)
     async def index(self) -> str:
         """Return the page, which shows the jobs that its URL names, or one of them."""
-        return files(__package__).joinpath("resources", "jobs.html").read_text(encoding="utf-8")
+        return page_file("jobs.html")
 
     @route(auth_rule=RULE)
     async def list(self, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]

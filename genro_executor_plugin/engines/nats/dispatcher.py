@@ -109,7 +109,9 @@ class Dispatcher(Sending):
         if found is None or found[1] is not job:
             return False
         packed = pickle.dumps((channel, value), 5)
-        return self.exchange.tell(found[0].name, Kind.TELL, job.number, packed, lane=job.number)
+        return self.exchange.tell(
+            found[0].name, Kind.TELL, job.number, lane=job.number, tail=packed
+        )
 
     def end_agent(self, name: str, again: bool) -> bool:
         """Tell the agent ``name`` to finish its calls and end; ``False`` if it is not known.

@@ -112,15 +112,17 @@ class Exchange:
         """
         number = message.number
         return self.post.send(
-            *(self._subjects.agent(agent), agent, Kind.CALL, pack(message), number),
+            *(self._subjects.agent(agent), agent, Kind.CALL, pack(message[:-1]), number),
             nobody_to=f"{self._nobody}.agent.{agent}.{number}",
+            tail=message.large,
         )
 
-    def tell(self, agent: str, kind: Kind, *body: Any, lane: int = 0) -> bool:
-        """Send ``agent`` something that is short."""
+    def tell(self, agent: str, kind: Kind, *body: Any, lane: int = 0, tail: bytes = b"") -> bool:
+        """Send ``agent`` something other than a call."""
         return self.post.send(
             *(self._subjects.agent(agent), agent, kind, pack(body), lane),
             nobody_to=f"{self._nobody}.agent.{agent}.0",
+            tail=tail,
         )
 
     # -- what is heard ----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from ..process.arrivals import Arrivals, OnRecord
 from .agents import Agent, AgentTable
 from .exchange import Exchange, Hearer
 from .job import RemoteJob
+from .large import HeldSegment
 
 __all__ = ["ANSWER_SECONDS", "Sending"]
 
@@ -121,6 +122,7 @@ class Sending:
             more,
             [(d.key, d.version, d.owner, d.kind, d.payload) for d in packed.definitions],
             packed.payload,
+            packed.segment.content if isinstance(packed.segment, HeldSegment) else b"",
         )
         try:
             if not self.exchange.call(agent.name, message):
