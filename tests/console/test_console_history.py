@@ -173,6 +173,7 @@ HOSTILE: tuple[tuple[str, str | None], ...] = (
     ("range=1h&range=6h", "range is given twice"),
     ("range=1h&since=5", "either range, or since and until"),
     ("together=1", "together='1' is not one of yes, no"),
+    ("together=yes&pool=pdf", "either pool or route, or together=yes"),
     ("rang=1h", "no field 'rang'; there are range, since, until, pool, route, together"),
     ("since=nan", "since='nan' is no moment, in seconds since the epoch"),
     ("since=-1", "is no moment"),

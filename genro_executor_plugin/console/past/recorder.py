@@ -26,6 +26,7 @@ from ...tasks.texts import cut
 from ..history import History
 from .figures import Counted, Entry, Figures, Marker, rise
 from .file import HistoryFile, HistoryFileError
+from .tables import ALL_POOLS
 
 __all__ = ["Recorder"]
 
@@ -125,7 +126,10 @@ class Recorder:
 
     async def _write(self) -> None:
         began, self._at = self._at, time.time()
-        readings = [self._read(executor) for executor in self._registry.used.values()]
+        readings = []
+        for executor in list(self._registry.used.values()):
+            readings.append(self._read(executor))
+            await asyncio.sleep(0)  # with many routes, all of them together would take a while
         self._note_crashes()
         markers = list(self._markers)
         try:
@@ -186,8 +190,12 @@ class Recorder:
         # The clock may have been set; and what lies before and behind a minute's end is one's own.
         middle = now - min(seconds, WRITE_SECONDS) / 2
         routes: list[Entry] = []
+        together = Figures(seconds)
         for reading in readings:
-            self._entries.append(self._entry_of(reading, seconds, middle, routes))
+            entry = self._entry_of(reading, seconds, middle, routes)
+            together.add(entry.figures, seconds)
+            self._entries.append(entry)
+        self._entries.append(Entry(middle, ALL_POOLS, "", together))
         routes.sort(key=lambda entry: sum(entry.figures.outcomes))
         self._entries.extend(routes[-MOST_ROUTES:])
         while self._entries and not now - MOST_WAITING <= self._entries[0].at <= now:
