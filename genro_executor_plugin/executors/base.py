@@ -204,7 +204,7 @@ class BaseExecutor(SteeredPool, Calling):
                     except TypeError:
                         tell_of_times(self._name, call.waited, call.ran)
         except ExecutorError as error:
-            count_error(counters, call, error)
+            count_error(self._name, counters, call, error)
             if error.pool is None:
                 error.pool = self._name
             if error.route is None:
@@ -215,7 +215,7 @@ class BaseExecutor(SteeredPool, Calling):
             raise
         except BaseException as error:
             call.raised = True
-            count_error(counters, call, error)
+            count_error(self._name, counters, call, error)
             raise
         path = call.options.path
         (counters.routes.get(path) or counters.route(path)).completed += 1
@@ -237,7 +237,7 @@ class BaseExecutor(SteeredPool, Calling):
                 await turn.wait(call)
         except ExecutorError as error:
             self._metrics.submitted += 1
-            count_error(self._metrics, call, error)
+            count_error(self._name, self._metrics, call, error)
             error.route = error.route or options.route
             raise
         try:

@@ -17,6 +17,7 @@ from ..engines.home import Home
 from ..engines.inline import InlineEngine
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
 from ..metrics.counters import PoolMetrics, percentiles_ms
+from ..metrics.sentry import watch_events
 from ..metrics.worker_state import WorkerState
 from ..options.call import CALL_OPTIONS, CallOptions
 from ..options.capabilities import Capability
@@ -85,6 +86,8 @@ class PoolState:
         self._listeners: dict[str, Callable[[Message], None]] = {}
         # In a worker (its module declares a pool, say): pools do not nest.
         self._nested = inside_worker()
+        if not self._nested:
+            watch_events()
         self._engine = self._make_engine(engine)
         self._capabilities = kind_of(type(self._engine)).capabilities
 
@@ -247,7 +250,7 @@ class PoolState:
             "max_workers": self._options.max_workers,
             "max_pending": self._options.max_pending,
             "max_waiting": self._options.places_to_wait,
-            "avg_duration_ms": round(counters.run.mean * 1000, 3),
+            "avg_duration_ms": round(counters.mean_run * 1000, 3),
             **percentiles_ms("wait", counters.last_waits),
             **percentiles_ms("run", counters.last_runs),
         }
