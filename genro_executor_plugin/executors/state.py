@@ -259,7 +259,7 @@ class PoolState:
             "max_workers": self._options.max_workers,
             "max_pending": self._options.max_pending,
             "max_waiting": self._options.places_to_wait,
-            "avg_duration_ms": round(counters.run.mean * 1000, 3),
+            "avg_duration_ms": round(counters.mean_run * 1000, 3),
             **percentiles_ms("wait", counters.last_waits),
             **percentiles_ms("run", counters.last_runs),
         }

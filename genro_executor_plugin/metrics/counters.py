@@ -228,6 +228,12 @@ class PoolMetrics:
         return together
 
     @property
+    def mean_run(self) -> float:
+        """How long the calls of all routes ran on average, in seconds; 0.0 without any."""
+        count = sum(route.run.count for route in self.routes.values())
+        return sum(route.run.total for route in self.routes.values()) / count if count else 0.0
+
+    @property
     def outcomes(self) -> dict[str, int]:
         """How many calls ended in each way, all routes together."""
         return {
