@@ -280,5 +280,32 @@ async def test_a_file_that_is_locked_holds_up_nobody(
         assert [answer.status_code for answer in answers].count(200) == 4
 
 
+async def test_a_worker_that_dies_while_it_runs_nothing_is_told(
+    tmp_path: Path, quick: None
+) -> None:
+    async with site_in(tmp_path) as site:
+        os.kill((await site.json("/works/report"))["pid"], signal.SIGKILL)
+
+        async def told() -> bool:
+            markers = (await site.json("/_executors/history"))["markers"]
+            return markers[-1]["what"] == "a worker of pool pdf died, and no call failed for that"
+
+        await until_answered(told)
+
+
+async def test_a_disk_that_hangs_is_told_and_holds_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    monkeypatch.setattr(file_module, "_HANGS_SECONDS", 0.05)
+    async with site_in(tmp_path) as site:
+        file = site.app("_executors")._kept._recorder.file
+        with file._one:  # as the thread has it whose write does not return
+            answer = await site.get("/_executors/history")
+            assert answer.status_code == 503
+            assert "has not ended. The disk it is on may hang" in answer.json()["error"]
+            assert (await site.get("/works/query")).status_code == 200
+        assert (await site.get("/_executors/history")).status_code == 200
+
+
 async def _has_tables(path: Path) -> bool:
     return await asyncio.to_thread(lambda: path.exists() and path.stat().st_size > 0)
