@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from pathlib import Path
@@ -101,6 +102,26 @@ def tell_late(gate: str, file: str) -> None:
     hold(gate)
     progress(1.0, "too late")
     note(file, "told")
+
+
+def log_lines(count: int, gate: str = "") -> None:
+    """Log a warning, an error with its traceback and ``count`` lines; then wait at ``gate``."""
+    logger = logging.getLogger("task_functions.lines")
+    logger.debug("too fine for the server")
+    logger.warning("%s of %s sheets", 3, 7)
+    try:
+        {}["ink"]
+    except KeyError:
+        logger.exception("no ink")
+    for number in range(count):
+        logger.info("line %d", number)
+    if gate:
+        hold(gate)
+
+
+async def log_in_a_coroutine(text: str) -> None:
+    await asyncio.sleep(0)
+    logging.getLogger("task_functions.lines").warning(text)
 
 
 def exit_hard() -> None:

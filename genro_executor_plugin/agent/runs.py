@@ -30,7 +30,8 @@ from ..remote.messages import CallMessage, Kind, pack
 from ..remote.post import Post, TooLargeToSendError
 from ..remote.subjects import Subjects
 from ..remote.versions import CodeVersion
-from ..worker.remote_call import REMOTE, run_remote
+from ..worker.remote_call import NEWEST, REMOTE, run_remote
+from .outbound import Outbound
 from .places import Places
 
 __all__ = ["LOST", "NOT_BEGUN", "NOT_RUN", "FarCall", "Runs"]
@@ -48,6 +49,9 @@ _AGAIN_SECONDS = 2.0
 """After how long an answer that is still waited for is sent again."""
 
 _FORGOTTEN_SECONDS = 3600.0
+
+_LATE = 1000
+"""How far behind the highest number of its server a call may come that was told as not begun."""
 
 _RUN_REMOTE = describe(run_remote)
 """What errors of the pool call each function, before they are told its own name."""
@@ -72,13 +76,15 @@ class _Server:
 
     Attributes:
         heard_at: when something came from it last, by the event loop's clock.
-        highest: the highest number of a call that has come.
+        forgotten: up to which number it may not be known any more what became of a call.
+        refused: numbers that were told as not begun, and must not begin when they come late.
         runs: its calls that run, by their numbers.
         answers: answers that it may not have yet, and when they were sent.
     """
 
     heard_at: float
-    highest: int = 0
+    forgotten: int = 0
+    refused: set[int] = field(default_factory=set)
     runs: dict[int, _Run] = field(default_factory=dict)
     answers: dict[int, tuple[bytes, float]] = field(default_factory=dict)
 
@@ -115,6 +121,7 @@ class Runs:
         self._lost_after, self._ended = lost_after, ended
         self._loop = asyncio.get_running_loop()
         self.accepts: bool = True
+        self.outbound: Outbound = Outbound(self.send, self._loop.time)
 
     @property
     def running(self) -> int:
@@ -126,9 +133,12 @@ class Runs:
         """How many calls run, or have an answer that may not have arrived."""
         return sum(len(server.runs) + len(server.answers) for server in self._servers.values())
 
-    def send(self, server: str, kind: Kind, body: tuple[Any, ...], lane: int = 0) -> bool:
+    def send(
+        self, server: str, kind: Kind, body: tuple[Any, ...], lane: int = 0, tail: bytes = b""
+    ) -> bool:
         """Send ``server`` a message."""
-        return self._post.send(self._subjects.server(server), server, kind, pack(body), lane)
+        where = self._subjects.server(server)
+        return self._post.send(where, server, kind, pack(body), lane, tail=tail)
 
     # -- what a server says -----------------------------------------------------------------------
 
@@ -143,9 +153,8 @@ class Runs:
     def call(self, name: str, message: CallMessage) -> None:
         """Run a call, or say that it is not begun."""
         server, number = self.heard(name), message.number
-        if number in server.runs or number in server.answers:
+        if number in server.runs or number in server.answers or number in server.refused:
             return
-        server.highest = max(server.highest, number)
         served = self._code.serves(message.module)
         if not (self.accepts and served and self._places.take(name)):
             if self.accepts and served:
@@ -156,7 +165,7 @@ class Runs:
         if message.wants_more:
             self._places.want(name)
         limits = CallOptions(timeout=message.timeout, soft_timeout=message.soft_timeout, retries=0)
-        arguments = name, message.definitions, message.payload
+        arguments = name, message.definitions, message.payload, message.large
         call = FarCall(run_remote, arguments, {}, limits)
         call.server, call.number = name, number
         call.on_message = partial(self._message, name, number)
@@ -182,6 +191,8 @@ class Runs:
         """Take in which of its calls, up to number ``highest``, a server still waits for."""
         server, now = self.heard(name), self._loop.time()
         wanted = set(awaited)
+        if server.refused:
+            server.refused = {number for number in server.refused if number > highest - _LATE}
         for number in [n for n in server.answers if n <= highest and n not in wanted]:
             del server.answers[number]
         for number, run in server.runs.items():
@@ -192,7 +203,9 @@ class Runs:
                 continue
             answer = server.answers.get(number)
             if answer is None:
-                reason = LOST if number <= server.highest else NOT_BEGUN
+                # A call that has not come, though one behind it has, was cut off on its way.
+                reason = LOST if number <= server.forgotten else NOT_BEGUN
+                server.refused.add(number)
                 self.send(name, Kind.NOT_BEGUN, (number, reason, self._places.free, ""))
             elif answer[1] < now - _AGAIN_SECONDS and not self._post.is_leaving(name, number):
                 self._send_answer(name, server, number, answer[0])
@@ -221,33 +234,37 @@ class Runs:
         if answer is None:
             self._changed()
         else:
+            self.outbound.finish(name, number)
             self._send_answer(name, server, number, answer)
 
     def _send_answer(self, name: str, server: _Server, number: int, answer: bytes) -> None:
         server.answers[number] = answer, self._loop.time()
         try:
-            self.send(name, Kind.ANSWER, (number, self._places.free, answer), number)
+            self.send(name, Kind.ANSWER, (number, self._places.free), number, answer)
         except TooLargeToSendError as error:
             refusal = SerializationError(f"the result cannot be sent: {error}. Return less")
             self._send_answer(name, server, number, NOT_RUN + pack_failure(refusal))
 
     def _message(self, name: str, number: int, channel: str, value: Any) -> None:
-        if channel == REMOTE:
+        if channel == NEWEST:
+            self.outbound.progress(name, number, *value)
+        elif channel == REMOTE:
             pid, packed = value
-            self.send(name, Kind.MESSAGE, (number, pid, packed), number)
+            self.send(name, Kind.MESSAGE, (number, pid, 0), number, packed)
         else:  # it was sent where the call was not read yet, or is over
             packed = pickle.dumps((channel, value), 5)
-            self.send(name, Kind.MESSAGE, (number, os.getpid(), packed), number)
+            self.send(name, Kind.MESSAGE, (number, os.getpid(), 0), number, packed)
 
     def recorded(self, call: FarCall, pid: int | None, packed: bytes) -> None:
         """Send on what was logged where ``call`` runs: its server's handlers are for it."""
-        self.send(call.server, Kind.RECORD, (call.number, pid or 0, packed), call.number)
+        self.outbound.record(call.server, call.number, pid or 0, packed)
 
     # -- now and then, and at the end -------------------------------------------------------------
 
     def look(self) -> None:
         """End the calls of servers that are gone; to be called now and then."""
         now = self._loop.time()
+        self.outbound.look()
         for name, server in list(self._servers.items()):
             silent = now - server.heard_at
             if silent > self._lost_after and (server.runs or server.answers):
@@ -257,11 +274,14 @@ class Runs:
                 )
                 self._places.give_back(name)
                 self._post.forget(name)
+                self.outbound.forget(name)
+                server.forgotten = max((server.forgotten, *server.runs, *server.answers))
                 server.answers.clear()
                 for run in server.runs.values():
                     run.task.cancel()
             elif silent > _FORGOTTEN_SECONDS:
                 del self._servers[name]
+                self.outbound.forget(name)
 
     async def end_all(self) -> None:
         """End every run, and wait until they have ended."""

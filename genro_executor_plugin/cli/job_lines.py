@@ -17,7 +17,10 @@ from typing import Any
 from ..tools.top.lines import printable
 from .output import painter
 
-__all__ = ["lines_of", "row_of"]
+__all__ = ["LEVELS", "at_least", "lines_of", "lines_of_log", "row_of"]
+
+LEVELS = {"debug": 0, "info": 20, "warning": 30, "error": 40, "critical": 50}
+"""The levels that can be asked for, and the numbers from which on lines are of them."""
 
 
 def row_of(job: dict[str, Any]) -> tuple[str, ...]:
@@ -30,7 +33,7 @@ def row_of(job: dict[str, Any]) -> tuple[str, ...]:
     told += [f"{error['type']}: {error['message']}"] if error is not None else []
     return (
         printable(job["id"]),
-        "asked to end" if job["cancel_requested"] and ended is None else printable(job["state"]),
+        "asked to end" if job["cancel_requested"] and ended is None else _state_of(job),
         printable(job["what"])[:60],
         printable(job["submitter"])[:20],
         _clock(job["submitted_at"]),
@@ -38,6 +41,10 @@ def row_of(job: dict[str, Any]) -> tuple[str, ...]:
         str(job["attempts"]),
         printable(", ".join(told))[:80],
     )
+
+
+def _state_of(job: dict[str, Any]) -> str:
+    return printable(job["state"]) + (", seen" if job["seen_at"] is not None else "")
 
 
 def _clock(at: float | None) -> str:
@@ -62,6 +69,8 @@ def lines_of(job: dict[str, Any]) -> Iterator[str]:
         "attempts": f"{job['attempts']}, {job['retries']} retries allowed",
         "run again": "possible" if job["can_be_repeated"] else "not possible",
     }
+    if job["seen_at"] is not None:
+        facts["seen"] = f"{_clock(job['seen_at'])} by {job['seen_by']}"
     if progress is not None:
         share = progress["fraction"]
         known = f"{share:.0%} " if isinstance(share, float) else ""
@@ -92,6 +101,23 @@ def _lines_of_runs(runs: list[dict[str, Any]]) -> Iterator[str]:
         said = f", {failure['type_name']}: {failure['message']}" if failure is not None else ""
         line = f"{run['number']}. {_clock(began)} {run['ended_as']}{took}{where}"
         yield f"    {printable(line + said)[:200]}"
+
+
+def at_least(level: str, log: dict[str, Any]) -> dict[str, Any]:
+    """The lines of ``log`` that are of ``level`` and above."""
+    return {**log, "lines": [line for line in log["lines"] if line["level"] >= LEVELS[level]]}
+
+
+def lines_of_log(log: dict[str, Any]) -> Iterator[str]:
+    """The lines that a job has logged, those of several lines indented."""
+    yield "  log:" if log["lines"] else "  log: no line is kept"
+    if log["missing"]:
+        yield f"    ({log['missing']} earlier lines are not kept)"
+    for line in log["lines"]:
+        first, *more = line["text"].splitlines() or [""]
+        head = f"{_clock(line['at'])} {line['level_name']} {line['logger']}: {first}"
+        yield f"    {printable(head)}"
+        yield from (f"    {_indented(text)}" for text in more)
 
 
 def _indented(line: str) -> str:

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from .job_lines import lines_of, row_of
+from .job_lines import LEVELS, at_least, lines_of, lines_of_log, row_of
 from .output import DOES_NOT_HOLD, HOLDS, CommandError, complain, print_json, table
 from .parsing import whole
 from .top import add_credentials, credentials_in
 
 __all__ = ["add"]
 
-_FILTERS = ("state", "search", "route", "pool", "submitter", "since", "until")
+_FILTERS = ("state", "seen", "search", "route", "pool", "submitter", "since", "until")
 _SORTS = ("submitted", "started", "ended", "duration", "attempts", "route")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
@@ -36,6 +36,8 @@ _WORDS = {
     "retry": ("retry", "run jobs again that have ended, under their ids", "run again"),
     "cancel": ("cancel", "cancel jobs that have not ended", "cancelled"),
     "purge": ("forget", "delete jobs that have ended, with their results", "deleted"),
+    "seen": ("seen", "mark failed and lost jobs as seen: they wait for nobody", "marked as seen"),
+    "unseen": ("unseen", "mark failed and lost jobs as not seen", "marked as not seen"),
 }
 """For each command that changes jobs: what the console calls it, its help, how it is said."""
 
@@ -75,6 +77,13 @@ def add(commands: Any) -> None:
     )
     _add_server(showing)
     showing.add_argument("job", metavar="ID")
+    showing.add_argument(
+        "--log",
+        nargs="?",
+        const="debug",
+        choices=LEVELS,
+        help="show the last lines that it has logged, too; of this level and above",
+    )
     showing.set_defaults(run=_show)
     for name, (_, words, _) in _WORDS.items():
         changing = actions.add_parser(
@@ -116,6 +125,11 @@ def _add_filters(parser: Any) -> None:
     chosen.add_argument(
         "--state",
         help="queued, running, succeeded, failed, cancelled or lost; several with commas",
+    )
+    chosen.add_argument(
+        "--seen",
+        choices=("yes", "no"),
+        help="marked as seen; or failed or lost, and not marked",
     )
     chosen.add_argument(
         "--search", metavar="TEXT", help="a part of id, route, submitter or exception"
@@ -213,11 +227,17 @@ def _list(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     if not re.fullmatch(r"[\w-]{1,200}", arguments.job, re.ASCII):
         raise CommandError(f"There is no job {arguments.job[:100]!r}: that is no id")
-    job = _asked(_source(arguments).job, arguments.job)
+    source = _source(arguments)
+    job = _asked(source.job, arguments.job)
+    log = None
+    if arguments.log is not None:
+        log = at_least(arguments.log, _asked(source.job_log, arguments.job))
     if arguments.json:
-        print_json(job)
+        print_json(job if log is None else {**job, "log": log})
         return HOLDS
     for line in lines_of(job):
+        sys.stdout.write(line + "\n")
+    for line in lines_of_log(log) if log is not None else ():
         sys.stdout.write(line + "\n")
     return HOLDS
 

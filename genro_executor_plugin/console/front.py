@@ -24,6 +24,7 @@ from ..hosts.names import (
 from ..routing.sites import check_host, limited_body, narrowed_headers, with_headers
 from ..tasks.http.guard import narrowed_query
 from .access import BODY_LIMIT_BYTES, Access, check_change, check_site
+from .compressed import compressing
 from .job_pages import QUERY
 from .jobs import JOB_CHANGES, is_about_jobs
 from .token import TOKEN_HEADER, ConsoleToken
@@ -38,6 +39,9 @@ TAGS = "genro_executor_tags"
 
 _SEGMENTS = {"static": (1,), "change": (1,), "health": (0, 1), "stacks": (0, 1)}
 """How many more segments the path of a route has, where it is not its name alone."""
+
+_PAGES = ("jobs", "profile")
+"""The pages beside the first one."""
 
 _TOKEN_LENGTH = 200
 """The longest token that is led on: a proxy refuses an answer with long headers."""
@@ -68,6 +72,7 @@ class Front:
             await identify(self._console.server, scope)  # routes are not given the credentials
             narrowed = self._checked(scope)
             receive = limited_body(scope, receive, BODY_LIMIT_BYTES)
+            send = compressing(scope, send)
             await routes(narrowed, receive, with_headers(send, lambda _: _HEADERS))
         except ExecutorError:
             raise
@@ -86,11 +91,11 @@ class Front:
         is_task = is_about_jobs([first, *more])
         is_change = first == "change" or (is_task and bool(more) and more[0] in JOB_CHANGES)
         _check_method(scope["method"], is_change)
-        check_site(scope, server, page=path in ("", "jobs"))
+        check_site(scope, server, page=path in ("", *_PAGES))
         # genro-routes takes what is left of a path for arguments, also for injected ones.
         if not is_task and not _is_there(first, more):
             raise HTTPNotFound("There is nothing here")
-        if path == "jobs" and scope.get("raw_path", b"").partition(b"?")[0].endswith(b"/"):
+        if path in _PAGES and scope.get("raw_path", b"").partition(b"?")[0].endswith(b"/"):
             raise HTTPNotFound("There is nothing here")  # what the page names would be elsewhere
         if is_task and not server.long_tasks.in_use:
             raise HTTPNotFound("There is nothing here")
@@ -156,7 +161,7 @@ class Front:
 def _is_there(first: str, more: list[str]) -> bool:
     """Return whether a path of these segments can be that of a route, but for those of jobs."""
     if first == "jobs":
-        return more in ([], ["list"]) or (len(more) == 2 and more[0] == "show")
+        return more in ([], ["list"]) or (len(more) == 2 and more[0] in ("show", "log"))
     return len(more) in _SEGMENTS.get(first, (0,))
 
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
+from logging import LogRecord
 from typing import Any
 
 from ..options.call import CallOptions
@@ -29,6 +30,8 @@ class Call:
         raised: whether the error it ended with came out of the function itself.
         on_message: given ``(channel, value)`` of what the run sends, on the event loop, before
             its result; ``None`` if it has no listener.
+        on_record: given each log record of its run, on the thread on which that is handled or
+            made; ``None`` if nobody wants them.
         loop: the event loop it is made on, which its pool belongs to; set before it is packed.
         handle: the engine's own object for it while it runs.
         context: the caller's context variables, where the engine has kept them.
@@ -47,6 +50,7 @@ class Call:
     deadline: float | None = None
     raised: bool = False
     on_message: Callable[[str, Any], None] | None = None
+    on_record: Callable[[LogRecord], None] | None = None
     loop: asyncio.AbstractEventLoop | None = None
     handle: Any = None
     context: Context | None = None

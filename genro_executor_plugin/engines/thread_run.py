@@ -75,6 +75,8 @@ class ThreadRun:
         self.thread: int = 0
         self._messages = _Messages(pool, call, self.future)
         self.running: RunningCall = RunningCall(0, self._messages)
+        if call.on_record is not None:
+            self.running.on_record = call.on_record
         self.context.run(enter, self.running)
         self.context.run(HOME.set, HOME.get() or loop)
 

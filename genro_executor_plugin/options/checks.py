@@ -178,6 +178,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "key": _key,
     "key_serial": _one_of(True, False),
     "job_arguments": _one_of("drop", "keep", "show"),
+    "job_log": _one_of(True, False),
 }
 
 

@@ -70,6 +70,7 @@ class AnyPoolKeywords(TypedDict, total=False):
     idle: float | None
     send_timeout: float | None
     job_arguments: Literal["drop", "keep", "show"]
+    job_log: bool
 
 
 class ThreadPoolKeywords(AnyPoolKeywords, total=False):
@@ -142,6 +143,7 @@ class NatsPoolKeywords(AgentKeywords, total=False):
     idle: float | None
     send_timeout: float | None
     job_arguments: Literal["drop", "keep", "show"]
+    job_log: bool
 
 
 class RayKeywords(TypedDict, total=False):

@@ -73,6 +73,7 @@ class PoolOptions:
     idle: float | None = None
     send_timeout: float | None = 15.0
     job_arguments: str = "keep"
+    job_log: bool = True
     own: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod

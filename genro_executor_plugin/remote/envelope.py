@@ -10,7 +10,10 @@ it has a number that counts up, and never goes back, in each session.
 
 ::
 
-    GXN1 | signature, 32 bytes | kind, time, number, session, lengths | sender | recipient | body
+    GXN2 | signature, 32 bytes | kind, time, number, session, lengths | sender | recipient
+         | body | tail
+
+The tail is what is large of a message, as bytes that are not looked into.
 """
 
 from __future__ import annotations
@@ -31,8 +34,8 @@ CLOCK_SECONDS = 30.0
 LEAST_SECRET_BYTES = 16
 """How long a secret has to be: what is shorter can be guessed."""
 
-_MAGIC = b"GXN1"
-_HEAD = struct.Struct("<BdQ16sBB")
+_MAGIC = b"GXN2"
+_HEAD = struct.Struct("<BdQ16sBBI")
 _SIGNED = len(_MAGIC) + 32
 _SHORTEST = _SIGNED + _HEAD.size
 
@@ -63,6 +66,7 @@ class Envelope(NamedTuple):
         recipient: the name that it was sent to.
         body: what it says.
         sent_at: when it was sent by the sender's clock, in seconds since 1970.
+        tail: bytes behind that, which ``body`` is about.
     """
 
     kind: int
@@ -70,6 +74,7 @@ class Envelope(NamedTuple):
     recipient: str
     body: bytes
     sent_at: float
+    tail: bytes = b""
 
 
 class Seal:
@@ -92,11 +97,12 @@ class Seal:
         self._numbers = itertools.count(1)
         self._seen: dict[tuple[bytes, str], _Seen] = {}
 
-    def seal(self, kind: int, recipient: str, body: bytes) -> bytes:
+    def seal(self, kind: int, recipient: str, body: bytes, tail: bytes | memoryview = b"") -> bytes:
         """The message of ``kind`` to ``recipient`` as signed bytes."""
         number, to = next(self._numbers), recipient.encode()
-        head = _HEAD.pack(kind, self._clock(), number, self._session, len(self._name), len(to))
-        signed = b"".join((head, self._name, to, body))
+        lengths = len(self._name), len(to), len(body)
+        head = _HEAD.pack(kind, self._clock(), number, self._session, *lengths)
+        signed = b"".join((head, self._name, to, body, tail))
         return b"".join((_MAGIC, hmac.digest(self._key, signed, "sha256"), signed))
 
     def open(self, data: bytes, recipients: Collection[str]) -> Envelope:
@@ -116,7 +122,8 @@ class Seal:
                 "its signature is wrong: it was altered on the way, or signed with another secret. "
                 "Give the server and its agents the same secret",
             )
-        kind, sent_at, number, session, of_sender, of_recipient = _HEAD.unpack_from(signed)
+        kind, sent_at, number, session, *lengths = _HEAD.unpack_from(signed)
+        of_sender, of_recipient, of_body = lengths
         begin = _HEAD.size
         middle, end = begin + of_sender, begin + of_sender + of_recipient
         sender, recipient = str(signed[begin:middle], "utf-8"), str(signed[middle:end], "utf-8")
@@ -124,7 +131,8 @@ class Seal:
             raise RefusedError("recipient", f"it was sent to {recipient!r}, who is somebody else")
         self._check_time(sender, sent_at)
         self._check_new(session, recipient, number, sent_at)
-        return Envelope(kind, sender, recipient, bytes(signed[end:]), sent_at)
+        body, tail = bytes(signed[end : end + of_body]), bytes(signed[end + of_body :])
+        return Envelope(kind, sender, recipient, body, sent_at, tail)
 
     def _check_time(self, sender: str, sent_at: float) -> None:
         apart = self._clock() - sent_at

@@ -4,8 +4,9 @@
 """What servers and agents say to each other: the kinds of messages, and their bytes.
 
 A body is plain data: numbers, texts, bytes, tuples, lists, dicts. What a call consists of, and what
-it returns, lies in it as bytes, which neither the server nor the agent's own process looks into
-before they are where they are to be rebuilt.
+it returns, stands in it or behind it (the tail) as bytes, which neither the server nor the agent's
+own process looks into before they are where they are to be rebuilt. A tail is never copied as a
+whole on an event loop.
 
 A body is judged as a whole before anything of it is taken in (``read``): a message of another
 version of this protocol changes nothing, and above all does not mean something else by chance.
@@ -40,6 +41,7 @@ class Kind(IntEnum):
     WANT = 14
     RETURN = 15
     LEAVE = 16
+    HANDLED = 17
 
     # from an agent to a server
     ANSWER = 20
@@ -91,6 +93,7 @@ class CallMessage(NamedTuple):
         wants_more: whether the server has another call that waits for a place.
         definitions: key, version, owner, kind and payload of each of its definitions.
         payload: what ``worker/reading.py`` reads.
+        large: what it reads of large arguments, and else nothing; it is the message's tail.
     """
 
     number: int
@@ -102,6 +105,7 @@ class CallMessage(NamedTuple):
     wants_more: bool
     definitions: list[tuple[int, int, int, int, bytes]]
     payload: bytes
+    large: bytes
 
 
 class _Plain(pickle.Unpickler):
@@ -112,7 +116,7 @@ class _Plain(pickle.Unpickler):
 
 
 def pack(body: tuple[Any, ...]) -> bytes:
-    """``body``, which is plain data, as bytes."""
+    """``body``, which is plain data, as bytes; a tail is not among it."""
     return pickle.dumps(tuple(body), 5)
 
 
@@ -189,19 +193,23 @@ _BODIES: Mapping[int, tuple[_Check, ...]] = {
         *(_definitions, _bytes),
     ),
     Kind.END: (_count,),
-    Kind.TELL: (_count, _bytes),
+    Kind.TELL: (_count,),
     Kind.AWAITED: (_count, _counts),
     Kind.WANT: (),
     Kind.RETURN: (),
     Kind.LEAVE: (_flag,),
-    Kind.ANSWER: (_count, _count, _bytes),
+    Kind.HANDLED: (_count, _count),
+    Kind.ANSWER: (_count, _count),
     Kind.NOT_BEGUN: (_count, _text, _count, _text),
-    Kind.MESSAGE: (_count, _count, _bytes),
+    Kind.MESSAGE: (_count, _count, _count),
     Kind.GRANT: (_count,),
-    Kind.RECORD: (_count, _count, _bytes),
-    Kind.PART: (_count, _count, _count, _count, _count, _bytes),
+    Kind.RECORD: (_count, _count, _count, _count),
+    Kind.PART: (_count, _count, _count, _count, _count, _count),
     Kind.TAKEN: (_count, _count),
 }
+
+_WITH_TAIL = frozenset((Kind.CALL, Kind.TELL, Kind.ANSWER, Kind.MESSAGE, Kind.RECORD, Kind.PART))
+"""The kinds that have a tail, which may be empty; the last part of a body that is read."""
 
 
 def read(envelope: Envelope) -> tuple[Any, ...]:
@@ -225,6 +233,10 @@ def read(envelope: Envelope) -> tuple[Any, ...]:
                 f"part {place + 1} of {_name(envelope)} is a {type(body[place]).__name__} that it "
                 "cannot be here; use the same version on both sides",
             )
+    if envelope.kind in _WITH_TAIL:
+        return (*body, envelope.tail)
+    if envelope.tail:
+        raise RefusedError("body", f"{_name(envelope)} has a tail of {len(envelope.tail)} bytes")
     return body
 
 

@@ -16,6 +16,7 @@ Messages of one lane (a call, say) arrive in the order in which they were sent, 
 from __future__ import annotations
 
 import asyncio
+import io
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class _Letter(NamedTuple):
     recipient: str
     kind: int
     body: bytes
+    tail: bytes
     nobody_to: str
 
 
@@ -63,23 +65,54 @@ class _Leaving:
 
     letter: _Letter
     size: int
+    of_body: int
     sent: int = 0
     taken: int = 0
     moved_at: float = 0.0
     behind: deque[_Letter] = field(default_factory=deque)
 
+    @classmethod
+    def of(cls, letter: _Letter, size: int, now: float) -> _Leaving:
+        return cls(letter, size, -(-len(letter.body) // size), moved_at=now)
+
     @property
     def parts(self) -> int:
-        return -(-len(self.letter.body) // self.size)
+        return self.of_body - (-len(self.letter.tail) // self.size)
+
+    def part(self, index: int) -> memoryview:
+        """A part of the body, or behind these one of the tail."""
+        whole = self.letter.body
+        if index >= self.of_body:
+            whole, index = self.letter.tail, index - self.of_body
+        return memoryview(whole)[index * self.size : (index + 1) * self.size]
 
 
 @dataclass(slots=True)
 class _Arriving:
-    """A message that is arriving in parts; ``size`` is how many bytes are still to come."""
+    """A message that is arriving in parts.
 
-    parts: list[bytes]
-    size: int
-    moved_at: float
+    Attributes:
+        of_body: how many bytes of its body are still to come.
+        of_tail: how many of its tail are.
+        next: which part is the next one.
+    """
+
+    of_body: int
+    of_tail: int
+    next: int = 0
+    body: io.BytesIO = field(default_factory=io.BytesIO)
+    tail: io.BytesIO = field(default_factory=io.BytesIO)
+    moved_at: float = 0.0
+
+    def take(self, part: bytes) -> bool:
+        """Take the next part; ``False`` if it cannot be one."""
+        of_body = min(len(part), self.of_body)
+        self.of_body -= of_body
+        self.of_tail -= len(part) - of_body
+        self.next += 1
+        # What these have is given away without a copy, however large it is.
+        (self.body if of_body else self.tail).write(part)
+        return bool(part) and of_body in (0, len(part)) and self.of_tail >= 0
 
 
 class Post:
@@ -160,6 +193,7 @@ class Post:
         body: bytes,
         lane: int = 0,
         nobody_to: str = "",
+        tail: bytes = b"",
     ) -> bool:
         """Send a message; ``False`` if it is not sent, and never will be.
 
@@ -170,26 +204,28 @@ class Post:
             body: what ``pack`` has made.
             lane: what is behind another message of its lane stays there; 0 is no lane.
             nobody_to: the subject that is told if nobody listens.
+            tail: bytes that stand behind the body.
 
         Raises:
             TooLargeToSendError: it is larger than a receiver takes.
         """
-        letter = _Letter(subject, recipient, kind, body, nobody_to)
+        letter = _Letter(subject, recipient, kind, body, tail, nobody_to)
         waiting = self._leaving.get((recipient, lane)) if lane and self._leaving else None
         if waiting is not None:
             waiting.behind.append(letter)
             return True
         size = min(self._connection.max_payload - _ENVELOPE_BYTES, _PART_BYTES)
-        if len(body) <= size:
-            data = self._seal.seal(kind, recipient, body)
+        length = len(body) + len(tail)
+        if length <= size:
+            data = self._seal.seal(kind, recipient, body, tail)
             return self._connection.send(subject, data, nobody_to)
-        if len(body) > MOST_BYTES:
+        if length > MOST_BYTES:
             raise TooLargeToSendError(
-                f"it has {len(body) / 1e6:.0f} MB, and {MOST_BYTES / 1e6:.0f} MB is the most"
+                f"it has {length / 1e6:.0f} MB, and {MOST_BYTES / 1e6:.0f} MB is the most"
             )
         if not self._connection.connected:
             return False
-        leaving = _Leaving(letter, size, moved_at=self._loop.time())
+        leaving = _Leaving.of(letter, size, self._loop.time())
         self._leaving[recipient, lane] = leaving
         self._go_on(recipient, lane, leaving)
         return True
@@ -218,21 +254,20 @@ class Post:
 
     def _go_on(self, recipient: str, lane: int, leaving: _Leaving) -> None:
         """Send the parts that may be sent now; and what is behind them after the last one."""
-        letter, size = leaving.letter, leaving.size
-        while leaving.sent < leaving.parts and leaving.sent - leaving.taken < _PARTS_AHEAD:
-            begin = leaving.sent * size
-            part = letter.body[begin : begin + size]
-            head = lane, leaving.sent, leaving.parts, int(letter.kind), len(letter.body)
-            data = self._seal.seal(Kind.PART, recipient, pack((*head, part)))
+        letter, parts = leaving.letter, leaving.parts
+        while leaving.sent < parts and leaving.sent - leaving.taken < _PARTS_AHEAD:
+            lengths = len(letter.body), len(letter.tail)
+            head = pack((lane, leaving.sent, parts, int(letter.kind), *lengths))
+            data = self._seal.seal(Kind.PART, recipient, head, leaving.part(leaving.sent))
             if not self._connection.send(letter.subject, data, letter.nobody_to):
                 del self._leaving[recipient, lane]
                 return
             leaving.sent += 1
-        if leaving.sent == leaving.parts:
+        if leaving.sent == parts:
             del self._leaving[recipient, lane]
             for behind in leaving.behind:
-                subject, _, kind, body, nobody_to = behind
-                self.send(subject, recipient, kind, body, lane, nobody_to)
+                subject, _, kind, body, tail, nobody_to = behind
+                self.send(subject, recipient, kind, body, lane, nobody_to, tail)
 
     def _was_taken(self, envelope: Envelope) -> None:
         lane, taken = read(envelope)
@@ -242,28 +277,27 @@ class Post:
             self._go_on(envelope.sender, lane, leaving)
 
     def _take_part(self, envelope: Envelope, heard: Callable[[Envelope], None]) -> None:
-        lane, index, parts, kind, size, part = read(envelope)
+        lane, index, parts, kind, of_body, of_tail, part = read(envelope)
         key = envelope.sender, lane
         if index == 0:
             others = sum(sender == envelope.sender for sender, _ in self._arriving)
+            size = of_body + of_tail
             if not 0 < size <= MOST_BYTES or others >= _MOST_ARRIVING:
                 raise RefusedError("size", f"it has {size} bytes in parts, which is too much")
-            self._arriving[key] = _Arriving([], size, 0.0)
+            self._arriving[key] = _Arriving(of_body, of_tail)
         arriving = self._arriving.get(key)
-        if arriving is not None:
-            arriving.size -= len(part)
-        if arriving is None or index != len(arriving.parts) or arriving.size < 0:
+        if arriving is None or index != arriving.next or not arriving.take(part):
             self._arriving.pop(key, None)
             raise RefusedError(
                 "parts", "a part of it is missing, or is too large; it is sent again if it matters"
             )
-        arriving.parts.append(part)
         arriving.moved_at = self._loop.time()
         if index + 1 < parts:
             taken = self._seal.seal(Kind.TAKEN, envelope.sender, pack((lane, index + 1)))
             self._connection.send(self._subject_of(envelope.sender), taken)
             return
         del self._arriving[key]
-        if arriving.size:
+        if arriving.of_body or arriving.of_tail:
             raise RefusedError("parts", "its parts are not as large as its first one says")
-        heard(envelope._replace(kind=kind, body=b"".join(arriving.parts)))
+        body, tail = arriving.body.getvalue(), arriving.tail.getvalue()
+        heard(envelope._replace(kind=kind, body=body, tail=tail))

@@ -89,6 +89,7 @@ class PoolGrammar(FiledElements):
         abandon_on_timeout: bool | BagResolver | None = None,
         bypass: bool | str | BagResolver | None = None,
         job_arguments: str | BagResolver | None = None,
+        job_log: bool | BagResolver | None = None,
         **options: Any,
     ) -> None:
         """One pool: its name (``code``), its kind (``executor_type``) and its options.

@@ -18,6 +18,7 @@ Which file to read for what, in the order in which a job passes through them::
         tables         the tables, and what each version has added
         schema         a job as a row of them, and steps on it
         attempts       what is kept of the attempts of a job
+        log            the last lines that a job has logged
         database       the thread that talks to SQLite and commits in batches
         facts          what a store is given of a job, and what it gives
         opened         a store is opened and closed
@@ -36,6 +37,7 @@ Which file to read for what, in the order in which a job passes through them::
     runner             when a job runs, and when it runs again
     live_job           a job before its end, in the memory of its server
     attempt            one run of a job in its pool, and how it ended
+    job_log            what a job logs, on its way to the store
     followed_call      the progress of running calls, and a way to end them
     results            what ``result`` returns or raises
     events             changes of state and progress, published to listeners

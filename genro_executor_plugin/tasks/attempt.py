@@ -24,7 +24,9 @@ from ..metrics.error_text import text_of
 from ..portable.exceptions import pack_stored_failure
 from ..portable.results import pack_stored_result
 from .followed_call import FollowedCall
+from .job_log import JobLog, see_records_of_threads
 from .status import Progress, TaskFailure, TaskState
+from .store.log import LogBatch
 from .texts import MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, cut
 
 __all__ = ["Attempt", "Outcome", "width_of"]
@@ -47,6 +49,7 @@ class Outcome:
         begun: whether the job's code has run, or may have.
         goes_on: whether it still runs, in a thread that cannot be ended.
         ran_by: the process and the agent that it ran in, as far as they are known.
+        log: what it has logged and is not stored yet, ``None`` for nothing.
     """
 
     state: TaskState | None
@@ -58,6 +61,7 @@ class Outcome:
     begun: bool = True
     goes_on: bool = False
     ran_by: tuple[int | None, str] = (None, "")
+    log: LogBatch | None = None
 
     @classmethod
     def succeeded(cls, content: bytes) -> Outcome:
@@ -113,7 +117,10 @@ def width_of(pool: Callable[[str], BaseExecutor], name: str) -> int:
 
 
 class Attempt:
-    """Runs ``call`` in ``executor``, and calls ``on_progress`` with what it reports."""
+    """Runs ``call`` in ``executor``, and calls ``on_progress`` with what it reports.
+
+    What it logs goes to ``log``, if that is not ``None``.
+    """
 
     def __init__(
         self,
@@ -121,7 +128,12 @@ class Attempt:
         call: Call,
         max_result_bytes: int,
         on_progress: Callable[[Progress], None],
+        log: JobLog | None = None,
     ) -> None:
+        self._log = log
+        if log is not None:
+            call.on_record = log.take
+            see_records_of_threads()
         self._executor = executor
         self._call = call
         self._max_result_bytes = max_result_bytes
@@ -135,13 +147,17 @@ class Attempt:
         try:
             # Not awaited directly: cancelling the call must not cancel what stores its end.
             await asyncio.wait([running])
-            return replace(await self._outcome(running), ran_by=self._call.ran_by)
+            outcome = await self._outcome(running)
+            log = self._log.rest() if self._log is not None else None
+            return replace(outcome, ran_by=self._call.ran_by, log=log)
         except asyncio.CancelledError:
             running.cancel()
             raise
         finally:
             self._followed.close()
             self._progress.close()
+            if self._log is not None:
+                self._log.rest()
 
     async def _outcome(self, running: asyncio.Task[Any]) -> Outcome:
         begun, asked = self._call.begun, self._followed.asked

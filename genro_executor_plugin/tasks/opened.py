@@ -20,9 +20,11 @@ from ..errors import ExecutorClosedError, ExecutorConfigError
 from ..executors import BaseExecutor
 from ..hosts.contract import HostServer
 from ..hosts.names import has_own_sessions
+from ..metrics.meters import loaded_meters
 from .acceptance import Acceptance
 from .attempt import Attempt
 from .events import Events
+from .job_log import JobLog
 from .live_job import LiveJob
 from .options import TaskSettings
 from .places import tell_of_former
@@ -96,6 +98,9 @@ class OpenedTasks:
             ExecutorConfigError: jobs are expected, and there is no place for a store.
         """
         self._acceptance.loop = asyncio.get_running_loop()
+        meters = loaded_meters()
+        if meters is not None:
+            meters.watch_jobs(self)
         if self.settings.path is None:
             tell_of_former(self._server)
         with suppress(ExecutorConfigError):  # without a place for a store, its first job says so
@@ -237,7 +242,11 @@ class OpenedTasks:
     # -- running ----------------------------------------------------------------------------------
 
     async def _attempt(self, job: LiveJob, executor: BaseExecutor, content: bytes) -> Attempt:
-        return await self._factory.attempt(job, executor, content, partial(self._progressed, job))
+        log = None
+        if executor.pool_options.job_log and self._store is not None:
+            log = JobLog(partial(self._store.add_log, job.status.task_id))
+        progressed = partial(self._progressed, job)
+        return await self._factory.attempt(job, executor, content, progressed, log)
 
     def _progressed(self, job: LiveJob, progress: Progress) -> None:
         assert self._events is not None

@@ -157,7 +157,7 @@ class Runner(Queues):
         except Exception as error:
             _logger.exception("the end of job %s could not be stored", job.status.task_id)
             words = Outcome.failed(error).failure
-            await self._end(job, TaskState.FAILED, words, "failure", None, outcome.ran_by)
+            await self._end(job, TaskState.FAILED, words, "failure", None, outcome)
 
     async def _settle(self, job: LiveJob, outcome: Outcome) -> None:
         status = job.status
@@ -205,7 +205,7 @@ class Runner(Queues):
 
     async def _end_as(self, job: LiveJob, state: TaskState, outcome: Outcome) -> None:
         kind = "result" if state is TaskState.SUCCEEDED else "failure"
-        await self._end(job, state, outcome.failure, kind, outcome.content, outcome.ran_by)
+        await self._end(job, state, outcome.failure, kind, outcome.content, outcome)
 
     async def _end(
         self,
@@ -214,7 +214,7 @@ class Runner(Queues):
         failure: TaskFailure | None,
         kind: str,
         content: bytes | None,
-        ran_by: tuple[int | None, str],
+        outcome: Outcome,
     ) -> None:
         """Give ``job`` its final state, and try again while the store refuses it."""
         before = job.status.stored_bytes
@@ -225,10 +225,10 @@ class Runner(Queues):
             failure=failure,
             cancel_requested=job.asked,
         )
-        size = None
+        size, log = None, outcome.log
         while True:
             try:
-                ran = Ran(status.state.value, *ran_by, failure=status.failure)
+                ran = Ran(status.state.value, *outcome.ran_by, failure=status.failure, log=log)
                 size = await asyncio.wrap_future(self._store.end(status, kind, content, ran))
                 break
             except TaskStoreError as error:
@@ -237,6 +237,9 @@ class Runner(Queues):
                     # A lock passes, and until then the end is kept as it is; at shutdown as long
                     # as that waits.
                     await asyncio.sleep(STORE_RETRY_SECONDS)
+                    continue
+                if log is not None:
+                    log = None  # there may be room for the result alone
                     continue
                 if state is TaskState.SUCCEEDED and content is not None:
                     reason = f"its result, {len(content)} bytes, could not be stored: {error}"
@@ -305,4 +308,4 @@ class Runner(Queues):
 
 def _ran(outcome: Outcome, how: str) -> Ran:
     """What is kept of an attempt behind which the job runs again."""
-    return Ran(str(how), *outcome.ran_by, failure=outcome.failure)
+    return Ran(str(how), *outcome.ran_by, failure=outcome.failure, log=outcome.log)

@@ -33,6 +33,7 @@ from ..routing.caller import Caller, current_caller
 from ..routing.keys import keyed_options
 from .attempt import Attempt
 from .fingerprints import fingerprint
+from .job_log import JobLog
 from .limits import network_of
 from .live_job import LiveJob
 from .options import TaskOptions, TaskSettings
@@ -247,6 +248,7 @@ class JobFactory:
         executor: BaseExecutor,
         content: bytes,
         on_progress: Callable[[Progress], None],
+        log: JobLog | None = None,
     ) -> Attempt:
         """The run of ``job`` that its stored call describes.
 
@@ -269,7 +271,7 @@ class JobFactory:
             who = Caller(identity=job.status.submitter, session=job.status.session)
             options = keyed_options(options, target.func, stored.args, stored.kwargs, who)
         call = Call(target.func, stored.args, stored.kwargs, options, target.cleanup)
-        return Attempt(executor, call, int(self._settings.max_result_bytes), on_progress)
+        return Attempt(executor, call, int(self._settings.max_result_bytes), on_progress, log)
 
     @staticmethod
     def _call_options(executor: BaseExecutor, target: Target, timeout: float | None) -> CallOptions:

@@ -18,10 +18,11 @@ import pickle
 import sys
 import traceback
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ..metrics.error_text import shortened
+from ..metrics.sentry import CAPTURED, active_sdk
 from ..portable.exceptions import pack_as_itself
 from ..portable.process_settings import ProcessSettings, all_loggers
 from .running import MessageChannel, current
@@ -145,6 +146,8 @@ def packed_record(record: logging.LogRecord) -> bytes:
         if packed is None and not record.exc_text:
             state["exc_text"] = "".join(traceback.format_exception(error)).rstrip()
     state["exc_info"] = None
+    if active_sdk() is not None:
+        state[CAPTURED] = True  # by the SDK in this worker
     if record.args and not _is_plain(record.args):
         state["msg"], state["args"] = record.getMessage(), None
     try:
@@ -179,9 +182,13 @@ def _travelling(value: Any) -> Any:
 
 
 def arrived_record(
-    value: tuple[str, int, bytes], pool: str, pid: int | None, route: str | None
+    value: tuple[str, int, bytes],
+    pool: str,
+    pid: int | None,
+    route: str | None,
+    take: Callable[[logging.LogRecord], None] | None = None,
 ) -> None:
-    """Handle a record of a worker as if it had been logged here."""
+    """Handle a record of a worker as if it had been logged here; ``take`` is given it, too."""
     name, level, packed = value
     logger = logging.getLogger(name)
     if not logger.isEnabledFor(level):
@@ -201,6 +208,8 @@ def arrived_record(
         )
         return
     record.executor_pool, record.executor_pid, record.executor_route = pool, pid, route
+    if take is not None:
+        take(record)
     logger.handle(record)
 
 

@@ -15,21 +15,26 @@ import atexit
 import inspect
 import os
 import pickle
+import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from ..portable.definitions import CALL_HEAD
 from ..portable.exceptions import pack_failure
 from ..portable.results import pack_result
 from .logs import LOG, WARNING
 from .reading import CallReader, ReadCall, WorkerFunction, called
-from .running import RunningCall, current, enter, leave
+from .running import PROGRESS, RunningCall, current, enter, leave
 
-__all__ = ["FAILED", "REMOTE", "RETURNED", "run_remote"]
+__all__ = ["FAILED", "NEWEST", "REMOTE", "RETURNED", "run_remote"]
 
 REMOTE = "genro-executor.remote"
 """The channel of messages that go on to a server elsewhere, as bytes."""
+
+NEWEST = "genro-executor.newest"
+"""The channel of those of which only the newest one matters, where they are held up."""
 
 RETURNED, FAILED = b"\0", b"\1"
 """The first byte of an answer: a packed result, or a packed failure, stands behind it."""
@@ -37,12 +42,41 @@ RETURNED, FAILED = b"\0", b"\1"
 _MOST_SERVERS = 16
 """Of how many servers a worker keeps what their calls need; the one longest unheard of goes."""
 
+
+class _Reader(CallReader):
+    """Reads the calls of one server.
+
+    Attributes:
+        large: the large arguments of the call that is read, as ``HeldSegment`` has put them
+            together.
+    """
+
+    large: bytes = b""
+
+    def _from(self, segment: int, payload: bytes | memoryview) -> Any:
+        view, self.large = memoryview(self.large), b""
+        layout = payload[: len(payload) - CALL_HEAD.size]
+        end, *sizes = struct.unpack(f"<{len(layout) // 8}q", layout)
+        stream, buffers = view[:end], []
+        for size in sizes:
+            begin, end = end, end + abs(size)
+            # What its caller could write to can be written to here.
+            buffers.append((bytes if size < 0 else bytearray)(view[begin:end]))
+        return pickle.loads(stream, buffers=buffers)
+
+    def _drop(self, segment: int) -> None:
+        self.large = b""
+
+
 _lock = threading.Lock()
-_readers: dict[str, tuple[CallReader, dict[int, int]]] = {}
+_readers: dict[str, tuple[_Reader, dict[int, int]]] = {}
 
 
 def run_remote(
-    server: str, definitions: Iterable[tuple[int, int, int, int, bytes]], payload: bytes
+    server: str,
+    definitions: Iterable[tuple[int, int, int, int, bytes]],
+    payload: bytes,
+    large: bytes = b"",
 ) -> Any:
     """Run the call in ``payload``, and return the answer as bytes, or a coroutine of it.
 
@@ -50,10 +84,11 @@ def run_remote(
         server: the name of the server that the call comes from.
         definitions: key, version, owner, kind and payload of what the call needs.
         payload: the packed call.
+        large: its arguments, if they are large.
     """
     outer = current()
     try:
-        call = _read(server, definitions, payload)
+        call = _read(server, definitions, payload, large)
         with _as_seen_from_elsewhere(outer):
             result = called(*call)
     except BaseException as error:
@@ -79,12 +114,15 @@ def _packed(result: Any, function: WorkerFunction) -> bytes:
 
 
 def _read(
-    server: str, definitions: Iterable[tuple[int, int, int, int, bytes]], payload: bytes
+    server: str,
+    definitions: Iterable[tuple[int, int, int, int, bytes]],
+    payload: bytes,
+    large: bytes,
 ) -> ReadCall:
     with _lock:  # which reader's replicas a pickle leads to is a fact of the process
         found = _readers.pop(server, None)
         if found is None:
-            found = CallReader(), {}
+            found = _Reader(), {}
             if len(_readers) >= _MOST_SERVERS:
                 oldest, _ = _readers.pop(next(iter(_readers)))
                 _end(oldest)
@@ -95,7 +133,8 @@ def _read(
             if known.get(key) != version:
                 reader.define(key, owner, kind, content)
                 known[key] = version
-        return reader.read(payload)
+        reader.large = large
+        return reader.read(payload, 0 if large else -1)
 
 
 def _end(reader: CallReader) -> None:
@@ -122,7 +161,8 @@ class _ToServer:
         if channel in (LOG, WARNING):  # whose frames the agent sends on unopened
             self._outer.send(channel, value)
             return
-        self._outer.send(REMOTE, (os.getpid(), pickle.dumps((channel, value), 5)))
+        packed = os.getpid(), pickle.dumps((channel, value), 5)
+        self._outer.send(NEWEST if channel == PROGRESS else REMOTE, packed)
 
     def read(self, timeout: float | None) -> bool:
         return self._outer.read(timeout)

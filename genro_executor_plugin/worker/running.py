@@ -16,12 +16,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, ContextVar, Token
+from logging import LogRecord
 from time import monotonic
 from typing import Any, Protocol
 
 __all__ = [
     "HELD_TIME",
     "INDEX_VARIABLE",
+    "PROGRESS",
     "SHIELD",
     "HeldTime",
     "MessageChannel",
@@ -35,6 +37,9 @@ __all__ = [
 
 INDEX_VARIABLE = "GENRO_EXECUTOR_WORKER_INDEX"
 """In a worker's environment, and in that of what it starts: its index."""
+
+PROGRESS = "progress"
+"""The message channel on which a call reports its progress."""
 
 
 _SLICE_SECONDS = 0.05
@@ -121,9 +126,12 @@ class RunningCall:
 
     Attributes:
         at_end: called on the thread that ran it when it has ended; ``None`` for nearly every call.
+        on_record: given each log record that it makes in the server's own process, if somebody
+            there wants them.
     """
 
     at_end: Callable[[], None] | None = None
+    on_record: Callable[[LogRecord], None] | None = None
 
     # Class attributes until they are needed: nearly no call is ever told anything.
     _told: deque[tuple[str, Any]] | None = None

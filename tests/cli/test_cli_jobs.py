@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 import time
@@ -31,6 +32,7 @@ class Mill(ExecutorApplication):
     @route(executor="jobs", executor_background=True)
     def grind(self, grain: str) -> str:
         progress(0.5, "half of it")
+        logging.getLogger("mill").warning("ground %s", grain)
         return grain
 
     @route(executor="jobs", executor_background=True)
@@ -98,6 +100,12 @@ def test_jobs_are_listed_and_shown(
     assert "failed" in out
     assert "in broken" in out, "its traceback"
     assert re.search(r"\n    1\. [-0-9]+ [:0-9]+ failed after [0-9.]+ s, process [0-9]+, Val", out)
+    assert "no line" not in out
+    assert "ground" not in out
+    out, _ = run(capsys, 0, "show", mill.url, wheat, "--log", "warning")
+    assert re.search(r"\n  log:\n    [-0-9]+ [:0-9]+ WARNING mill: ground wheat\n", out)
+    out, _ = run(capsys, 0, "show", mill.url, wheat, "--log", "error", "--json")
+    assert json.loads(out)["log"] == {"lines": [], "missing": 0}
     out, _ = run(capsys, 0, "show", mill.url, wheat)
     assert "grain = 'wheat'" in out
     out, _ = run(capsys, 0, "show", mill.url, wheat, "--json")
@@ -118,6 +126,17 @@ def test_jobs_run_again_and_are_deleted(
     assert new != wheat
     assert "nope: there is no job 'nope'" in err
     ended(mill, new)
+
+    out, _ = run(capsys, 0, "seen", mill.url, broken[0])
+    assert out == "1 jobs marked as seen\n"
+    out, _ = run(capsys, 0, "list", mill.url, "--seen", "no", "--json")
+    assert {job["id"] for job in json.loads(out)["jobs"]} == set(broken[1:])
+    out, _ = run(capsys, 0, "list", mill.url, "--seen", "yes")
+    assert " failed, seen  mill/broken" in out
+    out, _ = run(capsys, 0, "show", mill.url, broken[0])
+    assert re.search(r"\n  seen       [-0-9]+ [:0-9]+ by ", out)
+    out, _ = run(capsys, 0, "unseen", mill.url, "--all", "--yes")
+    assert out == "1 jobs marked as not seen\n"
 
     every = ("--all", "--state", "failed")
     out, _ = run(capsys, 0, "retry", mill.url, *every, "--dry-run")

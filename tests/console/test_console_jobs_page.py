@@ -9,6 +9,7 @@ With ``GENRO_EXECUTOR_SCREENSHOTS=1`` in the environment it writes the pictures 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ class Works(Press):
     @route(executor="jobs", executor_background=True)
     def binding(self, order: str = "") -> None:
         progress(0.75, "glue <b>dries</b>")
+        logging.getLogger("works").warning("the <b>glue</b> is old")
         raise LookupError(f"{HOSTILE} for order {order}")
 
 
@@ -98,6 +100,8 @@ async def test_jobs_are_found_looked_at_run_again_and_deleted(
         page.find("#one-actions [data-action=retry]").click()
         page.find("#sure[open] button.danger").click()
         page.said("Run again: 1 job done")
+        page.find("#one-log summary").click()
+        page.until(lambda: "WARNING works: the <b>glue</b> is old" in page.text("#one-log pre"))
         page.until(lambda: len(page.all("#one-runs tbody tr")) == 2)
         assert page.text("#one-runs tbody tr th") == "2", "the last one comes first"
         assert page.text("#one-runs [data-cell=as]") == "failed"
@@ -106,6 +110,21 @@ async def test_jobs_are_found_looked_at_run_again_and_deleted(
         assert "raise LookupError" in page.text("#one-runs details[open] pre")
         page.until_text("#one-state", "failed")
         browser.back()
+        page.until(lambda: sorted(rows(page)) == sorted(failed))
+
+        # One that somebody has seen waits no more, and the count says so.
+        waiting = '#tabs a[href="?state=failed,lost&seen=no"]'
+        page.until_text(waiting, "Wait for somebody (4)")
+        page.find(f'tr[data-job="{failed[2]}"] a').click()
+        page.until_text("#one-state", "failed")
+        page.find("#one-actions [data-action=seen]").click()
+        page.find("#sure[open] button.danger").click()
+        page.until_text("#one-state", "failed, seen")
+        assert page.find("#one-actions [data-action=unseen]").is_displayed()
+        browser.back()
+        page.until_text(waiting, "Wait for somebody (3)")
+        page.until(lambda: failed[2] not in rows(page))
+        page.find('#tabs a[href="?state=failed,lost"]').click()
         page.until(lambda: sorted(rows(page)) == sorted(failed))
 
         # A search, and the page's own words for none.

@@ -34,6 +34,8 @@ CONSOLE = (
     ("ask whether it is ready", "GET", "/_executors/health/ready"),
     ("read why it is not ready", "GET", "/_executors/health"),
     ("change pools and routes", "POST", "/_executors/change/resize"),
+    ("profile a route", "POST", "/_executors/change/profile"),
+    ("see the page of profiles", "GET", "/_executors/profile"),
     ("drain or restart an agent", "POST", "/_executors/change/agent"),
     ("see the page of jobs", "GET", "/_executors/jobs"),
     ("list and search all jobs", "GET", "/_executors/jobs/list"),
@@ -78,6 +80,8 @@ class Desk:
             content = b'{"pool": "t", "max_workers":2}'
             if path.endswith("/agent"):
                 content = b'{"pool": "t", "agent": "nobody", "action": "drain"}'
+            if path.endswith("/profile"):
+                content = b'{"route": "press/book", "seconds": 0.1}'
             if path.endswith("/jobs"):
                 content = b'{"action": "retry", "matching": {}, "confirm": true}'
         elif method == "POST":

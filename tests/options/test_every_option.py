@@ -68,6 +68,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "idle": (11, 11.0),
     "send_timeout": (12, 12.0),
     "job_arguments": ("show", "show"),
+    "job_log": (False, False),
 }
 """By name: what is given, and what the console shows; ``None`` for what it does not show."""
 

@@ -21,17 +21,18 @@ BODIES: dict[Kind, tuple[Any, ...]] = {
     Kind.QUESTION: (12.5,),
     Kind.CALL: (1, "f", "m", False, None, 2.5, False, [(1, 2, 3, 4, b"d")], b"p"),
     Kind.END: (1,),
-    Kind.TELL: (1, b"value"),
+    Kind.TELL: (1,),
     Kind.AWAITED: (3, [1, 2]),
     Kind.WANT: (),
     Kind.RETURN: (),
     Kind.LEAVE: (True,),
-    Kind.ANSWER: (1, 0, b"answer"),
+    Kind.HANDLED: (5, 7),
+    Kind.ANSWER: (1, 0),
     Kind.NOT_BEGUN: (1, "lost", 2, ""),
-    Kind.MESSAGE: (1, 17, b"value"),
+    Kind.MESSAGE: (1, 17, 0),
     Kind.GRANT: (2,),
-    Kind.RECORD: (1, 0, b"record"),
-    Kind.PART: (1, 0, 2, 20, 9, b"part"),
+    Kind.RECORD: (1, 0, 3, 0),
+    Kind.PART: (1, 0, 2, 20, 9, 9),
     Kind.TAKEN: (1, 2),
 }
 
@@ -42,14 +43,22 @@ WRONG = (
 )
 
 
-def letter(kind: int, body: tuple[Any, ...]) -> Envelope:
-    return Envelope(kind, "somebody", "agent", pack(body), 0.0)
+TAILS = {Kind.CALL, Kind.TELL, Kind.ANSWER, Kind.MESSAGE, Kind.RECORD, Kind.PART}
+
+
+def letter(kind: int, body: tuple[Any, ...], tail: bytes = b"") -> Envelope:
+    return Envelope(kind, "somebody", "agent", pack(body), 0.0, tail)
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_a_body_is_read_if_it_is_of_its_kind_and_refused_otherwise(kind: Kind) -> None:
     body = BODIES[kind]
-    assert read(letter(kind, body)) == body
+    if kind in TAILS:
+        assert read(letter(kind, body, b"tail")) == (*body, b"tail")
+    else:
+        assert read(letter(kind, body)) == body
+        with pytest.raises(RefusedError, match=f"{kind.name} of 'somebody' has a tail of 4 bytes"):
+            read(letter(kind, body, b"tail"))
     refused: list[RefusedError] = []
     for place, right in enumerate(body):
         for wrong in WRONG:

@@ -45,11 +45,11 @@ def nonsense(chosen: random.Random, heard: list[bytes], trap: bytes) -> bytes:
     altered = bytearray(real)
     altered[chosen.randrange(len(real))] ^= chosen.randrange(1, 256)
     other = Seal("server", b"another secret, long enough")
-    call = CallMessage(1, "f", "m", False, None, None, False, [(1, 1, 1, 1, trap)], trap)
+    call = CallMessage(1, "f", "m", False, None, None, False, [(1, 1, 1, 1, trap)], trap, trap)
     return chosen.choice(
         [
             chosen.randbytes(chosen.randrange(200)),
-            b"GXN1" + chosen.randbytes(chosen.randrange(200)),
+            b"GXN2" + chosen.randbytes(chosen.randrange(200)),
             bytes(altered),
             real[: chosen.randrange(len(real))],
             real,

@@ -17,7 +17,7 @@ from ...options.numbers import NotAllowedError, seconds_of, shown
 from ...tasks.texts import is_text
 from .figures import Entry, Figures
 from .file import HistoryFile
-from .tables import KEPT_SECONDS, LEVELS
+from .tables import ALL_POOLS, KEPT_SECONDS, LEVELS
 
 __all__ = ["RANGES", "HistoryQuery", "answer_to", "query_in"]
 
@@ -37,7 +37,7 @@ _LONGEST = float(MOST_POINTS * LEVELS[-1])
 _LATEST = 50 * 365 * 86400.0
 _MOST_FIELDS = 20
 _MOST_CHARS = 300
-_FIELDS = ("range", "since", "until", "pool", "route")
+_FIELDS = ("range", "since", "until", "pool", "route", "together")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class HistoryQuery:
     Attributes:
         since: the begin, in seconds since the epoch.
         until: the end.
-        pool: the pool, ``None`` for every one.
+        pool: the pool, ``None`` for each, ``ALL_POOLS`` for all of them together.
         route: the route; empty for the pools themselves.
     """
 
@@ -86,7 +86,13 @@ def query_in(query_string: bytes, now: float) -> HistoryQuery:
             raise HTTPBadRequest(f"{name} is not a text of at most {_MOST_CHARS} characters")
         given[name] = value
     since, until = _between(given, now)
-    return HistoryQuery(since, until, given.get("pool") or None, given.get("route", ""))
+    together = given.get("together") or "no"
+    if together not in ("yes", "no"):
+        raise HTTPBadRequest(f"together={shown(together)} is not one of yes, no")
+    if together == "yes" and (given.get("pool") or given.get("route")):
+        raise HTTPBadRequest("Give either pool or route, or together=yes")
+    pool = ALL_POOLS if together == "yes" else given.get("pool") or None
+    return HistoryQuery(since, until, pool, given.get("route", ""))
 
 
 def _between(given: Mapping[str, str], now: float) -> tuple[float, float]:
@@ -142,6 +148,7 @@ def answer_to(query: HistoryQuery, file: HistoryFile, now: float) -> dict[str, A
         "step": step,
         "kept_seconds": KEPT_SECONDS,
         "at": list(places),
+        "pools": file.pools(),
         "series": [
             {"pool": pool, "route": route, **_columns(found, places)}
             for (pool, route), found in sorted(by_series.items())

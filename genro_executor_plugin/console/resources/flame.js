@@ -112,7 +112,7 @@ function linesOf(file, all) {
     return make("tr", {}, make("td", { className: "number", textContent: percent(weight, all) }), make("td", { className: "number", textContent: `${weight.toFixed(2)} s` }),
       make("td", { textContent: frame.name }), make("td", { textContent: frame.file ? `${frame.file}:${frame.line}` : "" }));
   });
-  const head = make("tr", {}, ...["Share", "Time", "Function", "Line"].map((name) => make("th", { scope: "col", textContent: name })));
+  const head = make("tr", {}, ...["Share", "Time", "Function", "Line"].map((name, index) => make("th", { scope: "col", className: index < 2 ? "number" : "", textContent: name })));
   return make("div", { className: "flame-lines", tabIndex: 0, role: "region", ariaLabel: "Lines that took the time" },
     make("table", {}, make("caption", { textContent: "Lines that took the time themselves" }), make("thead", {}, head), make("tbody", {}, ...rows)));
 }

@@ -2,9 +2,10 @@
 // that begins at zero, and words that say the same to those who do not see it.
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 320, HEIGHT = 92, LEFT = 40, BOTTOM = 16, TOP = 6;
+export const WIDTH = 320;
+const HEIGHT = 92, LEFT = 40, BOTTOM = 16, TOP = 6;
 
-function shape(name, attributes, parent) {
+export function shape(name, attributes, parent) {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   if (parent) parent.append(node);
@@ -43,7 +44,7 @@ export class Plot {
       return value;
     });
     caption.append(name, this.legend);
-    this.svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+    this.svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title });
     this.node.append(caption, this.svg);
     this.svg.addEventListener("pointermove", (event) => this.point(event));
     this.svg.addEventListener("pointerleave", () => { this.pointed = undefined; this.draw(); });
@@ -82,11 +83,11 @@ export class Plot {
       const text = shape("text", { x: LEFT - 5, y: y(value) + 3.5, class: "end" }, this.svg);
       text.textContent = this.format(value);
     }
-    const minutes = this.seconds / 60;
-    for (const [ago, anchor] of [[minutes, "start"], [0, "end"]]) {
-      const text = shape("text", { x: ago ? LEFT : WIDTH, y: HEIGHT - 3, class: anchor }, this.svg);
-      text.textContent = ago ? `${ago} min ago` : "now";
-    }
+    this.ends().forEach((words, index) => {
+      const text = shape("text", { x: index ? WIDTH : LEFT, y: HEIGHT - 3, class: index ? "end" : "start" }, this.svg);
+      text.textContent = words;
+    });
+    this.drawBehind(TOP, floor);
     for (const { key, kind, tone, rare } of this.series) {
       if (!rare || samples.some((one) => one[key])) this.drawSeries(key, kind, tone, y, floor);
     }
@@ -100,6 +101,12 @@ export class Plot {
     });
     this.svg.setAttribute("aria-label", this.words(samples));
   }
+
+  // What the axis says at its begin and at its end.
+  ends() { return [`${this.seconds / 60} min ago`, "now"]; }
+
+  // For what others draw behind the series.
+  drawBehind() {}
 
   drawSeries(key, kind, tone, y, floor) {
     // Where nothing was measured the line is broken.

@@ -12,12 +12,14 @@ from typing import ClassVar
 from ...metrics.worker_state import WorkerState
 from ...options.capabilities import Capability
 from ...options.kinds import EngineOption
+from ...options.pool import PoolOptions
 from ...remote.access import read_secret
-from ..base import Load
+from ..base import Load, Pool
 from ..connecting import ConnectingEngine
 from .agents import Agent
 from .dispatcher import Dispatcher
 from .job import RemoteJob
+from .large import HeldSegments
 from .options import OWN_OPTIONS
 
 __all__ = ["NatsEngine"]
@@ -44,6 +46,9 @@ class NatsEngine(ConnectingEngine[Dispatcher]):
         }
     )
     own_options: ClassVar[Mapping[str, EngineOption]] = OWN_OPTIONS
+
+    def __init__(self, pool: Pool, options: PoolOptions) -> None:
+        super().__init__(pool, options, HeldSegments())
 
     @property
     def _dispatcher(self) -> Dispatcher | None:

@@ -31,11 +31,19 @@ class Hearer(Protocol):
     def not_begun(self, agent: str, number: int, why: str, free: int, reason: str) -> None:
         """Call ``number`` does not run there."""
 
-    def sent(self, agent: str, number: int, pid: int, packed: bytes) -> None:
-        """The run of call ``number`` has sent a message, from the process ``pid``."""
+    def sent(self, agent: str, number: int, pid: int, place: int, packed: bytes) -> None:
+        """The run of call ``number`` has sent a message, from the process ``pid``.
 
-    def recorded(self, agent: str, number: int, pid: int, packed: bytes) -> None:
-        """Something was logged where call ``number`` runs, in the process ``pid``."""
+        ``place`` numbers progress and records together, 0 for another message.
+        """
+
+    def recorded(
+        self, agent: str, number: int, pid: int, place: int, dropped: int, packed: bytes
+    ) -> None:
+        """Something was logged where call ``number`` runs, in the process ``pid``.
+
+        ``dropped`` records before it were not sent; without ``packed`` it only says so.
+        """
 
     def granted(self, agent: str, free: int) -> None:
         """A place is kept for this server."""
@@ -112,15 +120,17 @@ class Exchange:
         """
         number = message.number
         return self.post.send(
-            *(self._subjects.agent(agent), agent, Kind.CALL, pack(message), number),
+            *(self._subjects.agent(agent), agent, Kind.CALL, pack(message[:-1]), number),
             nobody_to=f"{self._nobody}.agent.{agent}.{number}",
+            tail=message.large,
         )
 
-    def tell(self, agent: str, kind: Kind, *body: Any, lane: int = 0) -> bool:
-        """Send ``agent`` something that is short."""
+    def tell(self, agent: str, kind: Kind, *body: Any, lane: int = 0, tail: bytes = b"") -> bool:
+        """Send ``agent`` something other than a call."""
         return self.post.send(
             *(self._subjects.agent(agent), agent, kind, pack(body), lane),
             nobody_to=f"{self._nobody}.agent.{agent}.0",
+            tail=tail,
         )
 
     # -- what is heard ----------------------------------------------------------------------------

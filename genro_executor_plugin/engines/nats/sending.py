@@ -19,7 +19,9 @@ from ..base import Pool
 from ..process.arrivals import Arrivals, OnRecord
 from .agents import Agent, AgentTable
 from .exchange import Exchange, Hearer
+from .intake import Intake
 from .job import RemoteJob
+from .large import HeldSegment
 
 __all__ = ["ANSWER_SECONDS", "Sending"]
 
@@ -64,6 +66,7 @@ class Sending:
         access = Access.of(own)
         self.exchange: Exchange = Exchange(pool.name, access, own["subject"], secret, hearer)
         self._arrivals = Arrivals(pool.name, self.loop, on_record)
+        self._intake = Intake(pool.name, self._arrivals, self.exchange.tell)
         self._queue: deque[RemoteJob] = deque()
         self._next_number = 1
         self._sent: dict[int, tuple[Agent, RemoteJob]] = {}
@@ -121,6 +124,7 @@ class Sending:
             more,
             [(d.key, d.version, d.owner, d.kind, d.payload) for d in packed.definitions],
             packed.payload,
+            packed.segment.content if isinstance(packed.segment, HeldSegment) else b"",
         )
         try:
             if not self.exchange.call(agent.name, message):
@@ -254,6 +258,7 @@ class Sending:
             if agent.unsettled:
                 self._tell_awaited(agent)
             agent.wanted = False  # the wish may have got lost
+            self._intake.look(agent, now)
         if now - self._asked_at > _ASK_SECONDS:
             self._ask()
         if self._queue:

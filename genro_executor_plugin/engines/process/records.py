@@ -33,7 +33,8 @@ def handle_record(pool: str, job: Job | None, pid: int | None, packed: bytes | m
         channel, value = pickle.loads(packed)
         if channel == LOG:
             route = call.options.route if call is not None else None
-            _in_context_of(call, arrived_record, value, pool, pid, route)
+            take = call.on_record if call is not None else None
+            _in_context_of(call, arrived_record, value, pool, pid, route, take)
         elif channel == WARNING:
             _in_context_of(call, show_warning, value)
     except Exception:

@@ -25,6 +25,7 @@ from ..status import (
 from . import schema
 from .attempts import Ran, note_attempt
 from .facts import Claim, NewJob
+from .log import LogBatch, add_log
 from .recovery import Recovered
 from .repeating import RepeatingStore
 
@@ -193,6 +194,15 @@ class TaskStore(RepeatingStore):
                 "UPDATE tasks SET progress = ? WHERE task_id = ? AND state = 'running'",
                 (progress_text(status.progress), status.task_id),
             )
+
+        return self._database.run(step)
+
+    def add_log(self, task_id: str, batch: LogBatch) -> Future[None]:
+        """Store what a job has logged that runs here; only the last lines are kept."""
+        owner = self.process
+
+        def step(connection: sqlite3.Connection) -> None:
+            add_log(connection, task_id, owner, batch)
 
         return self._database.run(step)
 

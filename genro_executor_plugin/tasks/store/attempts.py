@@ -16,6 +16,7 @@ from typing import Any
 
 from ..status import TaskFailure, TaskStatus, failure_text
 from ..texts import cut
+from .log import LogBatch, add_log
 
 __all__ = [
     "INTERRUPTED",
@@ -47,12 +48,14 @@ class Ran:
         pid: the process it ran in, ``None`` where that is not known.
         agent: the agent it ran on, empty for none.
         failure: why it failed, ``None`` if it did not.
+        log: what it has logged and is not stored yet, ``None`` for nothing.
     """
 
     ended_as: str
     pid: int | None = None
     agent: str = ""
     failure: TaskFailure | None = None
+    log: LogBatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,9 @@ def note_attempt(
     ).fetchone()
     if found is None or owner not in (None, found[2]):
         return
-    job, began_at, _, last = found
+    job, began_at, of, last = found
+    if ran.log is not None:
+        add_log(connection, task_id, of, ran.log)
     number = 1 + (last or 0)
     failure = None
     if ran.failure is not None:

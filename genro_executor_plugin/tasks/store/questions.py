@@ -12,6 +12,7 @@ from ..status import TaskState, TaskStatus
 from . import schema
 from .attempts import EndedAttempt, attempts_of
 from .database import Database
+from .log import KeptLog, log_of
 from .reader import Reader
 from .search import JobPage, JobQuery, page_of
 from .signing import Signer
@@ -34,6 +35,10 @@ class Questions:
     def attempts(self, task_id: str) -> Future[list[EndedAttempt]]:
         """The attempts of a job that have ended, the first one first; the last ones are kept."""
         return self._database.ask(lambda connection: attempts_of(connection, task_id))
+
+    def log(self, task_id: str) -> Future[KeptLog]:
+        """The last lines that a job has logged."""
+        return self._reader.ask(lambda connection: log_of(connection, task_id))
 
     def outcome(self, task_id: str) -> Future[tuple[TaskStatus, bytes | None] | None]:
         """The job, and its result or its exception as bytes."""
@@ -74,13 +79,17 @@ class Questions:
         return self._reader.ask(lambda connection: totals_of(connection, now))
 
     def counts(self) -> Future[dict[str, int]]:
-        """The number of jobs in each state, and of ``damaged`` pieces that were set aside."""
+        """The number of jobs in each state, of ``unseen`` ones among those that failed or are lost,
+        and of ``damaged`` pieces that were set aside."""
 
         def step(connection: sqlite3.Connection) -> dict[str, int]:
             counted = dict.fromkeys((state.value for state in TaskState), 0)
             counted.update(
                 connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall()
             )
+            (counted["unseen"],) = connection.execute(
+                f"SELECT count(*) FROM tasks WHERE {schema.UNSEEN}"
+            ).fetchone()
             (counted["damaged"],) = connection.execute("SELECT count(*) FROM damaged").fetchone()
             return counted
 

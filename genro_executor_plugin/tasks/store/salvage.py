@@ -30,9 +30,9 @@ MAX_GAPS = 10_000
 STEPS_BETWEEN_CHECKS = 10_000
 """After how many steps of SQLite's it is looked whether the server was told to end."""
 
-_TABLES = ("damaged", "tasks", "payloads", "signatures", "attempts")
+_TABLES = ("damaged", "tasks", "payloads", "signatures", "attempts", "log")
 
-_KEYS = {"signatures": "task_id, kind", "attempts": "job, number"}
+_KEYS = {"signatures": "task_id, kind", "attempts": "job, number", "log": "job, upto"}
 """What the rows of tables without row ids are in the order of: two columns, the first ones."""
 
 

@@ -137,6 +137,14 @@ class SnapshotSource:
         """
         return self._about_jobs(f"jobs/show/{quote(task_id, safe='')}", "task_id")
 
+    def job_log(self, task_id: str) -> dict[str, Any]:
+        """The last lines that a long job has logged.
+
+        Raises:
+            SourceError: as for ``fetch``; or there is no such job.
+        """
+        return self._about_jobs(f"jobs/log/{quote(task_id, safe='')}", "lines")
+
     def change_jobs(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Do something to long jobs, as the console's ``change/jobs`` describes it.
 
