@@ -112,6 +112,21 @@ async def test_jobs_are_found_looked_at_run_again_and_deleted(
         browser.back()
         page.until(lambda: sorted(rows(page)) == sorted(failed))
 
+        # One that somebody has seen waits no more, and the count says so.
+        waiting = '#tabs a[href="?state=failed,lost&seen=no"]'
+        page.until_text(waiting, "Wait for somebody (4)")
+        page.find(f'tr[data-job="{failed[2]}"] a').click()
+        page.until_text("#one-state", "failed")
+        page.find("#one-actions [data-action=seen]").click()
+        page.find("#sure[open] button.danger").click()
+        page.until_text("#one-state", "failed, seen")
+        assert page.find("#one-actions [data-action=unseen]").is_displayed()
+        browser.back()
+        page.until_text(waiting, "Wait for somebody (3)")
+        page.until(lambda: failed[2] not in rows(page))
+        page.find('#tabs a[href="?state=failed,lost"]').click()
+        page.until(lambda: sorted(rows(page)) == sorted(failed))
+
         # A search, and the page's own words for none.
         page.find("[name=search]").send_keys("order o3")
         page.find("#filters button.primary").click()
