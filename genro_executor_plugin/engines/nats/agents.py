@@ -47,6 +47,12 @@ class Agent:
         round_trip: seconds to it and back, ``None`` before that was measured.
         clock: seconds by which its clock is ahead of this one's, ``None`` before.
         calls: how many calls it was sent.
+        heard: the number of the last record or progress that has come from it.
+        asked: up to which of these numbers it is being found out when they are handled.
+        handled: up to which of these numbers they are handled.
+        dropped: how many records it has dropped.
+        untold: of how many of these nothing was logged yet.
+        told_at: when something was.
     """
 
     name: str
@@ -66,6 +72,12 @@ class Agent:
     round_trip: float | None = None
     clock: float | None = None
     calls: int = 0
+    heard: int = 0
+    asked: int = 0
+    handled: int = 0
+    dropped: int = 0
+    untold: int = 0
+    told_at: float = float("-inf")
 
     def __str__(self) -> str:
         return f"{self.said.host} (agent {self.name}, pid {self.said.pid})"

@@ -216,10 +216,12 @@ class Dispatcher(Sending):
             self._queue.appendleft(job)
         self._dispatch()
 
-    def sent(self, agent: str, number: int, pid: int, packed: bytes) -> None:
+    def sent(self, agent: str, number: int, pid: int, place: int, packed: bytes) -> None:
         """Hand on a message of the run of ``number``."""
         its = self._heard_of(agent)
         found = self._sent.get(number)
+        if its is not None and place:
+            self._intake.took(its, place)
         if its is None or found is None or found[0] is not its:
             return
         job = found[1]
@@ -229,15 +231,20 @@ class Dispatcher(Sending):
 
         self._arrivals.message(job, packed, deliver)
 
-    def recorded(self, agent: str, number: int, pid: int, packed: bytes) -> None:
+    def recorded(
+        self, agent: str, number: int, pid: int, place: int, dropped: int, packed: bytes
+    ) -> None:
         """Handle what was logged where the call ``number`` runs."""
         its = self._heard_of(agent)
         found = self._sent.get(number)
-        if its is not None:
+        if its is None:
+            return
+        if packed:
             job = found[1] if found is not None and found[0] is its else None
             if job is not None:
                 job.has_sent()
             self._arrivals.record(job, pid, packed)
+        self._intake.took(its, place, dropped)
 
     def granted(self, agent: str, free: int) -> None:
         """Use the place that ``agent`` keeps, or give it back."""
