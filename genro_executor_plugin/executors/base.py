@@ -148,6 +148,9 @@ class BaseExecutor(SteeredPool, Calling):
                 if call.waited is not None:
                     span.set_attribute("executor.queue_wait_seconds", call.waited)
                     span.set_attribute("executor.run_seconds", call.ran)
+                    self._meters = self._meters or self._measured()
+                    if self._meters is not None:
+                        self._meters.ran(self._name, call.options.path, call.waited, call.ran)
 
     async def _counted(self, call: Call) -> Any:
         # Asking for the running loop costs a system call (getpid) on Python 3.11.

@@ -17,6 +17,7 @@ from ..engines.home import Home
 from ..engines.inline import InlineEngine
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
 from ..metrics.counters import PoolMetrics, percentiles_ms
+from ..metrics.meters import Meters, loaded_meters
 from ..metrics.sentry import watch_events
 from ..metrics.worker_state import WorkerState
 from ..options.call import CALL_OPTIONS, CallOptions
@@ -90,6 +91,14 @@ class PoolState:
             watch_events()
         self._engine = self._make_engine(engine)
         self._capabilities = kind_of(type(self._engine)).capabilities
+        self._meters = None if self._nested else self._measured()
+
+    def _measured(self) -> Meters | None:
+        """The instruments that tell of this pool from now on; ``None`` if none are loaded."""
+        meters = loaded_meters()
+        if meters is not None:
+            meters.watch_pool(self)
+        return meters
 
     def _make_engine(self, engine: type[Engine]) -> Engine:
         """Return what runs the calls; one that runs them here if the pool is bypassed."""

@@ -24,7 +24,7 @@ from waiting import until
 
 from genro_executor_plugin import ExecutorConsole, ExecutorServer
 from genro_executor_plugin.console.past import file as file_module
-from genro_executor_plugin.console.past import recorder
+from genro_executor_plugin.console.past import kept, recorder
 from genro_executor_plugin.errors import ExecutorConfigError
 
 POOLS: dict[str, Any] = {
@@ -118,7 +118,7 @@ async def test_a_server_that_starts_again_has_the_history_of_the_one_before(
 
 PROGRAM = """
 from genro_executor_plugin import ExecutorConsole, ExecutorServer
-from genro_executor_plugin.console.past import recorder
+from genro_executor_plugin.console.past import kept, recorder
 from apps.works import Works
 
 recorder.WRITE_SECONDS = 0.05
@@ -259,7 +259,12 @@ async def test_a_file_that_is_locked_holds_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
     """Neither requests nor the end of the server wait for it longer than is said."""
-    monkeypatch.setattr(file_module, "_BUSY_SECONDS", 60.0)
+    for module, name in (
+        (file_module, "_BUSY_SECONDS"),
+        (file_module, "_HANGS_SECONDS"),
+        (kept, "_PATIENCE_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, 60.0)
     monkeypatch.setattr(recorder, "END_SECONDS", 0.2)
     path = tmp_path / "history.sqlite"
     async with site_in(tmp_path, history=path) as site:
@@ -288,7 +293,8 @@ async def test_a_worker_that_dies_while_it_runs_nothing_is_told(
 
         async def told() -> bool:
             markers = (await site.json("/_executors/history"))["markers"]
-            return markers[-1]["what"] == "a worker of pool pdf died, and no call failed for that"
+            died = "a worker of pool pdf died, and no call failed for that"
+            return [mark["what"] for mark in markers if mark["kind"] == "crash"] == [died]
 
         await until_answered(told)
 

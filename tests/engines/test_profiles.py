@@ -147,7 +147,9 @@ async def test_workers_that_begin_or_end_meanwhile_tell_what_they_can() -> None:
     assert len(profiles) >= 2, "one for each worker"
     assert profiles[0].stacks, "the first one has left, and told before"
     async with ProcessExecutor("profiled", max_workers=1) as pool:
+        await pool.run(call_of(pool, profiled.cold))  # a worker is up
         profiling_ = asyncio.create_task(pool.profile(ProfileTarget(PATH, profiled.dies), 0.6, 100))
+        await asyncio.sleep(0)  # it is asked
         while not profiling_.done():
             with pytest.raises(WorkerCrashedError):
                 await pool.run(call_of(pool, profiled.dies))

@@ -34,14 +34,14 @@ function createError(error, page) {
   const route = error.route, jobs = make("a", { href: `jobs?${new URLSearchParams({ route, state: "failed,lost" })}` }, "Its long jobs that failed");
   const links = !route ? [] : [
     make("a", { href: "#routes", onclick: () => page.findRoute(route) }, "The route"), " ",
-    make("button", { type: "button", class: "small", "aria-label": `Stacks of ${route}`, onclick: () => page.showRunning(route) }, "Where its calls are…"), " ",
+    make("button", { type: "button", class: "small", "aria-label": `Where its calls are… ${route}`, onclick: () => page.showRunning(route) }, "Where its calls are…"), " ",
     make("a", { href: `profile#${encodeURIComponent(route)}` }, "Its profile"), " ", jobs];
   const node = make("details", { class: "error", "data-type": error.type_name, ontoggle: () => page.opened(error.key, node.open) },
     make("summary", {}, make("span", { class: "pill bad" }, OUTCOME[error.outcome] ?? error.outcome),
       make("span", { class: "mono type" }, error.type_name), route ? make("span", { class: "mono route" }, route) : "",
       make("span", { class: "message" }, error.message), make("span", { class: "when" })),
     make("p", { class: "quiet where" }), make("p", { class: "links" }, ...links),
-    make("pre", { tabindex: 0, "aria-label": "Traceback", hidden: true }));
+    make("pre", { tabindex: 0, role: "group", "aria-label": "Traceback", hidden: true }));
   node.jobs = jobs;
   return node;
 }

@@ -214,7 +214,8 @@ function updateWorker(row, worker, now) {
   row.querySelector("[data-part=stack]").hidden = !worker.running || Boolean(worker.host);
 }
 
-function agentFacts({ agent, version, places, round_trip: trip, clock }) {
+function agentFacts({ agent, version, places, round_trip: trip, clock, load }) {
+  if (agent == null) return `version ${version ?? "not told"}; load of each CPU ${load == null ? "not told" : load.toFixed(2)}`;
   const seconds = (value) => (value == null ? "not measured" : `${(value * 1000).toFixed(1)} ms`);
   return `agent ${agent} with ${places} places, version ${version}; round trip ${seconds(trip)}, clock ahead ${seconds(clock)}`;
 }
