@@ -9,6 +9,7 @@ It has names, numbers and errors, and never what a call or an initializer was gi
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import time
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from ..executors import BaseExecutor
 from ..executors.registry import ExecutorRegistry
 from ..hosts.contract import HostServer
 from ..options.capabilities import Capability
+from ..options.granted import has_gil
 from ..options.pool import PoolOptions
 from ..portable.references import describe
 from .history import SAMPLE_SECONDS, History
@@ -62,6 +64,8 @@ def server_facts(registry: ExecutorRegistry, history: History) -> dict[str, Any]
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "version": installed_version(),
+        "python": platform.python_version(),
+        "gil": has_gil(),
         "started_at": history.began_at,
         "healthy": not unhealthy,
         "unhealthy": unhealthy,

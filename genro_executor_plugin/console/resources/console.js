@@ -118,7 +118,7 @@ function show() {
   const refusing = pools.some(refuses);
   say(health, !server.healthy ? "not healthy" : refusing ? "healthy, refuses calls" : "healthy");
   health.className = `pill ${!server.healthy ? "bad" : refusing ? "warn" : "good"}`;
-  say(byId("server"), `${server.host}, process ${server.pid}, version ${server.version}, up for ${lasting(model.now - server.started_at).replace(/\.\d s$/, " s")} since ${clock(server.started_at)}`);
+  say(byId("server"), `${server.host}, process ${server.pid}, version ${server.version}, Python ${server.python} ${server.gil ? "with" : "without"} the GIL, up for ${lasting(model.now - server.started_at).replace(/\.\d s$/, " s")} since ${clock(server.started_at)}`);
   document.title = server.healthy ? "Executors" : "Executors: not healthy";
   showTotals(pools);
   showPools(pools);
