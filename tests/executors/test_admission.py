@@ -50,8 +50,8 @@ async def test_max_pending_calls_are_admitted_some_wait_and_the_others_are_refus
     tasks = [await waiting(door, call()) for _ in range(2)]
     assert (door.admitted, door.waiting) == (2, 2)
     assert reason(door, call()) == "waiting"
-    with pytest.raises(ExecutorOverloadError, match="has 2 calls, its max_pending, and 2 more wait; "
-                       "max_waiting is 2; try again in 1 s"):  # fmt: skip
+    words = "has 2 calls, its max_pending, and 2 more wait; max_waiting is 2; try again in 1 s"
+    with pytest.raises(ExecutorOverloadError, match=words):
         door.admit(call())
     door.leave()
     await tasks[0]
@@ -99,12 +99,14 @@ async def test_a_call_or_its_pool_may_say_that_it_does_not_wait() -> None:
 async def test_whoever_waits_too_long_is_told_so_and_takes_no_place() -> None:
     door = admission(max_pending=1, queue_timeout=0.01)
     assert door.admit(call())
-    with pytest.raises(ExecutorOverloadError, match="within its queue_timeout of 0.01 s") as caught:
+    with pytest.raises(
+        ExecutorOverloadError, match=r"within its queue_timeout of 0\.01 s"
+    ) as caught:
         await (await waiting(door, call()))
     assert caught.value.reason == "queue_timeout"
     assert door.waiting == 0
     own = call(queue_timeout=0.005)
-    with pytest.raises(ExecutorOverloadError, match="within its queue_timeout of 0.005 s"):
+    with pytest.raises(ExecutorOverloadError, match=r"within its queue_timeout of 0\.005 s"):
         await (await waiting(door, own))
     door.leave()
     assert door.admitted == 0

@@ -18,8 +18,13 @@ from genro_executor_plugin.tasks.store.facts import Usage
 
 
 def limits(**settings: Any) -> Limits:
-    few = {"max_jobs_per_submitter": 3, "max_bytes_per_submitter": 100,
-           "max_jobs_per_anonymous": 2, "max_bytes_per_anonymous": 50, "max_call_bytes": 80}  # fmt: skip
+    few = {
+        "max_jobs_per_submitter": 3,
+        "max_bytes_per_submitter": 100,
+        "max_jobs_per_anonymous": 2,
+        "max_bytes_per_anonymous": 50,
+        "max_call_bytes": 80,
+    }
     return Limits(TaskSettings.declare({**few, **settings}))
 
 
@@ -57,7 +62,7 @@ def test_as_many_jobs_and_bytes_as_allowed_and_not_one_more(
 def test_a_call_is_as_large_as_allowed_and_no_larger() -> None:
     counted = limits()
     assert accepted(counted, job(size=80))
-    with pytest.raises(TaskLimitError, match="desk.work take 81 bytes, and max_call_bytes is 80"):
+    with pytest.raises(TaskLimitError, match=r"desk\.work take 81 bytes, and max_call_bytes is 80"):
         limits().take(job(size=81))
 
 

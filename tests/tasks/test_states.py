@@ -159,7 +159,7 @@ def test_a_job_is_added_once_and_again_when_it_has_expired(steps: Steps) -> None
     steps.add(job(), New(fingerprint="same"), 1.0)
     existing, expired = steps.add(job(), New(fingerprint="same"), 2.0)
     assert (existing.task_id, expired) == ("a", None)
-    with pytest.raises(TaskError, match="was used for a call of desk.work with other arguments"):
+    with pytest.raises(TaskError, match=r"was used for a call of desk\.work with other arguments"):
         steps.add(job(), New(fingerprint="other"), 2.0)
     ended(steps, TaskState.SUCCEEDED)
     existing, expired = steps.add(job(), New(fingerprint="same"), 149.0)
