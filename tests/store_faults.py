@@ -107,6 +107,7 @@ def _steps(store: TaskStore) -> dict[str, Callable[[], Future[Any]]]:
         "cancel three": lambda: store.cancel_queued("three", 3.0),
         "claim two again": lambda: store.claim("two", 3.5),
         "end two": lambda: store.end(failed, "exception", b"error"),
+        "mark two": lambda: store.mark_seen("two", "ann", 4.5),
         "forget one": lambda: store.remove("one"),
         "add four": lambda: store.add(_job("four"), large, 5.0),
         "claim four": lambda: store.claim("four", 5.5),

@@ -130,8 +130,21 @@ def test_what_it_costs_to_be_watched_is_measured() -> None:
     content = json.loads(done.log)
     assert [found["callers"] for found in content["results"]] == [1, 64]
     assert all(found["watched_per_second"] > 0 for found in content["results"])
-    dear = any(found["more_cpu_percent"] > 3 for found in content["results"])
+    dear = any(found["everything_percent"] > 3 for found in content["results"])
     assert done.exit_code == int(dear), done.errors
+
+
+def test_how_soon_a_call_tells_where_it_is_and_what_a_profile_costs_is_measured() -> None:
+    """Every way to hang is told of; the exit code tells the verdict."""
+    short = ("--times", "1", "--rounds", "1", "--seconds", "0.2", "--json")
+    done = ended("benchmarks.inside", *short)
+    content = json.loads(done.log)
+    assert len(content["stacks"]) == 14, "each idle, and under load"
+    assert all(one["known_percent"] == 100 for one in content["stacks"]), content
+    assert len(content["profile"]) == 3
+    assert all(one["samples"] > 0 for one in content["profile"]), content
+    reached = all(one["reached"] for part in content.values() for one in part)
+    assert done.exit_code == int(not reached), done.errors
 
 
 def test_a_warm_call_crosses_few_files() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import logging
 import os
 import signal
 import socket
@@ -166,6 +167,13 @@ def record(path: str, result: Any = None) -> Any:
     with open(path, "ab") as trace:
         trace.write(b".")
     return result
+
+
+def log_many(name: str, count: int) -> int:
+    logger = logging.getLogger(name)
+    for number in range(count):
+        logger.info("record %d", number)
+    return count
 
 
 def note(path: str, number: int) -> int:

@@ -231,7 +231,12 @@ class Agent:
     def _state(self) -> dict[str, Any]:
         places = self._places
         refused = dict(self._refusals.counts)
-        return {"places": self._count, "running": places.running, "refused_messages": refused}
+        return {
+            "places": self._count,
+            "running": places.running,
+            "refused_messages": refused,
+            "dropped_records": self._runs.outbound.dropped,
+        }
 
     def _trouble(self) -> str:
         if self._ending.is_set():
@@ -291,6 +296,9 @@ class Agent:
                 self._runs.tell(server, *body)
             case Kind.AWAITED:
                 self._runs.awaited(server, *body)
+            case Kind.HANDLED:
+                self._runs.heard(server)
+                self._runs.outbound.handled(server, *body)
             case Kind.WANT:
                 self._runs.heard(server)
                 if self._runs.accepts:

@@ -50,4 +50,5 @@ class AgentPool(ProcessExecutor):
         engine = self._engine
         assert isinstance(engine, _AgentEngine)
         engine.loop = asyncio.get_running_loop()
+        self._metrics.reports = None  # the server that has called reports its errors
         engine.send_record = send_record

@@ -30,7 +30,8 @@ from ..remote.messages import CallMessage, Kind, pack
 from ..remote.post import Post, TooLargeToSendError
 from ..remote.subjects import Subjects
 from ..remote.versions import CodeVersion
-from ..worker.remote_call import REMOTE, run_remote
+from ..worker.remote_call import NEWEST, REMOTE, run_remote
+from .outbound import Outbound
 from .places import Places
 
 __all__ = ["LOST", "NOT_BEGUN", "NOT_RUN", "FarCall", "Runs"]
@@ -120,6 +121,7 @@ class Runs:
         self._lost_after, self._ended = lost_after, ended
         self._loop = asyncio.get_running_loop()
         self.accepts: bool = True
+        self.outbound: Outbound = Outbound(self.send, self._loop.time)
 
     @property
     def running(self) -> int:
@@ -232,6 +234,7 @@ class Runs:
         if answer is None:
             self._changed()
         else:
+            self.outbound.finish(name, number)
             self._send_answer(name, server, number, answer)
 
     def _send_answer(self, name: str, server: _Server, number: int, answer: bytes) -> None:
@@ -243,22 +246,25 @@ class Runs:
             self._send_answer(name, server, number, NOT_RUN + pack_failure(refusal))
 
     def _message(self, name: str, number: int, channel: str, value: Any) -> None:
-        if channel == REMOTE:
+        if channel == NEWEST:
+            self.outbound.progress(name, number, *value)
+        elif channel == REMOTE:
             pid, packed = value
-            self.send(name, Kind.MESSAGE, (number, pid), number, packed)
+            self.send(name, Kind.MESSAGE, (number, pid, 0), number, packed)
         else:  # it was sent where the call was not read yet, or is over
             packed = pickle.dumps((channel, value), 5)
-            self.send(name, Kind.MESSAGE, (number, os.getpid()), number, packed)
+            self.send(name, Kind.MESSAGE, (number, os.getpid(), 0), number, packed)
 
     def recorded(self, call: FarCall, pid: int | None, packed: bytes) -> None:
         """Send on what was logged where ``call`` runs: its server's handlers are for it."""
-        self.send(call.server, Kind.RECORD, (call.number, pid or 0), call.number, packed)
+        self.outbound.record(call.server, call.number, pid or 0, packed)
 
     # -- now and then, and at the end -------------------------------------------------------------
 
     def look(self) -> None:
         """End the calls of servers that are gone; to be called now and then."""
         now = self._loop.time()
+        self.outbound.look()
         for name, server in list(self._servers.items()):
             silent = now - server.heard_at
             if silent > self._lost_after and (server.runs or server.answers):
@@ -268,12 +274,14 @@ class Runs:
                 )
                 self._places.give_back(name)
                 self._post.forget(name)
+                self.outbound.forget(name)
                 server.forgotten = max((server.forgotten, *server.runs, *server.answers))
                 server.answers.clear()
                 for run in server.runs.values():
                     run.task.cancel()
             elif silent > _FORGOTTEN_SECONDS:
                 del self._servers[name]
+                self.outbound.forget(name)
 
     async def end_all(self) -> None:
         """End every run, and wait until they have ended."""

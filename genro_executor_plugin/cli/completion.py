@@ -13,14 +13,19 @@ import os
 import sys
 from typing import Any
 
-from .output import HOLDS, CommandError
+from .output import HOLDS, IMPOSSIBLE, CommandError, complain
 
 __all__ = ["SHELLS", "add", "answer_a_shell"]
 
 SHELLS = ("bash", "zsh", "fish")
 
-_ASKED = "_ARGCOMPLETE"
-"""The variable that a shell sets when it asks this command for completions."""
+_ASKED = ("_ARGCOMPLETE", "COMP_LINE")
+"""The variables that a shell sets when it asks this command for completions."""
+
+_NOT_INSTALLED = (
+    "completion needs argcomplete, which is not installed: "
+    "pip install 'genro-executor-plugin[completion]'"
+)
 
 
 def add(commands: Any) -> None:
@@ -44,18 +49,19 @@ def _completion(arguments: argparse.Namespace) -> int:
     try:
         from argcomplete.shell_integration import shellcode
     except ImportError as error:
-        raise CommandError(
-            "completion needs argcomplete, which is not installed: "
-            "pip install 'genro-executor-plugin[completion]'"
-        ) from error
+        raise CommandError(_NOT_INSTALLED) from error
     sys.stdout.write(shellcode(["genro-executor"], shell=arguments.shell))
     return HOLDS
 
 
 def answer_a_shell(parser: argparse.ArgumentParser) -> None:
     """Answer with completions and end this process, if a shell has asked for them."""
-    if _ASKED not in os.environ:
+    if not all(variable in os.environ for variable in _ASKED):
         return
-    import argcomplete  # it has printed what the shell was told
-
+    try:
+        import argcomplete
+    except ImportError:
+        # The shell was told by another installation. The command itself must not run at a TAB.
+        complain(parser.prog, _NOT_INSTALLED)
+        raise SystemExit(IMPOSSIBLE) from None
     argcomplete.autocomplete(parser)

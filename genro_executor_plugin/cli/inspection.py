@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from types import ModuleType
 from typing import Any
@@ -24,6 +24,7 @@ from ..hosts.names import end_unserved, read_configuration
 from ..offload.checks import route_mistakes
 from ..offload.doubts import doubts_of
 from ..options.capabilities import Capability
+from ..options.granted import has_gil
 from ..options.pool import PoolOptions
 from ..options.source_line import place_of
 from ..routing.tree import Route, routes_of
@@ -34,12 +35,6 @@ from .launching import ExecutorLauncher, UnbuiltError, find_siblings
 from .unserved import nothing_served, server_in
 
 __all__ = ["PoolReport", "Report", "RouteReport", "inspect_code", "inspect_source"]
-
-
-def has_gil() -> bool:
-    """Whether this interpreter has its global lock; one without it is a build of its own."""
-    asked: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None)
-    return asked is None or asked()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def row_of(job: dict[str, Any]) -> tuple[str, ...]:
     told += [f"{error['type']}: {error['message']}"] if error is not None else []
     return (
         printable(job["id"]),
-        "asked to end" if job["cancel_requested"] and ended is None else printable(job["state"]),
+        "asked to end" if job["cancel_requested"] and ended is None else _state_of(job),
         printable(job["what"])[:60],
         printable(job["submitter"])[:20],
         _clock(job["submitted_at"]),
@@ -41,6 +41,10 @@ def row_of(job: dict[str, Any]) -> tuple[str, ...]:
         str(job["attempts"]),
         printable(", ".join(told))[:80],
     )
+
+
+def _state_of(job: dict[str, Any]) -> str:
+    return printable(job["state"]) + (", seen" if job["seen_at"] is not None else "")
 
 
 def _clock(at: float | None) -> str:
@@ -65,6 +69,8 @@ def lines_of(job: dict[str, Any]) -> Iterator[str]:
         "attempts": f"{job['attempts']}, {job['retries']} retries allowed",
         "run again": "possible" if job["can_be_repeated"] else "not possible",
     }
+    if job["seen_at"] is not None:
+        facts["seen"] = f"{_clock(job['seen_at'])} by {job['seen_by']}"
     if progress is not None:
         share = progress["fraction"]
         known = f"{share:.0%} " if isinstance(share, float) else ""

@@ -20,7 +20,7 @@ from .top import add_credentials, credentials_in
 
 __all__ = ["add"]
 
-_FILTERS = ("state", "search", "route", "pool", "submitter", "since", "until")
+_FILTERS = ("state", "seen", "search", "route", "pool", "submitter", "since", "until")
 _SORTS = ("submitted", "started", "ended", "duration", "attempts", "route")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
@@ -36,6 +36,8 @@ _WORDS = {
     "retry": ("retry", "run jobs again that have ended, under their ids", "run again"),
     "cancel": ("cancel", "cancel jobs that have not ended", "cancelled"),
     "purge": ("forget", "delete jobs that have ended, with their results", "deleted"),
+    "seen": ("seen", "mark failed and lost jobs as seen: they wait for nobody", "marked as seen"),
+    "unseen": ("unseen", "mark failed and lost jobs as not seen", "marked as not seen"),
 }
 """For each command that changes jobs: what the console calls it, its help, how it is said."""
 
@@ -123,6 +125,11 @@ def _add_filters(parser: Any) -> None:
     chosen.add_argument(
         "--state",
         help="queued, running, succeeded, failed, cancelled or lost; several with commas",
+    )
+    chosen.add_argument(
+        "--seen",
+        choices=("yes", "no"),
+        help="marked as seen; or failed or lost, and not marked",
     )
     chosen.add_argument(
         "--search", metavar="TEXT", help="a part of id, route, submitter or exception"

@@ -11,7 +11,6 @@ no handler of another application, and no answer contains what a call was given.
 from __future__ import annotations
 
 import asyncio
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from genro_routes import route
@@ -41,36 +40,21 @@ from .history import History
 from .job_pages import QUERY, JobPages
 from .job_totals import KeptTotals
 from .jobs import JobSection, shown_jobs
+from .page_files import PARTS, page_file
 from .past.kept import KeptHistory
 from .processes import Processes
+from .route_rows import RouteRows
 from .snapshot import installed_version, snapshot_of
 from .stacks import stacks_in
 from .start import announce, say_that_it_is_open
 from .token import ConsoleToken, declared_token
 from .token_files import TokenFile, publish
+from .updates import Updates
 
 if TYPE_CHECKING:
     from ..hosts.names import Receive, Scope, Send
 
 __all__ = ["ExecutorConsole"]
-
-_RESOURCES = {
-    "console.css": "text/css",
-    "console.js": "text/javascript",
-    "flame.css": "text/css",
-    "flame.html": "text/html",
-    "flame.js": "text/javascript",
-    "joblist.js": "text/javascript",
-    "jobs.js": "text/javascript",
-    "past.css": "text/css",
-    "past.js": "text/javascript",
-    "plots.js": "text/javascript",
-    "processes.js": "text/javascript",
-    "profile.js": "text/javascript",
-    "stacks.js": "text/javascript",
-    "view.js": "text/javascript",
-}
-"""The files of the page and their media types. No other file is ever served."""
 
 _CLOSEABLE = ("metrics", "health")
 
@@ -120,6 +104,8 @@ class ExecutorConsole(AttachedApplication):
         super().__init__(**kwargs)
         self._changes = Changes(self)
         self._history = History(self._registry)
+        self._route_rows = RouteRows()
+        self._updates = Updates(self)
         self._exposition: Any = None
         self._job_totals: Any = None
         self._processes: Processes | None = None
@@ -190,6 +176,16 @@ class ExecutorConsole(AttachedApplication):
         self._kept.note_change(what, who)
 
     @property
+    def samples(self) -> History:
+        """The samples of the pools of the last minutes."""
+        return self._history
+
+    @property
+    def changes(self) -> Changes:
+        """What was changed, and the section that changes it."""
+        return self._changes
+
+    @property
     def processes(self) -> Processes:
         """The processes that serve the same applications, this one among them."""
         if self._processes is None:
@@ -208,31 +204,41 @@ class ExecutorConsole(AttachedApplication):
     @route(media_type="text/html", auth_rule=RULE)
     async def index(self) -> str:
         """Return the page."""
-        return _resource("index.html")
+        return page_file("index.html")
 
     @route(media_type="text/html", auth_rule=RULE)
     async def profile(self) -> str:
         """Return the page that makes profiles of routes."""
-        return _resource("profile.html")
+        return page_file("profile.html")
 
     @route(auth_rule=RULE)
     async def static(self, name: str) -> Any:
         """Return a file of the page."""
-        if name not in _RESOURCES:
+        if name not in PARTS:
             raise HTTPNotFound("There is no such file")
-        return self.result_wrapper(_resource(name), media_type=_RESOURCES[name])
+        return self.result_wrapper(page_file(name), media_type=PARTS[name])
 
     @route(auth_rule=RULE)
     async def snapshot(self) -> dict[str, Any]:
         """Return the state of pools, routes and long jobs, the last errors and last changes."""
         return {
             "long_jobs": await shown_jobs(self.server.long_tasks),
-            **snapshot_of(self.server, self._history),
+            **snapshot_of(self.server, self._history, self._route_rows),
             "changes": self._changes.latest_first,
             "processes": self.processes.shown(),
             "together": self.processes.together(),
             "history": self._kept.state,
         }
+
+    @route(auth_rule=RULE)
+    async def updates(self, _request=None) -> Any:  # type: ignore[no-untyped-def]
+        """Return what the page shows, or what of that has changed ``since`` it last asked.
+
+        ``open`` names a pool whose workers, options and history are wanted, ``new`` one of which
+        everything is wanted; ``error`` an error whose traceback is.
+        """
+        body = await self._updates.asked(_request.scope[QUERY])
+        return self.result_wrapper(body, media_type="application/json")
 
     @route(auth_rule=RULE)
     async def history(self, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
@@ -309,7 +315,7 @@ class ExecutorConsole(AttachedApplication):
     @property
     def panel_source(self) -> str:
         """The source of the panel, an ES module."""
-        return _resource("panel.js")
+        return page_file("panel.js")
 
     # -- the wire -----------------------------------------------------------------------------
 
@@ -332,7 +338,3 @@ class ExecutorConsole(AttachedApplication):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that is small, well-formed and allowed; refuse others with a reason."""
         await self._front.answer(super().__call__, scope, receive, send)
-
-
-def _resource(name: str) -> str:
-    return files(__package__).joinpath("resources", name).read_text(encoding="utf-8")

@@ -226,16 +226,17 @@ class Changes(RoutingClass):
     @route(auth_rule=RULE, openapi_method="post")
     async def jobs(  # type: ignore[no-untyped-def]
         self,
-        action: Literal["retry", "again", "cancel", "forget"],
+        action: Literal["retry", "again", "cancel", "forget", "seen", "unseen"],
         jobs: list[str] | None = None,
         matching: dict[str, Any] | None = None,
         after: str = "",
         confirm: bool = False,
         _request=None,
     ) -> dict[str, Any]:
-        """Run long jobs again, cancel or delete them: these, or all that match; 100 at a time.
+        """Run long jobs again, cancel, delete or mark them: these or all that match; 100 at a time.
 
-        ``retry`` runs them under their ids, ``again`` as new jobs. ``jobs`` is a list of ids;
+        ``retry`` runs them under their ids, ``again`` as new jobs. ``seen`` marks failed and lost
+        ones as seen by whoever asks, ``unseen`` takes that back. ``jobs`` is a list of ids;
         ``matching`` has filters of the list. Without ``confirm`` nothing is done, and ``count``
         says how many jobs it would be. ``next`` is where the next ones begin, for ``after``.
         """
@@ -251,7 +252,8 @@ class Changes(RoutingClass):
         check_ids(jobs)
         if not confirm:
             return {"count": len(jobs) if count is None else count, "done": [], "refused": {}}
-        result = await do_to(long_tasks, action, [*dict.fromkeys(jobs)])
+        who = _one_line(who_asks(_request.scope))
+        result = await do_to(long_tasks, action, [*dict.fromkeys(jobs)], who)
         by = ", ".join(f"{name}={value}" for name, value in (matching or {}).items())
         which = f" of all that match {by}" if by else "" if matching is None else " of all"
         names = f": {', '.join(result.done[:5])}" if result.done and matching is None else ""

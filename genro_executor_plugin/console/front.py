@@ -24,6 +24,7 @@ from ..hosts.names import (
 from ..routing.sites import check_host, limited_body, narrowed_headers, with_headers
 from ..tasks.http.guard import narrowed_query
 from .access import BODY_LIMIT_BYTES, Access, check_change, check_site
+from .compressed import compressing
 from .job_pages import QUERY
 from .jobs import JOB_CHANGES, is_about_jobs
 from .token import TOKEN_HEADER, ConsoleToken
@@ -71,6 +72,7 @@ class Front:
             await identify(self._console.server, scope)  # routes are not given the credentials
             narrowed = self._checked(scope)
             receive = limited_body(scope, receive, BODY_LIMIT_BYTES)
+            send = compressing(scope, send)
             await routes(narrowed, receive, with_headers(send, lambda _: _HEADERS))
         except ExecutorError:
             raise

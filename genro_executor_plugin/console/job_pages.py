@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from genro_routes import RoutingClass, route
@@ -21,6 +20,7 @@ from ..tasks.store.search import JobPage, JobQuery
 from ..tasks.texts import cut
 from .access import RULE
 from .job_query import FILTERS, query_in, query_of
+from .page_files import page_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +34,8 @@ _SHOWN_CHARS = 300
 """How much of a text there is in a list. The job's own document has all that is stored."""
 
 ACTIONS = {"retry": "run again", "again": "run as new jobs", "cancel": "cancelled",
-           "forget": "deleted"}  # fmt: skip
+           "forget": "deleted", "seen": "marked as seen",
+           "unseen": "marked as not seen"}  # fmt: skip
 """What can be done to jobs, and how that is said of those it was done to."""
 
 _ENDED = tuple(state for state in TaskState if state.final)
@@ -46,6 +47,8 @@ _CONCERNED = {
     "again": (_ENDED, _WAIT_FOR_SOMEBODY),
     "cancel": (_GO_ON, _GO_ON),
     "forget": (_ENDED, _ENDED),
+    "seen": (_WAIT_FOR_SOMEBODY, _WAIT_FOR_SOMEBODY),
+    "unseen": (_WAIT_FOR_SOMEBODY, _WAIT_FOR_SOMEBODY),
 }
 """The states of the jobs that each can be done to; and those that are meant where none is named.
 Of all that match, the others are left alone."""
@@ -65,14 +68,16 @@ class JobPages(RoutingClass):
     @route(media_type="text/html", auth_rule=RULE)
     async def index(self) -> str:
         """Return the page, which shows the jobs that its URL names, or one of them."""
-        return files(__package__).joinpath("resources", "jobs.html").read_text(encoding="utf-8")
+        return page_file("jobs.html")
 
     @route(auth_rule=RULE)
     async def list(self, _request=None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
         """Return a page of the jobs that match the query, and how many there are.
 
-        The query names ``state``, ``search``, ``route``, ``pool``, ``submitter``, ``since``,
-        ``until``, ``sort``, ``order``, ``limit`` and ``after``.
+        ``unseen`` is how many failed and lost jobs nobody has marked as seen, of all jobs.
+
+        The query names ``state``, ``seen``, ``search``, ``route``, ``pool``, ``submitter``,
+        ``since``, ``until``, ``sort``, ``order``, ``limit`` and ``after``.
         """
         query = query_in(_request.scope[QUERY])
         page = await _found(self._long_tasks, query)
@@ -81,8 +86,13 @@ class JobPages(RoutingClass):
             "now": round(now, 3),
             "count": page.count,
             "next": page.following,
+            "unseen": page.unseen,
             "jobs": [
-                {**shown_in_list(job), "can_be_repeated": job.task_id in page.repeatable}
+                {
+                    **shown_in_list(job),
+                    **_shown_mark(*page.seen.get(job.task_id, (None, ""))),
+                    "can_be_repeated": job.task_id in page.repeatable,
+                }
                 for job in page.jobs
             ],
         }
@@ -102,7 +112,9 @@ class JobPages(RoutingClass):
             raise HTTPNotFound(f"There is no job {job[:100]!r}") from error
         arguments, repeatable, why = None, False, ""
         runs: list[dict[str, Any]] = []
+        seen: tuple[float | None, str] = (None, "")
         try:
+            seen = await tasks.seen(job)
             runs = [one.as_dict() for one in await tasks.attempts(status)]
             kept = await tasks.kept_call(job)
             repeatable = status.state.final and kept.content is not None
@@ -112,6 +124,7 @@ class JobPages(RoutingClass):
             why = str(error)
         return {
             **status.as_dict(),
+            **_shown_mark(*seen),
             "runs": runs,
             "can_be_repeated": repeatable,
             "arguments": arguments,
@@ -137,6 +150,11 @@ async def _found(tasks: LongTasks, query: JobQuery) -> JobPage:
     except ExecutorError as error:
         status = getattr(error, "status", 500)
         raise HTTPException(status if status == 503 else 400, str(error)) from error
+
+
+def _shown_mark(at: float | None, by: str) -> dict[str, Any]:
+    """Whether somebody has seen that a job has failed."""
+    return {"seen_at": at, "seen_by": by if at is not None else ""}
 
 
 def shown_in_list(status: TaskStatus) -> dict[str, Any]:
@@ -185,11 +203,13 @@ async def choose(tasks: LongTasks, action: str, matching: Mapping[str, Any], aft
     states = tuple(state for state in query.states if state in possible) or meant
     if query.states and not set(query.states) & set(possible):
         return JobPage([], "", 0, frozenset())
+    if action in ("seen", "unseen") and query.seen is None:
+        query = replace(query, seen=action == "unseen")  # the others are so already
     return await _found(tasks, replace(query, states=states))
 
 
-async def do_to(tasks: LongTasks, action: str, jobs: Sequence[str]) -> Done:
-    """Do ``action`` to each of at most ``MANY`` jobs."""
+async def do_to(tasks: LongTasks, action: str, jobs: Sequence[str], who: str) -> Done:
+    """Do ``action``, which ``who`` asks for, to each of at most ``MANY`` jobs."""
 
     async def do(task_id: str) -> str:
         if action == "retry":
@@ -201,6 +221,9 @@ async def do_to(tasks: LongTasks, action: str, jobs: Sequence[str]) -> Done:
             if status.state.final:
                 raise TaskError(f"it has ended: it is {status.state.value}", task_id=task_id)
             return (await tasks.cancel(task_id)).task_id
+        if action in ("seen", "unseen"):
+            await tasks.mark_seen(task_id, who if action == "seen" else None)
+            return task_id
         await tasks.forget(task_id)
         return task_id
 

@@ -29,8 +29,10 @@ _LONGEST_PLACE = 6000
 
 _MOST_FIELDS = 20
 
-FILTERS = ("state", "search", "route", "pool", "submitter", "since", "until")
+FILTERS = ("state", "seen", "search", "route", "pool", "submitter", "since", "until")
 """What jobs can be chosen by."""
+
+_SEEN = {"": None, "yes": True, "no": False}
 
 _OTHERS = ("sort", "order", "limit", "after")
 
@@ -74,6 +76,7 @@ def query_of(given: Mapping[str, Any]) -> JobQuery:
         route=texts.get("route", ""),
         pool=texts.get("pool", ""),
         submitter=texts.get("submitter") or None,
+        seen=_SEEN[_one_of("seen", texts.get("seen", ""), *_SEEN)],
         since=_moment("since", texts.get("since", "")),
         until=_moment("until", texts.get("until", "")),
         sort=_one_of("sort", texts.get("sort", "") or "submitted", *SORTS),
@@ -125,5 +128,6 @@ def _moment(name: str, text: str) -> float | None:
 
 def _one_of(name: str, text: str, *allowed: str) -> str:
     if text not in allowed:
-        raise HTTPBadRequest(f"{name}={shown(text)} is not one of {', '.join(allowed)}")
+        words = ", ".join(filter(None, allowed))
+        raise HTTPBadRequest(f"{name}={shown(text)} is not one of {words}")
     return text

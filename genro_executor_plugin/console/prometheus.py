@@ -127,12 +127,18 @@ class _JobCollector(Collector):
             "How far a waiting job is behind the time it was to begin at, the latest of them.",
             labels=("pool",),
         )
+        unseen = GaugeMetricFamily(
+            "genro_executor_jobs_unseen",
+            "Failed and lost jobs that nobody has marked as seen.",
+            labels=("pool",),
+        )
         for pool in sorted({pool for pool, _ in totals.jobs}):
+            unseen.add_metric((pool,), totals.unseen.get(pool, 0))
             for state in TaskState:
                 jobs.add_metric((pool, state.value), totals.jobs.get((pool, state.value), 0))
             oldest.add_metric((pool,), totals.oldest.get(pool, 0.0))
             late.add_metric((pool,), totals.late.get(pool, 0.0))
-        yield from (jobs, oldest, late)
+        yield from (jobs, unseen, oldest, late)
 
 
 _Pools = list[tuple[tuple[str, ...], dict[str, Any]]]

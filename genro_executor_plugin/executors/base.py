@@ -148,6 +148,9 @@ class BaseExecutor(SteeredPool, Calling):
                 if call.waited is not None:
                     span.set_attribute("executor.queue_wait_seconds", call.waited)
                     span.set_attribute("executor.run_seconds", call.ran)
+                    self._meters = self._meters or self._measured()
+                    if self._meters is not None:
+                        self._meters.ran(self._name, call.options.path, call.waited, call.ran)
 
     async def _counted(self, call: Call) -> Any:
         # Asking for the running loop costs a system call (getpid) on Python 3.11.
@@ -204,7 +207,7 @@ class BaseExecutor(SteeredPool, Calling):
                     except TypeError:
                         tell_of_times(self._name, call.waited, call.ran)
         except ExecutorError as error:
-            count_error(counters, call, error)
+            count_error(self._name, counters, call, error)
             if error.pool is None:
                 error.pool = self._name
             if error.route is None:
@@ -215,7 +218,7 @@ class BaseExecutor(SteeredPool, Calling):
             raise
         except BaseException as error:
             call.raised = True
-            count_error(counters, call, error)
+            count_error(self._name, counters, call, error)
             raise
         path = call.options.path
         (counters.routes.get(path) or counters.route(path)).completed += 1
@@ -237,7 +240,7 @@ class BaseExecutor(SteeredPool, Calling):
                 await turn.wait(call)
         except ExecutorError as error:
             self._metrics.submitted += 1
-            count_error(self._metrics, call, error)
+            count_error(self._name, self._metrics, call, error)
             error.route = error.route or options.route
             raise
         try:

@@ -15,21 +15,35 @@ from ..errors import (
     WorkerCrashedError,
 )
 from ..metrics.counters import PoolMetrics
+from ..metrics.incidents import remote_traceback
 from ..portable.references import describe
+from ..portable.tracebacks import function_frames
 
 __all__ = ["count_error", "tell_of_times"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
 
-def count_error(counters: PoolMetrics, call: Call, error: BaseException) -> None:
-    """Count ``call``, which ended with ``error``, and remember what is worth looking at."""
+def count_error(pool: str, counters: PoolMetrics, call: Call, error: BaseException) -> None:
+    """Count ``call``, which ended with ``error``; remember and report what is worth looking at."""
     outcome = "failed" if call.raised else _outcome_of(error)
     counters.count(call.options.path, outcome)
     if outcome == "rejected":
         counters.count_rejection(getattr(error, "reason", "full"))
     elif getattr(error, "status", 500) >= 500:  # below, it is an answer and no mistake
-        counters.incidents.add(outcome, call.options.path, describe(call.func), error)
+        function = describe(call.func)
+        counters.incidents.add(outcome, call.options.path, function, error)
+        if counters.reports is not None:
+            told = {"function": function, "outcome": outcome}
+            if text := remote_traceback(error):
+                told["worker_traceback"] = text
+            if stack := getattr(error, "stack", ""):
+                told["stack"] = str(stack)
+            frames = function_frames(error.__traceback__)
+            if frames is error.__traceback__:
+                # They are this package's alone, and their variables are what the call was given.
+                frames = None
+            counters.reports.add(error, frames, pool, call.options.path or None, told)
 
 
 def tell_of_times(pool: str, waited: object, ran: object) -> None:

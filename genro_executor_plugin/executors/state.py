@@ -17,6 +17,8 @@ from ..engines.home import Home
 from ..engines.inline import InlineEngine
 from ..errors import ExecutorClosedError, ExecutorConfigError, ExecutorOverloadError
 from ..metrics.counters import PoolMetrics, percentiles_ms
+from ..metrics.meters import Meters, loaded_meters
+from ..metrics.sentry import watch_events
 from ..metrics.worker_state import WorkerState
 from ..options.call import CALL_OPTIONS, CallOptions
 from ..options.capabilities import Capability
@@ -85,8 +87,18 @@ class PoolState:
         self._listeners: dict[str, Callable[[Message], None]] = {}
         # In a worker (its module declares a pool, say): pools do not nest.
         self._nested = inside_worker()
+        if not self._nested:
+            watch_events()
         self._engine = self._make_engine(engine)
         self._capabilities = kind_of(type(self._engine)).capabilities
+        self._meters = None if self._nested else self._measured()
+
+    def _measured(self) -> Meters | None:
+        """The instruments that tell of this pool from now on; ``None`` if none are loaded."""
+        meters = loaded_meters()
+        if meters is not None:
+            meters.watch_pool(self)
+        return meters
 
     def _make_engine(self, engine: type[Engine]) -> Engine:
         """Return what runs the calls; one that runs them here if the pool is bypassed."""
@@ -247,7 +259,7 @@ class PoolState:
             "max_workers": self._options.max_workers,
             "max_pending": self._options.max_pending,
             "max_waiting": self._options.places_to_wait,
-            "avg_duration_ms": round(counters.run.mean * 1000, 3),
+            "avg_duration_ms": round(counters.mean_run * 1000, 3),
             **percentiles_ms("wait", counters.last_waits),
             **percentiles_ms("run", counters.last_runs),
         }

@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import Any
 
 from .incidents import Incidents
+from .sentry import Reports
 
 __all__ = [
     "BOUNDS",
@@ -171,6 +172,7 @@ class PoolMetrics:
         last_runs: the last run times, in seconds.
         rejections: how many calls were refused, by reason.
         incidents: the last errors.
+        reports: what reports them to Sentry; ``None`` where somebody else does.
     """
 
     submitted: int = 0
@@ -180,6 +182,7 @@ class PoolMetrics:
     last_runs: deque[float] = field(default_factory=_last)
     rejections: dict[str, int] = field(default_factory=dict)
     incidents: Incidents = field(default_factory=Incidents)
+    reports: Reports | None = field(default_factory=Reports)
 
     def route(self, path: str) -> RouteMetrics:
         """The counters of one route."""
@@ -223,6 +226,12 @@ class PoolMetrics:
         for route in self.routes.values():
             together.add_all(route.run)
         return together
+
+    @property
+    def mean_run(self) -> float:
+        """How long the calls of all routes ran on average, in seconds; 0.0 without any."""
+        count = sum(route.run.count for route in self.routes.values())
+        return sum(route.run.total for route in self.routes.values()) / count if count else 0.0
 
     @property
     def outcomes(self) -> dict[str, int]:

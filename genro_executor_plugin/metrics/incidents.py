@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ..errors import RemoteError, RemoteTraceback
 from .error_text import shortened, text_of
 
-__all__ = ["Incidents"]
+__all__ = ["Incidents", "remote_traceback"]
 
 _KEPT = 50
 """How many different errors a pool remembers."""
@@ -95,7 +95,7 @@ class Incidents:
             del self._known[next(iter(self._known))]
 
     def _traceback_of(self, error: BaseException) -> str:
-        remote = _remote_traceback(error)
+        remote = remote_traceback(error)
         if not remote:
             is_rare = bool(getattr(error, "stack", ""))  # a call was ended, and says where it was
             if time.monotonic() < self._format_at and not is_rare:
@@ -105,7 +105,7 @@ class Incidents:
         return shortened(remote.strip(), _TRACEBACK_CHARACTERS)
 
 
-def _remote_traceback(error: BaseException) -> str:
+def remote_traceback(error: BaseException) -> str:
     """The traceback that came from the worker, empty if the error arose here."""
     if isinstance(error, RemoteError):
         return error.remote_traceback

@@ -29,6 +29,7 @@ class WorkerState:
         places: how many calls it runs at a time, ``None`` where its pool decides that.
         round_trip: seconds to it and back, ``None`` when that was not measured.
         clock: seconds by which its clock is ahead of this one's, ``None`` when not measured.
+        load: the load of each CPU of its machine, 1.0 for one that is busy; ``None`` when not told.
     """
 
     pid: int | None
@@ -45,6 +46,7 @@ class WorkerState:
     places: int | None = None
     round_trip: float | None = None
     clock: float | None = None
+    load: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

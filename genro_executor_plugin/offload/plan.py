@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ..errors import ExecutorError, RemoteTraceback
 from ..executors import BaseExecutor
+from ..metrics.sentry import CAPTURED, is_reported
 from ..options.call import CallOptions
 from ..routing.route_options import PLUGIN, RouteOptions
 from ..routing.tree import cleanup_of, options_of, path_of, registry_of
@@ -136,4 +137,5 @@ def log_failure(route: str, error: ExecutorError) -> None:
             more.append(cause.text)
             cause = None
         text = "\n".join((str(error), *more))
-        _logger.error("route %r: %s", route, text.rstrip(), exc_info=cause)
+        known = {CAPTURED: True} if is_reported(error) else None
+        _logger.error("route %r: %s", route, text.rstrip(), exc_info=cause, extra=known)

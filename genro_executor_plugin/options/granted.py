@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
 
-__all__ = ["cpu_quota", "granted_cpus", "granted_memory", "limit_groups"]
+__all__ = ["cpu_quota", "granted_cpus", "granted_memory", "has_gil", "limit_groups"]
 
 _ROOT = Path("/")
 
@@ -144,3 +144,9 @@ def _lines(file: Path) -> list[str]:
         return file.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return []  # no Linux, or no /proc
+
+
+def has_gil() -> bool:
+    """Whether this interpreter has its global lock; one without it is a build of its own."""
+    asked: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None)
+    return asked is None or asked()

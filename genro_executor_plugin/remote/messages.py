@@ -41,6 +41,7 @@ class Kind(IntEnum):
     WANT = 14
     RETURN = 15
     LEAVE = 16
+    HANDLED = 17
 
     # from an agent to a server
     ANSWER = 20
@@ -197,11 +198,12 @@ _BODIES: Mapping[int, tuple[_Check, ...]] = {
     Kind.WANT: (),
     Kind.RETURN: (),
     Kind.LEAVE: (_flag,),
+    Kind.HANDLED: (_count, _count),
     Kind.ANSWER: (_count, _count),
     Kind.NOT_BEGUN: (_count, _text, _count, _text),
-    Kind.MESSAGE: (_count, _count),
+    Kind.MESSAGE: (_count, _count, _count),
     Kind.GRANT: (_count,),
-    Kind.RECORD: (_count, _count),
+    Kind.RECORD: (_count, _count, _count, _count),
     Kind.PART: (_count, _count, _count, _count, _count, _count),
     Kind.TAKEN: (_count, _count),
 }

@@ -41,6 +41,7 @@ MANY = 100
 
 _MOST_VALUE_CHARS = 2000
 _MOST_ARGUMENTS = 50
+_MOST_NAME_CHARS = 200
 
 
 @dataclass(slots=True)
@@ -131,6 +132,26 @@ class ManagedTasks(OpenedTasks):
             runs_in = attempt.runs_in if attempt is not None else (None, "")
             found.append(running_attempt(status, found, *runs_in))
         return found
+
+    async def seen(self, task_id: str) -> tuple[float | None, str]:
+        """When a failed or lost job was marked as seen, and by whom; ``None`` if it was not."""
+        store, _ = await self._opened()
+        return await asyncio.wrap_future(store.seen(task_id))
+
+    async def mark_seen(self, task_id: str, by: str | None) -> None:
+        """Mark a failed or lost job as seen ``by`` somebody; with ``None``, as not seen.
+
+        Running it again takes the mark away.
+
+        Raises:
+            TaskNotFoundError: there is no job of that id.
+            TaskError: it has neither failed nor is lost.
+        """
+        await self.status(task_id)
+        store, _ = await self._opened()
+        who = None if by is None else cut(by, _MOST_NAME_CHARS)
+        if await asyncio.wrap_future(store.mark_seen(task_id, who, time.time())) is None:
+            raise not_found(task_id)
 
     async def log(self, task_id: str) -> KeptLog:
         """The last lines that a job has logged, those of its earlier attempts among them.

@@ -20,6 +20,7 @@ from ..errors import ExecutorClosedError, ExecutorConfigError
 from ..executors import BaseExecutor
 from ..hosts.contract import HostServer
 from ..hosts.names import has_own_sessions
+from ..metrics.meters import loaded_meters
 from .acceptance import Acceptance
 from .attempt import Attempt
 from .events import Events
@@ -97,6 +98,9 @@ class OpenedTasks:
             ExecutorConfigError: jobs are expected, and there is no place for a store.
         """
         self._acceptance.loop = asyncio.get_running_loop()
+        meters = loaded_meters()
+        if meters is not None:
+            meters.watch_jobs(self)
         if self.settings.path is None:
             tell_of_former(self._server)
         with suppress(ExecutorConfigError):  # without a place for a store, its first job says so

@@ -15,12 +15,10 @@ import time
 from typing import Any
 
 from ..worker import running
+from ..worker.running import PROGRESS
 from .texts import MAX_DATA_CHARS, MAX_MESSAGE_CHARS, cut
 
 __all__ = ["CANCEL", "PROGRESS", "cancelled", "progress"]
-
-PROGRESS = "progress"
-"""The message channel on which a call reports its progress."""
 
 CANCEL = "cancel"
 """The message channel on which a call is asked to end."""

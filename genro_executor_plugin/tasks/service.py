@@ -171,9 +171,13 @@ class LongTasks(ManagedTasks):
         return [status for status in live if not is_expired(status)]
 
     async def counts(self) -> dict[str, int]:
-        """The number of jobs in each state, and of damaged pieces that were set aside."""
+        """The number of jobs in each state, and of damaged pieces that were set aside.
+
+        ``unseen`` is the number of failed and lost jobs that nobody has marked as seen.
+        """
         if not self.in_use:
-            return {**dict.fromkeys((state.value for state in TaskState), 0), "damaged": 0}
+            none = dict.fromkeys((state.value for state in TaskState), 0)
+            return {**none, "unseen": 0, "damaged": 0}
         store, _ = await self._opened()
         return await asyncio.wrap_future(store.counts())
 

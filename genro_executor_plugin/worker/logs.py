@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ..metrics.error_text import shortened
+from ..metrics.sentry import CAPTURED, active_sdk
 from ..portable.exceptions import pack_as_itself
 from ..portable.process_settings import ProcessSettings, all_loggers
 from .running import MessageChannel, current
@@ -145,6 +146,8 @@ def packed_record(record: logging.LogRecord) -> bytes:
         if packed is None and not record.exc_text:
             state["exc_text"] = "".join(traceback.format_exception(error)).rstrip()
     state["exc_info"] = None
+    if active_sdk() is not None:
+        state[CAPTURED] = True  # by the SDK in this worker
     if record.args and not _is_plain(record.args):
         state["msg"], state["args"] = record.getMessage(), None
     try:

@@ -26,12 +26,15 @@ from ..portable.exceptions import pack_failure
 from ..portable.results import pack_result
 from .logs import LOG, WARNING
 from .reading import CallReader, ReadCall, WorkerFunction, called
-from .running import RunningCall, current, enter, leave
+from .running import PROGRESS, RunningCall, current, enter, leave
 
-__all__ = ["FAILED", "REMOTE", "RETURNED", "run_remote"]
+__all__ = ["FAILED", "NEWEST", "REMOTE", "RETURNED", "run_remote"]
 
 REMOTE = "genro-executor.remote"
 """The channel of messages that go on to a server elsewhere, as bytes."""
+
+NEWEST = "genro-executor.newest"
+"""The channel of those of which only the newest one matters, where they are held up."""
 
 RETURNED, FAILED = b"\0", b"\1"
 """The first byte of an answer: a packed result, or a packed failure, stands behind it."""
@@ -158,7 +161,8 @@ class _ToServer:
         if channel in (LOG, WARNING):  # whose frames the agent sends on unopened
             self._outer.send(channel, value)
             return
-        self._outer.send(REMOTE, (os.getpid(), pickle.dumps((channel, value), 5)))
+        packed = os.getpid(), pickle.dumps((channel, value), 5)
+        self._outer.send(NEWEST if channel == PROGRESS else REMOTE, packed)
 
     def read(self, timeout: float | None) -> bool:
         return self._outer.read(timeout)

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 __all__ = [
     "HELD_TIME",
     "INDEX_VARIABLE",
+    "PROGRESS",
     "SHIELD",
     "HeldTime",
     "MessageChannel",
@@ -36,6 +37,9 @@ __all__ = [
 
 INDEX_VARIABLE = "GENRO_EXECUTOR_WORKER_INDEX"
 """In a worker's environment, and in that of what it starts: its index."""
+
+PROGRESS = "progress"
+"""The message channel on which a call reports its progress."""
 
 
 _SLICE_SECONDS = 0.05

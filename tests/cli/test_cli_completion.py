@@ -60,3 +60,18 @@ def test_without_argcomplete_the_cure_is_told(
     monkeypatch.setitem(sys.modules, "argcomplete.shell_integration", None)
     assert main(["completion", "bash"]) == 2
     assert "pip install 'genro-executor-plugin[completion]'" in capsys.readouterr().err
+
+
+def test_a_shell_that_asks_without_argcomplete_gets_nothing_and_runs_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "argcomplete", None)
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    assert main(["completion", "bash"]) == 0  # the variable alone is no question
+    assert "genro-executor" in capsys.readouterr().out
+    monkeypatch.setenv("COMP_LINE", "genro-executor bench ")
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--seconds", "0"])
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (2, "")
+    assert "pip install 'genro-executor-plugin[completion]'" in told.err

@@ -127,6 +127,17 @@ def test_jobs_run_again_and_are_deleted(
     assert "nope: there is no job 'nope'" in err
     ended(mill, new)
 
+    out, _ = run(capsys, 0, "seen", mill.url, broken[0])
+    assert out == "1 jobs marked as seen\n"
+    out, _ = run(capsys, 0, "list", mill.url, "--seen", "no", "--json")
+    assert {job["id"] for job in json.loads(out)["jobs"]} == set(broken[1:])
+    out, _ = run(capsys, 0, "list", mill.url, "--seen", "yes")
+    assert " failed, seen  mill/broken" in out
+    out, _ = run(capsys, 0, "show", mill.url, broken[0])
+    assert re.search(r"\n  seen       [-0-9]+ [:0-9]+ by ", out)
+    out, _ = run(capsys, 0, "unseen", mill.url, "--all", "--yes")
+    assert out == "1 jobs marked as not seen\n"
+
     every = ("--all", "--state", "failed")
     out, _ = run(capsys, 0, "retry", mill.url, *every, "--dry-run")
     assert out == "3 jobs would be run again\n"

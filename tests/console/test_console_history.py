@@ -24,7 +24,7 @@ from waiting import until
 
 from genro_executor_plugin import ExecutorConsole, ExecutorServer
 from genro_executor_plugin.console.past import file as file_module
-from genro_executor_plugin.console.past import recorder
+from genro_executor_plugin.console.past import kept, recorder
 from genro_executor_plugin.errors import ExecutorConfigError
 
 POOLS: dict[str, Any] = {
@@ -118,7 +118,7 @@ async def test_a_server_that_starts_again_has_the_history_of_the_one_before(
 
 PROGRAM = """
 from genro_executor_plugin import ExecutorConsole, ExecutorServer
-from genro_executor_plugin.console.past import recorder
+from genro_executor_plugin.console.past import kept, recorder
 from apps.works import Works
 
 recorder.WRITE_SECONDS = 0.05
@@ -173,6 +173,7 @@ HOSTILE: tuple[tuple[str, str | None], ...] = (
     ("range=1h&range=6h", "range is given twice"),
     ("range=1h&since=5", "either range, or since and until"),
     ("together=1", "together='1' is not one of yes, no"),
+    ("together=yes&pool=pdf", "either pool or route, or together=yes"),
     ("rang=1h", "no field 'rang'; there are range, since, until, pool, route, together"),
     ("since=nan", "since='nan' is no moment, in seconds since the epoch"),
     ("since=-1", "is no moment"),
@@ -258,7 +259,12 @@ async def test_a_file_that_is_locked_holds_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
     """Neither requests nor the end of the server wait for it longer than is said."""
-    monkeypatch.setattr(file_module, "_BUSY_SECONDS", 60.0)
+    for module, name in (
+        (file_module, "_BUSY_SECONDS"),
+        (file_module, "_HANGS_SECONDS"),
+        (kept, "_PATIENCE_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, 60.0)
     monkeypatch.setattr(recorder, "END_SECONDS", 0.2)
     path = tmp_path / "history.sqlite"
     async with site_in(tmp_path, history=path) as site:
@@ -277,6 +283,34 @@ async def test_a_file_that_is_locked_holds_up_nobody(
             assert time.monotonic() - stopping < 20
         answers = await asyncio.gather(*asked)
         assert [answer.status_code for answer in answers].count(200) == 4
+
+
+async def test_a_worker_that_dies_while_it_runs_nothing_is_told(
+    tmp_path: Path, quick: None
+) -> None:
+    async with site_in(tmp_path) as site:
+        os.kill((await site.json("/works/report"))["pid"], signal.SIGKILL)
+
+        async def told() -> bool:
+            markers = (await site.json("/_executors/history"))["markers"]
+            died = "a worker of pool pdf died, and no call failed for that"
+            return [mark["what"] for mark in markers if mark["kind"] == "crash"] == [died]
+
+        await until_answered(told)
+
+
+async def test_a_disk_that_hangs_is_told_and_holds_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    monkeypatch.setattr(file_module, "_HANGS_SECONDS", 0.05)
+    async with site_in(tmp_path) as site:
+        file = site.app("_executors")._kept._recorder.file
+        with file._one:  # as the thread has it whose write does not return
+            answer = await site.get("/_executors/history")
+            assert answer.status_code == 503
+            assert "has not ended. The disk it is on may hang" in answer.json()["error"]
+            assert (await site.get("/works/query")).status_code == 200
+        assert (await site.get("/_executors/history")).status_code == 200
 
 
 async def _has_tables(path: Path) -> bool:

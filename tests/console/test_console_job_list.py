@@ -10,6 +10,7 @@ import os
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -205,6 +206,52 @@ async def test_all_that_match_are_counted_first_and_then_done(site: Site, gate: 
         body = json.dumps(wrong)  # in ASCII, with escapes for what is no text
         answer = await ask(site, "POST", url, ROOT, content=body, headers=JSON)
         assert answer.status_code in (400, 422), (wrong, answer.text)
+
+
+async def test_failed_jobs_wait_until_somebody_has_seen_them(site: Site) -> None:
+    broken = [await submit(site, "broken") for _ in range(3)]
+    book = await submit(site, "book", title="t")
+
+    async def unseen() -> list[str]:
+        found = await listed(site, seen="no")
+        assert found["unseen"] == len(found["jobs"])
+        snapshot = (await ask(site, "GET", "/_executors/snapshot", ROOT)).json()
+        assert snapshot["long_jobs"]["counts"]["unseen"] == len(found["jobs"])
+        return ids(found)
+
+    assert await unseen() == broken[::-1]
+    assert (await change(site, action="seen", jobs=[broken[0]]))["done"] == [], "not confirmed"
+    done = await change(site, action="seen", jobs=[broken[0], book, "nope"], confirm=True)
+    assert done["done"] == [broken[0]]
+    assert "only failed and lost jobs" in done["refused"][book]
+    assert set(done["refused"]) == {book, "nope"}
+    assert await unseen() == broken[:0:-1]
+    (marked,) = (await listed(site, seen="yes"))["jobs"]
+    assert (marked["id"], marked["seen_by"]) == (broken[0], "root from 127.0.0.1")
+    shown = (await ask(site, "GET", f"/_executors/jobs/show/{broken[0]}", ROOT)).json()
+    assert (shown["seen_at"], shown["seen_by"]) == (marked["seen_at"], marked["seen_by"])
+    assert time.time() - 60 < shown["seen_at"] <= time.time()
+    await change(site, action="seen", jobs=[broken[0]], confirm=True)
+    assert (await listed(site, seen="yes"))["jobs"] == [marked], "whoever was first stays"
+
+    assert (await change(site, action="seen", matching={}))["count"] == 2
+    done = await change(site, action="seen", matching={"state": "failed"}, confirm=True)
+    assert sorted(done["done"]) == sorted(broken[1:])
+    assert await unseen() == []
+    assert (await change(site, action="seen", matching={}))["count"] == 0
+    await change(site, action="unseen", jobs=[broken[1]], confirm=True)
+    assert await unseen() == [broken[1]]
+
+    await change(site, action="retry", jobs=[broken[0]], confirm=True)
+    await ended(site, broken[0])
+    assert await unseen() == [broken[1], broken[0]], "it has failed anew"
+    await change(site, action="forget", jobs=[broken[0], broken[1]], confirm=True)
+    assert await unseen() == []
+    assert (await ask(site, "GET", "/_executors/jobs/list?seen=maybe", ROOT)).status_code == 400
+    refused = await ask(
+        site, "POST", "/_executors/change/jobs", ANN, json={"action": "seen", "matching": {}}
+    )
+    assert refused.status_code == 403
 
 
 async def test_only_administrators_see_and_do_that(site: Site) -> None:

@@ -28,6 +28,7 @@ from test_console_page import IMAGES, POOLS, Page, screen, url_of
 from genro_executor_plugin import ExecutorConsole
 from genro_executor_plugin.console.past.figures import Entry, Figures, Marker
 from genro_executor_plugin.console.past.file import HistoryFile
+from genro_executor_plugin.console.past.tables import ALL_POOLS
 
 pytestmark = pytest.mark.once
 
@@ -65,10 +66,10 @@ def three_days(path: Path) -> None:
         at = now - 60.0 * minute - 45
         if 20 * HOUR < now - at < 22 * HOUR:
             continue
-        for pool, much in (("pdf", 1.0), ("db", 4.0)):
+        for pool, much in (("pdf", 1.0), ("db", 4.0), (ALL_POOLS, 5.0)):
             day = max(0.02, math.sin(at / 86400 * 2 * math.pi)) * much
             done, late = int(120 * day) + minute % 7, 3 if minute % 400 < 12 else 0
-            outcomes = (done, late, 40 if late and pool == "pdf" else 0, 0, 0, 0)
+            outcomes = (done, late, 40 if late and pool != "db" else 0, 0, 0, 0)
             slow = 120 + minute % 5 + (20 if late else 0)
             runs = {slow: done, slow + 12: done // 12 + 1}
             entries.append(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from servers import Site, serving
 from test_console_page import POOLS, Page, url_of
 
 from genro_executor_plugin import ExecutorConsole
+from genro_executor_plugin.options.granted import has_gil
 
 pytestmark = pytest.mark.once
 
@@ -84,6 +86,8 @@ async def test_an_answer_that_stops_half_way_and_a_server_that_is_gone_are_shown
         page.until_text("#health", "healthy")
         server = page.text("#server")
         assert f"process {os.getpid()}, version " in server
+        gil = "with" if has_gil() else "without"
+        assert f", Python {platform.python_version()} {gil} the GIL, up for " in server
         assert " since " in server
         # An answer that is cut off, and one that never ends, each for one question.
         page.browser.execute_script(CUT_OFF)

@@ -42,6 +42,7 @@ async def test_jobs_are_told_by_pool_and_state_and_how_late_they_are(tmp_path: P
         with pytest.raises(TaskLimitError):
             tasks.submit(add, (2,), {}, TaskOptions(pool="pdf"))
         found = await scraped(site)
+        assert found["genro_executor_jobs_unseen", "pdf"] == 0
         assert found["genro_executor_job_store_up",] == 1
         assert found["genro_executor_jobs", "pdf", "succeeded"] == 1
         assert found["genro_executor_jobs_accepted_total", "pdf"] == 3

@@ -11,8 +11,10 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from agents import agent, nats_server, pool_options
 from prometheus_client.parser import text_string_to_metric_families
 from servers import serving
 from worker_functions import add, answer
@@ -26,15 +28,36 @@ GRAFANA = ROOT / "grafana"
 RULES = (GRAFANA / "alerts.yml").read_text(encoding="utf-8")
 
 
-def queries() -> list[str]:
-    """Every query of a dashboard and of an alert rule."""
+def queries(of_agents: bool = False) -> list[str]:
+    """Every query of a dashboard and of an alert rule; those about agents, or all others."""
     found = re.findall(r"^ +expr: (.+)$", RULES, re.MULTILINE)
     for path in GRAFANA.glob("*.json"):
         dashboard = json.loads(path.read_text(encoding="utf-8"))
         assert dashboard["uid"] == path.stem
         assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
         found += [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    return found
+    return [query for query in found if ("executor_agent_" in query) is of_agents]
+
+
+def check(asked: list[str], scrape: str) -> None:
+    """Find each metric and each label that is asked for in ``scrape``."""
+    labels: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(scrape):
+        suffix = "_total" if family.type == "counter" else ""
+        labels.setdefault(f"{family.name}{suffix}", set())
+        for sample in family.samples:
+            labels.setdefault(sample.name, set()).update(sample.labels)
+    for query in asked:
+        names = re.findall(r"genro_executor_\w+", query)
+        assert names, query
+        for name in names:
+            assert name in labels, query
+        of_query = set.intersection(*(labels[name] for name in names))
+        named = re.findall(r"(\w+)(?:!?=|=~)\"", query)
+        for group in re.findall(r"by \(([^)]*)\)", query):
+            named += [label.strip() for label in group.split(",")]
+        if of_query:  # no worker was replaced, so that nothing tells the labels of that
+            assert set(named) <= of_query, query
 
 
 async def test_every_query_asks_for_what_a_server_exports(tmp_path: Path) -> None:
@@ -54,25 +77,20 @@ async def test_every_query_asks_for_what_a_server_exports(tmp_path: Path) -> Non
         text = (await site.get("/_executors/metrics")).text
         pool.resume()
         await waiting
-    labels: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(text):
-        suffix = "_total" if family.type == "counter" else ""
-        labels.setdefault(f"{family.name}{suffix}", set())
-        for sample in family.samples:
-            labels.setdefault(sample.name, set()).update(sample.labels)
     asked = queries()
     assert len(asked) > 20
-    for query in asked:
-        names = re.findall(r"genro_executor_\w+", query)
-        assert names, query
-        for name in names:
-            assert name in labels, query
-        of_query = set.intersection(*(labels[name] for name in names))
-        named = re.findall(r"(\w+)!?=\"", query)
-        for group in re.findall(r"by \(([^)]*)\)", query):
-            named += [label.strip() for label in group.split(",")]
-        if of_query:  # no worker was replaced, so that nothing tells the labels of that
-            assert set(named) <= of_query, query
+    check(asked, text)
+
+
+@pytest.mark.once
+async def test_every_query_about_agents_asks_for_what_is_told_of_one() -> None:
+    with nats_server() as nats, agent(nats.url, "asked"):
+        pools: Any = {"far": {"executor_type": "nats", **pool_options(nats.url, "asked")}}
+        async with serving(ExecutorConsole, executors=pools) as site:
+            assert await site.server.get_executor("far").submit(answer) == 42
+            asked = queries(of_agents=True)
+            assert len(asked) > 2
+            check(asked, (await site.get("/_executors/metrics")).text)
 
 
 def test_each_alert_has_a_section_in_the_runbooks() -> None:

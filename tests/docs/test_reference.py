@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import genro_executor_plugin
 from genro_executor_plugin import ExecutorError, errors
 from genro_executor_plugin.cli import main
+from genro_executor_plugin.hosts.names import LAUNCHER_ENV
 from genro_executor_plugin.options.pool import PoolOptions
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -107,3 +109,75 @@ def test_every_public_name_is_there() -> None:
         if not re.search(rf"\b{name}\b", pages) and not name.startswith("_")
     ]
     assert missing == []
+
+
+_VARIABLE = re.compile(r"_?[A-Z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
+_WHOLE = ("portable/process_start.py",)
+"""What takes over the whole environment of the server, whatever it has."""
+
+
+def read_from_environment(package: Path) -> dict[str, str]:
+    """The variables that code in ``package`` names, with the file of each."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in package.rglob("*.py")}
+    constants: dict[str, list[str]] = {}  # of each module, and those that others import
+    for path, tree in trees.items():
+        for node in tree.body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                if isinstance(target, ast.Name):
+                    inside = (one.value for one in ast.walk(node.value)
+                              if isinstance(one, ast.Constant))  # fmt: skip
+                    texts = [value for value in inside if isinstance(value, str)]
+                    constants[f"{path}:{target.id}"] = constants[target.id] = texts
+    found: dict[str, str] = {}
+    for path, tree in trees.items():
+        place = path.relative_to(package).as_posix()
+        loops = {node.target.id: node.iter for node in ast.walk(tree)
+                 if isinstance(node, ast.For | ast.comprehension)
+                 and isinstance(node.target, ast.Name)}  # fmt: skip
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.fullmatch(r"GENRO_EXECUTOR_[A-Z_]+", node.value)
+            ):
+                found[node.value] = place
+            for key in _keys(node):
+                key = loops.get(key.id, key) if isinstance(key, ast.Name) else key
+                if isinstance(key, ast.Constant):
+                    found[key.value] = place
+                elif isinstance(key, ast.Name) and key.id in constants:
+                    texts = constants.get(f"{path}:{key.id}", constants[key.id])
+                    found.update(dict.fromkeys(texts, place))
+                elif isinstance(key, ast.Name) and key.id == "LAUNCHER_ENV":
+                    found[LAUNCHER_ENV] = place
+                elif place not in _WHOLE and not isinstance(key, ast.BoolOp | ast.Call):
+                    assert ast.unparse(key) in {"name"}, (place, ast.unparse(key))
+    return found
+
+
+def _keys(node: ast.AST) -> list[ast.expr]:
+    """What ``node`` asks of the environment, if it does."""
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
+        return [node.slice]
+    if isinstance(node, ast.Call):
+        called = ast.unparse(node.func)
+        if re.fullmatch(r"os\.environ\.(get|pop|setdefault)|os\.getenv", called):
+            return node.args[:1]
+    if isinstance(node, ast.Compare) and ast.unparse(node.comparators[-1]) == "os.environ":
+        return [node.left]
+    return []
+
+
+def test_every_environment_variable_is_there() -> None:
+    """Each one that the code names, and no other."""
+    package = Path(genro_executor_plugin.__path__[0])
+    found = read_from_environment(package)
+    assert len(found) >= 15
+    assert all(_VARIABLE.fullmatch(name) for name in found), found
+    page = (REFERENCE / "environment.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`(_?[A-Z][A-Z_]{3,}|TZ|RAY_\w+)`", page))
+    assert found.keys() - listed == set()
+    code = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    of_hosts = {"GENRO_ASGI_LAUNCHER", "KAJENN_LAUNCHER"}
+    assert [name for name in listed - of_hosts if name not in code] == []

@@ -15,11 +15,14 @@ from typing import Any
 
 import profiled
 import pytest
+from agents import pool_options
 from waiting import PATIENCE_SECONDS, until
 
 from genro_executor_plugin import (
     ExecutorConfigError,
+    NatsExecutor,
     ProcessExecutor,
+    RayExecutor,
     ThreadExecutor,
     WorkerCrashedError,
 )
@@ -147,7 +150,9 @@ async def test_workers_that_begin_or_end_meanwhile_tell_what_they_can() -> None:
     assert len(profiles) >= 2, "one for each worker"
     assert profiles[0].stacks, "the first one has left, and told before"
     async with ProcessExecutor("profiled", max_workers=1) as pool:
+        await pool.run(call_of(pool, profiled.cold))  # a worker is up
         profiling_ = asyncio.create_task(pool.profile(ProfileTarget(PATH, profiled.dies), 0.6, 100))
+        await asyncio.sleep(0)  # it is asked
         while not profiling_.done():
             with pytest.raises(WorkerCrashedError):
                 await pool.run(call_of(pool, profiled.dies))
@@ -180,6 +185,19 @@ async def test_nobody_who_waits_ends_the_samples(kind: str) -> None:
             await first
         profiles = await pool.profile(target, 0.3, 100)
         assert lines_of(profiles)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(NatsExecutor, pool_options("nats://127.0.0.1:1", "far")), (RayExecutor, {})],
+)
+async def test_calls_that_run_elsewhere_are_refused_by_capability(
+    kind: Any, options: dict[str, Any]
+) -> None:
+    pool = kind("far", **options)
+    with pytest.raises(ExecutorConfigError, match=f"'far' is a {pool.kind} pool: no samples"):
+        await pool.profile(ProfileTarget(PATH, profiled.computes))
+    await pool.shutdown()
 
 
 async def test_what_is_too_long_or_too_often_is_refused() -> None:

@@ -260,7 +260,7 @@ async def test_an_argument_that_cannot_travel_is_named(make: Any, kind: str) -> 
     with pytest.raises(SerializationError, match="'left'"):
         await pool.submit(wf.add, wf.give_lock(), 1)
     assert pool.metrics["failed"] == 2
-    assert pool.metrics["workers"] == 0
+    assert pool.metrics["workers"] <= (kind == "nats")  # an agent is there by itself
     assert_balanced(pool)
 
 

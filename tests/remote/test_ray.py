@@ -259,7 +259,7 @@ def test_a_pool_without_an_address_starts_ray_and_ends_it(
     monkeypatch.setattr("programs.RUN_TIMEOUT_SECONDS", 90)
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    assert run_program(program).endswith("ended\n")
+    assert run_program(program, cwd=tmp_path).endswith("ended\n")  # see rays.running_ray
     assert "ray" in sys.modules
 
 

@@ -44,7 +44,8 @@ async def test_tools_of_nats_and_of_the_system_see_an_agent() -> None:
             (calls,) = (await asked("$SRV.STATS.genro-executor"))["endpoints"]
             assert (calls["num_requests"], calls["num_errors"]) == (1, 0)
             assert calls["average_processing_time"] > 0
-            assert calls["data"] == {"places": 2, "running": 0, "refused_messages": {}}
+            data = {"places": 2, "running": 0, "refused_messages": {}, "dropped_records": 0}
+            assert calls["data"] == data
             await client.close()
             await pool.shutdown()
 

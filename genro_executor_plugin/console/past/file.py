@@ -43,6 +43,12 @@ _PAGE_BYTES = 4096
 _BUSY_SECONDS = 2.0
 """How long an operation waits for another process, which needs some milliseconds."""
 
+_HANGS_SECONDS = 10.0
+"""How long an operation waits for the one before it, in this process."""
+
+_ATTEMPTS = 3
+"""The first; one more where the file looks damaged; and one with the new file."""
+
 _OTHER = "Take it away, or give the console another file with history=..."
 
 _logger = logging.getLogger("genro_executor_plugin")
@@ -106,32 +112,40 @@ class HistoryFile:
 
     def _run(self, operation: Operation[T], *, make: bool) -> T | None:
         """What ``operation`` returns; ``None`` if there is no file, and none is to be made."""
-        with self._one:
-            try:
-                return self._tried(operation, make, again=True)
-            except (OSError, DamagedError, sqlite3.Error) as error:
-                raise self._unused(f"{error}", _cure(error)) from error
-
-    def _tried(self, operation: Operation[T], make: bool, *, again: bool) -> T | None:
-        found = self._checked(make)
-        if found is None:
-            return None
+        if not self._one.acquire(timeout=_HANGS_SECONDS):
+            raise self._unused(
+                f"what was done with it {_HANGS_SECONDS:g} seconds ago has not ended",
+                "The disk it is on may hang",
+            )
         try:
-            with closing(self._connected()) as connection:
-                if not self._is_history(connection, make):
+            for attempt in range(_ATTEMPTS):
+                found = self._checked(make)
+                if found is None:
                     return None
                 try:
-                    return operation(connection)
-                except sqlite3.OperationalError as error:
-                    if not again or not _has_reached_its_size(connection, error):
+                    return self._tried(operation, make)
+                except (DamagedError, sqlite3.Error) as error:
+                    if attempt == _ATTEMPTS - 1 or not _is_damage(error):
                         raise
-                    tables.make_room(connection)
-                    return operation(connection)
-        except (DamagedError, sqlite3.Error) as error:
-            if not again or not _is_damage(error):
-                raise
-            self._set_aside(found, error)
-        return self._tried(operation, make, again=False)
+                    if attempt:  # a disk that fails to read once looks like damage, too
+                        self._set_aside(found, error)
+            raise AssertionError("the last attempt has returned or raised")
+        except (OSError, DamagedError, sqlite3.Error) as error:
+            raise self._unused(f"{error}", _cure(error)) from error
+        finally:
+            self._one.release()
+
+    def _tried(self, operation: Operation[T], make: bool) -> T | None:
+        with closing(self._connected()) as connection:
+            if not self._is_history(connection, make):
+                return None
+            try:
+                return operation(connection)
+            except sqlite3.OperationalError as error:
+                if not _has_reached_its_size(connection, error):
+                    raise
+                tables.make_room(connection)
+                return operation(connection)
 
     def _checked(self, make: bool) -> os.stat_result | None:
         """What is known of the file, which is ours alone; it is made if it is to be."""

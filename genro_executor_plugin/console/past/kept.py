@@ -31,6 +31,11 @@ _NAME = "history.sqlite"
 _MOST_WAITING = 4
 """How many requests may wait for the file, which is read for one at a time."""
 
+_PATIENCE_SECONDS = 20.0
+"""How long a request waits for those before it."""
+
+_LATER = (b"retry-after", b"30")
+
 _logger = logging.getLogger("genro_executor_plugin")
 
 
@@ -104,10 +109,18 @@ class KeptHistory:
             )
         self._waiting += 1
         try:
-            async with reading:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await reading.acquire()
+            try:
                 found = await asyncio.to_thread(answer_to, query, recorder.file, now)
+            finally:
+                reading.release()
+        except TimeoutError as error:
+            raise HTTPException(
+                503, "The history is not read: the disk that it is on may hang", [_LATER]
+            ) from error
         except HistoryFileError as error:
-            raise HTTPException(503, str(error), [(b"retry-after", b"30")]) from error
+            raise HTTPException(503, str(error), [_LATER]) from error
         finally:
             self._waiting -= 1
         return {**found, "trouble": recorder.trouble}

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -17,7 +17,7 @@ from ...options.numbers import NotAllowedError, seconds_of, shown
 from ...tasks.texts import is_text
 from .figures import Entry, Figures
 from .file import HistoryFile
-from .tables import KEPT_SECONDS, LEVELS
+from .tables import ALL_POOLS, KEPT_SECONDS, LEVELS
 
 __all__ = ["RANGES", "HistoryQuery", "answer_to", "query_in"]
 
@@ -47,16 +47,14 @@ class HistoryQuery:
     Attributes:
         since: the begin, in seconds since the epoch.
         until: the end.
-        pool: the pool, ``None`` for every one.
+        pool: the pool, ``None`` for each, ``ALL_POOLS`` for all of them together.
         route: the route; empty for the pools themselves.
-        together: whether the pools are wanted added up, and not each.
     """
 
     since: float
     until: float
     pool: str | None = None
     route: str = ""
-    together: bool = False
 
     @property
     def step(self) -> int:
@@ -91,8 +89,10 @@ def query_in(query_string: bytes, now: float) -> HistoryQuery:
     together = given.get("together") or "no"
     if together not in ("yes", "no"):
         raise HTTPBadRequest(f"together={shown(together)} is not one of yes, no")
-    pool, route = given.get("pool") or None, given.get("route", "")
-    return HistoryQuery(since, until, pool, route, together == "yes")
+    if together == "yes" and (given.get("pool") or given.get("route")):
+        raise HTTPBadRequest("Give either pool or route, or together=yes")
+    pool = ALL_POOLS if together == "yes" else given.get("pool") or None
+    return HistoryQuery(since, until, pool, given.get("route", ""))
 
 
 def _between(given: Mapping[str, str], now: float) -> tuple[float, float]:
@@ -139,7 +139,7 @@ def answer_to(query: HistoryQuery, file: HistoryFile, now: float) -> dict[str, A
     entries = file.read(step, first, places.stop, query.pool, query.route)
     markers, count = file.markers(query.since, query.until, MOST_MARKERS)
     by_series: dict[tuple[str, str], list[Entry]] = {}
-    for entry in _added_up(entries, step) if query.together else entries:
+    for entry in entries:
         by_series.setdefault((entry.pool, entry.route), []).append(entry)
     return {
         "now": round(now, 3),
@@ -156,15 +156,6 @@ def answer_to(query: HistoryQuery, file: HistoryFile, now: float) -> dict[str, A
         "markers": [marker._asdict() for marker in markers],
         "markers_left_out": count - len(markers),
     }
-
-
-def _added_up(entries: Iterable[Entry], step: int) -> list[Entry]:
-    """What all pools have done together, in the place of a pool without a name."""
-    found: dict[float, Entry] = {}
-    for at, _, route, figures in entries:
-        together = found.setdefault(at, Entry(at, "", route, Figures()))
-        together.figures.add(figures, step)
-    return list(found.values())
 
 
 def _columns(entries: Sequence[Entry], places: range) -> dict[str, Any]:

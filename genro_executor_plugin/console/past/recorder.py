@@ -26,6 +26,7 @@ from ...tasks.texts import cut
 from ..history import History
 from .figures import Counted, Entry, Figures, Marker, rise
 from .file import HistoryFile, HistoryFileError
+from .tables import ALL_POOLS
 
 __all__ = ["Recorder"]
 
@@ -75,9 +76,10 @@ class Recorder:
         self.trouble: str = ""
         self._running: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._at = time.time()
+        self._at = time.monotonic()
         self._calls: dict[tuple[str, str], tuple[int, ...]] = {}
         self._crashes: dict[tuple[Any, ...], int] = {}
+        self._died: dict[str, int] = {}
         self._markers: deque[Marker] = deque(maxlen=_MOST_MARKERS_WAITING)
         # From here on only the thread looks at these, of which there is one at a time.
         self._before: dict[tuple[str, str, str], Sequence[int]] = {}
@@ -124,12 +126,16 @@ class Recorder:
         self._timer = loop.call_later(wait, self._go_on)
 
     async def _write(self) -> None:
-        began, self._at = self._at, time.time()
-        readings = [self._read(executor) for executor in self._registry.used.values()]
+        began, self._at = self._at, time.monotonic()
+        seconds, now = self._at - began, time.time()
+        readings = []
+        for executor in list(self._registry.used.values()):
+            readings.append(self._read(executor))
+            await asyncio.sleep(0)  # with many routes, all of them together would take a while
         self._note_crashes()
         markers = list(self._markers)
         try:
-            await asyncio.to_thread(self._on_thread, readings, markers, began, self._at)
+            await asyncio.to_thread(self._on_thread, readings, markers, seconds, now)
         except HistoryFileError as error:
             self._tell(str(error))
         except Exception as error:
@@ -161,15 +167,22 @@ class Recorder:
         return _Reading(name, called, tuple(counters.wait.counts), busy, queued, most)
 
     def _note_crashes(self) -> None:
-        """Make markers of the calls whose worker has died since the last time."""
+        """Make markers of the calls whose worker has died since the last time, and of workers."""
         crashes, news = {}, []
         for pool, executor in self._registry.used.items():
+            died = executor.restarts.get("crash", 0)
+            without_a_call = died - self._died.get(pool, 0)
+            self._died[pool] = died
             for one in executor.counters.incidents.latest_first:
                 if one.outcome == "crashed":
                     key = (pool, one.route, one.function, one.type_name, one.first_at)
                     crashes[key] = one.count
                     if more := one.count - self._crashes.get(key, 0):
                         news.append((one, pool, more))
+                        without_a_call -= more
+            if without_a_call > 0:  # it ran none, or its call was repeated
+                workers = "a worker" if without_a_call == 1 else f"{without_a_call} workers"
+                self.note("crash", f"{workers} of pool {pool} died, and no call failed for that")
         self._crashes = crashes
         for one, pool, more in sorted(news, key=lambda new: new[0].last_at)[-_MOST_CRASHES:]:
             calls = "a call" if more == 1 else f"{more} calls"
@@ -180,14 +193,16 @@ class Recorder:
     # -- on the thread ------------------------------------------------------------------------
 
     def _on_thread(
-        self, readings: list[_Reading], markers: list[Marker], began: float, now: float
+        self, readings: list[_Reading], markers: list[Marker], seconds: float, now: float
     ) -> None:
-        seconds = max(0.0, now - began)
-        # The clock may have been set; and what lies before and behind a minute's end is one's own.
         middle = now - min(seconds, WRITE_SECONDS) / 2
         routes: list[Entry] = []
+        together = Figures(seconds)
         for reading in readings:
-            self._entries.append(self._entry_of(reading, seconds, middle, routes))
+            entry = self._entry_of(reading, seconds, middle, routes)
+            together.add(entry.figures, seconds)
+            self._entries.append(entry)
+        self._entries.append(Entry(middle, ALL_POOLS, "", together))
         routes.sort(key=lambda entry: sum(entry.figures.outcomes))
         self._entries.extend(routes[-MOST_ROUTES:])
         while self._entries and not now - MOST_WAITING <= self._entries[0].at <= now:

@@ -13,6 +13,7 @@ from ...metrics.counters import OUTCOMES
 from .figures import Entry, Figures, Marker, packed, unpacked
 
 __all__ = [
+    "ALL_POOLS",
     "APPLICATION_ID",
     "FORMAT",
     "KEPT_SECONDS",
@@ -36,6 +37,9 @@ LEVELS = (60, 300, 900)
 
 ROUTE_LEVELS = LEVELS[1:]
 """The same for routes, which there are many of."""
+
+ALL_POOLS = ""
+"""The name under which there are figures of all pools together. No pool has it."""
 
 MOST_MARKERS = 5_000
 """How many markers are kept."""
@@ -118,13 +122,13 @@ def rows_in(
     pool: str | None,
     route: str,
 ) -> list[Entry]:
-    """The figures from ``since`` to ``until``, oldest first; of every pool, or of one."""
-    chosen = "" if pool is None else "AND pool = ?"
+    """The figures from ``since`` to ``until``, oldest first; of each pool, or of one."""
+    chosen = "AND pool != ?" if pool is None else "AND pool = ?"
     rows = connection.execute(
         f"SELECT at, pool, route, {_FIGURES} FROM figures "
         "JOIN series ON series.id = figures.series "
         f"WHERE level = ? AND at >= ? AND at < ? AND route = ? {chosen} ORDER BY at",
-        (level, since, until, route, *([] if pool is None else [pool])),
+        (level, since, until, route, ALL_POOLS if pool is None else pool),
     )
     return [Entry(at, of, path, _figures(row)) for at, of, path, *row in rows]
 
@@ -144,7 +148,8 @@ def markers_in(
 
 def pools_in(connection: sqlite3.Connection) -> list[str]:
     """The names of the pools that there are figures of, in their order."""
-    rows = connection.execute("SELECT pool FROM series WHERE route = '' ORDER BY pool")
+    asked = "SELECT pool FROM series WHERE route = '' AND pool != ? ORDER BY pool"
+    rows = connection.execute(asked, (ALL_POOLS,))
     return [pool for (pool,) in rows]
 
 

@@ -1,12 +1,13 @@
-// Asks for the snapshot every few seconds, shows it, and posts what the person wants changed.
+// Asks every few seconds what has changed, shows it, and posts what the person wants changed.
 
-import { showProcesses } from "./processes.js";
-import { showStacks } from "./stacks.js";
+import { listErrors, showErrors } from "./errors.js";
 import { createJob, jobCounts, updateJob } from "./jobs.js";
-import {
-  byId, clock, count, createError, createPool, createRoute, errorKey, failures, keep, lasting, make, rate, refuses,
-  say, updateError, updatePool, updateRoute,
-} from "./view.js";
+import { Model } from "./model.js";
+import { createPool, foldPool, refuses, SORTS, updateInside, updatePool } from "./pools.js";
+import { showProcesses } from "./processes.js";
+import { findRoute, listRoutes, showRoutes } from "./routes.js";
+import { showRunning, showStacks } from "./stacks.js";
+import { byId, clock, count, failures, ifChanged, keep, lasting, make, matches, rate, say } from "./view.js";
 
 // Without the name and password a person may have written into the address: fetch refuses those.
 const here = new URL(location.origin + location.pathname);
@@ -14,7 +15,13 @@ const here = new URL(location.origin + location.pathname);
 // After how many intervals without an answer what is shown is old.
 const STALE = 3;
 
-let shown;
+// As many pools as this are open until somebody closes them.
+const FEW = 4;
+
+const model = new Model();
+const folds = new Map(remembered()); // whether a pool is open, as was chosen in this tab
+const openErrors = new Set();
+const page = { act, askKill, edit, showStacks, showRunning, again: show, fold, open: openErrors, opened: openError, findRoute: (path) => { findRoute(path); show(); } };
 let received = 0;
 let every = 2000;
 let asking = 0;
@@ -24,12 +31,13 @@ let asking = 0;
 // It never throws: what goes wrong is shown, and asked again.
 async function refresh() {
   const number = ++asking;
-  let answer, snapshot;
+  let answer, changes;
   try {
     // An answer that does not come to its end is given up: the next one may.
     const signal = AbortSignal.timeout(Math.max(5000, STALE * every));
-    answer = await fetch(new URL("snapshot", here), { headers: { accept: "application/json" }, cache: "no-store", signal });
-    if (answer.ok) snapshot = await answer.json();
+    const url = new URL(`updates?${model.query(openPools(), openErrors)}`, here);
+    answer = await fetch(url, { headers: { accept: "application/json" }, cache: "no-store", signal });
+    if (answer.ok) changes = await answer.json();
   } catch {
     if (number === asking) trouble("The server does not answer. What is shown below is from before. It is asked again and again.");
     return undefined;
@@ -41,12 +49,17 @@ async function refresh() {
   if (!answer.ok) return trouble(`The server answers ${answer.status}. What is shown below is from before.`);
   if (number !== asking) return undefined; // a later one was asked for, after a change
   received = performance.now();
-  every = snapshot.sample_seconds * 1000;
+  const begun = performance.now();
+  model.take(changes);
+  every = model.facts.sample_seconds * 1000;
   document.querySelector("main").hidden = false;
   byId("trouble").hidden = true;
-  show(snapshot);
+  show();
   lookAtAge();
-  return undefined;
+  performance.clearMeasures("refresh");
+  performance.measure("refresh", { start: begun });
+  // A pool that has just come may be open.
+  return openPools().some((name) => !model.details.has(name)) ? refresh() : undefined;
 }
 
 function trouble(text) {
@@ -98,31 +111,23 @@ function tell(text, failed) {
 
 // -- the page --------------------------------------------------------------------------------
 
-function show(snapshot) {
-  shown = snapshot;
-  const { server, pools, routes, errors, changes } = snapshot;
+function show() {
+  if (!model.facts) return;
+  const { server, changes, unused_pools: unused, processes, together } = model.facts, pools = [...model.pools.values()];
   const health = byId("health");
   const refusing = pools.some(refuses);
   say(health, !server.healthy ? "not healthy" : refusing ? "healthy, refuses calls" : "healthy");
   health.className = `pill ${!server.healthy ? "bad" : refusing ? "warn" : "good"}`;
-  say(byId("server"), `${server.host}, process ${server.pid}, version ${server.version}, up for ${lasting(snapshot.now - server.started_at).replace(/\.\d s$/, " s")} since ${clock(server.started_at)}`);
+  say(byId("server"), `${server.host}, process ${server.pid}, version ${server.version}, Python ${server.python} ${server.gil ? "with" : "without"} the GIL, up for ${lasting(model.now - server.started_at).replace(/\.\d s$/, " s")} since ${clock(server.started_at)}`);
   document.title = server.healthy ? "Executors" : "Executors: not healthy";
   showTotals(pools);
-  keep(byId("pool-list"), pools, ({ name }) => name, (pool) => createPool(pool, act),
-    (node, pool) => updatePool(node, pool, snapshot.now, act, askKill, showStacks));
-  const unused = byId("unused");
-  unused.hidden = !snapshot.unused_pools.length;
-  say(unused, `Not used yet: ${snapshot.unused_pools.join(", ")}`);
-  showProcesses(snapshot.processes, snapshot.together);
-  showJobs(snapshot.long_jobs);
-  const offloaded = routes.filter(({ pool }) => pool);
-  const here = routes.filter(({ pool }) => !pool);
-  byId("no-routes").hidden = offloaded.length > 0;
-  document.querySelector("#routes table").hidden = !offloaded.length;
-  keep(byId("route-list"), offloaded, ({ path }) => path, (route) => createRoute(route, act, edit), updateRoute);
-  showInServer(here);
-  byId("no-errors").hidden = errors.length > 0;
-  keep(byId("error-list"), errors, errorKey, createError, updateError);
+  showPools(pools);
+  byId("unused").hidden = !unused.length;
+  say(byId("unused"), `Not used yet: ${unused.join(", ")}`);
+  showProcesses(processes, together);
+  showJobs(model.facts);
+  showRoutes([...model.routes.values()], page);
+  showErrors([...model.errors.values()], model.tracebacks, Boolean(model.facts.job_counts), page);
   byId("no-changes").hidden = changes.length > 0;
   keep(byId("change-list"), changes, ({ at, what }) => `${at} ${what}`,
     ({ at, who, what }) => make("li", {}, make("time", {}, clock(at)), " ", make("b", {}, what), " ", make("span", { class: "quiet" }, `by ${who}`)), () => {});
@@ -130,14 +135,14 @@ function show(snapshot) {
 
 function showTotals(pools) {
   const sum = (of) => pools.reduce((total, pool) => total + of(pool), 0);
-  const last = (pool, key) => pool.history.at(-1)?.[key] ?? 0;
+  const errors = sum((pool) => pool.errors_per_second), refused = sum((pool) => pool.rejected_per_second);
   const facts = [
-    ["Calls done", rate(sum((pool) => last(pool, "completed_per_second"))), ""],
+    ["Calls done", rate(sum((pool) => pool.completed_per_second)), ""],
     ["Running", count(sum(({ running }) => running)), ""],
-    ["Waiting", count(sum(({ queued }) => queued)), ""],
+    ["Waiting", count(sum(({ queued, waiting }) => queued + waiting)), ""],
     ["Workers", count(sum(({ workers }) => workers)), ""],
-    ["Errors", rate(sum((pool) => last(pool, "errors_per_second"))), sum((pool) => last(pool, "errors_per_second")) ? "bad" : ""],
-    ["Refused", rate(sum((pool) => last(pool, "rejected_per_second"))), sum((pool) => last(pool, "rejected_per_second")) ? "warn" : ""],
+    ["Errors", rate(errors), errors ? "bad" : ""],
+    ["Refused", rate(refused), refused ? "warn" : ""],
     ["Errors so far", count(sum(failures)), sum(failures) ? "bad" : ""],
     ["Refused so far", count(sum(({ rejected }) => rejected)), sum(({ rejected }) => rejected) ? "warn" : ""],
   ];
@@ -146,23 +151,77 @@ function showTotals(pools) {
     (node, [, value, tone]) => { say(node.lastChild, value); node.lastChild.className = tone; });
 }
 
-function showJobs(jobs) {
-  byId("jobs").hidden = !jobs; // no long job was ever used
-  if (!jobs) return;
-  byId("jobs-trouble").hidden = !jobs.trouble;
-  say(byId("jobs-trouble"), jobs.trouble ?? "");
-  say(byId("job-counts"), jobCounts(jobs.counts));
-  document.querySelector("#jobs table").hidden = !jobs.latest.length;
-  keep(byId("job-list"), jobs.latest, ({ id }) => id, (job) => createJob(job, askCancel), updateJob);
+// -- pools -----------------------------------------------------------------------------------
+
+function remembered() {
+  try {
+    return JSON.parse(sessionStorage.getItem("pools") ?? "[]");
+  } catch {
+    return []; // a browser may keep nothing
+  }
 }
 
-function showInServer(routes) {
-  const details = byId("in-server");
-  details.hidden = !routes.length;
-  say(details.querySelector("summary"), `${count(routes.length)} ${routes.length === 1 ? "route runs" : "routes run"} in the server`);
-  keep(details.querySelector("ul"), routes, ({ path }) => path,
-    (route) => make("li", { class: "mono" }, route.path, " ",
-      make("button", { type: "button", class: "small", "aria-label": `Change ${route.path}`, onclick: () => edit(route) }, "Change…")), () => {});
+const isOpen = (name) => folds.get(name) ?? model.pools.size <= FEW;
+const openPools = () => [...model.pools.keys()].filter(isOpen);
+
+function showPools(pools) {
+  const wanted = byId("pool-search").value.trim(), by = SORTS[byId("pool-sort").value];
+  const found = pools.filter(({ key, kind, mode }) => matches(wanted, key, kind, mode));
+  found.sort((one, other) => by(one) - by(other) || (one.key < other.key ? -1 : 1));
+  byId("pool-tools").hidden = pools.length <= FEW;
+  byId("pools").classList.toggle("lots", pools.length > FEW);
+  say(byId("pool-count"), found.length === pools.length ? `${count(pools.length)} pools` : `${count(found.length)} of ${count(pools.length)} pools`);
+  say(byId("fold-all"), pools.some(({ key }) => isOpen(key)) ? "Close all" : "Open all");
+  const update = ifChanged(updatePool);
+  keep(byId("pool-list"), found, ({ key }) => key, (pool) => createPool(pool, page), (node, pool) => {
+    update(node, pool);
+    foldPool(node, isOpen(pool.key));
+    const details = model.details.get(pool.key);
+    if (node.open && details) updateInside(node, pool, details, model.samples.get(pool.key) ?? [], model.now);
+  });
+}
+
+function fold(...names) {
+  const open = !isOpen(names[0]);
+  for (const name of names) {
+    folds.set(name, open);
+    if (!open) model.close(name);
+  }
+  try {
+    sessionStorage.setItem("pools", JSON.stringify([...folds]));
+  } catch { /* it is forgotten with the page */ }
+  show();
+  if (open) refresh();
+}
+
+byId("pool-search").addEventListener("input", show);
+byId("pool-sort").addEventListener("change", show);
+byId("fold-all").addEventListener("click", () => {
+  const open = openPools();
+  if (open.length) fold(...open);
+  else fold(...model.pools.keys());
+});
+listRoutes(page);
+listErrors(page);
+
+function openError(key, open) {
+  if (open) openErrors.add(key);
+  else openErrors.delete(key);
+  if (open && !model.tracebacks.has(key)) refresh();
+  else show();
+}
+
+// -- long jobs -------------------------------------------------------------------------------
+
+function showJobs({ job_counts: counts, job_trouble: trouble, job_order: order }) {
+  byId("jobs").hidden = !counts; // no long job was ever used
+  if (!counts) return;
+  byId("jobs-trouble").hidden = !trouble;
+  say(byId("jobs-trouble"), trouble ?? "");
+  say(byId("job-counts"), jobCounts(counts));
+  const latest = order.map((id) => model.jobs.get(id)).filter(Boolean);
+  document.querySelector("#jobs table").hidden = !latest.length;
+  keep(byId("job-list"), latest, ({ id }) => id, (job) => createJob(job, askCancel), (row, job) => updateJob(row, job, model.now));
 }
 
 // -- dialogs ---------------------------------------------------------------------------------
@@ -178,7 +237,7 @@ function put(dialog, name, text) {
 }
 
 async function askKill(pool, pid) {
-  const worker = shown.pools.find(({ name }) => name === pool)?.worker_states.find((one) => one.pid === pid);
+  const worker = model.details.get(pool)?.worker_states.find((one) => one.pid === pid);
   const runs = worker?.route ?? worker?.function;
   const dialog = byId("kill");
   put(dialog, "pid", String(pid));
@@ -196,15 +255,15 @@ async function askCancel(job) {
 async function edit(route) {
   const dialog = byId("edit");
   const form = dialog.querySelector("form");
-  put(dialog, "path", route.path);
-  const names = [...shown.pools.map(({ name }) => name), ...shown.unused_pools].sort();
+  put(dialog, "path", route.key);
+  const names = [...model.pools.keys(), ...model.facts.unused_pools].sort();
   form.elements.pool.replaceChildren(...(route.pool ? [] : [make("option", { value: "" }, "none: in the server")]),
     ...names.map((name) => make("option", { value: name, selected: name === route.pool }, name)));
   for (const option of ["timeout", "queue_timeout", "on_overload", "retries"]) form.elements[option].value = route.options[option] ?? "";
   const refused = dialog.querySelector("[data-part=refused]");
   refused.hidden = true;
   while ((await ask(dialog)) === "save") {
-    const wanted = { route: route.path };
+    const wanted = { route: route.key };
     if (form.elements.pool.value && form.elements.pool.value !== route.pool) wanted.pool = form.elements.pool.value;
     for (const option of ["timeout", "queue_timeout", "on_overload", "retries"]) {
       const text = form.elements[option].value;

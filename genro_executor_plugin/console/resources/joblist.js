@@ -5,8 +5,9 @@ import { TONES } from "./jobs.js";
 
 const here = new URL(location.origin + location.pathname);
 const FILTERS = ["search", "route", "pool", "submitter", "since", "until"];
-const FIELDS = [...FILTERS, "state", "sort", "order", "after"];
-const TABS = [["", "All"], ["failed,lost", "Wait for somebody"], ["running", "Running"], ["queued", "Queued"], ["succeeded", "Succeeded"], ["cancelled", "Cancelled"]];
+const FIELDS = [...FILTERS, "state", "seen", "sort", "order", "after"];
+const TABS = [["", "All"], ["failed,lost", "Wait for somebody", "no"], ["failed,lost", "Failed"], ["running", "Running"], ["queued", "Queued"], ["succeeded", "Succeeded"], ["cancelled", "Cancelled"]];
+const FAILED = { failed: true, lost: true };
 const EVERY = 5000;
 
 // What can be done: its name here, which jobs it is for, what it is called when it is asked, and what follows.
@@ -14,12 +15,15 @@ const ACTIONS = {
   retry: ["Run again", (job) => job.can_be_repeated, "Run again", "What they raised or returned is forgotten; they run again under their ids and their keys."],
   again: ["Run as new", (job) => job.can_be_repeated, "Run as new jobs", "Their calls run as new jobs of the same submitters, with new ids."],
   cancel: ["Cancel", (job) => !job.ended_at, "Cancel", "Those that wait never begin. Those that run are asked to end; a worker process that does not end one is killed."],
+  seen: ["Mark as seen", (job) => job.state in FAILED && !job.seen_at, "Mark as seen", "They stay as they are, and wait for nobody any more. It is noted that you have seen them."],
+  unseen: ["Not seen", (job) => job.state in FAILED && job.seen_at, "Mark as not seen", "They wait for somebody again."],
   forget: ["Delete", (job) => job.ended_at, "Delete", "They are gone then, with their results, failures and arguments."],
 };
 
 let asking = 0;
 let pending = 0; // what is asked and not answered yet: nothing is asked by itself meanwhile
 let matches = 0;
+let unseen = 0;
 let following = "";
 const before = []; // where the pages before this one began
 const chosen = new Set();
@@ -132,7 +136,7 @@ const took = (job) => (job.started_at == null ? null : Math.max(0, (job.ended_at
 const percent = (fraction) => Math.round(Math.min(1, Math.max(0, fraction)) * 100);
 
 function stateOf(node, job) {
-  say(node, job.cancel_requested && !job.ended_at ? "asked to end" : job.state);
+  say(node, job.cancel_requested && !job.ended_at ? "asked to end" : job.seen_at ? `${job.state}, seen` : job.state);
   node.className = `pill ${TONES[job.state] ?? ""}`;
 }
 
@@ -166,6 +170,7 @@ function showList(found) {
   document.title = "Long jobs";
   shown = found.jobs;
   following = found.next;
+  unseen = found.unseen;
   if (found.count != null) matches = found.count;
   say(byId("count"), matches ? `${jobsOf(matches)} ${matches === 1 ? "matches" : "match"}` : "No job matches.");
   keep(byId("job-list"), shown, ({ id }) => id, createRow, updateRow);
@@ -177,10 +182,14 @@ function showList(found) {
 }
 
 function showTabs() {
-  const state = query().get("state") ?? "";
-  keep(byId("tabs"), TABS, ([value]) => value,
-    ([value, label]) => make("a", { href: value ? `?state=${value}` : "jobs", onclick: (event) => { event.preventDefault(); find({ state: value }); } }, label),
-    (node, [value]) => { if (value === state) node.setAttribute("aria-current", "page"); else node.removeAttribute("aria-current"); });
+  const state = query().get("state") ?? "", mark = query().get("seen") ?? "";
+  keep(byId("tabs"), TABS, ([, label]) => label,
+    ([value, label, seen = ""]) => make("a", { href: value ? `?state=${value}${seen && `&seen=${seen}`}` : "jobs", onclick: (event) => { event.preventDefault(); find({ state: value, seen }); } }, label),
+    (node, [value, label, seen = ""]) => {
+      say(node, seen && unseen ? `${label} (${count(unseen)})` : label);
+      if (value === state && seen === mark) node.setAttribute("aria-current", "page");
+      else node.removeAttribute("aria-current");
+    });
 }
 
 function showChosen() {
@@ -194,7 +203,7 @@ function showChosen() {
 function whichOfList() {
   if (!document.querySelector("[name=which][value=matching]").checked) return { jobs: [...chosen].slice(0, 100) };
   const matching = {};
-  for (const [name, value] of query()) if (FILTERS.includes(name) || name === "state") matching[name] = value;
+  for (const [name, value] of query()) if (FILTERS.includes(name) || name === "state" || name === "seen") matching[name] = value;
   return { matching };
 }
 
@@ -224,6 +233,7 @@ function showOne(job) {
     ["attempts", `${count(job.attempts)} of ${count(job.retries + 1)}`], ["priority", String(job.priority)], ["timeout", job.timeout == null ? "as its pool" : lasting(job.timeout)],
     ["kept until", job.ended_at == null ? "–" : moment(job.ended_at + job.keep)], ["run again", job.can_be_repeated ? "possible" : "not possible"],
   ];
+  if (job.seen_at) facts.push(["seen", `${moment(job.seen_at)} by ${job.seen_by}`]);
   if (progress && Object.keys(progress.data ?? {}).length) facts.push(["reported", JSON.stringify(progress.data).slice(0, 2000)]);
   if (job.arguments_trouble) facts.push(["arguments", job.arguments_trouble]);
   pairs(byId("one-facts"), facts);
@@ -272,7 +282,7 @@ function createRun(run) {
   const cell = (label, name, extra = "") => make("td", { role: "cell", "data-label": label, "data-cell": name, class: extra });
   return make("tr", { role: "row" }, make("th", { role: "rowheader", scope: "row", "data-label": "Attempt" }, String(run.number)),
     cell("Began", "began"), cell("Took", "took", "number"), make("td", { role: "cell", "data-label": "Ended as" }, make("span", { "data-cell": "as" })), cell("Where", "where"),
-    make("td", { role: "cell", "data-label": "What it says", class: "says" }, make("details", {}, make("summary", {}), make("pre", { tabindex: 0, "aria-label": `Remote traceback of attempt ${run.number}` }))));
+    make("td", { role: "cell", "data-label": "What it says", class: "says" }, make("details", {}, make("summary", {}), make("pre", { tabindex: 0, role: "group", "aria-label": `Remote traceback of attempt ${run.number}` }))));
 }
 
 function updateRun(row, run) {

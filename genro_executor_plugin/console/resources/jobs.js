@@ -24,7 +24,7 @@ export function createJob(job, askCancel) {
   return row;
 }
 
-export function updateJob(row, job) {
+export function updateJob(row, job, now) {
   row.state = job;
   const put = (name, text) => say(row.querySelector(`[data-cell=${name}]`), text);
   const goesOn = job.state === "running" || job.state === "queued";
@@ -40,7 +40,7 @@ export function updateJob(row, job) {
   else bar.removeAttribute("aria-valuenow");
   bar.firstChild.style.width = `${percent}%`;
   put("message", [known ? `${percent} %` : "", job.message].filter(Boolean).join(" · "));
-  put("seconds", lasting(job.seconds));
+  put("seconds", lasting(job.seconds ?? Math.max(0, now - job.since)));
   put("attempts", count(job.attempts));
   row.querySelector("button").hidden = !goesOn;
 }

@@ -4,7 +4,8 @@
 import { Plot, WIDTH, shape } from "./plots.js";
 import { byId, clock, count, keep, make, ms, rate, say } from "./view.js";
 
-const EVERY = 30000;
+// It is written twice a minute; a point of a long range takes longer.
+const pause = () => Math.max(30, (shown?.step ?? 0) / 2) * 1000;
 const MOST_MARKS = 30;
 
 const LETTER = { start: "S", end: "E", change: "C", crash: "X" };
@@ -171,5 +172,11 @@ form.addEventListener("change", refresh);
 details.addEventListener("toggle", (event) => { if (event.target === details) refresh(); });
 part("figures").addEventListener("toggle", showFigures);
 document.addEventListener("visibilitychange", refresh);
-setInterval(refresh, EVERY);
-refresh(); // a browser may have opened it again
+async function poll() {
+  try {
+    await refresh(); // a browser may have opened it again
+  } finally {
+    setTimeout(poll, pause());
+  }
+}
+poll();

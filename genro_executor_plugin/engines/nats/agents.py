@@ -19,9 +19,13 @@ ABSENT_SECONDS = 1.5
 """How long NATS may say that an agent does not listen before it is given up: when a server of NATS
 has been started anew, agents come back one after the other."""
 
-_FEW = 16
-"""Of many agents, so many are looked at for a call. With two the busiest would be avoided already;
-with this number what is missed of the best one cannot be measured."""
+_FEW = 3
+"""Of many agents, so many are looked at for a call. What is known of an agent is old where many
+servers share it: with more, all of them would choose those that were free a moment ago
+(``python -m benchmarks.credits``)."""
+
+_MANY = 16
+"""Up to so many agents, all of them are looked at."""
 
 
 @dataclass(eq=False)
@@ -47,6 +51,12 @@ class Agent:
         round_trip: seconds to it and back, ``None`` before that was measured.
         clock: seconds by which its clock is ahead of this one's, ``None`` before.
         calls: how many calls it was sent.
+        heard: the number of the last record or progress that has come from it.
+        asked: up to which of these numbers it is being found out when they are handled.
+        handled: up to which of these numbers they are handled.
+        dropped: how many records it has dropped.
+        untold: of how many of these nothing was logged yet.
+        told_at: when something was.
     """
 
     name: str
@@ -66,6 +76,12 @@ class Agent:
     round_trip: float | None = None
     clock: float | None = None
     calls: int = 0
+    heard: int = 0
+    asked: int = 0
+    handled: int = 0
+    dropped: int = 0
+    untold: int = 0
+    told_at: float = float("-inf")
 
     def __str__(self) -> str:
         return f"{self.said.host} (agent {self.name}, pid {self.said.pid})"
@@ -133,7 +149,7 @@ class AgentTable:
 
     def choose(self, module: str) -> Agent | None:
         """The agent with a place for a function of ``module`` that has least to do; or ``None``."""
-        if len(self._names) > _FEW:
+        if len(self._names) > _MANY:
             some = [self._agents[name] for name in random.sample(self._names, _FEW)]
             chosen = self._best(some, module)
             if chosen is not None:

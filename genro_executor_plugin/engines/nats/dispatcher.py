@@ -58,12 +58,21 @@ class Dispatcher(Sending):
             ExecutorError: NATS cannot be reached.
         """
         await self.exchange.open()
-        self._look()
-        self._ask()
+        self.begin()
         try:
             await asyncio.wait_for(self._first_answer.wait(), ANSWER_SECONDS)
         except TimeoutError:
             return
+
+    def begin(self) -> None:
+        """Ask who is there, and look now and then whether they still are."""
+        self._look()
+        self._ask()
+
+    def job(self, number: int) -> RemoteJob | None:
+        """The call that was sent under ``number``; ``None`` if it is over."""
+        found = self._sent.get(number)
+        return found[1] if found is not None else None
 
     @property
     def running(self) -> int:
@@ -216,10 +225,12 @@ class Dispatcher(Sending):
             self._queue.appendleft(job)
         self._dispatch()
 
-    def sent(self, agent: str, number: int, pid: int, packed: bytes) -> None:
+    def sent(self, agent: str, number: int, pid: int, place: int, packed: bytes) -> None:
         """Hand on a message of the run of ``number``."""
         its = self._heard_of(agent)
         found = self._sent.get(number)
+        if its is not None and place:
+            self._intake.took(its, place)
         if its is None or found is None or found[0] is not its:
             return
         job = found[1]
@@ -229,15 +240,20 @@ class Dispatcher(Sending):
 
         self._arrivals.message(job, packed, deliver)
 
-    def recorded(self, agent: str, number: int, pid: int, packed: bytes) -> None:
+    def recorded(
+        self, agent: str, number: int, pid: int, place: int, dropped: int, packed: bytes
+    ) -> None:
         """Handle what was logged where the call ``number`` runs."""
         its = self._heard_of(agent)
         found = self._sent.get(number)
-        if its is not None:
+        if its is None:
+            return
+        if packed:
             job = found[1] if found is not None and found[0] is its else None
             if job is not None:
                 job.has_sent()
             self._arrivals.record(job, pid, packed)
+        self._intake.took(its, place, dropped)
 
     def granted(self, agent: str, free: int) -> None:
         """Use the place that ``agent`` keeps, or give it back."""

@@ -31,11 +31,19 @@ class Hearer(Protocol):
     def not_begun(self, agent: str, number: int, why: str, free: int, reason: str) -> None:
         """Call ``number`` does not run there."""
 
-    def sent(self, agent: str, number: int, pid: int, packed: bytes) -> None:
-        """The run of call ``number`` has sent a message, from the process ``pid``."""
+    def sent(self, agent: str, number: int, pid: int, place: int, packed: bytes) -> None:
+        """The run of call ``number`` has sent a message, from the process ``pid``.
 
-    def recorded(self, agent: str, number: int, pid: int, packed: bytes) -> None:
-        """Something was logged where call ``number`` runs, in the process ``pid``."""
+        ``place`` numbers progress and records together, 0 for another message.
+        """
+
+    def recorded(
+        self, agent: str, number: int, pid: int, place: int, dropped: int, packed: bytes
+    ) -> None:
+        """Something was logged where call ``number`` runs, in the process ``pid``.
+
+        ``dropped`` records before it were not sent; without ``packed`` it only says so.
+        """
 
     def granted(self, agent: str, free: int) -> None:
         """A place is kept for this server."""

@@ -19,6 +19,7 @@ from ..base import Pool
 from ..process.arrivals import Arrivals, OnRecord
 from .agents import Agent, AgentTable
 from .exchange import Exchange, Hearer
+from .intake import Intake
 from .job import RemoteJob
 from .large import HeldSegment
 
@@ -65,6 +66,7 @@ class Sending:
         access = Access.of(own)
         self.exchange: Exchange = Exchange(pool.name, access, own["subject"], secret, hearer)
         self._arrivals = Arrivals(pool.name, self.loop, on_record)
+        self._intake = Intake(pool.name, self._arrivals, self.exchange.tell)
         self._queue: deque[RemoteJob] = deque()
         self._next_number = 1
         self._sent: dict[int, tuple[Agent, RemoteJob]] = {}
@@ -256,6 +258,7 @@ class Sending:
             if agent.unsettled:
                 self._tell_awaited(agent)
             agent.wanted = False  # the wish may have got lost
+            self._intake.look(agent, now)
         if now - self._asked_at > _ASK_SECONDS:
             self._ask()
         if self._queue:

@@ -108,8 +108,10 @@ class _Worker:
         self._lifeline = lifeline
         self._messages = WorkerMessageChannel(self._channel)
         self._reader = CallReader()
-        codes = _Worker._run.__code__, _Worker._start.__code__
-        self._samples = WorkerSamples(self._messages, marks, self._reader, *codes)
+        begins = _Worker._start.__code__, _Worker._run_on_a_thread.__code__
+        self._samples = WorkerSamples(
+            self._messages, marks, self._reader, _Worker._run.__code__, begins
+        )
         self._stacks = StackTeller(self._messages, marks, self._samples)
         self._coroutines: CoroutineThread | None = None
         self._threads: ThreadRuns[ReadCall] | None = None
@@ -264,6 +266,7 @@ class _Worker:
     def _run_on_a_thread(self, number: int, call: ReadCall) -> None:
         assert self._threads is not None
         self._marks.thread_begins(number)
+        began = perf_counter_ns()  # noqa: F841 - for samples
         try:
             result = self._threads.run(number, self._run, number, call)
             if type(result) is CoroutineType:

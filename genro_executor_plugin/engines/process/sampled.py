@@ -93,7 +93,7 @@ class WorkerSamples:
         marks: WorkerMarks,
         reader: CallReader,
         runs_calls: CodeType,
-        starts_calls: CodeType,
+        begins: tuple[CodeType, ...],
     ) -> None:
         """Take none until ``begin``.
 
@@ -102,14 +102,13 @@ class WorkerSamples:
             marks: where it stands what is wanted.
             reader: knows the replicas.
             runs_calls: the code that calls functions; it has a ``number`` and a ``call``.
-            starts_calls: the code on the main thread that has called that one, and knows when
-                (``began``).
+            begins: the codes that have called that one, and know when (``began``).
         """
         self._messages = messages
         self._marks = marks
         self._reader = reader
         self._doors = frozenset({id(runs_calls)})
-        self._starts_calls = starts_calls
+        self._begins = frozenset(map(id, begins))
         self._main = threading.get_ident()
         self._lock = threading.Lock()
         self._sampler: Sampler | None = None
@@ -143,7 +142,7 @@ class WorkerSamples:
             lambda: self._marks.profile == number,
         )
         # Native code may have kept the signal waiting: it was called by the line that is here.
-        sampler.take([] if self.threads is not None else self._on_main(match, frame))
+        sampler.take([] if self.threads is not None else self._on_thread(match, frame))
         self._sampler = sampler
         # Thread.start() would take locks that the function which is interrupted may hold.
         _thread.start_new_thread(self._run, (number, sampler))
@@ -179,7 +178,7 @@ class WorkerSamples:
         frames = sys._current_frames()
         try:
             if self.threads is None:
-                yield from self._on_main(match, frames.get(self._main))
+                yield from self._on_thread(match, frames.get(self._main))
             else:
                 for number in self._messages.numbers[:MOST_CALLS]:
                     if thread := self.threads.thread_of(number):
@@ -190,23 +189,23 @@ class WorkerSamples:
         finally:
             frames.clear()  # this very frame is among them, and would hold itself
 
-    def _on_main(
-        self, match: Callable[[WorkerFunction, int], bool], frame: FrameType | None
-    ) -> Iterator[Seen]:
-        points, door = points_of(frame, self._doors)
-        caller = door.f_back if door is not None else None
-        for number in self._found(match, door):
-            began = None
-            if caller is not None and caller.f_code is self._starts_calls:
-                began = caller.f_locals["began"] / 1e9
-            yield Seen(number, points, began)
-
     def _on_thread(
         self, match: Callable[[WorkerFunction, int], bool], frame: FrameType | None
     ) -> Iterator[Seen]:
         points, door = points_of(frame, self._doors)
         for number in self._found(match, door):
-            yield Seen(number, points)
+            yield Seen(number, points, self._began(door))
+
+    def _began(self, frame: FrameType | None) -> float | None:
+        """When the call began that ``frame`` runs; it was called a step or two above."""
+        for _ in range(3):
+            if frame is None:
+                break
+            if id(frame.f_code) in self._begins:
+                began: int = frame.f_locals["began"]
+                return began / 1e9
+            frame = frame.f_back
+        return None
 
     def _found(
         self, match: Callable[[WorkerFunction, int], bool], door: FrameType | None

@@ -13,16 +13,18 @@ import asyncio
 import ipaddress
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, TypeVar
 
 from ...errors import ExecutorConfigError, ExecutorError
 from ...options.share import cpu_share
 from ..process.threads import Threads
 
-__all__ = ["RAY", "RayConnection", "on_a_thread"]
+__all__ = ["RAY", "Head", "RayConnection", "on_a_thread"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
@@ -43,23 +45,39 @@ _VARIABLES = {
 """What Ray reads from the environment when it is to run on this machine alone."""
 
 
+class Head(Enum):
+    """What is to be said of the cluster's head node."""
+
+    UP = "it answers"
+    AWAY = "it cannot be reached"
+    ANOTHER = "it was started anew, and has another cluster now"
+
+
+_PROBE_SECONDS = 2.0
+"""How long the head may take to answer before it counts as away."""
+
+
 class RayConnection:
     """The connection of this process, which its pools share.
 
     Attributes:
         module: Ray itself, while a pool is connected.
+        where: the address of its head node.
+        lock: held while the connection is made or ended; who creates actors holds it, too.
     """
 
     module: Any
+    where: str
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self._pools = 0
         self._pid = 0
         self._address: str | None = None
         self._life: _Life | None = None
+        self._in_use: list[Callable[[], bool]] = []
 
-    def enter(self, pool: str, address: str | None) -> None:
+    def enter(self, pool: str, address: str | None, in_use: Callable[[], bool]) -> None:
         """Connect for ``pool``; it takes seconds, and is for a thread.
 
         A connection that the program has made itself is used as it is, and is left alone.
@@ -67,12 +85,13 @@ class RayConnection:
         Args:
             pool: its name, for messages.
             address: where the cluster is, as Ray has it; ``None`` for a Ray on this machine.
+            in_use: tells whether a worker of the pool is up.
 
         Raises:
             ExecutorConfigError: Ray is not installed, or the process is connected elsewhere.
             ExecutorError: the cluster cannot be reached, or no Ray can be started here.
         """
-        with self._lock:
+        with self.lock:
             if self._pid not in (0, os.getpid()):
                 raise ExecutorError(
                     f"pool {pool!r}: this process was forked from one that is connected to Ray, "
@@ -88,16 +107,68 @@ class RayConnection:
                     pool=pool,
                 )
             self._pools += 1
+            self._in_use.append(in_use)
 
-    def leave(self) -> None:
+    def leave(self, in_use: Callable[[], bool]) -> None:
         """Disconnect if no other pool needs the connection; to be called on a thread."""
-        with self._lock:
+        with self.lock:
             self._pools -= 1
+            self._in_use.remove(in_use)
             if not self._pools:
                 self._pid = 0
                 life, self._life = self._life, None
                 if life is not None:
                     life.end()
+
+    def head(self) -> Head:
+        """Whether the head node answers; to be called on a thread.
+
+        Ray ends the whole process when it asks a head for its resources that was started anew
+        meanwhile, so whoever wants to ask for them has to ask here first.
+        """
+        host, _, port = self.where.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _PROBE_SECONDS).close()
+            # There is no public way to ask it anything that ends in an exception.
+            client = self.module._private.worker.global_worker.gcs_client
+            client.internal_kv_get(b"there", b"genro-executor", timeout=_PROBE_SECONDS)
+        except Exception as error:
+            return Head.ANOTHER if "WrongClusterID" in str(error) else Head.AWAY
+        return Head.UP
+
+    def settle(self, pool: str) -> bool:
+        """Return whether the head answers, and connect anew where it would not without that.
+
+        A head that was started anew knows nothing of this connection, and so it is with a Ray
+        that this process has started and that has died. Nothing is done while a pool has workers
+        that are up: they belong to what was before, and may be answering. For a thread.
+
+        Args:
+            pool: the pool that wants to start a worker.
+
+        Raises:
+            ExecutorError: the head was started anew, and the connection is not ours.
+        """
+        with self.lock:
+            head = self.head() if self.module.is_initialized() else Head.ANOTHER
+            if head is Head.UP:
+                return True
+            if self._life is None:
+                if head is Head.AWAY:
+                    return False
+                raise ExecutorError(
+                    f"pool {pool!r}: of Ray's head at {self.where} there is to say: {head.value}. "
+                    "The program has made the connection itself, and has to make it anew",
+                    pool=pool,
+                )
+            if head is Head.AWAY and self._address is not None:
+                return False
+            if any(in_use() for in_use in self._in_use):
+                return False
+            _logger.warning("pool %r: Ray has begun anew, and so does the connection to it", pool)
+            self._life.end()
+            self._connect(pool, self._address)
+        return True
 
     def _connect(self, pool: str, address: str | None) -> None:
         if "ray" not in sys.modules:
@@ -124,12 +195,12 @@ class RayConnection:
             try:
                 self._life.begin()
             except Exception as error:
-                where = "be started on this machine" if address is None else f"reached at {address}"
                 raise ExecutorError(
-                    f"pool {pool!r}: Ray cannot {where}: {error}", pool=pool
+                    f"pool {pool!r}: Ray {_why_not(error, address)}", pool=pool
                 ) from error
             if address is None:
                 _look_at_address(ray.util.get_node_ip_address())
+        self.where = str(ray.get_runtime_context().gcs_address)
         self._address, self._pid = address, os.getpid()
 
 
@@ -143,6 +214,22 @@ async def on_a_thread(work: Callable[..., T], *args: Any) -> T:
         return await threads.run(work, *args)
     finally:
         await threads.close(_CLOSE_SECONDS)
+
+
+def _why_not(error: BaseException, address: str | None) -> str:
+    """What Ray cannot do, and why, for the ``error`` that it has raised."""
+    if address is None:
+        return f"cannot be started on this machine: {error}"
+    cause: BaseException | None = error
+    while cause is not None:
+        # Ray has it in the text of another error.
+        if "AuthenticationError" in f"{type(cause).__name__} {cause}":
+            return (
+                f"at {address} wants another token than this process has: give it "
+                "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH"
+            )
+        cause = cause.__cause__
+    return f"cannot be reached at {address}: {error}"
 
 
 def _look_at_address(host: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 from typing import ClassVar
 
@@ -56,16 +57,22 @@ class RayEngine(ConnectingEngine[RayPool]):
 
     async def _open(self) -> RayPool:
         entering = asyncio.create_task(
-            on_a_thread(RAY.enter, self.pool.name, self.options.own["address"])
+            on_a_thread(RAY.enter, self.pool.name, self.options.own["address"], self._is_in_use)
         )
         try:
             await asyncio.shield(entering)
         except asyncio.CancelledError:
             await asyncio.wait({entering})  # a thread cannot be ended
             if entering.exception() is None:
-                await on_a_thread(RAY.leave)
+                await on_a_thread(RAY.leave, self._is_in_use)
             raise
-        return RayPool(self.pool, self.options, self._hooks, self._arrived, self._record)
+        return RayPool(
+            *(self.pool, self.options, self._hooks, self._arrived, self._record),
+            partial(RAY.leave, self._is_in_use),
+        )
+
+    def _is_in_use(self) -> bool:
+        return self._pool is not None and any(w.ready for w in self._pool.workers.all)
 
     async def _leave_behind(self, pool: RayPool) -> None:
         for reason, number in pool.workers.restarts.items():
@@ -146,8 +153,10 @@ def _state(worker: RayWorker) -> WorkerState:
         function=job.packed.title if job is not None else None,
         running_seconds=perf_counter() - began if began is not None else 0.0,
         running=int(job is not None),
+        memory_bytes=worker.memory,
         calls=worker.calls,
         host=worker.host,
         version=worker.version or None,
         places=1,
+        load=worker.load,
     )

@@ -11,23 +11,35 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import pickle
 import queue
+import struct
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from ...worker.forks import end_child, when_forked
 from ...worker.logs import LOG, WARNING
 from ...worker.running import RunningCall
 
-__all__ = ["Outbox", "Sent"]
+__all__ = ["STATE", "STATE_OF", "Outbox", "Sent"]
 
 _logger = logging.getLogger("genro_executor_plugin")
 
 Sent = tuple[int, bool, bytes]
 """One message: the number of its call, whether it is a log record or a warning, and its bytes."""
+
+STATE = -1
+"""Stands for the number of a call where a message is the actor's state, which is not counted."""
+
+STATE_OF = struct.Struct("<Qd")
+"""The state: the actor's resident memory, and the load of each CPU of its machine."""
+
+_STATE_SECONDS = 10.0
 
 _MOST_WAITING = 1000
 """How many messages may wait until they are taken; who sends the next one waits."""
@@ -122,9 +134,16 @@ class Outbox:
 
     def pieces(self) -> Iterator[list[Sent]]:
         """What is sent, as it comes, without end."""
+        due = 0.0
         while True:
-            piece = [self._waiting.get()]
-            size = len(piece[0][2])
+            piece: list[Sent] = []
+            if monotonic() >= due:
+                due = monotonic() + _STATE_SECONDS
+                piece.append((STATE, False, _state()))
+            left = max(0.001, due - monotonic()) if not piece else 0.001
+            with suppress(queue.Empty):
+                piece.append(self._waiting.get(timeout=left))
+            size = sum(len(packed) for _, _, packed in piece)
             for _ in itertools.repeat(None, _MOST_AT_ONCE - 1):
                 if size >= _MOST_BYTES:
                     break
@@ -133,4 +152,14 @@ class Outbox:
                 except queue.Empty:
                     break
                 size += len(piece[-1][2])
-            yield piece
+            if piece:
+                yield piece
+
+
+def _state() -> bytes:
+    memory, load = 0, 0.0
+    with suppress(OSError), open("/proc/self/statm") as statm:  # only Linux has it
+        memory = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError):
+        load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return STATE_OF.pack(memory, load)

@@ -23,7 +23,7 @@ from ..base import Pool
 from ..process.arrivals import Arrivals, OnRecord
 from ..process.job import Job
 from ..process.threads import Threads
-from .connection import RAY, on_a_thread
+from .connection import on_a_thread
 from .worker import RayWorker
 from .workers import Workers
 
@@ -58,7 +58,9 @@ class RayPool:
         hooks: PackedHooks,
         on_message: OnMessage,
         on_record: OnRecord,
+        leave: Callable[[], None],
     ) -> None:
+        self._leave = leave
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._pool, self._on_message = pool, on_message
         self.arrivals: Arrivals = Arrivals(pool.name, self.loop, on_record)
@@ -165,14 +167,14 @@ class RayPool:
         await self.workers.close()
         await self.arrivals.close()
         await self._threads.close(_CLOSE_SECONDS)
-        await on_a_thread(RAY.leave)
+        await on_a_thread(self._leave)
 
     def abandon(self) -> None:
         """End everything without the event loop, which is closed already; it takes a moment."""
         self.workers.abandon()
         self.arrivals.abandon()
         self._threads.end()
-        RAY.leave()
+        self._leave()
 
     # -- which worker runs which call -------------------------------------------------------------
 
@@ -275,6 +277,7 @@ class RayPool:
         if worker not in self.workers.all or worker.pid is None:
             return  # it was killed from here, or its start tells of it
         job, worker.job = worker.job, None
+        self.workers.doubt()
         self.workers.kill(worker, "crashed")  # what cannot be reached may live, and hold its CPUs
         if job is not None:
             self._settled(job)

@@ -23,6 +23,7 @@ from ..process.threads import Threads
 from .actor import ANSWER, FAILED, RETURNED, code_here
 from .connection import RAY
 from .failures import Where, crash_of
+from .outbox import STATE, STATE_OF
 from .stored import StoredSegment, from_parts
 
 __all__ = ["CONCURRENCY", "Owner", "RayWorker"]
@@ -34,6 +35,9 @@ _AHEAD = 8
 
 _LAST_WORDS_SECONDS = 2.0
 """How long what an actor has sent before its end may take to arrive."""
+
+_KILL_SECONDS = 5.0
+"""How long the cluster may take to take in that an actor is to end."""
 
 CONCURRENCY = {
     "max_restarts": 0,
@@ -65,6 +69,8 @@ class RayWorker:
         host: the name of its machine.
         node: the id that Ray has for its machine.
         version: what code it has.
+        memory: its resident memory as it said last, ``None`` before.
+        load: the load of each CPU of its machine as it said last, ``None`` before.
         job: the call that it runs.
         calls: how many calls it was given.
         ready: whether it takes calls.
@@ -83,6 +89,8 @@ class RayWorker:
         self.host: str | None = None
         self.node: str = ""
         self.version: str = ""
+        self.memory: int | None = None
+        self.load: float | None = None
         self.job: Job | None = None
         self.calls: int = 0
         self.ready: bool = False
@@ -234,6 +242,10 @@ class RayWorker:
             self._over(error)
 
     def _message(self, number: int, is_record: bool, packed: bytes) -> None:
+        if number == STATE:
+            memory, self.load = STATE_OF.unpack(packed)
+            self.memory = memory or None
+            return
         self._arrived += 1
         job = self.job if number == self.calls else None
         if is_record:
@@ -293,7 +305,8 @@ class RayWorker:
     async def end(self) -> None:
         """Kill the actor, and wait until nothing of it is heard any more."""
         self._is_over = True
-        await self._threads.run(self.kill)
+        killing = self._threads.run(self.kill)
+        await asyncio.wait({killing}, timeout=_KILL_SECONDS)  # it waits for a cluster that is away
         listening, self._listening = self._listening, None
         if listening is not None:
             await asyncio.wait({listening}, timeout=_LAST_WORDS_SECONDS)

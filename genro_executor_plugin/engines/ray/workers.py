@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-import threading
 from collections.abc import Callable, Coroutine
 from itertools import count
 from time import perf_counter
@@ -22,7 +21,7 @@ from ...portable.process_settings import ProcessSettings
 from ..process.arrivals import Arrivals
 from ..process.threads import Threads
 from .actor import ActorBoot, CallActor
-from .connection import RAY
+from .connection import RAY, Head
 from .options import resources_of
 from .worker import CONCURRENCY, Owner, RayWorker
 
@@ -32,6 +31,12 @@ _logger = logging.getLogger("genro_executor_plugin")
 
 STOP_SECONDS = 10.0
 """How long the hooks of a worker's end may take."""
+
+_END_SECONDS = STOP_SECONDS + 5.0
+"""How long the pool's end waits for its actors, which a cluster that is away cannot end."""
+
+_AWAY_SECONDS = 0.5
+"""How long to wait before a head that is away is looked for again."""
 
 _ANSWER_SECONDS = 5.0
 """How long the cluster may take to say what it has free."""
@@ -61,7 +66,7 @@ class Workers:
         self.options: PoolOptions = options
         self._asked = resources_of(options.own)
         self._class: Any = None
-        self._making = threading.Lock()
+        self._is_doubtful = False
         self._starting: dict[RayWorker, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self.all: list[RayWorker] = []
@@ -86,7 +91,13 @@ class Workers:
     def free(self) -> RayWorker | None:
         """A worker that can run a call now: the one that has run one last."""
         idle = [worker for worker in self.all if worker.ready and worker.job is None]
+        if len(idle) < 2:
+            return idle[0] if idle else None
         return max(idle, key=lambda worker: worker.idle_since, default=None)
+
+    def doubt(self) -> None:
+        """Look before the next start whether the cluster is there."""
+        self._is_doubtful = True
 
     def count_restart(self, reason: str) -> None:
         """Count a worker that has ended before its time."""
@@ -96,6 +107,8 @@ class Workers:
 
     def grow(self, waiting: int) -> None:
         """Start workers for so many calls that wait, and those that are to be kept."""
+        if not waiting and len(self.all) >= self.kept:
+            return  # as before and behind nearly every call
         staying = len(self.staying)
         wanted = max(self.kept - staying, min(waiting - self.starting, 1000))
         for _ in range(min(wanted, self.options.max_workers - staying)):
@@ -120,41 +133,52 @@ class Workers:
                 ProcessSettings.here(),
             )
             limit = self.options.start_timeout
-            await asyncio.wait_for(worker.start(pickle.dumps(boot, 5), self._actor), limit)
+            await asyncio.wait_for(self._up(worker, pickle.dumps(boot, 5)), limit)
         except asyncio.CancelledError:
             await worker.end()
             raise
         except BaseException as error:
-            self.start_error = await self._why_not(error)
-            await self._gone(worker)
+            self.start_error, self._is_doubtful = await self._why_not(error), True
+            self.forget(worker)
+            self._in_the_background(
+                worker.end()
+            )  # a cluster that does not answer is not waited for
         else:
-            self.start_error = None
+            self.start_error, self._is_doubtful = None, False
         finally:
             self._starting.pop(worker, None)
             if worker.leaving and worker in self.all:
                 self.retire(worker)
         self._changed()
 
+    async def _up(self, worker: RayWorker, boot: bytes) -> None:
+        # An actor that is asked for while the head is away may never come.
+        while self._is_doubtful:
+            if await self._threads.run(RAY.settle, self._name):
+                break
+            await asyncio.sleep(_AWAY_SECONDS)
+        await worker.start(boot, self._actor)
+
     def _actor(self) -> Any:
         """A new actor; on a thread, as Ray asks the cluster."""
-        with self._making:  # Ray pickles a class once, and sends it to the cluster
-            if self._class is None:
+        with RAY.lock:
+            if self._class is None:  # Ray pickles a class once, and sends it to the cluster
                 given = {**CONCURRENCY, **self._asked}
                 self._class = RAY.module.remote(**given)(CallActor)
-        return self._class.remote()
+            return self._class.remote()
 
     async def _why_not(self, error: BaseException) -> WorkerCrashedError:
         said = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, TimeoutError) and not isinstance(error, ExecutorError):
             said = (
                 f"it was not up after start_timeout={self.options.start_timeout:g} s. It asks for "
-                f"{self._asked}, and the cluster "
+                f"{self._asked}, and "
             )
             try:
-                asking = self._threads.run(_free_resources)
-                said += f"has {await asyncio.wait_for(asking, _ANSWER_SECONDS)} free"
+                asking = self._threads.run(_said_by_the_cluster)
+                said += await asyncio.wait_for(asking, _ANSWER_SECONDS)
             except Exception as unknown:
-                said += f"does not say what it has free: {unknown!r}"
+                said += f"the cluster does not say what it has free: {unknown!r}"
         failed = WorkerCrashedError(
             f"pool {self._name!r} cannot start a worker on Ray: {said}", pool=self._name
         )
@@ -181,10 +205,6 @@ class Workers:
         worker.ready, worker.leaving = False, True
         if worker in self.all:
             self.all.remove(worker)
-
-    async def _gone(self, worker: RayWorker) -> None:
-        self.forget(worker)
-        await worker.end()
 
     def _in_the_background(self, ending: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(ending)
@@ -244,7 +264,7 @@ class Workers:
             ending = worker.end() if worker.job is not None else worker.stop(STOP_SECONDS)
             self._in_the_background(ending)
         if self._ending:
-            await asyncio.wait(set(self._ending))
+            await asyncio.wait(set(self._ending), timeout=_END_SECONDS)
 
     def abandon(self) -> None:
         """Kill all of them without the event loop, which is closed already."""
@@ -252,16 +272,23 @@ class Workers:
             worker.kill()
 
 
-def _free_resources() -> dict[str, Any]:
+def _said_by_the_cluster() -> str:
+    head = RAY.head()
+    if head is not Head.UP:
+        return f"of the cluster's head at {RAY.where} there is to say: {head.value}"
     free = RAY.module.available_resources()
-    return {name: amount for name, amount in free.items() if ":" not in name}
+    free = {name: amount for name, amount in free.items() if ":" not in name}
+    return f"the cluster has {free} free"
 
 
 def _has_room(asked: dict[str, Any]) -> bool:
     """Whether the cluster has what one more worker asks for; roughly, as nodes are not told apart.
 
-    What Ray has not heard of yet may be missing, so that a worker may be ended too early.
+    What Ray has not heard of yet may be missing, so that a worker may be ended too early. A cluster
+    that does not answer is not asked: the start of the new worker tells of it.
     """
+    if RAY.head() is not Head.UP:
+        return True
     free = RAY.module.available_resources()
     wanted = {
         "CPU": asked.get("num_cpus", 0),

@@ -79,13 +79,17 @@ class Questions:
         return self._reader.ask(lambda connection: totals_of(connection, now))
 
     def counts(self) -> Future[dict[str, int]]:
-        """The number of jobs in each state, and of ``damaged`` pieces that were set aside."""
+        """The number of jobs in each state, of ``unseen`` ones among those that failed or are lost,
+        and of ``damaged`` pieces that were set aside."""
 
         def step(connection: sqlite3.Connection) -> dict[str, int]:
             counted = dict.fromkeys((state.value for state in TaskState), 0)
             counted.update(
                 connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall()
             )
+            (counted["unseen"],) = connection.execute(
+                f"SELECT count(*) FROM {schema.COUNTED_UNSEEN}"
+            ).fetchone()
             (counted["damaged"],) = connection.execute("SELECT count(*) FROM damaged").fetchone()
             return counted
 

@@ -41,6 +41,49 @@ class RepeatingStore(SharedStore):
         content = schema.read_payload(connection, self._signer, task_id, "call")
         return KeptCall(status, client, arguments, content)
 
+    def seen(self, task_id: str) -> Future[tuple[float | None, str]]:
+        """When a job was marked as seen, and by whom; ``None`` and empty if it was not."""
+
+        def step(connection: sqlite3.Connection) -> tuple[float | None, str]:
+            found = connection.execute(
+                "SELECT seen_at, seen_by FROM tasks WHERE task_id = ?", (task_id,)
+            ).fetchone()
+            return (None, "") if found is None else (found[0], found[1])
+
+        return self._database.ask(step)
+
+    def mark_seen(self, task_id: str, by: str | None, now: float) -> Future[TaskStatus | None]:
+        """Note who has seen a job that failed or is lost; ``None``: nobody has.
+
+        Whoever was first stays. The result is the job, ``None`` if there is none of that id.
+
+        Raises, in the future, ``TaskError`` if it is in another state.
+        """
+
+        def step(connection: sqlite3.Connection) -> TaskStatus | None:
+            status = schema.read_job(connection, task_id)
+            if status is None:
+                return None
+            if status.state not in schema.WAITS_FOR_SOMEBODY:
+                raise TaskError(
+                    f"job {task_id} is {status.state.value}; only failed and lost jobs wait for "
+                    "somebody who sees them",
+                    task_id=task_id,
+                )
+            if by is None:
+                connection.execute(
+                    "UPDATE tasks SET seen_at = NULL, seen_by = '' WHERE task_id = ?", (task_id,)
+                )
+            else:
+                connection.execute(
+                    "UPDATE tasks SET seen_at = ?, seen_by = ? "
+                    "WHERE task_id = ? AND seen_at IS NULL",
+                    (now, by, task_id),
+                )
+            return status
+
+        return self._database.run(step)
+
     def reopen(self, task_id: str) -> Future[tuple[TaskStatus, int] | None]:
         """A final state -> queued in this process, as if it had never begun.
 
@@ -64,7 +107,8 @@ class RepeatingStore(SharedStore):
             connection.execute(
                 "UPDATE tasks SET state = 'queued', eta = NULL, started_at = NULL, "
                 "ended_at = NULL, attempts = 0, cancel_requested = 0, progress = NULL, "
-                "failure = NULL, stored_bytes = ?, owner = ? WHERE task_id = ?",
+                "failure = NULL, seen_at = NULL, seen_by = '', stored_bytes = ?, owner = ? "
+                "WHERE task_id = ?",
                 (len(content), owner, task_id),
             )
             connection.execute(

@@ -28,10 +28,16 @@ from .signing import KEY_ID_BYTES, Signer
 
 __all__ = ["read_payload", "row_of", "status_of", "write_payload"]
 
-_WAITS_FOR_SOMEBODY = (TaskState.FAILED, TaskState.LOST)
+WAITS_FOR_SOMEBODY = (TaskState.FAILED, TaskState.LOST)
 
 UNFINISHED = "state IN ('queued', 'running')"
 """As the index ``tasks_by_owner`` has it: a question must say the same to be answered by it."""
+
+UNSEEN = "state IN ('failed', 'lost') AND seen_at IS NULL"
+"""As the index ``tasks_unseen`` has it: what waits for somebody."""
+
+COUNTED_UNSEEN = f"tasks INDEXED BY tasks_unseen WHERE {UNSEEN}"
+"""Where these are counted: SQLite would go through all rows of these states, which are large."""
 
 COLUMNS = tuple(column.name for column in fields(TaskStatus))
 SELECTED = ", ".join(COLUMNS)
@@ -185,7 +191,7 @@ def kept_bytes(connection: sqlite3.Connection, task_id: str, state: TaskState) -
     if found is None:
         return 0
     size, arguments = found
-    if arguments == "show" or (arguments == "keep" and state in _WAITS_FOR_SOMEBODY):
+    if arguments == "show" or (arguments == "keep" and state in WAITS_FOR_SOMEBODY):
         return int(size)
     connection.execute("DELETE FROM payloads WHERE task_id = ? AND kind = 'call'", (task_id,))
     return 0

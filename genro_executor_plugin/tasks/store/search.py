@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import TaskError
@@ -43,6 +43,8 @@ class JobQuery:
         route: their route or function.
         pool: the pool they run in.
         submitter: the identity of their submitter; ``None`` for everybody's.
+        seen: whether somebody has marked them as seen; ``False`` for failed and lost jobs that
+            wait for somebody, ``None`` for all.
         since: they were submitted at this moment or later, in seconds since the epoch.
         until: they were submitted before it.
         sort: by what they are sorted, one of ``SORTS``.
@@ -56,6 +58,7 @@ class JobQuery:
     route: str = ""
     pool: str = ""
     submitter: str | None = None
+    seen: bool | None = None
     since: float | None = None
     until: float | None = None
     sort: str = "submitted"
@@ -73,12 +76,16 @@ class JobPage:
         following: where the next page begins, empty if this is the last one.
         count: how many match on all pages; ``None`` on other pages than the first.
         repeatable: the ids of those whose call is kept, so that they can be run again.
+        seen: when they were marked as seen and by whom, by the ids of those that were.
+        unseen: how many of all jobs have failed or are lost, and were not.
     """
 
     jobs: list[TaskStatus]
     following: str
     count: int | None
     repeatable: frozenset[str]
+    seen: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    unseen: int = 0
 
 
 def page_of(connection: sqlite3.Connection, query: JobQuery, now: float) -> JobPage:
@@ -103,18 +110,22 @@ def page_of(connection: sqlite3.Connection, query: JobQuery, now: float) -> JobP
     order = "ASC" if query.ascending else "DESC"
     # The rows of the page are read when it is known which they are: some are large.
     found = connection.execute(
-        f"SELECT {schema.SELECTED}, {key}, seq, EXISTS (SELECT 1 FROM payloads WHERE "
-        "payloads.task_id = tasks.task_id AND kind = 'call') FROM tasks "
-        f"WHERE seq IN (SELECT seq FROM tasks WHERE {where_page} "
+        f"SELECT {schema.SELECTED}, seen_at, seen_by, {key}, seq, EXISTS ("
+        "SELECT 1 FROM payloads WHERE payloads.task_id = tasks.task_id AND kind = 'call') "
+        f"FROM tasks WHERE seq IN (SELECT seq FROM tasks WHERE {where_page} "
         f"ORDER BY {key} {order}, seq {order} LIMIT ?) ORDER BY {key} {order}, seq {order}",
         (*values, *at, query.limit + 1),
     ).fetchall()
     rows = found[: query.limit]
-    jobs = [schema.status_of(row[:-3]) for row in rows]
+    jobs = [schema.status_of(row[:-5]) for row in rows]
+    seen = {row[0]: (row[-5], row[-4]) for row in rows if row[-5] is not None}
     kept = {row[0] for row in rows if row[-1]}
     following = json.dumps(rows[-1][-3:-1]) if len(found) > len(rows) else ""
     repeatable = frozenset(job.task_id for job in jobs if job.state.final and job.task_id in kept)
-    return JobPage(jobs, following, count, repeatable)
+    (unseen,) = connection.execute(
+        f"SELECT count(*) FROM {schema.COUNTED_UNSEEN} AND ended_at + keep > ?", (now,)
+    ).fetchone()
+    return JobPage(jobs, following, count, repeatable, seen, unseen)
 
 
 def _conditions(query: JobQuery, now: float) -> tuple[str, list[Any]]:
@@ -128,6 +139,8 @@ def _conditions(query: JobQuery, now: float) -> tuple[str, list[Any]]:
             found.append((f"{name} = ?", [value]))
     if query.submitter is not None:
         found.append(("submitter = ?", [query.submitter]))
+    if query.seen is not None:
+        found.append(("seen_at IS NOT NULL" if query.seen else schema.UNSEEN, []))
     if query.since is not None:
         found.append(("submitted_at >= ?", [query.since]))
     if query.until is not None:

@@ -14,7 +14,7 @@ __all__ = ["create"]
 VERSION = 5
 """2: what is stored is signed, and a job says where it comes from. 3: several processes share the
 store, and a job says which of them runs it. 4: a job says what becomes of its arguments. 5: what is
-known of each attempt is kept, and what a job logs."""
+known of each attempt is kept, what a job logs, and who has seen that it failed."""
 
 _TABLES = """
 CREATE TABLE tasks (
@@ -113,6 +113,14 @@ _LOG = (
     "CREATE TRIGGER log_goes AFTER DELETE ON tasks BEGIN DELETE FROM log WHERE job = OLD.seq; END",
 )
 
+_SEEN = (
+    "ALTER TABLE tasks ADD COLUMN seen_at REAL",
+    "ALTER TABLE tasks ADD COLUMN seen_by TEXT NOT NULL DEFAULT ''",
+    # All that is asked of them where they are counted: at each look at the console, and a scrape.
+    "CREATE INDEX tasks_unseen ON tasks (pool, ended_at, keep, state, seen_at) "
+    "WHERE state IN ('failed', 'lost') AND seen_at IS NULL",
+)
+
 
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables in a new file, and those that a former version did not have.
@@ -139,7 +147,7 @@ def create(connection: sqlite3.Connection) -> None:
         for statement in _REPEATING:
             connection.execute(statement)
     if version < 5:
-        for statement in (*_ATTEMPTS, *_LOG):
+        for statement in (*_ATTEMPTS, *_LOG, *_SEEN):
             connection.execute(statement)
     if version < VERSION:
         connection.execute(f"PRAGMA user_version = {VERSION}")

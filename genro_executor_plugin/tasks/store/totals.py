@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass, field
 
+from . import schema
+
 __all__ = ["JobTotals", "totals_of"]
 
 
@@ -18,12 +20,14 @@ class JobTotals:
     Attributes:
         jobs: how many there are, by pool and state.
         oldest: seconds for which the oldest one has waited that may begin, by pool.
+        unseen: how many have failed or are lost and were not marked as seen, by pool.
         late: seconds by which the latest one is behind the time it was to begin at, by pool.
     """
 
     jobs: dict[tuple[str, str], int] = field(default_factory=dict)
     oldest: dict[str, float] = field(default_factory=dict)
     late: dict[str, float] = field(default_factory=dict)
+    unseen: dict[str, int] = field(default_factory=dict)
 
 
 def totals_of(connection: sqlite3.Connection, now: float) -> JobTotals:
@@ -38,8 +42,13 @@ def totals_of(connection: sqlite3.Connection, now: float) -> JobTotals:
         "WHERE state = 'queued' AND (eta IS NULL OR eta <= ?) GROUP BY pool",
         (now,),
     ).fetchall()
+    unseen = connection.execute(
+        f"SELECT pool, count(*) FROM {schema.COUNTED_UNSEEN} AND ended_at + keep > ? GROUP BY pool",
+        (now,),
+    ).fetchall()
     return JobTotals(
         {(pool, state): count for pool, state, count in counted},
         {pool: max(0.0, now - submitted) for pool, submitted, _ in waiting},
         {pool: max(0.0, now - eta) for pool, _, eta in waiting if eta is not None},
+        dict(unseen),
     )
