@@ -104,6 +104,23 @@ def test_a_refused_job_is_not_counted_and_a_forgotten_one_no_more() -> None:
     assert (counted.accepted, counted.rejected) == ({"jobs": 3}, {"jobs": 2})
 
 
+def test_one_job_is_given_back_and_the_others_count() -> None:
+    counted = limits(max_jobs_per_submitter=2)
+    for name in ("a", "b"):
+        assert accepted(counted, job(name, submitter="ann"))
+    counted.give_back(job("a", submitter="ann"))
+    assert accepted(counted, job("c", submitter="ann"))
+    assert not accepted(counted, job("d", submitter="ann"))
+
+
+def test_nothing_is_kept_of_a_stranger_who_has_nothing_in_the_store() -> None:
+    counted = limits()
+    assert accepted(counted, job("a", session="one"), "1.2.3.4")
+    counted.give_back(job("a", session="one"))
+    assert not counted._used
+    assert not counted._clients
+
+
 def test_a_job_that_was_not_stored_is_not_counted() -> None:
     counted = limits(max_jobs_per_submitter=1)
     counted.take(job("a", submitter="ann"))
