@@ -11,7 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,22 @@ import pytest
 from browser import chromium
 from genro_routes import route
 from press import Press
+from selenium.webdriver import Keys
 from servers import Site, serving, until_answered
 from test_console_page import IMAGES, LOOKS, Page, screen, url_of
 
 from genro_executor_plugin import ExecutorConsole, progress
 
 pytestmark = pytest.mark.once
+
+SLACK = 6
+"""How much longer than on a quiet machine something may take: other tests run, too."""
+
+LONG_TASKS = """
+window.long = [];
+new PerformanceObserver((list) => window.long.push(...list.getEntries().map((one) => one.duration)))
+  .observe({ type: "longtask" });
+"""
 
 HOSTILE = "<img src=x onerror=alert(1)> \N{RIGHT-TO-LEFT OVERRIDE} no ink"
 
@@ -225,3 +238,60 @@ async def test_pages_are_turned_and_everything_has_a_name(site: Site, browser: A
         assert page.mistakes() == []
 
     await asyncio.to_thread(use)
+
+
+def copied(folder: Path, number: int) -> None:
+    """Store ``number`` copies of the one job that there is, each under an id of its own."""
+    with closing(sqlite3.connect(folder / "jobs.sqlite", timeout=30)) as connection, connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(tasks)")]
+        kept = ", ".join(name for name in names if name not in ("seq", "task_id"))
+        connection.execute(
+            f"INSERT INTO tasks (task_id, {kept}) WITH RECURSIVE n(i) AS "
+            f"(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+            f"SELECT printf('copy%05d', i), {kept} FROM n, (SELECT * FROM tasks LIMIT 1)",
+            (number,),
+        )
+
+
+async def test_ten_thousand_jobs_are_shown_and_turned_quickly(site: Site, tmp_path: Path) -> None:
+    job = await submitted(site, "book", title="t")
+    assert (await site.get(f"/_tasks/result/{job}", wait=30)).status_code == 200
+    await asyncio.to_thread(copied, tmp_path / "store", 9999)
+    shown = "return document.querySelectorAll('#job-list tr').length"
+    first = "return document.querySelector('#job-list tr')?.dataset.job"
+
+    def use(browser: Any) -> None:
+        page = Page(browser, url_of(site))
+        page.until_text("#job-counts", "10,000 succeeded")
+        begun = time.monotonic()
+        page = Page(browser, str(site.client.base_url) + "/_executors/jobs")
+        page.until(lambda: browser.execute_script(shown) == 50)
+        assert time.monotonic() - begun < 1.0 * SLACK
+        assert page.text("#count") == "10,000 jobs match"
+        newest = browser.execute_script(first)
+        browser.execute_script(LONG_TASKS)
+        begun = time.monotonic()
+        for number in range(3):
+            before = browser.execute_script(first)
+            page.until(lambda: page.find("#on").is_enabled())
+            page.find("#on").click()
+            page.until(lambda before=before: browser.execute_script(first) != before)
+            assert browser.execute_script(first) == f"copy{9949 - 50 * number:05}"
+        for _ in range(3):
+            before = browser.execute_script(first)
+            page.find("#back").click()
+            page.until(lambda before=before: browser.execute_script(first) != before)
+        assert time.monotonic() - begun < 6 * 1.0 * SLACK
+        assert browser.execute_script(first) == newest == "copy09999"
+        page.find("#filters [name=search]").send_keys("copy00123", Keys.ENTER)
+        page.until_text("#count", "1 job matches")
+        page.find("#filters [name=search]").clear()
+        page.find("#filters [name=sort] option[value=duration]").click()
+        page.find("#filters button.primary").click()
+        page.until_text("#count", "10,000 jobs match")
+        long = browser.execute_script("return window.long")
+        assert all(one < 0.05 * SLACK * 1000 for one in long), long
+        assert page.mistakes() == []
+
+    with chromium(tmp_path / "profile") as browser:
+        await asyncio.to_thread(use, browser)

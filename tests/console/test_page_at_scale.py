@@ -3,7 +3,7 @@
 
 """The console's page with 20 pools, 500 routes and 200 workers, in a real browser.
 
-``python -m benchmarks.page`` prints its figures. With ``GENRO_EXECUTOR_SCREENSHOTS=1`` in the
+``python -m tests.page_figures`` prints its figures. With ``GENRO_EXECUTOR_SCREENSHOTS=1`` in the
 environment the pictures in ``docs/images`` are written.
 """
 

@@ -26,6 +26,8 @@ from genro_executor_plugin.tasks.store.attempts import (
     EndedAttempt,
     Ran,
 )
+from genro_executor_plugin.tasks.store.log import LogBatch
+from genro_executor_plugin.tasks.store.schema import COUNTED_UNSEEN
 
 WAIT = 60
 
@@ -167,6 +169,55 @@ def test_the_last_attempts_are_kept_and_go_with_their_job(store: TaskStore, tmp_
     assert [job.task_id for job in gone] == ["one"]
     assert count(tmp_path, "attempts") == MOST_ATTEMPTS
     assert store.attempts("one").result(WAIT) == []
+
+
+def test_what_is_removed_makes_room_in_steps_that_hold_up_nobody(
+    store: TaskStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genro_executor_plugin.tasks.store.PURGE_SECONDS", 0.0)
+    failure = TaskFailure("ValueError", "no", "x" * 8_000)
+    log = LogBatch(('[1.0, 20, "INFO", "a", "' + "x" * 300 + '"]',) * 200, 200)
+    sizes = []
+    for cycle in range(4):
+        for number in range(10):
+            name = f"{cycle} {number}"
+            store.add(_job(name), _Call(), 1.0)
+            store.claim(name, 2.0)
+            store.put_back(name, None, failure, Ran("failed", 7, "", failure, log))
+            store.claim(name, 3.0)
+            done = _job(name, state=TaskState.FAILED, ended_at=4.0, failure=failure)
+            store.end(done, "failure", b"r", Ran("failed", 7, "", failure, log))
+        assert len(store.log(f"{cycle} 9").result(WAIT).lines) <= 200
+        for left in range(9, -1, -1):
+            gone, following = store.purge(200.0).result(WAIT)
+            assert [job.task_id for job in gone] == [f"{cycle} {9 - left}"], "one at a time"
+            assert (following is not None) == (left > 0), "the others are due at once"
+        assert (count(tmp_path, "attempts"), count(tmp_path, "log")) == (0, 0)
+        with closing(sqlite3.connect(tmp_path / "store" / "jobs.sqlite")) as connection:
+            sizes += connection.execute("PRAGMA page_count").fetchone()
+    assert max(sizes[1:]) <= 1.2 * sizes[0], "what was free is used again"
+
+
+def test_what_is_asked_often_is_answered_by_an_index(store: TaskStore, tmp_path: Path) -> None:
+    questions = (
+        (f"SELECT pool, count(*) FROM {COUNTED_UNSEEN} AND ended_at + keep > 1 GROUP BY pool",
+         "COVERING INDEX tasks_unseen"),
+        ("SELECT 1 FROM tasks JOIN attempts ON job = seq WHERE task_id = 'x' ORDER BY number",
+         "PRIMARY KEY"),
+        ("SELECT 1 FROM tasks JOIN log ON job = seq WHERE task_id = 'x' ORDER BY upto DESC",
+         "PRIMARY KEY"),
+        ("DELETE FROM attempts WHERE job = 1", "PRIMARY KEY"),
+        ("DELETE FROM log WHERE job = 1 AND upto < 7", "PRIMARY KEY"),
+    )  # fmt: skip
+    with closing(sqlite3.connect(tmp_path / "store" / "jobs.sqlite")) as connection:
+        for question, index in questions:
+            plan = " ".join(
+                row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {question}").fetchall()
+            )
+            assert index in plan, (question, plan)
+            assert "SCAN attempts" not in plan
+            assert "SCAN log" not in plan
+            assert "TEMP B-TREE" not in plan
 
 
 def test_an_attempt_that_its_server_did_not_survive_is_kept(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ function createError(error, page) {
       make("span", { class: "mono type" }, error.type_name), route ? make("span", { class: "mono route" }, route) : "",
       make("span", { class: "message" }, error.message), make("span", { class: "when" })),
     make("p", { class: "quiet where" }), make("p", { class: "links" }, ...links),
-    make("pre", { tabindex: 0, "aria-label": "Traceback", hidden: true }));
+    make("pre", { tabindex: 0, role: "group", "aria-label": "Traceback", hidden: true }));
   node.jobs = jobs;
   return node;
 }

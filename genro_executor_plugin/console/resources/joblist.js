@@ -282,7 +282,7 @@ function createRun(run) {
   const cell = (label, name, extra = "") => make("td", { role: "cell", "data-label": label, "data-cell": name, class: extra });
   return make("tr", { role: "row" }, make("th", { role: "rowheader", scope: "row", "data-label": "Attempt" }, String(run.number)),
     cell("Began", "began"), cell("Took", "took", "number"), make("td", { role: "cell", "data-label": "Ended as" }, make("span", { "data-cell": "as" })), cell("Where", "where"),
-    make("td", { role: "cell", "data-label": "What it says", class: "says" }, make("details", {}, make("summary", {}), make("pre", { tabindex: 0, "aria-label": `Remote traceback of attempt ${run.number}` }))));
+    make("td", { role: "cell", "data-label": "What it says", class: "says" }, make("details", {}, make("summary", {}), make("pre", { tabindex: 0, role: "group", "aria-label": `Remote traceback of attempt ${run.number}` }))));
 }
 
 function updateRun(row, run) {

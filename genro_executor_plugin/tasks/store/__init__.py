@@ -34,6 +34,10 @@ __all__ = ["Claim", "Recovered", "TaskStore"]
 PURGE_AT_ONCE = 500
 """How many expired jobs are removed in one step: the others wait that long."""
 
+PURGE_SECONDS = 0.05
+"""How long one step goes on removing: jobs that begin or end wait for it, and what is kept of some
+takes many pages."""
+
 
 class TaskStore(RepeatingStore):
     """The store in ``folder``, which the processes of one application have open together."""
@@ -219,7 +223,7 @@ class TaskStore(RepeatingStore):
         return self._database.run(step)
 
     def purge(self, now: float) -> Future[tuple[list[TaskStatus], float | None]]:
-        """Remove jobs whose ``keep`` has passed; return them, and when the next one is due."""
+        """Remove some jobs whose ``keep`` has passed; return them, and when the next one is due."""
 
         def step(connection: sqlite3.Connection) -> tuple[list[TaskStatus], float | None]:
             found = connection.execute(
@@ -227,9 +231,13 @@ class TaskStore(RepeatingStore):
                 f"ORDER BY ended_at + keep LIMIT {PURGE_AT_ONCE}",
                 (now,),
             ).fetchall()
-            gone = list(map(schema.status_of, found))
-            for status in gone:
-                schema.remove_job(connection, status.task_id)
+            gone: list[TaskStatus] = []
+            ends_at = time.monotonic() + PURGE_SECONDS
+            for row in found:
+                gone.append(schema.status_of(row))
+                schema.remove_job(connection, gone[-1].task_id)
+                if time.monotonic() > ends_at:
+                    break
             (following,) = connection.execute(
                 "SELECT min(ended_at + keep) FROM tasks WHERE ended_at IS NOT NULL"
             ).fetchone()

@@ -88,7 +88,7 @@ class Questions:
                 connection.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall()
             )
             (counted["unseen"],) = connection.execute(
-                f"SELECT count(*) FROM tasks WHERE {schema.UNSEEN}"
+                f"SELECT count(*) FROM {schema.COUNTED_UNSEEN}"
             ).fetchone()
             (counted["damaged"],) = connection.execute("SELECT count(*) FROM damaged").fetchone()
             return counted

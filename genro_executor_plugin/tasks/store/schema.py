@@ -36,6 +36,9 @@ UNFINISHED = "state IN ('queued', 'running')"
 UNSEEN = "state IN ('failed', 'lost') AND seen_at IS NULL"
 """As the index ``tasks_unseen`` has it: what waits for somebody."""
 
+COUNTED_UNSEEN = f"tasks INDEXED BY tasks_unseen WHERE {UNSEEN}"
+"""Where these are counted: SQLite would go through all rows of these states, which are large."""
+
 COLUMNS = tuple(column.name for column in fields(TaskStatus))
 SELECTED = ", ".join(COLUMNS)
 _BOOLEANS = ("open_to_id", "repeatable", "cancel_requested")

@@ -123,7 +123,7 @@ def page_of(connection: sqlite3.Connection, query: JobQuery, now: float) -> JobP
     following = json.dumps(rows[-1][-3:-1]) if len(found) > len(rows) else ""
     repeatable = frozenset(job.task_id for job in jobs if job.state.final and job.task_id in kept)
     (unseen,) = connection.execute(
-        f"SELECT count(*) FROM tasks WHERE {schema.UNSEEN} AND ended_at + keep > ?", (now,)
+        f"SELECT count(*) FROM {schema.COUNTED_UNSEEN} AND ended_at + keep > ?", (now,)
     ).fetchone()
     return JobPage(jobs, following, count, repeatable, seen, unseen)
 

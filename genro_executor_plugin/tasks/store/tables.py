@@ -117,7 +117,7 @@ _SEEN = (
     "ALTER TABLE tasks ADD COLUMN seen_at REAL",
     "ALTER TABLE tasks ADD COLUMN seen_by TEXT NOT NULL DEFAULT ''",
     # All that is asked of them where they are counted: at each look at the console, and a scrape.
-    "CREATE INDEX tasks_unseen ON tasks (pool, ended_at, keep) "
+    "CREATE INDEX tasks_unseen ON tasks (pool, ended_at, keep, state, seen_at) "
     "WHERE state IN ('failed', 'lost') AND seen_at IS NULL",
 )
 

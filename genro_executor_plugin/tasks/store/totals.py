@@ -43,8 +43,7 @@ def totals_of(connection: sqlite3.Connection, now: float) -> JobTotals:
         (now,),
     ).fetchall()
     unseen = connection.execute(
-        f"SELECT pool, count(*) FROM tasks WHERE {schema.UNSEEN} AND ended_at + keep > ? "
-        "GROUP BY pool",
+        f"SELECT pool, count(*) FROM {schema.COUNTED_UNSEEN} AND ended_at + keep > ? GROUP BY pool",
         (now,),
     ).fetchall()
     return JobTotals(
