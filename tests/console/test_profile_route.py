@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from apps.profiled_app import Bench
+from host import AsgiServer
 from servers import Site, serving, until
 
 from genro_executor_plugin import ExecutorConsole
@@ -112,8 +113,17 @@ async def test_who_has_the_tag_gets_a_profile_of_the_route_alone() -> None:
             assert why in refused.text
 
 
-async def test_one_profile_at_a_time_and_a_client_that_goes_ends_it() -> None:
-    async with serving(ExecutorConsole, Bench, executors=POOLS) as site:
+@pytest.mark.parametrize("is_stock", [False, True])
+async def test_one_profile_at_a_time_and_a_client_that_goes_ends_it(is_stock: bool) -> None:
+    """In a pool of processes, and on a stock server in a pool of threads."""
+    server, settings = None, {"executors": POOLS}
+    if is_stock:
+        pools = {"cpus": {"executor_type": "thread", "max_workers": 2}}
+        server = AsgiServer(
+            applications=[(ExecutorConsole, {"executors": pools}), Bench], tasks=False
+        )
+        settings = {}
+    async with serving(ExecutorConsole, Bench, server=server, **settings) as site:
         await site.client.get("/bench/compute")
         asked = {"route": "bench/compute", "seconds": 60}
         profiles = site.app("_executors")._changes._profiles
@@ -127,6 +137,11 @@ async def test_one_profile_at_a_time_and_a_client_that_goes_ends_it() -> None:
         third = await site.client.post(URL, json=asked | {"seconds": 0.1})
         assert third.status_code == 200
         assert third.json()["profile"]["processes"][0]["samples"] == 0
+        if is_stock:
+            async with called(site, "/bench/compute"):
+                found = await site.client.post(URL, json=asked | {"seconds": 0.3})
+            assert found.json()["profile"]["mode"] == "thread"
+            assert hottest_lines(found.json()["profile"]["speedscope"])[0][1]["name"] == "hot"
 
 
 async def test_the_command_writes_a_page_and_a_file(

@@ -15,11 +15,14 @@ from typing import Any
 
 import profiled
 import pytest
+from agents import pool_options
 from waiting import PATIENCE_SECONDS, until
 
 from genro_executor_plugin import (
     ExecutorConfigError,
+    NatsExecutor,
     ProcessExecutor,
+    RayExecutor,
     ThreadExecutor,
     WorkerCrashedError,
 )
@@ -182,6 +185,19 @@ async def test_nobody_who_waits_ends_the_samples(kind: str) -> None:
             await first
         profiles = await pool.profile(target, 0.3, 100)
         assert lines_of(profiles)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(NatsExecutor, pool_options("nats://127.0.0.1:1", "far")), (RayExecutor, {})],
+)
+async def test_calls_that_run_elsewhere_are_refused_by_capability(
+    kind: Any, options: dict[str, Any]
+) -> None:
+    pool = kind("far", **options)
+    with pytest.raises(ExecutorConfigError, match=f"'far' is a {pool.kind} pool: no samples"):
+        await pool.profile(ProfileTarget(PATH, profiled.computes))
+    await pool.shutdown()
 
 
 async def test_what_is_too_long_or_too_often_is_refused() -> None:

@@ -19,9 +19,13 @@ ABSENT_SECONDS = 1.5
 """How long NATS may say that an agent does not listen before it is given up: when a server of NATS
 has been started anew, agents come back one after the other."""
 
-_FEW = 16
-"""Of many agents, so many are looked at for a call. With two the busiest would be avoided already;
-with this number what is missed of the best one cannot be measured."""
+_FEW = 3
+"""Of many agents, so many are looked at for a call. What is known of an agent is old where many
+servers share it: with more, all of them would choose those that were free a moment ago
+(``python -m benchmarks.credits``)."""
+
+_MANY = 16
+"""Up to so many agents, all of them are looked at."""
 
 
 @dataclass(eq=False)
@@ -145,7 +149,7 @@ class AgentTable:
 
     def choose(self, module: str) -> Agent | None:
         """The agent with a place for a function of ``module`` that has least to do; or ``None``."""
-        if len(self._names) > _FEW:
+        if len(self._names) > _MANY:
             some = [self._agents[name] for name in random.sample(self._names, _FEW)]
             chosen = self._best(some, module)
             if chosen is not None:

@@ -58,12 +58,21 @@ class Dispatcher(Sending):
             ExecutorError: NATS cannot be reached.
         """
         await self.exchange.open()
-        self._look()
-        self._ask()
+        self.begin()
         try:
             await asyncio.wait_for(self._first_answer.wait(), ANSWER_SECONDS)
         except TimeoutError:
             return
+
+    def begin(self) -> None:
+        """Ask who is there, and look now and then whether they still are."""
+        self._look()
+        self._ask()
+
+    def job(self, number: int) -> RemoteJob | None:
+        """The call that was sent under ``number``; ``None`` if it is over."""
+        found = self._sent.get(number)
+        return found[1] if found is not None else None
 
     @property
     def running(self) -> int:
