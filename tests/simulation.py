@@ -3,7 +3,7 @@
 
 """The dispatcher of the process pool under simulated workers, with a virtual clock and a seed.
 
-``python -m tests.simulation [--seeds N] [--first SEED] [--without NAME]``
+``python -m tests.simulation [--seeds N] [--first SEED] [--processes N] [--without NAME]``
 
 The pool, its queue, calls sent ahead, claims (real pipes), timeouts, recycling, the supervisor and
 what becomes of ended workers are the real ones. Simulated is what is outside of the server's
@@ -32,6 +32,7 @@ import sys
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,22 @@ _SLACK_SECONDS = 0.03
 _OVERTAKEN_SECONDS = 0.3
 """No call begins so much later than one that was submitted so much after it."""
 
+_CHUNK = 200
+"""How many schedules a process is given at a time."""
+
+_FLOODED_EVERY, _FLOODED = 200, 159
+"""One of so many schedules, the one of that number, has more short calls than its workers can run,
+and a long one."""
+
 WITHOUT: dict[str, tuple[tuple[str, str, str], ...]] = {
     "looking-for-answers-before-a-kill": (("ended.py", "        worker.catch_up()\n", ""),),
     "nothing-ahead-before-refusals": (("ahead.py", "if worker.taken_back:", "if False:"),),
     "limits-of-calls-sent-ahead": (
         ("ahead.py", "                self._watch(job.timeout)\n", ""),
         ("calls.py", "            self._run_begins(job)\n", ""),
+    ),
+    "looking-for-calls-behind-a-long-one": (
+        ("ahead.py", "                if self._looking is None:\n", "                if False:\n"),
     ),
 }
 """Fixes of races: which text of which file is replaced to take them out."""
@@ -117,6 +128,7 @@ class _Call:
 
 class _World:
     def __init__(self, seed: int, loop: _Loop) -> None:
+        self.is_flooded = seed % _FLOODED_EVERY == _FLOODED
         self.random = random.Random(seed)
         self.loop = loop
         self.calls: list[_Call] = []
@@ -125,6 +137,8 @@ class _World:
         self.links: list[_Link] = []
 
     def delay(self) -> float:
+        if self.is_flooded:
+            return 0.00001
         return self.random.choice((0.00001, 0.0001, 0.001, 0.004))
 
 
@@ -354,8 +368,31 @@ async def _caller(pool: WorkerPool, call: _Call) -> Any:
         call.ended = _world.loop.time()
 
 
+def _submit(
+    pool: WorkerPool, seconds: float, timeout: float | None = None, *, crashes: bool = False
+) -> None:
+    call = _Call(len(_world.calls), seconds, timeout, crashes, _world.loop.time())
+    _world.calls.append(call)
+    call.task = asyncio.create_task(_caller(pool, call))
+
+
+async def _flood(pool: WorkerPool, workers: int) -> None:
+    """Short calls, so many that no worker is ever free, and a long one between them.
+
+    A call that waits behind the long one has to be found by somebody who looks for it.
+    """
+    dice = _world.random
+    long_at = dice.randint(20, 60)
+    for step in range(400):
+        for _ in range(2 * workers):
+            _submit(pool, dice.choice((0.0004, 0.0005, 0.0006)))
+        if step == long_at:
+            _submit(pool, 1.0)
+        await asyncio.sleep(0.001)
+
+
 async def _play() -> None:
-    dice, loop = _world.random, _world.loop
+    dice = _world.random
     workers = dice.randint(1, 3)
     options = PoolOptions(
         max_workers=workers,
@@ -368,6 +405,8 @@ async def _play() -> None:
     pool._supervisor.workers = _Ordered()  # type: ignore[assignment]  # with a fixed order
     pool._supervisor.written_off = _Ordered()  # type: ignore[assignment]  # the same
     restarts: list[asyncio.Task[None]] = []
+    if _world.is_flooded:
+        await _flood(pool, workers)
     has_long = dice.random() < 0.5
     for step in range(dice.randint(10, 40)):
         roll = dice.random()
@@ -389,10 +428,7 @@ async def _play() -> None:
             timeout = dice.choice((None, None, 0.1, 0.15))
             if step > 4 and has_long and dice.random() < 0.15:
                 seconds = dice.choice((0.0999, 0.1, 0.1001, 0.149, 0.15, 0.4, 1.0))
-            crashes = dice.random() < 0.01
-            call = _Call(len(_world.calls), seconds, timeout, crashes, loop.time())
-            _world.calls.append(call)
-            call.task = asyncio.create_task(_caller(pool, call))
+            _submit(pool, seconds, timeout, crashes=dice.random() < 0.01)
         await asyncio.sleep(dice.choice((0.0, 0.0002, 0.002, 0.02)))
     async with asyncio.timeout(300):
         if dice.random() < 0.8:
@@ -493,26 +529,40 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     parser.add_argument("--seeds", type=int, default=1000, help="how many schedules")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--processes", type=int, default=1, help="how many play them")
     parser.add_argument("--without", choices=list(WITHOUT), help="a fix that is taken out")
     chosen = parser.parse_args()
     if chosen.without:
         found = broken_by(chosen.without, chosen.seeds, chosen.first)
         print(found or f"nothing was found without {chosen.without}")
         return 0 if found else 1
-    logging.disable()
-    _simulate_what_is_outside()
+    chunks = [
+        (first, min(_CHUNK, chosen.first + chosen.seeds - first))
+        for first in range(chosen.first, chosen.first + chosen.seeds, _CHUNK)
+    ]
     ends: Counter[str] = Counter()
-    for seed in range(chosen.first, chosen.first + chosen.seeds):
+    with ProcessPoolExecutor(chosen.processes, initializer=_simulate_what_is_outside) as pool:
+        for played, broken in pool.map(_play_chunk, *zip(*chunks, strict=True)):
+            ends += played
+            if broken:
+                print(broken)
+                pool.shutdown(cancel_futures=True)
+                return 1
+    print(f"{chosen.seeds} schedules, {ends.total()} calls: {dict(sorted(ends.items()))}")
+    return 0
+
+
+def _play_chunk(first: int, seeds: int) -> tuple[Counter[str], str]:
+    """How the calls of some schedules ended; and which schedule was broken, if one was."""
+    logging.disable()
+    ends: Counter[str] = Counter()
+    for seed in range(first, first + seeds):
         try:
             ends += play(seed)
         except (AssertionError, TimeoutError) as error:
-            print(
-                f"seed {seed} breaks an invariant: {error!r}\nagain: python -m tests.simulation "
-                f"--seeds 1 --first {seed}"
-            )
-            return 1
-    print(f"{chosen.seeds} schedules, {ends.total()} calls: {dict(sorted(ends.items()))}")
-    return 0
+            again = f"again: python -m tests.simulation --seeds 1 --first {seed}"
+            return ends, f"seed {seed} breaks an invariant: {error!r}\n{again}"
+    return ends, ""
 
 
 if __name__ == "__main__":

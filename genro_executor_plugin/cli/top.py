@@ -25,6 +25,9 @@ TOKEN_VARIABLE = "GENRO_EXECUTOR_TOKEN"
 PASSWORD_VARIABLE = "GENRO_EXECUTOR_PASSWORD"
 
 
+_ORDERS = ("name", "calls", "time", "errors", "memory")
+
+
 def add(commands: Any) -> None:
     """Add the command to ``commands``."""
     parser = commands.add_parser(
@@ -61,6 +64,16 @@ def add(commands: Any) -> None:
         action="store_true",
         help="show where the running calls are as well; in the live view the key s does it",
     )
+    parser.add_argument(
+        "--jobs",
+        action="store_true",
+        help="show the newest long jobs as well; in the live view the key j does it",
+    )
+    parser.add_argument(
+        "--sort",
+        choices=_ORDERS,
+        help="what tables are sorted by, the most first; in the live view its first letter does it",
+    )
     shape.add_argument("--json", action="store_true", help="print the snapshot, once, as JSON")
     parser.set_defaults(run=_top)
 
@@ -89,7 +102,7 @@ def _top(arguments: argparse.Namespace) -> int:
     token, user = credentials_in(arguments)
     try:
         source = SnapshotSource(arguments.url, token=token, user=user)
-        first = source.fetch(stacks=arguments.stacks)
+        first = source.fetch(stacks=arguments.stacks, jobs=arguments.jobs)
     except SourceError as error:
         raise CommandError(str(error)) from error
     healthy = first.get("server", {}).get("healthy", True)
@@ -97,22 +110,22 @@ def _top(arguments: argparse.Namespace) -> int:
         print_json(first)
     elif arguments.once or not (sys.stdout.isatty() and sys.stdin.isatty()):
         paint = painter(sys.stdout)
-        for line in view(first, source.url):
+        for line in view(first, source.url, order=arguments.sort):
             text = "".join(paint(cell.text, cell.style) for cell in line)
             sys.stdout.write(text.rstrip() + "\n")
     else:
-        _live(source, first, arguments.interval)
+        _live(source, first, arguments.interval, arguments.sort)
         return HOLDS
     return HOLDS if healthy else DOES_NOT_HOLD
 
 
-def _live(source: Any, first: dict[str, Any], interval: float) -> None:
+def _live(source: Any, first: dict[str, Any], interval: float, order: str | None) -> None:
     try:
         from ..tools.top.screen import TerminalError, show
     except ImportError as error:
         raise CommandError(f"this Python has no curses ({error}); use --once") from error
     try:
-        show(source, first, interval)
+        show(source, first, interval, order)
     except TerminalError as error:
         raise CommandError(str(error)) from error
 

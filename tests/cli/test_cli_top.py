@@ -400,6 +400,95 @@ def test_live_it_pauses_and_goes_on(console: ServerUnderTest) -> None:
         assert shown.wait() == 0
 
 
+@pytest.fixture
+def busy_console(
+    executor_server: Callable[..., ServerUnderTest], tmp_path: Path
+) -> ServerUnderTest:
+    """A server with two pools that have run calls, and two long jobs, one of which has failed."""
+    threads = {"executor_type": "thread", "max_workers": 1}
+    site = executor_server(
+        *(Reports, Bound, ExecutorConsole),
+        executors={"pdf": {"max_workers": 1}, "zip": threads, "jobs": threads},
+        long_tasks={"path": str(tmp_path), "pool": "jobs"},
+        tasks=False,
+    )
+    site.get("/reports/fail")
+    for _ in range(3):
+        assert site.get("/bound/zipped").status == 200
+    for name in ("book", "torn"):
+        assert site.get(f"/bound/{name}").status == 202
+    return site
+
+
+class Bound(RoutedApplication):
+    mount = "bound"
+
+    @route(executor="zip")
+    def zipped(self) -> int:
+        return 1
+
+    @route(executor="jobs", executor_background=True)
+    def book(self) -> int:
+        return 1
+
+    @route(executor="jobs", executor_background=True)
+    def torn(self) -> None:
+        raise ValueError("it is \x1b]0;torn\x07")
+
+
+def first_pools(text: str) -> list[str]:
+    """The names of the pools in the order in which they are shown."""
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    begin = next(number for number, row in enumerate(rows) if row[0] == "POOL") + 1
+    return [row[0] for row in rows[begin : begin + 3]]
+
+
+def test_live_it_shows_jobs_and_sorts(
+    busy_console: ServerUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = {"columns": 170, "rows": 60}
+    with terminal(COMMAND, "top", busy_console.url, "--interval", "0.2", **size) as shown:
+        shown.until(r"^  q quits.*j long jobs.*m memory")
+        assert "Long jobs" not in shown.shown
+        assert first_pools(shown.shown) == ["jobs", "pdf", "zip"]
+        shown.type("j")
+        shown.until(r"^Long jobs \(2, 1 failed that nobody has seen\)")
+        shown.until(r"failed +jobs .*bound/torn +ValueError: it is \?\]0;torn\?")
+        shown.until(r"succeeded +jobs .*bound/book")
+        assert shown.colours_of("ValueError: it is") == {"red"}
+        for key, order, first, most in (("c", "calls", "zip", 1), ("e", "errors", "pdf", 2)):
+            shown.type(key)
+            shown.until(rf"^  by {order} ")
+            assert first in first_pools(shown.shown)[:most]
+        shown.type("e")  # once more, and each table has its own order again
+        shown.until(r"^  q quits")
+        assert first_pools(shown.shown) == ["jobs", "pdf", "zip"]
+        shown.type("j")
+        shown.resize(160, 50)  # all is drawn anew
+        shown.until(r"\Agenro-executor top(?:(?!Long jobs)[\s\S])*^  q quits")
+        shown.type("q")
+        assert shown.wait() == 0
+    assert main(["top", busy_console.url, "--jobs", "--sort", "calls"]) == 0
+    text = capsys.readouterr().out
+    assert (first_pools(text)[0], "bound/torn" in text) == ("zip", True)
+    assert main(["top", busy_console.url, "--jobs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["jobs"]["count"] == 2
+
+
+def test_jobs_that_cannot_be_had_hide_nothing_else(
+    quiet_console: ServerUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    snapshot = quiet_console.get("/_executors/snapshot").body
+    refused = http("500 Oh", b'{"detail": "the store is lost"}')
+    with other_server(http("200 OK", snapshot), refused) as url:
+        assert main(["top", url, "--jobs"]) == 0
+    text = capsys.readouterr().out
+    assert "answered 500: the store is lost" in text
+    assert "not used yet" in text
+    assert main(["top", quiet_console.url, "--jobs"]) == 0
+    assert "there are none" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)]
 )

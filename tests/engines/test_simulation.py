@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 FOUND_AT = {
     "limits-of-calls-sent-ahead": 15,
+    "looking-for-calls-behind-a-long-one": 159,
     "looking-for-answers-before-a-kill": 115,
     "nothing-ahead-before-refusals": 361,
 }

@@ -55,7 +55,7 @@ def arguments_of(text: str | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """
     try:
         given = json.loads(text) if text is not None else []
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second one: nested too deeply
         raise TargetError(f"--arguments is not JSON: {error}") from error
     if isinstance(given, list):
         return tuple(given), {}

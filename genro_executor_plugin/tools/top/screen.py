@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 from .lines import Cell, Line
+from .orders import ORDERS
 from .source import SnapshotSource, SourceError
 from .view import view
 
@@ -29,7 +30,10 @@ __all__ = ["TerminalError", "show"]
 _KEYS_SECONDS = 0.1
 """How long the view waits for a key before it looks for an answer."""
 
-_HELP = "  q quits   p pauses   s shows where calls are   space asks now"
+_HELP = (
+    "  q quits   p pauses   s where calls are   j long jobs   space asks now   sort by: "
+    + " ".join(f"{key} {order}" for key, order in ORDERS.items())
+)
 
 _COLOURS = {"red": curses.COLOR_RED, "green": curses.COLOR_GREEN, "yellow": curses.COLOR_YELLOW}
 
@@ -38,8 +42,12 @@ class TerminalError(Exception):
     """This terminal cannot show a live view. The message says why."""
 
 
-def show(source: SnapshotSource, first: dict[str, Any], interval: float) -> None:
+def show(
+    source: SnapshotSource, first: dict[str, Any], interval: float, order: str | None = None
+) -> None:
     """Show ``first`` and then what ``source`` says every ``interval`` seconds, until ``q``.
+
+    Stacks and jobs are asked for again and again if ``first`` has them.
 
     Raises:
         TerminalError: the terminal cannot do it.
@@ -48,7 +56,7 @@ def show(source: SnapshotSource, first: dict[str, Any], interval: float) -> None
     before = signal.signal(signal.SIGTERM, _end)
     try:
         curses.set_escdelay(25)
-        curses.wrapper(_Screen(source, first, interval).run)
+        curses.wrapper(_Screen(source, first, interval, order).run)
     except curses.error as error:
         raise TerminalError(
             f"the terminal {os.environ.get('TERM', '')!r} cannot show a live view ({error}); "
@@ -77,6 +85,7 @@ class _Asking(threading.Thread):
         self.running = threading.Event()
         self.running.set()
         self.stacks = threading.Event()
+        self.jobs = threading.Event()
         self._source = source
         self._interval = interval
 
@@ -86,7 +95,8 @@ class _Asking(threading.Thread):
             self.running.wait()
             self.now.clear()
             try:
-                self.answers.put(self._source.fetch(stacks=self.stacks.is_set()))
+                stacks, jobs = self.stacks.is_set(), self.jobs.is_set()
+                self.answers.put(self._source.fetch(stacks=stacks, jobs=jobs))
             except SourceError as error:
                 self.answers.put(error)
 
@@ -94,12 +104,17 @@ class _Asking(threading.Thread):
 class _Screen:
     """The screen, and the state that it is drawn from."""
 
-    def __init__(self, source: SnapshotSource, first: dict[str, Any], interval: float) -> None:
+    def __init__(
+        self, source: SnapshotSource, first: dict[str, Any], interval: float, order: str | None
+    ) -> None:
         self._source = source
+        self._order = order
         self._asking = _Asking(source, interval)
         self._snapshot = first
         if "stacks" in first:
             self._asking.stacks.set()
+        if "jobs" in first:
+            self._asking.jobs.set()
         self._before: Mapping[str, Any] | None = None
         self._answered_at = time.monotonic()
         self._error: SourceError | None = None
@@ -125,10 +140,13 @@ class _Screen:
             return False
         if key == ord(" "):
             self._asking.now.set()
-        elif key in (ord("s"), ord("S")):
-            stacks = self._asking.stacks
-            stacks.clear() if stacks.is_set() else stacks.set()
+        elif key in (ord("s"), ord("S"), ord("j"), ord("J")):
+            asked = self._asking.stacks if key in (ord("s"), ord("S")) else self._asking.jobs
+            asked.clear() if asked.is_set() else asked.set()
             self._asking.now.set()
+        elif 0 <= key < 128 and chr(key).lower() in ORDERS:
+            order = ORDERS[chr(key).lower()]
+            self._order = None if order == self._order else order  # the same key takes it back
         elif key in (ord("p"), ord("P")):
             running = self._asking.running
             if running.is_set():
@@ -151,11 +169,17 @@ class _Screen:
         """Everything that a drawing depends on; the same state is not drawn twice."""
         waited = int(time.monotonic() - self._answered_at) if self._error is not None else 0
         paused = not self._asking.running.is_set()
-        return id(self._snapshot), self._error, waited, paused, window.getmaxyx()
+        return id(self._snapshot), self._error, waited, paused, self._order, window.getmaxyx()
 
     def _draw(self, window: curses.window) -> None:
         height, width = window.getmaxyx()
-        lines = view(self._snapshot, self._source.url, before=self._before, height=height - 1)
+        lines = view(
+            self._snapshot,
+            self._source.url,
+            before=self._before,
+            height=height - 1,
+            order=self._order,
+        )
         window.erase()
         for number, line in enumerate([*lines[: height - 1], self._footer()]):
             row = height - 1 if number == len(lines[: height - 1]) else number
@@ -168,6 +192,8 @@ class _Screen:
             return [Cell(f"  no answer for {waited:.0f} s: {self._error}", "red")]
         if not self._asking.running.is_set():
             return [Cell("  paused; p goes on", "yellow")]
+        if self._order is not None:
+            return [Cell(f"  by {self._order} ", "bold"), Cell(_HELP, "dim")]
         return [Cell(_HELP, "dim")]
 
     def _write(self, window: curses.window, row: int, line: Line, width: int) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, parse_qs, quote, urlencode, urlsplit, urlu
 import httpx
 
 from ...console.token_files import TOKEN_HEADER, tokens_of_port
+from .jobs import JOBS_QUERY
 
 __all__ = ["SnapshotSource", "SourceError", "snapshot_url"]
 
@@ -96,18 +97,29 @@ class SnapshotSource:
         # Loading the authorities takes tens of milliseconds, and plain HTTP needs none.
         self._verify = httpx.create_ssl_context() if self.url.startswith("https:") else False
 
-    def fetch(self, *, stacks: bool = False) -> dict[str, Any]:
-        """The state of the server as it is now; with ``stacks`` where its calls are as well.
+    def fetch(self, *, stacks: bool = False, jobs: bool = False) -> dict[str, Any]:
+        """The state of the server as it is now.
+
+        Args:
+            stacks: whether it has where the calls are as well.
+            jobs: whether it has the newest long jobs as well, or why they cannot be had.
 
         Raises:
             SourceError: nothing answers, the server refuses, or it has no console.
         """
-        document = self._document(self.url)
+        document: dict[str, Any] = self._document(self.url)
         if not _is_snapshot(document):
             raise SourceError(
                 f"{self.url} did not answer with a snapshot of this version; is it a console?"
             )
-        return {**document, **({"stacks": self.stacks()} if stacks else {})}
+        if stacks:
+            document["stacks"] = self.stacks()
+        if jobs:
+            try:
+                document["jobs"] = self.jobs(JOBS_QUERY, FETCH_TIMEOUT_SECONDS)
+            except SourceError as error:  # the pools are there, and worth seeing
+                document["jobs"] = {"trouble": str(error)}
+        return document
 
     def stacks(self, pid: int | None = None) -> dict[str, Any]:
         """Where the running calls are: those in process ``pid``, or all.
@@ -121,13 +133,16 @@ class SnapshotSource:
             raise SourceError(f"{url} did not answer with stacks; is it a console of this version?")
         return document
 
-    def jobs(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """A page of the long jobs that match ``query``.
+    def jobs(
+        self, query: Mapping[str, str], timeout: float = JOBS_TIMEOUT_SECONDS
+    ) -> dict[str, Any]:
+        """A page of the long jobs that match ``query``, asked for within ``timeout`` seconds.
 
         Raises:
             SourceError: as for ``fetch``; or ``query`` has what there is not.
         """
-        return self._about_jobs(f"jobs/list?{urlencode(query, errors='replace')}", "jobs")
+        path = f"jobs/list?{urlencode(query, errors='replace')}"
+        return self._about_jobs(path, "jobs", timeout=timeout)
 
     def job(self, task_id: str) -> dict[str, Any]:
         """What is known of a long job.
@@ -167,9 +182,15 @@ class SnapshotSource:
             raise SourceError(f"{url} did not answer with a profile; is it of this version?")
         return profile
 
-    def _about_jobs(self, path: str, fact: str, sent: bytes | None = None) -> dict[str, Any]:
+    def _about_jobs(
+        self,
+        path: str,
+        fact: str,
+        sent: bytes | None = None,
+        timeout: float = JOBS_TIMEOUT_SECONDS,
+    ) -> dict[str, Any]:
         url = self.url.removesuffix("snapshot") + path
-        document = self._document(url, sent, JOBS_TIMEOUT_SECONDS)
+        document = self._document(url, sent, timeout)
         if not isinstance(document, dict) or fact not in document:
             raise SourceError(f"{url} did not answer as a console of this version does")
         return document

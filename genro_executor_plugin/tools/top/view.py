@@ -9,12 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .jobs import job_lines, job_title
 from .lines import (
     Cell,
     Line,
     columns,
     printable,
 )
+from .orders import sorted_pools, sorted_routes, sorted_workers
 
 __all__ = ["view"]
 
@@ -24,7 +26,12 @@ _BAR_WIDTH = 8
 
 
 def view(
-    snapshot: Snapshot, url: str, *, before: Snapshot | None = None, height: int | None = None
+    snapshot: Snapshot,
+    url: str,
+    *,
+    before: Snapshot | None = None,
+    height: int | None = None,
+    order: str | None = None,
 ) -> list[Line]:
     """The lines that show ``snapshot``.
 
@@ -33,14 +40,16 @@ def view(
         url: the address of the snapshot.
         before: the snapshot before it; rates are those of the time between the two.
         height: how many lines there is room for; ``None`` means as many as are needed.
+        order: one of ``ORDERS`` by which tables are sorted; ``None`` for each table's own.
     """
     lines = [_title(snapshot, url), *_trouble(snapshot), []]
-    lines += _pools(snapshot, before)
+    lines += _pools(snapshot, before, order)
     sections = [
         ("Server processes", _processes(snapshot)),
-        ("Workers", _workers(snapshot)),
+        (job_title(snapshot), job_lines(snapshot, order)),
+        ("Workers", _workers(snapshot, order)),
         ("Where calls are", _stacks(snapshot)),
-        ("Routes", _routes(snapshot)),
+        ("Routes", _routes(snapshot, order)),
         ("Errors", _errors(snapshot)),
     ]
     for number, (title, table) in enumerate(sections):
@@ -71,8 +80,16 @@ def _title(snapshot: Snapshot, url: str) -> Line:
         Cell("genro-executor top", "bold"),
         Cell(f"  {printable(url.removesuffix('/snapshot'))}  pid {server.get('pid', '-')}  "),
         Cell("healthy", "green") if healthy else Cell("UNHEALTHY", "red"),
-        Cell(f"  {at}", "dim"),
+        Cell(f"  {_python(server)}{at}", "dim"),
     ]
+
+
+def _python(server: Mapping[str, Any]) -> str:
+    """Which Python serves; nothing from a server of a former version."""
+    if "python" not in server:
+        return ""
+    gil = "with" if server["gil"] else "without"
+    return f"Python {printable(server['python'])} {gil} the GIL  "
 
 
 def _trouble(snapshot: Snapshot) -> list[Line]:
@@ -86,10 +103,11 @@ def _trouble(snapshot: Snapshot) -> list[Line]:
 # -- pools ----------------------------------------------------------------------------------------
 
 
-def _pools(snapshot: Snapshot, before: Snapshot | None) -> list[Line]:
+def _pools(snapshot: Snapshot, before: Snapshot | None, order: str | None) -> list[Line]:
     earlier = {pool["name"]: pool for pool in before["pools"]} if before is not None else {}
     seconds = snapshot["now"] - before["now"] if before is not None else 0.0
-    rows = [_pool(pool, earlier.get(pool["name"]), seconds) for pool in snapshot["pools"]]
+    pools = sorted_pools(snapshot["pools"], order)
+    rows = [_pool(pool, earlier.get(pool["name"]), seconds) for pool in pools]
     unused = ", ".join(map(printable, snapshot.get("unused_pools", ())))
     idle = [[Cell(f"  not used yet: {unused}", "dim")]] if unused else []
     if not rows:
@@ -197,13 +215,12 @@ def _where(worker: Mapping[str, Any]) -> str:
     return f"{printable(host)}:{worker['pid']}" if host else str(worker["pid"])
 
 
-def _workers(snapshot: Snapshot) -> list[Line]:
+def _workers(snapshot: Snapshot, order: str | None) -> list[Line]:
     found = [
         (pool["name"], worker)
         for pool in snapshot["pools"]
         for worker in pool.get("worker_states", ())
     ]
-    found.sort(key=lambda one: -(one[1].get("running_seconds") or 0.0))
     rows = [
         [
             Cell(_where(worker)),
@@ -214,7 +231,7 @@ def _workers(snapshot: Snapshot) -> list[Line]:
             Cell(_count(worker.get("calls") or 0)),
             Cell(printable(worker.get("route") or worker.get("function") or "")),
         ]
-        for name, worker in found
+        for name, worker in sorted_workers(found, order)
     ]
     return columns(("PID", "POOL", "STATE", "FOR", "MEMORY", "CALLS", "RUNS"), rows, "lllrrrl")
 
@@ -230,10 +247,9 @@ def _stacks(snapshot: Snapshot) -> list[Line]:
     return lines
 
 
-def _routes(snapshot: Snapshot) -> list[Line]:
-    """The routes that have a pool, the busiest ones first."""
+def _routes(snapshot: Snapshot, order: str | None) -> list[Line]:
+    """The routes that have a pool."""
     routes = [route for route in snapshot.get("routes", ()) if route.get("pool")]
-    routes.sort(key=lambda route: -sum(route["outcomes"].values()))
     rows = [
         [
             Cell(printable(route["path"])),
@@ -244,7 +260,7 @@ def _routes(snapshot: Snapshot) -> list[Line]:
             Cell(_ms(route.get("run_p95_ms"))),
             Cell(_limit(route.get("effective", {}).get("timeout"))),
         ]
-        for route in routes
+        for route in sorted_routes(routes, order)
     ]
     head = ("ROUTE", "POOL", "DONE", "ERRORS", "RUN p50", "p95", "TIMEOUT")
     return columns(head, rows, "llrrrrr")
