@@ -39,6 +39,9 @@ __all__ = [
     "unpack_failure",
 ]
 
+# Python 3.15 loads a part of this when it formats the first traceback. Where that tells of a lack
+# of file descriptors, nothing can be loaded any more.
+traceback.format_exception_only(ValueError())
 
 _LONGEST_REPR = 1000
 """How many characters there are at most of what is shown in place of a value."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -111,7 +112,8 @@ async def test_native_code_that_keeps_the_interpreter_counts_for_its_time(kind: 
             ProfileTarget(PATH, profiled.keeps_the_interpreter), SECONDS, 100
         )
     lines = lines_of(profiles)
-    assert lines.most_common(1)[0][0] == ("keeps_the_interpreter", "matches", "match"), lines
+    match = re.match.__name__  # Python 3.15 has another one
+    assert lines.most_common(1)[0][0] == ("keeps_the_interpreter", "matches", match), lines
     assert sum(profile.missed for profile in profiles) > 3
     assert lines.total() > 5
 
