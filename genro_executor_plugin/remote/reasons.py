@@ -14,6 +14,15 @@ _CURES = (
         "--tls, or correct url=",
     ),
     (
+        ("certificate has expired", "certificate expired", "certificate is not yet valid"),
+        "a certificate is out of its time. Renew the server's or that of tls_cert=, whichever it "
+        "is, or correct the clock of this machine",
+    ),
+    (
+        ("user authentication expired", "credentials expired"),
+        "what lets us in has expired. Put a new JWT into the file of credentials=",
+    ),
+    (
         ("certificate_verify_failed", "hostname mismatch", "ip address mismatch"),
         "its certificate is not trusted, or is for another name. Name the file of the authority "
         "that has signed it with tls_ca=, and use the name in it in url=",
@@ -23,7 +32,7 @@ _CURES = (
         "it wants a certificate of ours that it trusts. Correct tls_cert= and tls_key=",
     ),
     (
-        ("authorization", "authentication", "nkey", "jwt", "credentials expired", "seed"),
+        ("authorization", "authentication", "nkey", "jwt", "seed"),
         "it does not let us in. Correct login=, nkey= or credentials=, or what the server knows",
     ),
     (

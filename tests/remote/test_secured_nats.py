@@ -113,6 +113,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *("x509", "-req", "-in", f"{name}.csr", *signed),
             *("-extfile", "names", "-out", f"{name}.pem"),
         )
+    # One of each that is over as soon as it is made.
+    for name in ("server", "client"):
+        openssl(
+            *("x509", "-req", "-in", f"{name}.csr", *signed[:-1], "0"),
+            *("-extfile", "names", "-out", f"old-{name}.pem"),
+        )
     return folder
 
 
@@ -132,6 +138,18 @@ async def test_tls_is_used_and_what_is_wrong_with_it_is_told(certificates: Path,
         assert "in PEM format" in await refusal(url, tls_ca=file(PASSWORD))
         assert "tls_cert=" in await refusal(url, tls_ca=ca, tls_cert=file("x"), tls_key=key)
         assert "give tls_cert=, too" in await refusal(url, tls_ca=ca, tls_key=key)
+
+
+@pytest.mark.filterwarnings("ignore:.*__del__:pytest.PytestUnraisableExceptionWarning")
+async def test_a_certificate_out_of_its_time_is_told(certificates: Path) -> None:
+    names = "ca.pem", "client.pem", "client.key", "old-client.pem"
+    ca, cert, key, old = (str(certificates / name) for name in names)
+    served = "--tlsverify", "--tlscacert", ca, "--tlskey", str(certificates / "server.key")
+    for server_cert, ours in (("old-server.pem", cert), ("server.pem", old)):
+        with nats_server(*served, "--tlscert", str(certificates / server_cert)) as server:
+            url = server.url.replace("nats:", "tls:")
+            said = await refusal(url, tls_ca=ca, tls_cert=ours, tls_key=key)
+            assert "certificate is out of its time. Renew" in said
 
 
 async def test_nothing_is_said_in_the_clear_where_tls_was_asked_for(

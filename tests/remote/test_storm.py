@@ -21,7 +21,7 @@ import nats.aio.client
 import pytest
 import worker_functions as wf
 from agents import SECRET, agent, nats_server, pool_options
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from waiting import until
 
@@ -43,13 +43,13 @@ PLAIN = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
     ),
-    max_leaves=6,
+    max_leaves=3,
 )
 SIGNED = st.tuples(
     st.just("signed"),
     # LEAVE is left out: with a flag it makes sense, and the agent would end.
     st.sampled_from([*(kind for kind in Kind if kind is not Kind.LEAVE), 0, 99]),
-    st.lists(PLAIN, max_size=9),
+    st.lists(PLAIN, max_size=5),
     st.binary(max_size=50),
 )
 MESSAGE = st.one_of(
@@ -142,6 +142,7 @@ async def test_a_storm_runs_nothing_ends_nothing_and_is_counted(tmp_path: Path) 
 
                 @settings(
                     max_examples=MESSAGES,
+                    phases=[Phase.generate],
                     deadline=None,
                     database=None,
                     suppress_health_check=list(HealthCheck),
