@@ -22,7 +22,7 @@ import pytest
 from browser import chromium
 from genro_routes import route
 from press import Press
-from selenium.webdriver import Keys
+from selenium.webdriver import ActionChains, Keys
 from servers import Site, serving, until_answered
 from test_console_page import IMAGES, LOOKS, Page, screen, url_of
 
@@ -208,6 +208,20 @@ async def test_jobs_are_found_looked_at_run_again_and_deleted(
     gate.release()
 
 
+def reached_by_keyboard(page: Page) -> None:
+    """Everything that can be used is reached with Tab; of radio buttons the chosen one is."""
+    usable = "main a[href], main button:enabled, main input:not([type=radio]), main select"
+    wanted = {one for one in page.all(usable) if one.is_displayed()}
+    reached = set()
+    page.browser.execute_script("document.activeElement.blur(); document.body.focus()")
+    for _ in range(len(wanted) + 60):  # a moment has five fields
+        ActionChains(page.browser).send_keys(Keys.TAB).perform()
+        reached.add(page.browser.switch_to.active_element)
+        if wanted <= reached:
+            return
+    assert not {one.get_attribute("outerHTML") for one in wanted - reached}
+
+
 async def test_pages_are_turned_and_everything_has_a_name(site: Site, browser: Any) -> None:
     for number in range(51):
         last = await submitted(site, "book", title=f"t{number}")
@@ -223,6 +237,7 @@ async def test_pages_are_turned_and_everything_has_a_name(site: Site, browser: A
         page.until(lambda: len(page.all("#job-list tr")) == 1)
         page.until_text("#count", "51 jobs match")
         assert not page.find("#on").is_enabled()
+        reached_by_keyboard(page)
         page.find("#back").click()
         page.until(lambda: len(page.all("#job-list tr")) == 50)
         nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]

@@ -96,6 +96,8 @@ class Page:
 
     def click(self, name: str) -> None:
         """Click what has the accessible name ``name``."""
+        # What is inside of a pool comes after its line, and moves what is below.
+        self.until(lambda: not self.all(".pool.open [data-part=inside]:empty"))
         self.find(f'[aria-label="{name}"]').click()
 
     def said(self, text: str) -> None:
@@ -131,6 +133,7 @@ async def test_the_page_shows_what_the_snapshot_has(site: Site, browser: Any) ->
     def look() -> None:
         page = Page(browser, url_of(site))
         page.until_text("#health", "healthy")
+        page.until(lambda: len(page.all("[data-part=options]")) == len(snapshot["pools"]))
         for pool in snapshot["pools"]:
             card = f'[data-pool="{pool["name"]}"]'
             assert page.text(f"{card} h3") == pool["name"]

@@ -28,6 +28,7 @@ BEGIN, END = "<!-- who may do what -->\n", "<!-- end -->\n"
 CONSOLE = (
     ("see the page", "GET", "/_executors/"),
     ("read pools, routes and errors", "GET", "/_executors/snapshot"),
+    ("read what has changed on the page", "GET", "/_executors/updates"),
     ("read the history", "GET", "/_executors/history"),
     ("read metrics", "GET", "/_executors/metrics"),
     ("ask whether it lives", "GET", "/_executors/health/live"),

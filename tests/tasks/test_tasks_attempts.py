@@ -17,7 +17,12 @@ import task_functions as tf
 from conftest import Gate
 from servers import built
 
-from genro_executor_plugin import ExecutorApplication, TaskState, TaskStatus
+from genro_executor_plugin import (
+    ExecutorApplication,
+    ExecutorTimeoutError,
+    TaskState,
+    TaskStatus,
+)
 from genro_executor_plugin.tasks.status import TaskFailure
 from genro_executor_plugin.tasks.store import TaskStore
 from genro_executor_plugin.tasks.store.attempts import (
@@ -84,11 +89,19 @@ async def test_each_attempt_is_kept_with_where_it_ran_and_how_it_ended(
         assert "in fail_until" in found[0].failure.traceback
         assert {one.pid for one in found} == {pid}
 
+        late = await app.tasks.options(timeout=0.3).submit(tf.never_listen, str(tmp_path / "gate"))
+        with pytest.raises(ExecutorTimeoutError):
+            await app.tasks.result(late)
+        (ended,) = await attempts(app, late)
+        assert "in never_listen" in ended.failure.traceback, "where it was at its limit"
+        (pid,) = {one.pid for one in await attempts(app, held)}
+        assert ended.pid == pid
         crash = await app.tasks.options(pool="jobs").submit(tf.exit_hard)
         with pytest.raises(Exception, match="exit"):
             await app.tasks.result(crash)
         (crashed,) = await attempts(app, crash)
-        assert (crashed.pid, crashed.ended_as) == (pid, "failed")
+        assert crashed.ended_as == "failed"
+        assert crashed.pid not in (None, pid), "the next worker"
 
         threaded = await app.tasks.options(pool="db").submit(tf.add, 1, 2)
         await app.tasks.result(threaded)

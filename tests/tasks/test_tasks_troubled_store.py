@@ -116,11 +116,11 @@ async def test_an_unexpected_error_at_the_end_of_a_job_leaves_it_failed(
 ) -> None:
     end, failed = TaskStore.end, []
 
-    def broken(self: Any, status: Any, kind: str, content: Any) -> Any:
+    def broken(self: Any, status: Any, kind: str, content: Any, ran: Any) -> Any:
         if not failed:
             failed.append(status)
             raise OverflowError("an error that nobody has thought of")
-        return end(self, status, kind, content)
+        return end(self, status, kind, content, ran)
 
     monkeypatch.setattr(TaskStore, "end", broken)
     async with tasks_in(tmp_path / "store") as tasks:

@@ -172,13 +172,29 @@ function showPools(pools) {
   byId("pools").classList.toggle("lots", pools.length > FEW);
   say(byId("pool-count"), found.length === pools.length ? `${count(pools.length)} pools` : `${count(found.length)} of ${count(pools.length)} pools`);
   say(byId("fold-all"), pools.some(({ key }) => isOpen(key)) ? "Close all" : "Open all");
-  const update = ifChanged(updatePool);
+  const update = ifChanged(updatePool), later = [];
   keep(byId("pool-list"), found, ({ key }) => key, (pool) => createPool(pool, page), (node, pool) => {
     update(node, pool);
     foldPool(node, isOpen(pool.key));
     const details = model.details.get(pool.key);
-    if (node.open && details) updateInside(node, pool, details, model.samples.get(pool.key) ?? [], model.now);
+    if (!node.open || !details) return;
+    const inside = () => updateInside(node, pool, details, model.samples.get(pool.key) ?? [], model.now);
+    if (node.isSeen) inside();
+    else later.push(inside);
   });
+  inTurns(later);
+}
+
+// Does what nobody sees yet piece by piece, so that the page is never busy for long.
+let turn = 0;
+function inTurns(work) {
+  const mine = ++turn;
+  const next = () => {
+    if (mine !== turn || !work.length) return;
+    work.shift()();
+    setTimeout(next);
+  };
+  if (work.length) setTimeout(next);
 }
 
 function fold(...names) {
