@@ -463,9 +463,6 @@ def test_live_it_shows_jobs_and_sorts(
         shown.type("e")  # once more, and each table has its own order again
         shown.until(r"^  q quits")
         assert first_pools(shown.shown) == ["jobs", "pdf", "zip"]
-        shown.type("j")
-        shown.resize(160, 50)  # all is drawn anew
-        shown.until(r"\Agenro-executor top(?:(?!Long jobs)[\s\S])*^  q quits")
         shown.type("q")
         assert shown.wait() == 0
     assert main(["top", busy_console.url, "--jobs", "--sort", "calls"]) == 0
