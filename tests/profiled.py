@@ -50,7 +50,7 @@ async def awaits() -> None:
 
 
 async def inner() -> None:
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.001)
     hot()
 
 

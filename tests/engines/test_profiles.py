@@ -139,16 +139,16 @@ async def test_a_deep_stack_keeps_both_ends() -> None:
         async with called_again_and_again(pool, profiled.deep):
             (profile,) = await pool.profile(ProfileTarget(PATH, profiled.deep), 0.3, 100)
         stack = profile.stacks.most_common(1)[0][0]
-        assert len(stack) == 200
+        assert 190 < len(stack) <= 200  # less what of this package stands in between
         assert stack[0].line == stack[1].line != stack[-1].line
 
 
 async def test_workers_that_begin_or_end_meanwhile_tell_what_they_can() -> None:
     """Those that come take samples; those that leave tell before; the killed hold up nobody."""
     target = ProfileTarget(PATH, profiled.computes)
-    pool = ProcessExecutor("profiled", max_workers=1, max_tasks_per_child=3)
+    pool = ProcessExecutor("profiled", max_workers=1, max_tasks_per_child=10)
     async with pool, called_again_and_again(pool, profiled.computes):
-        profiles = await pool.profile(target, SECONDS, 100)
+        profiles = await pool.profile(target, 1.0, 100)
     assert len(profiles) >= 2, "one for each worker"
     assert profiles[0].stacks, "the first one has left, and told before"
     async with ProcessExecutor("profiled", max_workers=1) as pool:
