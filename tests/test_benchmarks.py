@@ -136,7 +136,7 @@ def test_what_it_costs_to_be_watched_is_measured() -> None:
 
 def test_how_soon_a_call_tells_where_it_is_and_what_a_profile_costs_is_measured() -> None:
     """Every way to hang is told of; the exit code tells the verdict."""
-    short = ("--times", "1", "--rounds", "1", "--seconds", "0.2", "--json")
+    short = ("--times", "1", "--rounds", "1", "--seconds", "0.6", "--json")
     done = ended("benchmarks.inside", *short)
     content = json.loads(done.log)
     assert len(content["stacks"]) == 14, "each idle, and under load"

@@ -15,7 +15,7 @@ from genro_executor_plugin.engines.call import Call
 from genro_executor_plugin.executors.admission import Admission
 from genro_executor_plugin.metrics.counters import PoolMetrics
 from genro_executor_plugin.options.call import CallOptions
-from genro_executor_plugin.options.keys import key_of
+from genro_executor_plugin.options.keys import key_of, place_of
 from genro_executor_plugin.options.pool import PoolOptions
 
 
@@ -245,11 +245,13 @@ async def test_the_turn_of_a_key_must_be_allowed_to_wait() -> None:
 
 async def test_calls_with_a_key_are_admitted_by_the_turn_of_their_key() -> None:
     door = admission(max_workers=2, max_pending=4)
-    for name in ("a", "b"):
-        one = call(key=key_of(name))
+    # Which worker a key leads to is drawn anew in each process.
+    places = {place_of(key_of(number), 2): key_of(number) for number in range(100)}
+    for key in places.values():
+        one = call(key=key)
         assert door.of_key(one).admit(one)
     assert (door.admitted, door.waiting) == (2, 0)
-    again = [call(key=key_of("a")) for _ in range(2)]
+    again = [call(key=places[0]) for _ in range(2)]
     assert [door.of_key(one).admit(one) for one in again] == [True, False]
     task = asyncio.create_task(door.of_key(again[1]).wait(again[1]))
     await asyncio.sleep(0)

@@ -5,7 +5,13 @@
 
 from __future__ import annotations
 
-from benchmarks.credits import Plan, simulate
+from pathlib import Path
+
+import pytest
+
+with pytest.MonkeyPatch.context() as patch:  # the package is the installed one nevertheless
+    patch.syspath_prepend(Path(__file__).parents[2])
+    from benchmarks.credits import Plan, simulate
 
 SMALL = Plan(agents=40, servers=8, calls=4000, seconds=0.1)
 
