@@ -351,6 +351,21 @@ async def submitted(client: httpx.AsyncClient, kind: str, name: str, seconds: fl
     return task_id
 
 
+async def stopped_between_commits(program: RunningProgram, store: Path) -> None:
+    """Stop ``program`` while it does not have the lock for writing, which it would keep."""
+    while True:
+        program.signal(signal.SIGSTOP)
+        with closing(sqlite3.connect(store, isolation_level=None, timeout=1.0)) as connection:
+            try:  # the other process has it for a moment at a time
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                program.signal(signal.SIGCONT)
+                await asyncio.sleep(0)
+            else:
+                connection.execute("ROLLBACK")
+                return
+
+
 async def test_jobs_of_a_killed_process_go_on_in_another_one(tmp_path: Path) -> None:
     """None of them twice at a time; those of a process that is stopped stay its own."""
     arguments = (LASTING, str(tmp_path / "store"), str(tmp_path))
@@ -368,8 +383,9 @@ async def test_jobs_of_a_killed_process_go_on_in_another_one(tmp_path: Path) -> 
                 return [(await other.get(url)).json()["state"] for url in urls]
 
             first.descendants()
-            first.signal(signal.SIGSTOP)
-            assert (await other.get("/lasting/jobs")).status_code == 200
+            await stopped_between_commits(first, tmp_path / "store" / "jobs.sqlite")
+            listed = await other.get("/lasting/jobs")
+            assert listed.status_code == 200, listed.text
             await asyncio.sleep(1.5)  # it looks once a second
             assert "queued" in await states(waits)
             assert await states(lost) == ["running"]
