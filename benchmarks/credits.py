@@ -182,7 +182,7 @@ class _Server:
         options = pool.pool_options
         self.dispatcher = Dispatcher(pool, options, None, lambda *_: None, lambda *_: None)
         self.dispatcher.max_running = 10**9
-        self.dispatcher.exchange = self  # type: ignore[assignment]
+        self.dispatcher.exchange = self  # type: ignore[assignment] # has what it uses
         self.connection = SimpleNamespace(connected=True, last_error="")
         self.post = SimpleNamespace(
             look=lambda: None, forget=lambda *_: None, is_leaving=lambda *_: False

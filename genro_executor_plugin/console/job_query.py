@@ -17,7 +17,7 @@ from ..tasks.status import TaskState
 from ..tasks.store.search import SORTS, JobQuery
 from ..tasks.texts import is_text
 
-__all__ = ["FILTERS", "check_ids", "query_in", "query_of"]
+__all__ = ["FILTERS", "check_ids", "moment_of", "query_in", "query_of"]
 
 MOST_JOBS = 200
 """How many jobs there may be on a page."""
@@ -77,8 +77,8 @@ def query_of(given: Mapping[str, Any]) -> JobQuery:
         pool=texts.get("pool", ""),
         submitter=texts.get("submitter") or None,
         seen=_SEEN[_one_of("seen", texts.get("seen", ""), *_SEEN)],
-        since=_moment("since", texts.get("since", "")),
-        until=_moment("until", texts.get("until", "")),
+        since=moment_of("since", texts.get("since", "")),
+        until=moment_of("until", texts.get("until", "")),
         sort=_one_of("sort", texts.get("sort", "") or "submitted", *SORTS),
         ascending=_one_of("order", texts.get("order", "") or "desc", "desc", "asc") == "asc",
         after=texts.get("after", ""),
@@ -115,7 +115,12 @@ def _states(text: str) -> tuple[TaskState, ...]:
         ) from error
 
 
-def _moment(name: str, text: str) -> float | None:
+def moment_of(name: str, text: str) -> float | None:
+    """The moment that the field ``name`` of a query has as ``text``; ``None`` where it is empty.
+
+    Raises:
+        HTTPBadRequest: it is no number of seconds since the epoch.
+    """
     if not text:
         return None
     try:

@@ -143,7 +143,7 @@ async def two_ends() -> tuple[Line, Post, Line, list[Envelope], Refusals]:
     lines, ends, heard = (Line(), Line()), [], []
     for line, name in zip(lines, ("server", "agent"), strict=True):
         seal, refusals = Seal(name, b"a secret of the tests"), Refusals(name)
-        ends.append(Post(name, line, seal, refusals, str))  # type: ignore[arg-type]
+        ends.append(Post(name, line, seal, refusals, str))  # type: ignore[arg-type] # a Line is enough
         await ends[-1].listen("here", (name,), heard.append)
     return lines[0], ends[0], lines[1], heard, ends[1].refusals
 

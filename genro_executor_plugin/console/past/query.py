@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,9 @@ from urllib.parse import parse_qsl
 
 from ...hosts.names import HTTPBadRequest
 from ...metrics.counters import OUTCOMES
-from ...options.numbers import NotAllowedError, seconds_of, shown
+from ...options.numbers import shown
 from ...tasks.texts import is_text
+from ..job_query import moment_of
 from .figures import Entry, Figures
 from .file import HistoryFile
 from .tables import ALL_POOLS, KEPT_SECONDS, LEVELS
@@ -34,7 +34,6 @@ MOST_MARKERS = 200
 
 _SHORTEST = 60.0
 _LONGEST = float(MOST_POINTS * LEVELS[-1])
-_LATEST = 50 * 365 * 86400.0
 _MOST_FIELDS = 20
 _MOST_CHARS = 300
 _FIELDS = ("range", "since", "until", "pool", "route", "together")
@@ -106,25 +105,16 @@ def _between(given: Mapping[str, str], now: float) -> tuple[float, float]:
         return now - RANGES[name], now
     if given.get("range"):
         raise HTTPBadRequest("Give either range, or since and until")
-    until = _moment("until", given.get("until", ""), now)
-    since = _moment("since", given.get("since", ""), until - RANGES["1h"])
+    until = moment_of("until", given.get("until", ""))
+    until = now if until is None else until
+    since = moment_of("since", given.get("since", ""))
+    since = until - RANGES["1h"] if since is None else since
     if not _SHORTEST <= until - since <= _LONGEST:
         raise HTTPBadRequest(
             f"From since={since:.0f} to until={until:.0f} is not from {_SHORTEST:.0f} to "
             f"{_LONGEST:.0f} seconds"
         )
     return since, until
-
-
-def _moment(name: str, text: str, otherwise: float) -> float:
-    if not text:
-        return otherwise
-    try:
-        return seconds_of(text, zero=True, most=time.time() + _LATEST, text=True)
-    except NotAllowedError as wrong:
-        raise HTTPBadRequest(
-            f"{name}={shown(text)} is no moment, in seconds since the epoch: it is not {wrong}"
-        ) from wrong
 
 
 def answer_to(query: HistoryQuery, file: HistoryFile, now: float) -> dict[str, Any]:
